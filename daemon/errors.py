@@ -1,0 +1,161 @@
+"""Every error that earshot raises on purpose.
+
+EarshotError                      one line that a person can act on; exit code 1
+├─ UsageError                     the command line asks for something that is not there; exit code 1
+├─ ConfigError                    the configuration; lists every problem as FILE:LINE: key: what; exit code 78
+├─ StoreError                     the database file cannot be used at all; exit code 78
+├─ StoreBusyError                 the database is locked or its disk is full: try again later
+├─ FileTrouble                    a recording's file cannot be read
+│  ├─ FileGoneError               it is no longer there
+│  ├─ FileChangedError            it changed while it was read
+│  └─ FileUnreadableError         no permission, not a regular file, input/output error
+└─ AnalysisError                  the API did not give a result
+   ├─ TemporaryError              nobody's fault: try again later, nothing was billed
+   │  ├─ RateLimitedError         429
+   │  └─ ServiceDownError         5xx, no connection
+   ├─ DoubtfulReplyError          the request arrived whole, the reply did not: possibly billed
+   ├─ RecordingError              this recording cannot be analyzed; trying again would not help
+   └─ AccountError                key, credit or request refused: every recording would be
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNUSABLE = 78
+EXIT_INTERRUPTED = 130
+
+
+class EarshotError(Exception):
+    """Base of all; `str()` is one line saying what failed, on what, and what to do."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(EarshotError):
+    """Something named on the command line does not exist (an id, a destination)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One thing that is wrong in the configuration.
+
+    `line` counts from 1 and is None for what the file does not say (a missing key's parent is used
+    where there is one); `key` is dotted, `watch[0].settle`.
+    """
+
+    file: str
+    line: int | None
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.key}: {self.problem}" if self.key else f"{place}: {self.problem}"
+
+
+class ConfigError(EarshotError):
+    """The configuration cannot be used; `problems` holds all of them, in the order of the file."""
+
+    exit_code = EXIT_UNUSABLE
+
+    def __init__(self, path: Path | str, problems: list[ConfigProblem]) -> None:
+        self.path = str(path)
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class StoreError(EarshotError):
+    """The database cannot be used: not a database, from a newer version, not writable."""
+
+    exit_code = EXIT_UNUSABLE
+
+
+class StoreBusyError(EarshotError):
+    """The database is locked by another process or its disk is full; it may work again later."""
+
+
+class FileTrouble(EarshotError):
+    """A recording's file could not be read."""
+
+
+class FileGoneError(FileTrouble):
+    """The file is no longer there."""
+
+
+class FileChangedError(FileTrouble):
+    """The file changed between the look before and the look after it was read."""
+
+
+class FileUnreadableError(FileTrouble):
+    """The file is there, but not to be read: permission, a link, a pipe, an input/output error."""
+
+
+class AnalysisError(EarshotError):
+    """The API gave no result for a recording.
+
+    `request_id` is Deepgram's, where the reply named one: their support asks for it.
+    `possibly_billed` is True when the body arrived and the request was not clearly refused.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None, possibly_billed: bool = False) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        self.possibly_billed = possibly_billed
+
+
+class TemporaryError(AnalysisError):
+    """Nobody's fault, nothing billed; `retry_after` is the seconds the service asked for, if it did."""
+
+    def __init__(self, message: str, *, request_id: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class RateLimitedError(TemporaryError):
+    """429: more requests at once than the account allows."""
+
+
+class ServiceDownError(TemporaryError):
+    """The service cannot be reached (`reached` False: not a byte of the recording was sent) or answers 5xx."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        reached: bool = True,
+    ) -> None:
+        super().__init__(message, request_id=request_id, retry_after=retry_after)
+        self.reached = reached
+
+
+class DoubtfulReplyError(AnalysisError):
+    """The request arrived whole, but no usable reply came back: counted as billed.
+
+    `body` is what was received (bytes, at most the client's cap), kept for a person to look at.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None, body: bytes = b"") -> None:
+        super().__init__(message, request_id=request_id, possibly_billed=True)
+        self.body = body
+
+
+class RecordingError(AnalysisError):
+    """This recording is refused; `code` is stored as its error_code (`corrupt_audio`, `too_large`, …)."""
+
+    def __init__(self, code: str, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.code = code
+
+
+class AccountError(AnalysisError):
+    """The account or the configuration is refused; `cause` is `key`, `credit` or `request`."""
+
+    def __init__(self, cause: str, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message, request_id=request_id)
+        self.cause = cause

@@ -1,0 +1,272 @@
+"""Logging set-up: one handler on stderr, and nothing secret or forged passes it.
+
+Secrets are registered when they are read; whatever is logged later, by earshot or by a library, has them
+replaced.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import re
+import sys
+import threading
+import unicodedata
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TextIO
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+logger = logging.getLogger(__name__)
+
+HIDDEN = "***"
+SHORTEST_SECRET = 6
+"""Characters. Shorter strings turn up in ordinary words, and hiding those would make every log unreadable."""
+
+OWN_LOGGER = "daemon"
+TALKATIVE = (
+    "apprise",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "oauthlib",
+    "requests_oauthlib",
+    "urllib3",
+    "watchdog",
+)
+"""Libraries that log addresses, headers or every file event below WARNING."""
+
+_PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+(?:[-_.][a-z]+)*")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_NEVER = re.compile(r"(?!)")
+_LINE_BREAKS_KEPT = re.compile(r"([\n\t])")
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: controls, formats (bidi, zero width), surrogates, line and paragraph separators."""
+
+
+class Redaction(logging.Filter):
+    """Rewrites a record before it is formatted: registered secrets become `***`, control characters escapes.
+
+    Works on the finished message, so a secret in an argument or in an exception is found too. A traceback
+    keeps its line breaks; the formatter indents them, so that none of its lines passes for a line of the log.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._anywhere: set[str] = set()
+        self._in_urls: set[str] = set()
+        self._anywhere_pattern = _NEVER
+        self._in_urls_pattern = _NEVER
+
+    def register(self, text: str) -> None:
+        """Hide this text from now on, in every spelling a URL or an exception may give it."""
+        text = text.strip()
+        if "://" in text:
+            anywhere, in_urls = _secret_parts(text)
+        else:
+            anywhere, in_urls = {text}, set[str]()
+        with self._lock:
+            self._anywhere |= _spellings(anywhere)
+            self._in_urls |= _spellings(in_urls)
+            self._anywhere_pattern = _any_of(self._anywhere)
+            self._in_urls_pattern = _any_of(self._in_urls)
+
+    def clean(self, text: str) -> str:
+        """The text without any registered secret."""
+        text = self._anywhere_pattern.sub(HIDDEN, text)
+        return _URL.sub(lambda url: self._in_urls_pattern.sub(HIDDEN, url[0]), text)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a library's chatter, which can reach a handler although its logger's level is WARNING."""
+        if record.levelno < logging.WARNING and not _is_own(record.name):
+            return False
+        record.msg = escaped(self.clean(_message(record)))
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = _escaped_lines(self.clean(record.exc_text))
+            # Otherwise a second handler with its own formatter would write the exception as it was.
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = _escaped_lines(self.clean(record.stack_info))
+        return True
+
+
+_redaction = Redaction()
+
+
+def register_secret(text: str) -> None:
+    """Never write this to the log: a key, a password, or an Apprise URL with every secret part of it.
+
+    Strings shorter than six characters are not registered.
+    """
+    _redaction.register(text)
+
+
+def redacted(text: str) -> str:
+    """The text with every registered secret replaced, for what is not logged: a stored or printed error."""
+    return _redaction.clean(text)
+
+
+def escaped(text: str) -> str:
+    r"""The text on one line: controls, line breaks, bidi characters and stray bytes as \xNN or \uNNNN."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escape(character) if unicodedata.category(character) in _UNPRINTABLE else character
+        for character in text
+    )
+
+
+def set_up(level: str, *, stream: TextIO | None = None, env: Mapping[str, str] = os.environ) -> None:
+    """Log to `stream` (stderr) from `level` up, libraries only their warnings.
+
+    Called again, it replaces what it set up before.
+    """
+    handler = _OwnHandler(stream or sys.stderr)
+    handler.setFormatter(_Lines(journal=env.get("JOURNAL_STREAM"), stream=handler.stream))
+    handler.addFilter(_redaction)
+    root = logging.getLogger()
+    for previous in [each for each in root.handlers if isinstance(each, _OwnHandler)]:
+        root.removeHandler(previous)
+    root.addHandler(handler)
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    for name in ("", *TALKATIVE):
+        logging.getLogger(name or None).setLevel(max(wanted, logging.WARNING))
+    logging.getLogger(OWN_LOGGER).setLevel(wanted)
+    logging.captureWarnings(True)
+
+
+def log_uncaught() -> None:
+    """Send what ends a thread, or the process, through the log: Python itself would print it unredacted."""
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+class _OwnHandler(logging.StreamHandler[TextIO]):
+    """Known by its type, so that setting up twice does not log twice."""
+
+
+class _Lines(logging.Formatter):
+    """One line a record, its traceback indented below it.
+
+    The journal has its own clock, and takes the priority of each line from a `<N>` at its start.
+    """
+
+    def __init__(self, *, journal: str | None, stream: TextIO) -> None:
+        super().__init__(("" if journal else "%(asctime)s %(levelname)s ") + "%(name)s: %(message)s")
+        # Inherited with the environment, JOURNAL_STREAM may speak of another stderr than this one.
+        self._with_priority = journal is not None and journal == _device_and_inode(stream)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text without a final line break."""
+        text = super().format(record).replace("\n", "\n    ")
+        if not self._with_priority:
+            return text
+        priority = f"<{_priority(record.levelno)}>"
+        return priority + text.replace("\n", "\n" + priority)
+
+
+def _is_own(name: str) -> bool:
+    return name in (OWN_LOGGER, "__main__") or name.startswith(OWN_LOGGER + ".")
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - logging would print the arguments to stderr as they are
+        return f"{record.msg} (arguments do not fit: {record.args!r})"
+
+
+def _secret_parts(url: str) -> tuple[set[str], set[str]]:
+    """What must be hidden anywhere, and the plain words that are hidden only inside URLs.
+
+    Split by hand: Apprise puts tokens where other URLs have a host and a port, which `urlsplit` lower-cases
+    or refuses. A plain word ("alerts") may be a secret topic, but is an everyday word in other lines too.
+    """
+    _, _, rest = url.partition("://")
+    located, _, query = rest.partition("?")
+    authority, *segments = re.split(r"[/#]", located)
+    userinfo, _, host = authority.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    values = [pair.partition("=")[2] for pair in query.split("&")]
+    parts = {user, *segments, *values}
+    if not _is_real_host(host, has_password=bool(password)):
+        parts |= {host, *host.split(":")}
+    words = {part for part in parts if _PLAIN_WORD.fullmatch(part)}
+    anywhere = (parts - words) | {url, rest, userinfo, password}
+    if userinfo:
+        # What HTTP basic authentication makes of it.
+        anywhere.add(base64.b64encode(unquote(userinfo).encode()).decode())
+    return anywhere, words
+
+
+def _is_real_host(host: str, *, has_password: bool) -> bool:
+    return (
+        has_password or "." in host or host.startswith("[") or host.partition(":")[0].lower() == "localhost"
+    )
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    """Each secret as it is, decoded, URL-encoded in both ways, and as `repr` writes it."""
+    found: set[str] = set()
+    for secret in secrets:
+        for plain in {secret, unquote(secret), unquote_plus(secret)}:
+            found |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1]}
+    return {each for each in found if len(each) >= SHORTEST_SECRET}
+
+
+def _any_of(secrets: set[str]) -> re.Pattern[str]:
+    if not secrets:
+        return _NEVER
+    # Longest first: a whole URL before the token in it. Any letter case: hosts and %2F may come back changed.
+    longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        # os.fsdecode hides the byte 0xNN of a name that is not UTF-8 in U+DCNN.
+        code -= 0xDC00
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _escaped_lines(text: str) -> str:
+    return "".join(part if part in ("\n", "\t") else escaped(part) for part in _LINE_BREAKS_KEPT.split(text))
+
+
+def _device_and_inode(stream: TextIO) -> str | None:
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _priority(level: int) -> int:
+    """The syslog priority of a logging level."""
+    if level >= logging.CRITICAL:
+        return 2
+    if level >= logging.ERROR:
+        return 3
+    if level >= logging.WARNING:
+        return 4
+    return 6 if level >= logging.INFO else 7
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        logger.critical("uncaught exception", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is not None and not isinstance(arguments.exc_value, SystemExit):
+        name = arguments.thread.name if arguments.thread else "unknown"
+        trace = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+        logger.critical("uncaught exception thread=%s", name, exc_info=trace)

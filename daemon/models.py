@@ -1,0 +1,169 @@
+"""The plain records that cross from one stage to the next, and the states that the database stores."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+NEGATIVE_BOUND = -1 / 3
+"""Average scores at and below this are `negative`, at and above its opposite `positive`
+(https://developers.deepgram.com/docs/sentiment-analysis)."""
+
+
+class RecordingState(StrEnum):
+    """The life of a recording, as stored in `recordings.state`."""
+
+    WAITING = "waiting"
+    ANALYZING = "analyzing"
+    DONE = "done"
+    FAILED = "failed"
+    DUPLICATE = "duplicate"
+    SKIPPED = "skipped"
+
+
+class AlertState(StrEnum):
+    """The life of an alert, as stored in `alerts.state`."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What one lstat said of a regular file.
+
+    `path` is absolute, as the os module gives it (bytes that are not UTF-8 as lone surrogates).
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    blocks: int
+
+    def same_content_likely(self, other: FileStamp) -> bool:
+        """True when nothing says that the bytes differ: size, modification time and inode are equal."""
+        return (self.size_bytes, self.mtime_ns, self.inode) == (other.size_bytes, other.mtime_ns, other.inode)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording claimed from the queue.
+
+    `source` is the file's path (as FileStamp.path) or, with `is_url`, the address of a hosted recording.
+    `crashes` counts process deaths with this recording in flight, `doubtful` the replies lost, `failures`
+    the temporary failures in a row, the first of them at `failing_since`.
+    """
+
+    id: int
+    source: str
+    is_url: bool
+    folder: str | None
+    name: str
+    attempts: int
+    crashes: int
+    doubtful: int
+    failures: int
+    quiet: bool
+    failing_since: str | None
+    modified_at: str | None
+    recorded_at: str | None
+    first_seen_at: str
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A passage of the transcript with a sentiment, a topic or an intent.
+
+    `start_word` and `end_word` are 0-based, inclusive indexes into the transcript's words; the seconds
+    count from the start of the recording and are None, as is `speaker`, where they cannot be known.
+    `label` is the sentiment, topic or intent; `score` is Deepgram's score or confidence.
+    """
+
+    position: int
+    text: str
+    start_word: int | None
+    end_word: int | None
+    start_seconds: float | None
+    end_seconds: float | None
+    speaker: str | None
+    label: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the API's reply says of one recording.
+
+    `not_analyzed` maps a feature (summary, topics, intents, sentiment) to the reason why it has no
+    result; a feature that is there is not in it, even when its list is empty. Times in seconds,
+    `estimated_cost_usd` an estimate from list prices.
+    """
+
+    request_id: str | None
+    model: str | None
+    language: str | None
+    duration_seconds: float | None
+    channels: int | None
+    confidence: float | None
+    transcript: str
+    summary: str | None
+    average_sentiment: str | None
+    average_sentiment_score: float | None
+    sentiments: tuple[Segment, ...]
+    topics: tuple[Segment, ...]
+    intents: tuple[Segment, ...]
+    not_analyzed: dict[str, str]
+    estimated_cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDraft:
+    """A message that a rule asks for, before it is a row: one per destination and URL (`target`)."""
+
+    destination: str
+    target: int
+    rules: tuple[str, ...]
+    severity: str
+    state: AlertState
+    reason: str | None
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert row that is due for delivery."""
+
+    id: int
+    recording_id: int | None
+    destination: str
+    target: int
+    severity: str
+    attempts: int
+    created_at: str
+    title: str
+    body: str
+
+
+def iso(moment: datetime) -> str:
+    """A moment as the database stores it: UTC, ISO 8601, milliseconds, `Z`. Sorts as text."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_iso(text: str) -> datetime:
+    """The moment that `iso` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def shown_path(path: str) -> str:
+    """A path as people and tables see it: bytes that are not UTF-8 become \\xNN, nothing else changes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,187 @@
+"""The layout of the code: which part may import which, and what no module is called."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "daemon"
+
+NOTHING: frozenset[str] = frozenset()
+BASE = frozenset({"errors", "models"})
+STAGES = frozenset({"watching", "analysis", "alerting"})
+ALL_BELOW_SERVICE = BASE | STAGES | {"config", "embedded", "engine", "logs", "loops", "sdnotify", "storage"}
+
+# The parts of `daemon` and the other parts that each may import. A stage (watching, analysis, alerting) never
+# imports another stage: what they share is rows in storage, or a record in models.
+MAY_IMPORT = {
+    "__init__": NOTHING,
+    "__main__": frozenset({"cli"}),
+    "errors": NOTHING,
+    "models": NOTHING,
+    "logs": NOTHING,
+    "loops": NOTHING,
+    "sdnotify": NOTHING,
+    "engine": NOTHING,
+    "embedded": frozenset({"errors"}),
+    "config": BASE,
+    "storage": BASE,
+    "watching": BASE | {"config", "storage"},
+    "analysis": BASE | {"config", "storage"},
+    "alerting": BASE | {"config", "storage"},
+    "service": ALL_BELOW_SERVICE,
+    "cli": ALL_BELOW_SERVICE | {"service"},
+}
+# A module that may do more than its part: a result and its alerts are stored in one transaction, so the step
+# that stores the result has to know the rules and the message.
+EXCEPTIONS = {
+    # The alerts of a result, and of a pause, are stored in its transaction.
+    "analysis.analyze": frozenset({"alerting.rules", "alerting.message", "alerting.drafts"}),
+    "analysis.outcomes": frozenset({"alerting.operations"}),
+    "analysis.workplace": frozenset({"alerting.targets"}),
+}
+
+# Not Python modules: what the package ships beside its code.
+DATA_FOLDERS = {"samples"}
+
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    """`daemon/analysis/analyze.py` is `analysis.analyze`, `daemon/config/__init__.py` is `config`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name below `daemon` of what a module imports from `daemon`, also inside functions."""
+    package = ["daemon", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level > len(package):
+                raise AssertionError(f"{path}:{node.lineno}: imports from outside the package")
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{origin}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name == "daemon" or name.startswith("daemon."):
+                yield node.lineno, name.removeprefix("daemon").removeprefix(".")
+
+
+def is_allowed(importer: str, imported: str) -> bool:
+    part, other = importer.partition(".")[0], imported.partition(".")[0]
+    if other in (part, "", "__version__"):
+        return True
+    extra = EXCEPTIONS.get(importer, NOTHING)
+    if any(imported == module or imported.startswith(module + ".") for module in extra):
+        return True
+    return other in MAY_IMPORT[part]
+
+
+def violations() -> list[str]:
+    return [
+        f"{path.relative_to(PACKAGE.parent)}:{line}: {module_name(path)} must not import daemon.{imported}"
+        for path in modules()
+        if module_name(path).partition(".")[0] in MAY_IMPORT
+        for line, imported in imported_modules(path)
+        if not is_allowed(module_name(path), imported)
+    ]
+
+
+def test_every_part_of_the_package_has_its_place_in_the_table() -> None:
+    parts = {module_name(path).partition(".")[0] for path in modules()}
+    unknown = sorted(parts - set(MAY_IMPORT) - DATA_FOLDERS)
+    assert not unknown, (
+        f"daemon has new parts {unknown}: say in MAY_IMPORT of tests/test_layout.py what each may import"
+    )
+
+
+def test_imports_point_one_way() -> None:
+    found = violations()
+    assert not found, "\n".join(["imports against the direction of the flow:", *found])
+
+
+def test_no_stage_may_import_another_stage() -> None:
+    for stage in STAGES:
+        assert not MAY_IMPORT[stage] & STAGES
+    assert all(module.startswith("analysis.") for module in EXCEPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("models", "errors", False),
+        ("config.load", "models.Recording", True),
+        ("config.load", "logs.register_secret", False),
+        ("watching.settle", "watching.scan", True),
+        ("watching.settle", "analysis.client", False),
+        ("analysis.analyze", "alerting.rules.matches", True),
+        ("analysis.analyze", "alerting.notify.step", False),
+        ("analysis.client", "alerting.rules", False),
+        ("alerting.notify", "__version__", True),
+        ("engine.server", "models", False),
+        ("service", "cli.main", False),
+        ("service", "watching.scan", True),
+        ("cli.run", "service", True),
+    ],
+)
+def test_the_table_means_what_it_says(importer: str, imported: str, allowed: bool) -> None:
+    assert is_allowed(importer, imported) == allowed
+
+
+def test_imports_are_found_in_every_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    module = tmp_path / "watching" / "settle.py"
+    module.parent.mkdir()
+    module.write_text(
+        "import daemon.analysis.client\n"
+        "from daemon import alerting, __version__\n"
+        "from daemon.storage import results\n"
+        "from . import scan\n"
+        "from ..analysis import retry\n"
+        "from .. import service\n"
+        "import daemonic, os\n"
+        "def late():\n"
+        "    from daemon.cli import main\n"
+    )
+    assert [name for _, name in imported_modules(module)] == [
+        "analysis.client",
+        "alerting",
+        "__version__",
+        "storage.results",
+        "watching.scan",
+        "analysis.retry",
+        "service",
+        "cli.main",
+    ]
+    assert [line.partition(": ")[0].rpartition(":")[2] for line in violations()] == ["1", "2", "5", "6", "9"]
+
+
+def test_modules_are_named_after_what_they_do() -> None:
+    everywhere = [*PACKAGE.rglob("*.py"), *Path(__file__).parent.rglob("*.py")]
+    found = [str(path) for path in everywhere if FORBIDDEN_NAMES & {path.stem, path.parent.name}]
+    assert not found, f"a name that says nothing: {found}"
+
+
+def test_no_code_relies_on_the_connection_of_sqlite_utils_as_a_transaction() -> None:
+    # `with db.conn` commits, but begins only with the first write: what was read before may be old by then.
+    pattern = re.compile(r"\bwith\s+\w*(db|database)\.conn\b")
+    found = [
+        f"{path.relative_to(PACKAGE.parent)}:{number}"
+        for path in modules()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert not found, f"use the transaction of storage.database: {found}"

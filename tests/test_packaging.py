@@ -1,0 +1,130 @@
+"""What is shipped fits together: version, scripts, the systemd unit and the command that it runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import daemon
+
+ROOT = Path(__file__).parent.parent
+UNIT = ROOT / "systemd" / "earshot.service"
+SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def unit_values(key: str) -> list[str]:
+    """Every value of a key in the unit, in order."""
+    return re.findall(rf"^{key}=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
+
+
+def test_version_has_one_source() -> None:
+    settings = project()
+    assert settings["project"]["dynamic"] == ["version"]
+    assert settings["tool"]["hatch"]["version"]["path"] == "daemon/__init__.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", daemon.__version__)
+
+
+def test_changelog_has_the_version_or_what_comes_next() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert {"Unreleased", daemon.__version__} & set(headings)
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
+    settings = project()["project"]
+    everything = [*settings["dependencies"], *settings["optional-dependencies"]["engine"]]
+    everything += [
+        each for each in settings["optional-dependencies"]["dev"] if not each.startswith("earshot")
+    ]
+    assert [each for each in everything if ">=" not in each or "<" not in each] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_script_is_executable_and_its_syntax_right(script: Path) -> None:
+    assert script.stat().st_mode & stat.S_IXUSR
+    first_line = script.read_text("utf-8").partition("\n")[0]
+    shell = "bash" if first_line == "#!/usr/bin/env bash" else "sh"
+    assert first_line in ("#!/bin/sh", "#!/usr/bin/env bash")
+    subprocess.run([shell, "-n", str(script)], check=True)
+
+
+def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 || exit 1\n')
+    old.chmod(0o755)
+    run = subprocess.run(
+        [ROOT / "scripts" / "venv", "dev"],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(old)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "Python 3.9.2 is too old" in run.stderr
+
+
+def test_unit_runs_a_command_that_exists() -> None:
+    program, *arguments = shlex.split(unit_values("ExecStart")[0])
+    assert Path(program).name in project()["project"]["scripts"]
+    assert arguments[0] == "run"
+    described = subprocess.run(
+        [sys.executable, "-m", "daemon", "run", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert described.returncode == 0, described.stderr
+    for option in (argument for argument in arguments if argument.startswith("--")):
+        assert option in described.stdout
+
+
+def test_unit_waits_longer_for_the_end_than_the_service_drains() -> None:
+    stop_seconds = int(unit_values("TimeoutStopSec")[0].removesuffix("s"))
+    assert stop_seconds > 75, "analyzer.drain is 75s by default"
+
+
+def test_unit_is_not_restarted_for_an_unusable_configuration() -> None:
+    from daemon.errors import EXIT_UNUSABLE
+
+    assert unit_values("RestartPreventExitStatus") == [str(EXIT_UNUSABLE)]
+
+
+def test_unit_and_its_user_and_folders_agree() -> None:
+    user = unit_values("User")[0]
+    users = (ROOT / "systemd" / "sysusers.d" / "earshot.conf").read_text("utf-8")
+    assert re.search(rf"^u\s+{user}\s", users, re.MULTILINE)
+    folders = (ROOT / "systemd" / "tmpfiles.d" / "earshot.conf").read_text("utf-8")
+    needed = [Path(shlex.split(unit_values("ExecStart")[0])[-1])]
+    needed += [Path(value.split(":")[1]) for value in unit_values("LoadCredential")]
+    for path in needed:
+        assert re.search(rf"^d\s+{re.escape(str(path.parent))}\s", folders, re.MULTILINE)
+
+
+@pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="scripts/check-unit says how to get systemd-analyze"
+)
+def test_unit_is_understood_by_systemd_and_exposes_little() -> None:
+    run = subprocess.run([ROOT / "scripts" / "check-unit"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_shipped_files_name_no_place_of_a_developer() -> None:
+    shipped = [ROOT / "pyproject.toml", *SCRIPTS, *(ROOT / "systemd").rglob("*.*"), *ROOT.glob("*.md")]
+    for path in shipped:
+        if path.is_file():
+            assert not re.search(r"/root/\w|/work/|--index-url", path.read_text("utf-8")), path
