@@ -1,0 +1,57 @@
+"""The addresses that the configuration names: the API's and the one that messages link to."""
+
+from __future__ import annotations
+
+from string import Formatter
+from urllib.parse import SplitResult, urlsplit
+
+_BASE_URL_HELP = "write embedded, or an address such as https://api.deepgram.com or http://host:8080"
+_LINK_HELP = "write an address such as http://host:8765/recordings/{id}"
+
+
+def is_deepgram_host(host: str) -> bool:
+    """True for Deepgram's own hosts, regions and dedicated ones included."""
+    name = host.lower().rstrip(".")
+    return name == "deepgram.com" or name.endswith(".deepgram.com")
+
+
+def usable_base_url(value: str) -> str:
+    """The address without a slash at its end. Raises ValueError for what no request could go to."""
+    if value == "embedded":
+        return value
+    parts = _split(value, _BASE_URL_HELP)
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user name or password; write the key as api_key_file")
+    if parts.query or parts.fragment:
+        raise ValueError("must not contain ? or #; query parameters belong under options:")
+    if parts.path.rstrip("/").endswith(("/v1", "/v1/listen", "/v1/read")):
+        raise ValueError("must end before /v1; earshot adds /v1/listen itself")
+    # A self-hosted Deepgram speaks plain http; the hosted API refuses it, and the key would be readable.
+    if parts.scheme == "http" and is_deepgram_host(parts.hostname or ""):
+        raise ValueError("must start with https:// for Deepgram's own hosts")
+    return value.rstrip("/")
+
+
+def usable_link(value: str) -> str:
+    """Raises ValueError for a link that is no web address or has a placeholder other than {id}."""
+    _split(value, _LINK_HELP)
+    try:
+        fields = [field for field in Formatter().parse(value) if field[1] is not None]
+    except ValueError:
+        raise ValueError("has a brace without its partner; the only placeholder is {id}") from None
+    if any(field[1:] != ("id", "", None) for field in fields):
+        raise ValueError("has an unknown placeholder; the only one is {id}")
+    return value
+
+
+def _split(value: str, text: str) -> SplitResult:
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise ValueError(f"must not contain blanks; {text}")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"is not a usable address; {text}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"is not a web address; {text}")
+    return parts

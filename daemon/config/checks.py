@@ -1,0 +1,180 @@
+"""What a configuration may not say although each value by itself is fine.
+
+The checks read data in its full form that may still have wrong types elsewhere, so that one run names
+everything: a typo in one key hides no other problem.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from daemon.config.destinations import service_problem
+from daemon.config.document import Finding, Location
+from daemon.config.options import options_findings
+from daemon.config.secrets import text_problem
+from daemon.config.shapes import CREDENTIAL
+
+Data = dict[str, Any]
+
+_FALSE = ("false", "no", "off", "n", "f", "0")
+
+
+def logical_findings(data: Data) -> Iterator[Finding]:
+    """Every contradiction between the keys of a configuration in its full form."""
+    for check in (_watch, _database, _api_key, _destinations, _rules, _names, options_findings):
+        yield from check(data)
+
+
+def is_inside(path: str, folder: str, *, recursive: bool = True) -> bool:
+    """True when the path lies below the folder, compared as text; the folder itself does not."""
+    parents = PurePosixPath(path).parents
+    return PurePosixPath(folder) in (parents if recursive else parents[:1])
+
+
+def _watch(data: Data) -> Iterator[Finding]:
+    if data.get("watch") == []:
+        yield Finding(("watch",), "there is nothing to watch; write at least one folder under watch:")
+    folders = _watched(data)
+    for index, path, _recursive in folders:
+        where: Location = ("watch", index, "path")
+        same = [other for other, folder, _ in folders if folder == path and other < index]
+        around = [other for other, folder, deep in folders if deep and is_inside(path, folder)]
+        if same:
+            text = f"is the same folder as watch[{same[0]}]; its files would be watched twice; keep one"
+            yield Finding(where, text)
+        elif around:
+            text = (
+                f"lies inside watch[{around[0]}], which is recursive; its files would be watched twice;"
+                f" remove it, or write recursive: false in watch[{around[0]}]"
+            )
+            yield Finding(where, text)
+
+
+def _database(data: Data) -> Iterator[Finding]:
+    database = data.get("database")
+    if not isinstance(database, str):
+        return
+    for index, folder, recursive in _watched(data):
+        if is_inside(database, folder, recursive=recursive):
+            text = f"lies inside the watched folder watch[{index}]; write a path outside of it"
+            yield Finding(("database",), text)
+            return
+
+
+def _api_key(data: Data) -> Iterator[Finding]:
+    analyzer = _mapping(data.get("analyzer"))
+    key = analyzer.get("api_key")
+    if key is not None and analyzer.get("api_key_file") is not None:
+        yield Finding(("analyzer", "api_key_file"), "api_key is given as well; keep one of them")
+    problem = text_problem(key) if isinstance(key, str) else None
+    if problem is not None:
+        yield Finding(("analyzer", "api_key"), problem)
+
+
+def _destinations(data: Data) -> Iterator[Finding]:
+    for name, value in _mapping(_mapping(data.get("alerts")).get("destinations")).items():
+        where: Location = ("alerts", "destinations", name)
+        if not name.strip() or "://" in name:
+            yield Finding(where, "a destination needs a name; write NAME: URL")
+        if not isinstance(value, dict):
+            continue
+        if not value.get("urls") and value.get("urls_file") is None:
+            yield Finding(where, "has no address; write an alert URL, or urls_file: FILE")
+        file = value.get("urls_file")
+        if isinstance(file, str) and file.startswith(CREDENTIAL):
+            name = file.removeprefix(CREDENTIAL)
+            if name in ("", ".", "..") or "/" in name:
+                text = "write credential:NAME, the name of a systemd credential without slashes"
+                yield Finding((*where, "urls_file"), text)
+        for index, url in _texts(value.get("urls")):
+            problem = service_problem(url)
+            if problem is not None:
+                yield Finding((*where, "urls", index), problem)
+
+
+def _rules(data: Data) -> Iterator[Finding]:
+    names: dict[str, int] = {}
+    for index, rule in _rule_list(data):
+        where: Location = ("alerts", "rules", index)
+        name = rule.get("name")
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            text = f"rules[{names[name]}] has this name as well; every rule needs a name of its own"
+            yield Finding((*where, "name"), text)
+        yield from _when(rule.get("when"), (*where, "when"))
+        for position, folder in _texts(rule.get("folders")):
+            if folder.strip() and not _is_watched(folder, data):
+                text = "is no watched folder and not inside one; write a path from watch:"
+                yield Finding((*where, "folders", position), text)
+
+
+def _when(when: Any, where: Location) -> Iterator[Finding]:
+    if not isinstance(when, dict):
+        return
+    if not when:
+        yield Finding(where, "has no condition; write at least one, such as average_sentiment: negative")
+    for key in [key for key, value in when.items() if value is None]:
+        # Dropping the condition instead would make the rule fire more often than people meant.
+        yield Finding((*where, key), "has no value; write one or remove the condition")
+    for key in [key for key, value in when.items() if value == []]:
+        yield Finding((*where, key), "is empty; write at least one value or remove the condition")
+    if "intent_confidence" in when and "intent" not in when:
+        yield Finding((*where, "intent_confidence"), "needs intent: beside it; write which intents are meant")
+
+
+def _names(data: Data) -> Iterator[Finding]:
+    alerts = _mapping(data.get("alerts"))
+    known = list(_mapping(alerts.get("destinations")))
+    lists: list[tuple[Location, Any]] = [(("alerts", "operations"), alerts.get("operations"))]
+    for index, rule in _rule_list(data):
+        lists.append((("alerts", "rules", index, "notify"), rule.get("notify")))
+    for where, value in lists:
+        seen = set()
+        for index, name in _texts(value):
+            if name not in known:
+                yield Finding((*where, index), _unknown_destination(name, known))
+            elif name in seen:
+                yield Finding((*where, index), "is named twice in this list; keep one")
+            seen.add(name)
+
+
+def _unknown_destination(name: str, known: list[str]) -> str:
+    if "://" in name:
+        return "is a URL; put it under alerts.destinations with a name and write that name here"
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"unknown destination '{name}'; did you mean '{near[0]}'?"
+    names = f"known: {', '.join(known)}" if known else "write it under alerts.destinations"
+    return f"unknown destination '{name}'; {names}"
+
+
+def _is_watched(folder: str, data: Data) -> bool:
+    return any(folder == path or (deep and is_inside(folder, path)) for _index, path, deep in _watched(data))
+
+
+def _watched(data: Data) -> list[tuple[int, str, bool]]:
+    """Index, path and whether recursive of every entry whose path can be compared."""
+    return [
+        (index, entry["path"], str(entry.get("recursive")).lower() not in _FALSE)
+        for index, entry in enumerate(_sequence(data.get("watch")))
+        if isinstance(entry, dict) and isinstance(entry.get("path"), str) and entry["path"].strip()
+    ]
+
+
+def _rule_list(data: Data) -> list[tuple[int, Data]]:
+    rules = _sequence(_mapping(data.get("alerts")).get("rules"))
+    return [(index, rule) for index, rule in enumerate(rules) if isinstance(rule, dict)]
+
+
+def _texts(value: Any) -> list[tuple[int, str]]:
+    return [(index, item) for index, item in enumerate(_sequence(value)) if isinstance(item, str)]
+
+
+def _mapping(value: Any) -> Data:
+    return value if isinstance(value, dict) else {}
+
+
+def _sequence(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

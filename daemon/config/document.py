@@ -1,0 +1,239 @@
+"""A YAML file as plain data together with the line of every key.
+
+PyYAML's safe constructors forget the lines and let a later key overwrite an earlier one, so the nodes
+are converted here. Nothing but text, numbers, booleans, null, lists and mappings comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+LARGEST_FILE_BYTES = 1_000_000
+# Aliases may repeat a part of the file; ten of them nested ten deep would fill the memory.
+MOST_VALUES = 20_000
+DEEPEST_NESTING = 30
+
+_TAG = "tag:yaml.org,2002:"
+
+Location = tuple[str | int, ...]
+
+
+class Finding(NamedTuple):
+    """Something wrong at a place of the file; `line` only where the place's own line is not meant."""
+
+    location: Location
+    problem: str
+    line: int | None = None
+
+
+class DocumentError(Exception):
+    """The file as a whole cannot be used."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The data of a file, the line of each key and list item, and what was wrong while reading."""
+
+    data: dict[str, Any]
+    lines: dict[Location, int]
+    findings: list[Finding]
+
+    def place(self, location: Location) -> tuple[str, int]:
+        """The key as people write it and its line, or its parent's where the file does not have it.
+
+        Parts that exist only in the full form of a short form (`urls` of a plain URL) are left out.
+        """
+        known: Location = ()
+        shown: Location = ()
+        value: Any = self.data
+        for part in location:
+            if isinstance(value, dict):
+                shown = (*shown, part)
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int):
+                shown = (*shown, part)
+                value = value[part] if part < len(value) else None
+            known = shown if shown in self.lines else known
+        return dotted(shown), self.lines[known]
+
+
+def dotted(location: Location) -> str:
+    """`watch[0].settle`. A key that is a URL, put there by mistake, is a secret and not shown."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + ("<URL>" if "://" in part else part)
+    return text
+
+
+def read_document(path: Path) -> Document:
+    """Reads a YAML file whose top level is a mapping. Raises DocumentError."""
+    text = _read_text(path)
+    loader = yaml.SafeLoader("")
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise DocumentError("the file is empty; config.example.yaml is a start", 1)
+        if not isinstance(node, yaml.MappingNode):
+            raise DocumentError("the top level must be keys with values, such as `watch:`", _line(node))
+        conversion = _Conversion(loader)
+        conversion.lines[()] = _line(node)
+        return Document(conversion.mapping(node, ()), conversion.lines, conversion.findings)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise DocumentError("a control character is in the text; remove it", line) from None
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error) from None
+    except RecursionError:
+        raise DocumentError("values are nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise DocumentError(
+            "there is no such file; name one with -c FILE or EARSHOT_CONFIG, config.example.yaml is a start"
+        ) from None
+    except IsADirectoryError:
+        raise DocumentError("this is a folder; name the configuration file in it") from None
+    except PermissionError:
+        raise DocumentError(
+            "no permission to read it; make it readable for the user earshot runs as"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise DocumentError(f"it cannot be read: {reason}") from None
+    if len(content) > LARGEST_FILE_BYTES:
+        raise DocumentError("it is larger than 1 MB; this is no earshot configuration")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DocumentError("this line is not UTF-8; save the file as UTF-8", line) from None
+
+
+class _Conversion:
+    """Turns nodes into data; counts values so that repeated aliases cannot grow without bound."""
+
+    def __init__(self, loader: yaml.SafeLoader) -> None:
+        self.loader = loader
+        self.lines: dict[Location, int] = {}
+        self.findings: list[Finding] = []
+        self.values = 0
+
+    def value(self, node: yaml.Node, location: Location) -> Any:
+        self.count(node, location)
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            return self.mapping(node, location)
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+            return [self.item(child, (*location, index)) for index, child in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, location)
+        return self.refuse(node, location)
+
+    def count(self, node: yaml.Node, location: Location) -> None:
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise DocumentError(f"more than {MOST_VALUES} values, aliases included", _line(node))
+        if len(location) > DEEPEST_NESTING:
+            raise DocumentError("values are nested too deeply", _line(node))
+
+    def item(self, node: yaml.Node, location: Location) -> Any:
+        self.lines[location] = _line(node)
+        return self.value(node, location)
+
+    def mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, child, merged in self.pairs(node, location):
+            if not isinstance(key, yaml.ScalarNode):
+                self.findings.append(Finding(location, "a key must be plain text", _line(key)))
+                continue
+            here = (*location, key.value)
+            if key.value not in result:
+                self.lines[here] = _line(key)
+                result[key.value] = self.value(child, here)
+            elif not merged:
+                text = f"is given twice, first on line {self.lines[here]}; keep one of them"
+                self.findings.append(Finding(here, text, _line(key)))
+        return result
+
+    def pairs(
+        self, node: yaml.MappingNode, location: Location, merged: bool = False
+    ) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+        """Keys and values, the mapping's own first, then those that `<<` brings in."""
+        self.count(node, location)
+        sources: list[yaml.Node] = []
+        for key, child in node.value:
+            if key.tag == f"{_TAG}merge":
+                sources += child.value if isinstance(child, yaml.SequenceNode) else [child]
+            else:
+                yield key, child, merged
+        for source in sources:
+            if isinstance(source, yaml.MappingNode):
+                yield from self.pairs(source, location, merged=True)
+            else:
+                self.findings.append(Finding(location, "`<<` must name a mapping", _line(source)))
+
+    def scalar(self, node: yaml.ScalarNode, location: Location) -> Any:
+        kind = node.tag.removeprefix(_TAG)
+        # YAML 1.1 reads 22:00 as 1320 and 2026-01-31 as a date; people mean the text.
+        if kind in ("str", "timestamp", "value") or (kind in ("int", "float") and ":" in node.value):
+            return node.value
+        if kind not in ("null", "bool", "int", "float"):
+            return self.refuse(node, location)
+        try:
+            return self.loader.construct_object(node)
+        except (ValueError, KeyError):
+            self.findings.append(Finding(location, "is not a readable number; correct it or quote it"))
+            return None
+
+    def refuse(self, node: yaml.Node, location: Location) -> None:
+        self.findings.append(Finding(location, "YAML tags (!name) are not supported; write a plain value"))
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def _syntax_error(error: yaml.MarkedYAMLError) -> DocumentError:
+    """PyYAML's complaint in words, at the line where the mistake is and never with the text in it."""
+    problem, context = error.problem or "", error.context or ""
+    mark, start = error.problem_mark or error.context_mark, error.context_mark or error.problem_mark
+    if "'\\t'" in problem or "tab" in problem:
+        text = "a tab indents this line; YAML wants spaces"
+    elif "alias" in problem or "alias" in context:
+        text = 'a value that starts with * or & needs quotes, such as "*.wav"'
+    elif "cannot start any token" in problem:
+        text = "a value that starts with @, `, % or another special character needs quotes"
+    elif "mapping values are not allowed" in problem:
+        text = "a second `: ` in one line, or wrong indentation; text with `: ` in it needs quotes"
+    elif "escape" in problem or "escape" in context:
+        text = "a backslash in double quotes starts an escape; use single quotes"
+    elif "quoted scalar" in context:
+        text, mark = "the quote opened here is not closed", start
+    elif "flow" in context:
+        text, mark = "the bracket opened here is not closed, or a comma is missing", start
+    elif "expected a single document" in context:
+        text = "`---` starts a second document; keep one"
+    elif "simple key" in context:
+        text, mark = "this line has no `: `; write `key: value`", start
+    else:
+        text = "this is not valid YAML; check indentation, quotes and colons at and above this line"
+    return DocumentError(text, None if mark is None else mark.line + 1)

@@ -1,0 +1,57 @@
+"""Reads the configuration file: YAML in, a Config out, or every problem at once with its line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from daemon.config.checks import logical_findings
+from daemon.config.document import Document, DocumentError, Finding, Location, read_document
+from daemon.config.later import take_out_later_keys
+from daemon.config.models import Config
+from daemon.config.shapes import full_form
+from daemon.config.variables import expand_variables
+from daemon.config.wording import findings_of
+from daemon.errors import ConfigError, ConfigProblem
+
+
+def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
+    """The configuration in the file. Raises ConfigError with all its problems, in the order of the file.
+
+    No other file is opened: what the folders, the key and the destinations are like today is for
+    `earshot check` and for the parts that use them.
+    """
+    try:
+        document = read_document(path)
+    except DocumentError as error:
+        raise ConfigError(path, [ConfigProblem(str(path), error.line, "", error.problem)]) from None
+    data, findings = expand_variables(document.data, env)
+    findings = document.findings + findings
+    findings += take_out_later_keys(data)
+    full = full_form(data, path.absolute().parent, env)
+    config = None
+    try:
+        config = Config.model_validate(full)
+    except ValidationError as error:
+        findings += findings_of(error)
+    findings += logical_findings(full)
+    if config is None or findings:
+        raise ConfigError(path, _problems(path, document, findings))
+    return config
+
+
+def _problems(path: Path, document: Document, findings: Iterable[Finding]) -> list[ConfigProblem]:
+    """The findings by line, without those that follow from an earlier one at the same key or below it."""
+    problems: dict[tuple[str, int], ConfigProblem] = {}
+    reported: set[Location] = set()
+    for finding in findings:
+        key, line = document.place(finding.location)
+        if finding.line is None and finding.location in reported:
+            continue
+        line = line if finding.line is None else finding.line
+        problems.setdefault((key, line), ConfigProblem(str(path), line, key, finding.problem))
+        reported.update(finding.location[:end] for end in range(len(finding.location)))
+    return sorted(problems.values(), key=lambda problem: problem.line or 0)

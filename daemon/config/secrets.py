@@ -1,0 +1,174 @@
+"""The API key and the alert URLs: where they come from, and the list of what no log may show."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from daemon.config.addresses import is_deepgram_host
+from daemon.config.destinations import service_problem
+from daemon.config.models import Config, Destination
+from daemon.config.shapes import CREDENTIAL
+from daemon.errors import ConfigError, ConfigProblem
+
+KEY_CREDENTIAL = "deepgram_api_key"
+KEY_VARIABLE = "DEEPGRAM_API_KEY"
+
+_LARGEST_SECRET_BYTES = 64 * 1024
+_SHORTEST_PASSWORD = 4
+_SHORTEST_TOKEN = 16
+
+
+def api_key(config: Config, *, env: Mapping[str, str] = os.environ) -> str | None:
+    """The Deepgram key: api_key, api_key_file, the systemd credential, $DEEPGRAM_API_KEY, in this order.
+
+    None where none is needed: always for the embedded engine, and for a self-hosted address without a
+    key. Raises ConfigError when a named file cannot be used and when Deepgram's own address has no key.
+    """
+    if config.analyzer.base_url == "embedded":
+        return None
+    key = _configured_key(config, env)
+    if key is None and is_deepgram_host(urlsplit(config.analyzer.base_url).hostname or ""):
+        text = f"there is no API key; write api_key_file: FILE, or set {KEY_VARIABLE}"
+        raise _error("configuration", "analyzer", text)
+    return key
+
+
+def destination_urls(destination: Destination, *, env: Mapping[str, str] = os.environ) -> list[str]:
+    """The destination's alert URLs, then those of its file (one per line, # starts a comment line).
+
+    Raises ConfigError when the file cannot be used or a line in it is no alert URL.
+    """
+    urls = [url.get_secret_value() for url in destination.urls]
+    if destination.urls_file is None:
+        return urls
+    path = _urls_path(destination.urls_file, env)
+    lines = _read_secret(path, "urls_file", env).splitlines()
+    found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    found = [(number, line) for number, line in found if not line.startswith("#")]
+    if not found:
+        raise _error(path, "urls_file", "has no alert URL in it; write one per line")
+    problems = [
+        ConfigProblem(str(path), number, "urls_file", problem)
+        for number, url in found
+        if (problem := service_problem(url)) is not None
+    ]
+    if problems:
+        raise ConfigError(path, problems)
+    return urls + [url for _number, url in found]
+
+
+def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[str]:
+    """Every text that a log must not show, longest first; what cannot be read is left out.
+
+    Of an alert URL also its parts that look secret: services are called by other URLs made of them.
+    """
+    secrets = {env.get(KEY_VARIABLE, "").strip()}
+    with contextlib.suppress(ConfigError):
+        secrets.add(_configured_key(config, env) or "")
+    for destination in config.alerts.destinations.values():
+        urls = [url.get_secret_value() for url in destination.urls]
+        with contextlib.suppress(ConfigError):
+            urls = destination_urls(destination, env=env)
+        for url in urls:
+            secrets.update((url, *_secret_parts(url)))
+    return sorted(filter(None, secrets), key=lambda secret: (-len(secret), secret))
+
+
+def text_problem(secret: str) -> str | None:
+    """What is wrong with a key that was typed or pasted, or None; never with a part of it."""
+    if not secret.strip():
+        return "is empty; write the API key"
+    if not all("!" <= character <= "~" for character in secret.strip()):
+        return "has blanks, control characters or letters outside ASCII in it; copy the key again"
+    return None
+
+
+def _configured_key(config: Config, env: Mapping[str, str]) -> str | None:
+    analyzer = config.analyzer
+    if analyzer.api_key is not None:
+        return _checked_key(analyzer.api_key.get_secret_value(), "configuration", "analyzer.api_key")
+    if analyzer.api_key_file is not None:
+        text = _read_secret(analyzer.api_key_file, "analyzer.api_key_file", env)
+        return _checked_key(text, analyzer.api_key_file, "analyzer.api_key_file")
+    directory = env.get("CREDENTIALS_DIRECTORY")
+    credential = Path(directory, KEY_CREDENTIAL) if directory else None
+    if credential is not None and os.path.lexists(credential):
+        text = _read_secret(credential, KEY_CREDENTIAL, env)
+        # Our unit hands over a blank line where there is no key file, so that the service starts and says so.
+        if text.strip():
+            return _checked_key(text, credential, KEY_CREDENTIAL)
+    if env.get(KEY_VARIABLE, "").strip():
+        return _checked_key(env[KEY_VARIABLE], "environment", KEY_VARIABLE)
+    return None
+
+
+def _checked_key(text: str, source: Path | str, key: str) -> str:
+    problem = text_problem(text)
+    if problem is not None:
+        raise _error(source, key, problem)
+    return text.strip()
+
+
+def _urls_path(path: Path, env: Mapping[str, str]) -> Path:
+    name = str(path).removeprefix(CREDENTIAL)
+    if name == str(path):
+        return path
+    directory = env.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        text = f"$CREDENTIALS_DIRECTORY is not set; write LoadCredential={name}:FILE into the systemd unit"
+        raise _error(str(path), "urls_file", text)
+    return Path(directory, name)
+
+
+def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
+    """The text of a file that only its owner may read. Raises ConfigError saying what to do."""
+    try:
+        # A pipe would block the open, so what it is comes first.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _error(path, key, "is not a regular file; name a file")
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_LARGEST_SECRET_BYTES + 1)
+    except FileNotFoundError:
+        raise _error(path, key, "there is no such file; create it or correct the path") from None
+    except PermissionError:
+        raise _error(path, key, "no permission to read it; it must belong to earshot's user") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise _error(path, key, f"cannot be read: {reason}") from None
+    if mode & 0o077 and not _is_credential(path, env):
+        raise _error(path, key, f"others may read or change it; run chmod 600 {path}")
+    if len(content) > _LARGEST_SECRET_BYTES:
+        raise _error(path, key, "is too large for a secret; check the path")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _error(path, key, "is not text in UTF-8; write it again") from None
+
+
+def _is_credential(path: Path, env: Mapping[str, str]) -> bool:
+    # systemd owns that folder, lets nobody else in, and gives the files the mode 0440.
+    directory = env.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and path.parent == Path(str(directory))
+
+
+def _secret_parts(url: str) -> Iterator[str]:
+    _scheme, _, rest = url.partition("://")
+    for part in re.split(r"[/?&=@:#,]", rest):
+        # Names with a dot are hosts; logs without them are of no use.
+        if len(part) >= _SHORTEST_TOKEN and "." not in part:
+            yield from {part, unquote(part)}
+    user, at, _host = rest.partition("/")[0].rpartition("@")
+    password = user.partition(":")[2]
+    if at and len(password) >= _SHORTEST_PASSWORD:
+        yield from {password, unquote(password)}
+
+
+def _error(source: Path | str, key: str, problem: str) -> ConfigError:
+    return ConfigError(source, [ConfigProblem(str(source), None, key, problem)])
