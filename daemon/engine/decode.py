@@ -1,0 +1,149 @@
+"""Decodes any recording into PCM for the recognizer: 16 kHz, 16 bit, one channel, block by block (PyAV)."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+SAMPLE_RATE = 16_000
+BYTES_PER_SECOND = 2 * SAMPLE_RATE
+MAX_CHANNELS = 20  # as Deepgram's multichannel
+MOST_MIXED_BY_FFMPEG = 8  # its resampler refuses more (measured with 20)
+MAX_SECONDS = 24 * 3600  # a few bytes can claim to be weeks of sound
+# Outside lies no speech, only damaged headers: they turn seconds into hours, or make the resampler take GBs.
+SAMPLE_RATES = range(4_000, 768_001)
+# Demuxers of recordings only. ffmpeg also knows playlists (hls, concat, dash) that make it open other files
+# and addresses; a recording that names some must stay unread.
+FORMATS = (
+    "aac,ac3,eac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,flac,flv,gsm,matroska,webm,mov,mp4,mp3,mpeg,"
+    "mpegts,mpc,mpc8,mxf,nut,ogg,oma,qcp,rm,rso,sox,tak,tta,voc,w64,wav,wsd,wv,xwma"
+)
+OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "enable_drefs": "0"}
+
+
+class UnreadableAudio(Exception):
+    """The bytes are no recording, or too little of it can be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decoding the whole recording once tells about it."""
+
+    duration_seconds: float
+    channels: int
+
+
+def measure(file: BinaryIO) -> Facts:
+    """Decode the recording to its end, for its real length: headers may lie, or say nothing."""
+    with _opened(file) as container:
+        channels = _sound(container).codec_context.channels
+    size = 0
+    for block in pcm_blocks(file):
+        size += len(block)
+        if size > MAX_SECONDS * BYTES_PER_SECOND:
+            raise UnreadableAudio("the recording is longer than a day")
+    return Facts(duration_seconds=size / BYTES_PER_SECOND, channels=max(channels, 1))
+
+
+def pcm_blocks(file: BinaryIO, channel: int | None = None) -> Iterator[bytes]:
+    """Yield the recording as PCM (16 kHz, s16, mono), a short block at a time so that memory stays small.
+
+    `channel` counts from 0; None mixes all channels. Raises UnreadableAudio if nothing, or less than half of
+    the packets, can be decoded; a recording that ends early gives what is there.
+    """
+    with _opened(file) as container:
+        stream = _sound(container)
+        empty = True
+        for block in _resampled(_frames(container, stream), channel):
+            empty = False
+            yield block
+        if empty:
+            raise UnreadableAudio("no audio could be decoded")
+
+
+def _opened(file: BinaryIO) -> InputContainer:
+    file.seek(0)
+    try:
+        return av.open(file, mode="r", options=OPEN_OPTIONS, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise UnreadableAudio("not a known audio or video format") from error
+
+
+def _sound(container: InputContainer) -> AudioStream:
+    """The first audio stream that ffmpeg has a decoder for; PyAV gives the others no codec context."""
+    for stream in container.streams.audio:
+        if stream.codec_context is not None:
+            return stream
+    raise UnreadableAudio("the file has no sound, or none that can be decoded")
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    good = bad = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            break  # cut off: what came so far counts
+        if packet is None:
+            break
+        try:
+            frames = stream.decode(packet)
+        except av.error.FFmpegError:
+            bad += 1
+            continue
+        good += 1
+        yield from frames
+    if bad > good:
+        raise UnreadableAudio("most of the recording is damaged")
+
+
+def _resampled(frames: Iterator[AudioFrame], channel: int | None) -> Iterator[bytes]:
+    """Convert frames to PCM blocks; a recording may change its format on the way (broadcasts)."""
+    resampler: av.AudioResampler | None = None
+    current: tuple[str, str, int] | None = None
+    for frame in frames:
+        if frame.sample_rate not in SAMPLE_RATES:
+            raise UnreadableAudio("no sample rate of speech")
+        frame.pts = None
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or shape != current:
+            if resampler is not None:
+                yield from _converted(resampler, None, channel)
+            resampler, current = _resampler(frame, channel), shape
+        yield from _converted(resampler, frame, channel)
+    if resampler is not None:
+        yield from _converted(resampler, None, channel)
+
+
+def _resampler(frame: AudioFrame, channel: int | None) -> av.AudioResampler:
+    mixes = channel is None and frame.layout.nb_channels <= MOST_MIXED_BY_FFMPEG
+    return av.AudioResampler(format="s16", layout="mono" if mixes else frame.layout, rate=SAMPLE_RATE)
+
+
+def _converted(
+    resampler: av.AudioResampler, frame: AudioFrame | None, channel: int | None
+) -> Iterator[bytes]:
+    try:
+        converted = resampler.resample(frame)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UnreadableAudio("unusable channels or sample rate") from error
+    for block in converted:
+        count = block.layout.nb_channels
+        data = bytes(block.planes[0])[: block.samples * 2 * count]
+        if channel is not None:
+            yield memoryview(data).cast("h")[min(channel, count - 1) :: count].tobytes()
+        else:
+            yield data if count == 1 else _mixed(data, count)
+
+
+def _mixed(data: bytes, count: int) -> bytes:
+    samples = memoryview(data).cast("h")
+    return array(
+        "h", (sum(samples[at : at + count]) // count for at in range(0, len(samples), count))
+    ).tobytes()

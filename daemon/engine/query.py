@@ -1,0 +1,95 @@
+"""The query parameters of `/v1/listen` that this engine knows; unknown ones are ignored, as Deepgram does."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FEATURES = ("summarize", "topics", "intents", "sentiment")
+MAX_CUSTOM = 100
+# Known to Deepgram and asked for in earnest, but beyond this engine: the reply carries a warning for each.
+UNSUPPORTED = ("callback", "detect_entities", "detect_language", "diarize", "diarize_model", "redact")
+ENGLISH = re.compile(r"en(-[A-Za-z0-9]+)*")
+
+
+class InvalidParameter(Exception):
+    """A parameter has a value outside its type; str() is the detail for the reply."""
+
+
+class UnsupportedLanguage(Exception):
+    """The recognizer has an English model only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What one request asks for; `features` holds names out of FEATURES."""
+
+    features: tuple[str, ...] = ()
+    custom_intents: tuple[str, ...] = ()
+    custom_intents_strict: bool = False
+    custom_topics: tuple[str, ...] = ()
+    custom_topics_strict: bool = False
+    multichannel: bool = False
+    paragraphs: bool = False
+    utterances: bool = False
+    utterance_pause_seconds: float = 0.8
+    tags: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
+
+
+def parse_query(pairs: Sequence[tuple[str, str]]) -> Options:
+    """Read the decoded query pairs; raises InvalidParameter or UnsupportedLanguage."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    if not ENGLISH.fullmatch(_last(values, "language", "en")):
+        raise UnsupportedLanguage
+    return Options(
+        features=tuple(name for name in FEATURES if _is_true(values, name)),
+        custom_intents=_customs(values, "custom_intent"),
+        custom_intents_strict=_is_strict(values, "custom_intent_mode"),
+        custom_topics=_customs(values, "custom_topic"),
+        custom_topics_strict=_is_strict(values, "custom_topic_mode"),
+        multichannel=_is_true(values, "multichannel"),
+        paragraphs=_is_true(values, "paragraphs") | _is_true(values, "smart_format"),
+        utterances=_is_true(values, "utterances"),
+        utterance_pause_seconds=_seconds(values, "utt_split", 0.8),
+        tags=tuple(values.get("tag", ())),
+        extra=tuple(values.get("extra", ())),
+        unsupported=tuple(name for name in UNSUPPORTED if _last(values, name, "false") != "false"),
+    )
+
+
+def _last(values: dict[str, list[str]], name: str, default: str) -> str:
+    return values.get(name, [default])[-1]
+
+
+def _is_true(values: dict[str, list[str]], name: str) -> bool:
+    value = _last(values, name, "false")
+    if value not in ("true", "false") and not (name == "summarize" and value == "v2"):
+        raise InvalidParameter(f"{name}: provided string was not `true` or `false`")
+    return value != "false"
+
+
+def _is_strict(values: dict[str, list[str]], name: str) -> bool:
+    value = _last(values, name, "extended")
+    if value not in ("extended", "strict"):
+        raise InvalidParameter(f"{name}: unknown variant `{value}`, expected `extended` or `strict`")
+    return value == "strict"
+
+
+def _seconds(values: dict[str, list[str]], name: str, default: float) -> float:
+    try:
+        seconds = float(_last(values, name, str(default)))
+    except ValueError:
+        raise InvalidParameter(f"{name}: invalid float literal") from None
+    if not 0 <= seconds < float("inf"):
+        raise InvalidParameter(f"{name}: must be a positive number of seconds")
+    return seconds
+
+
+def _customs(values: dict[str, list[str]], name: str) -> tuple[str, ...]:
+    given = tuple(dict.fromkeys(value.strip() for value in values.get(name, ()) if value.strip()))
+    if len(given) > MAX_CUSTOM:
+        raise InvalidParameter(f"{name}: at most {MAX_CUSTOM} may be given")
+    return given
