@@ -1,0 +1,70 @@
+"""Text from outside made harmless: what callers said and what files are called can reach any chat channel.
+
+Every service has its own markup and makes its own links, so nothing here is escaped for one of them: the
+characters that any of them acts on are replaced by look-alikes, or separated by a zero-width space.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+BREAK = "\u200b"
+"""Zero-width space: not seen by people, but it ends a mention, a link or a pair of markup characters."""
+
+ELLIPSIS = "…"
+
+_DROPPED = frozenset({"Cc", "Cf"})
+"""Controls (ESC) and format characters (bidi overrides, joiners, tags, marks of byte order)."""
+
+# An angle quotation mark or an asterisk operator looks like what it stands for, and no markup knows it.
+_LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "@": "@" + BREAK})
+_DOUBLED = re.compile(r"([_~|\\])(?=\1)")
+_MARKDOWN_LINK = re.compile(r"\](?=[(\[:])")
+_WEB_HOST = re.compile(r"www\.(?=\w)", re.IGNORECASE)
+
+# Chat programs make a link of `example.com`. A name that ends as recordings do is none, and stays as it is.
+_ENDINGS = "wav|ogg|oga|opus|flac|aac|wma|webm|amr|mp[234]|mov|avi|mkv|aiff?|gsm|mpeg|mpg"
+_DOMAIN = re.compile(
+    rf"(?<=\w)\.(?!(?:[\w-]{{1,80}}\.){{0,5}}(?:{_ENDINGS})(?!\.?\w))(?=[^\W\d_]{{2,}}+(?!\d))",
+    re.IGNORECASE,
+)
+
+
+def harmless(text: str) -> str:
+    """The text on one line, unable to ping anyone, to format or forge anything, or to become a link."""
+    kept = text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+    line = " ".join(kept.split()).translate(_LOOK_ALIKES).replace("://", "[:]//")
+    line = _MARKDOWN_LINK.sub("]" + BREAK, _DOUBLED.sub(r"\1" + BREAK, line))
+    return _DOMAIN.sub("." + BREAK, _WEB_HOST.sub(lambda found: found[0] + BREAK, line))
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most `limit` characters: cut after a sentence that ends late enough, else after a word, with `…`."""
+    if len(text) <= limit:
+        return text
+    if limit <= 0:
+        return ""
+    room = text[: limit - 1]
+    sentence = max(room.rfind(end) for end in (". ", "! ", "? "))
+    if sentence >= limit // 2:
+        return room[: sentence + 2] + ELLIPSIS
+    # A word that ends exactly where the room does is whole.
+    word = len(room) if text[len(room)] == " " else room.rfind(" ")
+    kept = room[:word] if word >= limit // 2 else room
+    return kept.rstrip(" ,;:" + BREAK) + ELLIPSIS
+
+
+def shorten_front(text: str, limit: int) -> str:
+    """At most `limit` characters of the end: of a path, the last part says most."""
+    return text if len(text) <= limit else ELLIPSIS + text[len(text) - limit + 1 :]
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if character.isspace():
+        return " "
+    if category == "Cs":
+        # A lone surrogate cannot be encoded, and would end every attempt to store or send the message.
+        return "\ufffd"
+    return "" if category in _DROPPED else character

@@ -1,0 +1,265 @@
+"""Delivery: due rows of the outbox go to Apprise, and what came of it goes back into the row.
+
+One thread owns each target, so a slow or broken service delays no other. A message is sent before that is
+stored: a crash in between repeats it, with the same id in its last line.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+
+from apprise import Apprise, AppriseResult, NotifyFormat, NotifyType
+from sqlite_utils import Database
+
+from daemon.alerting.targets import Target, open_service
+from daemon.errors import EarshotError, StoreBusyError
+from daemon.models import Alert, from_iso
+from daemon.storage.database import open_database, transaction
+from daemon.storage.outbox import (
+    add_operations_alert,
+    alert_failed,
+    alert_retry,
+    alert_sent,
+    next_alert,
+    seconds_until_due,
+    told_since,
+)
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+"""Before the second attempt, the third, …; the last one again and again."""
+
+RETRY_FOR = timedelta(hours=24)
+TELL_AGAIN_AFTER = timedelta(hours=1)
+"""How often operations hear of the same destination: one that is down fails many alerts at once."""
+
+SEND_SECONDS = 45.0
+"""For one message altogether: Apprise's pause between two messages (5.5 s), connecting, and the answer."""
+
+LOOK_SECONDS = 5.0
+"""A thread looks at its rows at least this often, so a lost wake-up costs no more."""
+
+_TYPES = {"info": NotifyType.INFO, "warning": NotifyType.WARNING, "critical": NotifyType.FAILURE}
+_STATUS = re.compile(r"error=(\d{3})\b")
+
+
+class Sender(Protocol):
+    """What `step` needs of an AppriseSender."""
+
+    delivered_id: int | None
+
+    def send(self, title: str, body: str, severity: str) -> str | None:
+        """None when the service accepted the message, else why not."""
+
+
+class AppriseSender:
+    """Sends to one URL; used by one thread. At most one message is under way at any time.
+
+    `delivered_id` is the alert that was accepted last, also while that could not be stored yet.
+    """
+
+    def __init__(self, url: str, *, send_seconds: float = SEND_SECONDS) -> None:
+        """Raises EarshotError when Apprise does not understand the URL."""
+        service = open_service(url)
+        if service is None:
+            raise EarshotError("Apprise does not understand the URL of this destination; run earshot check")
+        self._read_seconds = float(service.socket_read_timeout)
+        # Its own limits are off (see open_service), so the call stays in the thread that makes it.
+        self._apprise = Apprise(asset=service.asset)
+        self._apprise.add(service)
+        self._send_seconds = send_seconds
+        self._call: threading.Thread | None = None
+        self.delivered_id: int | None = None
+
+    def send(self, title: str, body: str, severity: str = "info") -> str | None:
+        """Send one message; None when the service accepted it, else why not, in words without any secret."""
+        if self._call is not None and self._call.is_alive():
+            return "the last attempt still hangs"
+        answers: list[str | None] = []
+
+        def call() -> None:
+            answers.append(self._notify(title, body, severity))
+
+        # A thread of its own, because a service that answers drop by drop never lets a socket time out.
+        # Abandoned, it must not keep the process from ending either.
+        self._call = threading.Thread(target=call, name="apprise", daemon=True)
+        self._call.start()
+        self._call.join(self._send_seconds)
+        return answers[0] if answers else f"no answer within {self._send_seconds:.0f} s"
+
+    def _notify(self, title: str, body: str, severity: str) -> str | None:
+        started = time.monotonic()
+        try:
+            with self._apprise.notify(
+                body=body, title=title, notify_type=_TYPES[severity], body_format=NotifyFormat.TEXT
+            ) as result:
+                if result:
+                    return None
+                waited = time.monotonic() - started >= self._read_seconds
+                return f"no answer within {self._read_seconds:.0f} s" if waited else _failure(result)
+        except Exception as error:  # noqa: BLE001 - plugins raise what they like, and its text may hold the URL
+            return f"Apprise failed with {type(error).__name__}"
+
+
+def step(
+    db: Database,
+    target: Target,
+    sender: Sender,
+    now: datetime,
+    *,
+    operations: Sequence[tuple[str, int]] = (),
+) -> bool:
+    """Send the alert that is due next to this target; False when none is.
+
+    `operations` are the targets that are told when an alert is given up.
+    """
+    alert = next_alert(db, target.destination, target.index, now)
+    if alert is None:
+        return False
+    try:
+        _deliver(db, alert, sender, now, operations)
+    except Exception as error:
+        error.add_note(f"while delivering alert {alert.id}")
+        raise
+    return True
+
+
+def _deliver(
+    db: Database, alert: Alert, sender: Sender, now: datetime, operations: Sequence[tuple[str, int]]
+) -> None:
+    error = None
+    started = time.monotonic()
+    # Accepted before, but then the database was locked or full: that must not send it again and again.
+    if sender.delivered_id != alert.id:
+        error = sender.send(alert.title, alert.body, alert.severity)
+    # A service may take most of a minute to answer; waits count from then on.
+    now += timedelta(seconds=time.monotonic() - started)
+    if error is None:
+        sender.delivered_id = alert.id
+        with transaction(db):
+            alert_sent(db, alert.id, now)
+        logger.info(
+            "alert sent id=%d destination=%s attempts=%d", alert.id, alert.destination, alert.attempts + 1
+        )
+    elif _may_try_again(alert, now):
+        wait = _retry_wait(alert, now)
+        with transaction(db):
+            alert_retry(db, alert.id, error, now + wait)
+        logger.warning(
+            "alert not delivered id=%d destination=%s target=%d error=%r retry_seconds=%.0f",
+            alert.id, alert.destination, alert.target, error, wait.total_seconds(),
+        )  # fmt: skip
+    else:
+        _give_up(db, alert, error, now, operations)
+
+
+def run_target(
+    db_path: Path,
+    target: Target,
+    *,
+    operations: Sequence[tuple[str, int]] = (),
+    stop: threading.Event,
+    wake: threading.Event,
+    beat: Callable[[], None],
+) -> None:
+    """A thread's work: send what is due to one target until `stop` is set.
+
+    `wake` belongs to this thread alone; whoever sets `stop` sets it too, else the end takes LOOK_SECONDS.
+    `beat` is called at least every SEND_SECONDS + LOOK_SECONDS.
+    """
+    with closing(open_database(db_path)) as db:
+        sender = AppriseSender(target.url)
+        while not stop.is_set():
+            # Before looking: what comes in while looking sets it again.
+            wake.clear()
+            wait = _send_due(db, target, sender, operations=operations, stop=stop, beat=beat)
+            if not stop.is_set():
+                wake.wait(wait)
+
+
+def _send_due(
+    db: Database,
+    target: Target,
+    sender: Sender,
+    *,
+    operations: Sequence[tuple[str, int]],
+    stop: threading.Event,
+    beat: Callable[[], None],
+) -> float:
+    """Send all that is due; returns the seconds to wait before looking again. Raises nothing."""
+    try:
+        beat()
+        while not stop.is_set() and step(db, target, sender, datetime.now(UTC), operations=operations):
+            beat()
+        due = seconds_until_due(db, target.destination, target.index, datetime.now(UTC))
+        return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
+    except StoreBusyError as error:
+        logger.warning("outbox not usable destination=%s error=%s", target.destination, error)
+    except Exception:
+        logger.exception("alerts interrupted destination=%s target=%d", target.destination, target.index)
+    return LOOK_SECONDS
+
+
+def _may_try_again(alert: Alert, now: datetime) -> bool:
+    # One that a person put back after a day has all the short waits before it again.
+    return now - from_iso(alert.created_at) < RETRY_FOR or alert.attempts < len(RETRY_SECONDS)
+
+
+def _retry_wait(alert: Alert, now: datetime) -> timedelta:
+    seconds = RETRY_SECONDS[min(alert.attempts, len(RETRY_SECONDS) - 1)]
+    # Jitter, so that many alerts that failed together do not come back together.
+    wait = timedelta(seconds=seconds * random.uniform(1.0, 1.1))  # noqa: S311 - not for keys
+    left = from_iso(alert.created_at) + RETRY_FOR - now
+    return min(wait, left) if left > timedelta(0) else wait
+
+
+def _give_up(
+    db: Database, alert: Alert, error: str, now: datetime, operations: Sequence[tuple[str, int]]
+) -> None:
+    """Mark the alert failed and, in the same transaction, tell operations through other destinations."""
+    others = [each for each in operations if each[0] != alert.destination]
+    title = f"[warning] alerts do not reach {alert.destination}"
+    body = (
+        f"Alert {alert.id} was given up after {alert.attempts + 1} attempts: {error}.\n\n"
+        f"Try the destination with `earshot test-alert {alert.destination}`, list what failed with"
+        f" `earshot alerts`, and send it again with `earshot alerts retry {alert.id}`."
+    )
+    with transaction(db):
+        alert_failed(db, alert.id, error)
+        # A message to operations went to all of them when it was made.
+        known = told_since(db, [each[0] for each in others], title, now - TELL_AGAIN_AFTER)
+        if alert.recording_id is not None and not known:
+            add_operations_alert(db, others, title, body, "warning", now)
+    logger.error(
+        "alert given up id=%d destination=%s target=%d attempts=%d error=%r",
+        alert.id, alert.destination, alert.target, alert.attempts + 1, error,
+    )  # fmt: skip
+
+
+def _failure(result: AppriseResult) -> str:
+    """Why Apprise could not send, in our words: its own name hosts, addresses and tokens."""
+    said = [entry.message for entry in result.logs()]
+    for message in said:
+        if found := _STATUS.search(message):
+            return _answered(int(found[1]))
+    if any("onnection" in message for message in said):
+        return "no connection, or the service broke it off"
+    return "the service refused the message"
+
+
+def _answered(status: int) -> str:
+    try:
+        return f"the service answered {status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return f"the service answered {status}"

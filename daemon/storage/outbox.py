@@ -1,0 +1,195 @@
+"""The outbox: alerts from the moment a rule fires until they are sent or given up.
+
+All functions that write are called inside a transaction of the caller, so that an alert is stored together
+with what caused it; only `retry_alert` opens its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.errors import UsageError
+from daemon.models import Alert, AlertDraft, AlertState, from_iso, iso
+from daemon.storage.database import rows, transaction
+
+MAX_WAIT = timedelta(hours=25)
+"""No alert is ever held back longer (quiet hours are shorter than a day); a row that says so was written
+before the clock was set back, and is due."""
+
+
+def last_line(alert_id: int, recording_id: int | None) -> str:
+    """The line that ends every message; by it, people recognize one that came twice."""
+    recording = "" if recording_id is None else f", recording {recording_id}"
+    return f"earshot alert {alert_id}{recording}"
+
+
+def last_line_room(recording_id: int | None) -> int:
+    """How many characters a body must leave free for the last line and the empty line before it."""
+    return len("\n\n") + len(last_line(10**10 - 1, recording_id))
+
+
+def add_alerts(db: Database, recording_id: int, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:
+    """Store the alerts of a recording and return their ids; each body gets its last line.
+
+    A recording that is analyzed again keeps the alerts it has: nobody is told twice, and those are left out.
+    """
+    added = (_add(db, recording_id, draft, now) for draft in drafts)
+    return [alert_id for alert_id in added if alert_id is not None]
+
+
+def add_operations_alert(
+    db: Database,
+    destinations: Iterable[tuple[str, int]],
+    title: str,
+    body: str,
+    severity: str,
+    now: datetime,
+) -> list[int]:
+    """Store a message about the service itself, one row for each (destination, target); returns the ids."""
+    drafts = [
+        AlertDraft(
+            destination=destination,
+            target=target,
+            rules=(),
+            severity=severity,
+            state=AlertState.PENDING,
+            reason=None,
+            title=title,
+            body=body,
+        )
+        for destination, target in destinations
+    ]
+    added = (_add(db, None, draft, now) for draft in drafts)
+    return [alert_id for alert_id in added if alert_id is not None]
+
+
+def next_alert(db: Database, destination: str, target: int, now: datetime) -> Alert | None:
+    """The alert to send next to this target, or None when none is due.
+
+    Those tried least come first, so that one which is refused for its content does not hold up the others.
+    """
+    found = rows(
+        db,
+        """
+        SELECT id, recording_id, destination, target, severity, attempts, created_at, title, body
+        FROM alerts
+        WHERE state = 'pending' AND destination = :destination AND target = :target
+            AND (not_before IS NULL OR not_before <= :now OR not_before > :never)
+        ORDER BY attempts, id LIMIT 1
+        """,
+        {"destination": destination, "target": target, "now": iso(now), "never": iso(now + MAX_WAIT)},
+    )
+    return Alert(**found[0]) if found else None
+
+
+def seconds_until_due(db: Database, destination: str, target: int, now: datetime) -> float | None:
+    """Seconds until this target's next alert is due, 0 when one is due now, None when none is pending."""
+    if next_alert(db, destination, target, now):
+        return 0.0
+    found = rows(
+        db,
+        "SELECT min(not_before) AS due FROM alerts"
+        " WHERE state = 'pending' AND destination = ? AND target = ?",
+        (destination, target),
+    )
+    due = found[0]["due"]
+    return None if due is None else max(0.0, (from_iso(due) - now).total_seconds())
+
+
+def alert_sent(db: Database, alert_id: int, now: datetime) -> None:
+    """Note that the service accepted the message."""
+    db.execute(
+        "UPDATE alerts SET state = 'sent', sent_at = ?, attempts = attempts + 1, not_before = NULL,"
+        " error = NULL WHERE id = ?",
+        (iso(now), alert_id),
+    )
+
+
+def alert_retry(db: Database, alert_id: int, error: str, not_before: datetime) -> None:
+    """Note a failed attempt; the next one is due at `not_before`."""
+    db.execute(
+        "UPDATE alerts SET attempts = attempts + 1, error = ?, not_before = ? WHERE id = ?",
+        (error, iso(not_before), alert_id),
+    )
+
+
+def alert_failed(db: Database, alert_id: int, error: str) -> None:
+    """Give an alert up after one more failed attempt."""
+    db.execute(
+        "UPDATE alerts SET state = 'failed', attempts = attempts + 1, not_before = NULL, error = ?"
+        " WHERE id = ?",
+        (error, alert_id),
+    )
+
+
+def retry_alert(db: Database, alert_id: int, now: datetime) -> None:
+    """Put a failed or suppressed alert back in the outbox, due now, with the whole row of retries before it.
+
+    One transaction. Raises UsageError when there is no such alert, or when it is sent or pending already.
+    """
+    with transaction(db):
+        found = rows(db, "SELECT state FROM alerts WHERE id = ?", (alert_id,))
+        if not found:
+            raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
+        state = found[0]["state"]
+        if state not in (AlertState.FAILED, AlertState.SUPPRESSED):
+            raise UsageError(f"alert {alert_id} is {state}; only failed and suppressed alerts can be retried")
+        db.execute(
+            "UPDATE alerts SET state = 'pending', reason = NULL, attempts = 0, not_before = ? WHERE id = ?",
+            (iso(now), alert_id),
+        )
+
+
+def alert_counts(db: Database) -> dict[str, int]:
+    """How many alerts are in each state; states without any are 0."""
+    counts = {state.value: 0 for state in AlertState}
+    for row in rows(db, "SELECT state, count(*) AS n FROM alerts GROUP BY state"):
+        counts[row["state"]] = row["n"]
+    return counts
+
+
+def told_since(db: Database, destinations: Sequence[str], title: str, since: datetime) -> bool:
+    """True when an operations alert with this title was stored for one of the destinations since then."""
+    found = rows(
+        db,
+        "SELECT DISTINCT destination FROM alerts"
+        " WHERE recording_id IS NULL AND title = ? AND created_at >= ?",
+        (title, iso(since)),
+    )
+    return any(row["destination"] in destinations for row in found)
+
+
+def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetime) -> int | None:
+    row: dict[str, Any] = {
+        "recording_id": recording_id,
+        "destination": draft.destination,
+        "target": draft.target,
+        "rules": json.dumps(draft.rules, ensure_ascii=False),
+        "severity": draft.severity,
+        "state": draft.state.value,
+        "reason": draft.reason,
+        "created_at": iso(now),
+        "title": draft.title,
+        "body": draft.body,
+    }
+    columns, places = ", ".join(row), ", ".join(f":{column}" for column in row)
+    stored = rows(
+        db,
+        f"INSERT INTO alerts ({columns}) VALUES ({places})"  # noqa: S608 - the column names above
+        " ON CONFLICT (recording_id, destination, target) DO NOTHING RETURNING id",
+        row,
+    )
+    if not stored:
+        return None
+    alert_id: int = stored[0]["id"]
+    # Only now is the id known that the last line names.
+    db.execute(
+        "UPDATE alerts SET body = body || ? WHERE id = ?",
+        (f"\n\n{last_line(alert_id, recording_id)}", alert_id),
+    )
+    return alert_id
