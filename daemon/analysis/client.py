@@ -1,0 +1,208 @@
+"""The HTTP conversation with an endpoint that speaks Deepgram's API: one request, one reply or one error.
+
+Nothing is retried here and redirects are not followed: the queue decides what is asked again, and a key is
+never sent to another host. Every failure leaves as one of the errors in `daemon.errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from daemon.analysis.failures import error_of_exception, error_of_status
+from daemon.analysis.request import Request
+from daemon.analysis.upload import OpenFile, upload_blocks
+from daemon.errors import DoubtfulReplyError
+
+CONNECT_SECONDS = 10.0
+STALL_SECONDS = 60.0
+"""How long an upload may make no progress."""
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""A reply of hours of speech with word times has some 20 MB; more than this is not a reply."""
+MAX_ERROR_BYTES = 64 * 1024
+URL_REPLY_ALLOWANCE = 600.0
+"""Extra seconds for a hosted recording: Deepgram fetches it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The body of a 200, as received, with the request's id from the header if it named one."""
+
+    body: bytes
+    request_id: str | None
+
+
+class ApiClient:
+    """A connection to one endpoint, shared by all workers; use as a context manager.
+
+    `base_url` is asked for at each request: the embedded engine's changes when it is restarted.
+    `timeout` is seconds from the last byte sent to the last byte received.
+    """
+
+    def __init__(self, base_url: Callable[[], str], *, key: str | None, timeout: float) -> None:
+        self._base_url = base_url
+        self._timeout = timeout
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
+        if key:
+            headers["Authorization"] = f"Token {key}"
+        self._http = httpx.Client(
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
+            # A connection for each request: a server that closes an idle one just as it is used again
+            # would look like a reply lost, and that is paid for.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def listen_file(self, file: OpenFile, sha256: str, request: Request) -> Reply:
+        """Send a file to /v1/listen and return the 200's body; raises AnalysisError or FileTrouble.
+
+        The body is streamed from disk with its Content-Length (Deepgram has cut off recordings sent
+        without: github.com/deepgram/deepgram-python-sdk/issues/485).
+        """
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.size_bytes)}
+        return self._post("/v1/listen", request, headers, upload_blocks(file, sha256), self._timeout)
+
+    def listen_url(self, url: str, request: Request) -> Reply:
+        """Have Deepgram fetch and analyze a hosted recording; raises AnalysisError."""
+        return self._post("/v1/listen", request, {}, {"url": url}, self._timeout + URL_REPLY_ALLOWANCE)
+
+    def _post(
+        self,
+        path: str,
+        request: Request,
+        headers: Mapping[str, str],
+        body: Iterator[bytes] | dict[str, str],
+        timeout: float,
+    ) -> Reply:
+        conversation = _Conversation(timeout)
+        content: dict[str, Any] = {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}
+        try:
+            with (
+                conversation,
+                self._http.stream(
+                    "POST",
+                    self._base_url().rstrip("/") + path,
+                    params=list(request.parameters),
+                    headers=dict(headers),
+                    extensions={"trace": conversation.trace},
+                    **content,
+                ) as response,
+            ):
+                conversation.all_sent()
+                return _read(response, conversation)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            failure = error_of_exception(error, sent=conversation.sent, late=conversation.late)
+            if isinstance(failure, DoubtfulReplyError):
+                failure.body = bytes(conversation.received)
+            raise failure from error
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """How far a request has got, and the hard end of waiting for its reply.
+
+    httpx limits each read only, so a server that drips a byte a second would hold a worker for ever. At
+    the deadline the socket is shut down from a timer's thread, which ends any read at once.
+    """
+
+    timeout: float
+    sent: bool = False
+    late: bool = False
+    received: bytearray = field(default_factory=bytearray)
+    _socket: Any = None
+    _timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore tells here what it does; the socket is what we need."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+        elif event == "http11.send_request_body.complete":
+            self.all_sent()
+
+    def all_sent(self) -> None:
+        """The last byte has left: from here on the request may be billed, and the deadline runs."""
+        self.sent = True
+        if self._timer is None:
+            self._timer = threading.Timer(self.timeout, self._give_up)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _give_up(self) -> None:
+        self.late = True
+        if self._socket is not None:
+            _shut_down(self._socket)
+
+
+def _shut_down(connection: Any) -> None:
+    """End a connection under whoever reads from it, below TLS, without closing their descriptor."""
+    try:
+        duplicate = socket.socket(fileno=os.dup(connection.fileno()))
+    except OSError:
+        return
+    with duplicate:
+        try:
+            duplicate.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+
+def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[bytes]:
+    yield from blocks
+    conversation.sent = True
+
+
+def _read(response: httpx.Response, conversation: _Conversation) -> Reply:
+    header_id = response.headers.get("dg-request-id") or response.headers.get("x-dg-request-id")
+    limit = MAX_REPLY_BYTES if response.status_code == 200 else MAX_ERROR_BYTES
+    body = conversation.received
+    for block in response.iter_bytes():
+        body += block
+        if len(body) > limit:
+            break
+    if response.status_code != 200:
+        raise error_of_status(
+            response.status_code, bytes(body[:MAX_ERROR_BYTES]), response.headers, request_id=header_id
+        )
+    if len(body) > limit:
+        raise DoubtfulReplyError(
+            f"the reply is larger than {MAX_REPLY_BYTES} bytes", request_id=header_id, body=bytes(body[:4096])
+        )
+    return Reply(bytes(body), header_id)
+
+
+def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int:
+    """The status of a GET that costs nothing, to learn whether the endpoint is there and the key is good.
+
+    Raises ServiceDownError when there is no answer.
+    """
+    headers = {"Authorization": f"Token {key}"} if key else {}
+    try:
+        return httpx.get(f"{base_url.rstrip('/')}/v1/projects", headers=headers, timeout=seconds).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise error_of_exception(error, sent=False, late=False) from error
+

@@ -1,0 +1,167 @@
+"""The loop that takes recordings from the queue and gives each a thread, as many at once as the load allows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from daemon.analysis.analyze import analyze
+from daemon.analysis.outcomes import hold, resume
+from daemon.analysis.workplace import Workplace
+from daemon.errors import StoreBusyError
+from daemon.models import Recording, RecordingState
+from daemon.storage.database import free_bytes, open_database, transaction
+from daemon.storage.pauses import pauses, seconds_until_probe
+from daemon.storage.recordings import claim, clamp_waits, close, put_back, seconds_until_due
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+STORE_WAIT_SECONDS = 2.0
+
+
+class Dispatcher:
+    """Claims recordings and has each analyzed in a thread of its own; `wake` may be set by anyone."""
+
+    def __init__(self, db_path: Path, place: Workplace) -> None:
+        self._db_path = db_path
+        self._place = place
+        self._jobs: set[threading.Thread] = set()
+        self._clamped_at = 0.0
+        self.wake = threading.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """How many recordings are in work."""
+        return sum(job.is_alive() for job in list(self._jobs))
+
+    def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Work until `stop` is set; what is in flight then goes on (see `drain`)."""
+        with closing(open_database(self._db_path)) as db:
+            while not stop.is_set():
+                beat()
+                self.wake.clear()
+                wait = self._look(db)
+                if not stop.is_set() and wait:
+                    self.wake.wait(wait)
+
+    def drain(self, seconds: float) -> bool:
+        """Wait for what is in flight, `seconds` at most; True when all of it ended."""
+        deadline = time.monotonic() + seconds
+        for job in list(self._jobs):
+            job.join(max(0.0, deadline - time.monotonic()))
+        return not self.in_flight
+
+    def _look(self, db: Database) -> float:
+        """Start one recording if there is one to start; returns seconds to wait before the next look."""
+        try:
+            if not self._has_room(db):
+                return STORE_WAIT_SECONDS
+            return self._start_next(db)
+        except StoreBusyError as error:
+            logger.error("queue not usable, trying again: %s", error)
+            return STORE_WAIT_SECONDS
+
+    def _start_next(self, db: Database) -> float:
+        self._clamp(db)
+        if not self._place.load.enter():
+            return LOOK_SECONDS
+        recording = None
+        try:
+            recording = claim(db, self._place.clock())
+        finally:
+            if recording is None:
+                self._place.load.leave()
+        if recording is None:
+            return self._idle_seconds(db)
+        self._jobs = {job for job in self._jobs if job.is_alive()}
+        job = threading.Thread(
+            target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
+        )
+        self._jobs.add(job)
+        job.start()
+        return 0.0
+
+    def _idle_seconds(self, db: Database) -> float:
+        now = self._place.clock()
+        due = seconds_until_due(db, now)
+        wait = max(due if due is not None else LOOK_SECONDS, seconds_until_probe(db, now))
+        # At least so often, for rows that another process (`earshot retry`) put back.
+        return min(max(wait, 0.05), LOOK_SECONDS)
+
+    def _clamp(self, db: Database) -> None:
+        if time.monotonic() - self._clamped_at > 60.0:
+            self._clamped_at = time.monotonic()
+            if changed := clamp_waits(db, self._place.clock()):
+                logger.warning("clock set back? made due recordings=%d", changed)
+
+    def _has_room(self, db: Database) -> bool:
+        """Whether there is room for results beside the database; holds the queue before anything is paid for."""
+        floor = self._place.config.min_free
+        room = free_bytes(self._db_path)
+        held = any(pause.cause == "store" for pause in pauses(db))
+        if room < floor and not held:
+            reason = (
+                f"only {room / 1e6:.0f} MB are free beside {self._db_path} and min_free is {floor / 1e6:.0f} MB; "
+                "make room there"
+            )
+            with transaction(db):
+                hold(db, "store", reason, self._place, self._place.clock(), shared=True)
+        if room >= floor and held:
+            with transaction(db):
+                resume(db, self._place, self._place.clock(), only="store")
+        return room >= floor
+
+    def _work(self, recording: Recording) -> None:
+        try:
+            with closing(open_database(self._db_path)) as db:
+                try:
+                    analyze(db, recording, self._place)
+                except StoreBusyError as error:
+                    logger.error("recording interrupted id=%d error=%s", recording.id, error)
+                    self._return(db, recording, error)
+                except Exception as error:
+                    logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
+                    self._set_aside(db, recording, error)
+        except Exception:
+            # The outer edge of the job: its row stays `analyzing` and is found at the next start.
+            logger.exception("recording left behind id=%d", recording.id)
+        finally:
+            self._place.load.leave()
+            self.wake.set()
+            # Alerts, if it caused any; looking costs next to nothing.
+            self._place.on_alerts()
+
+    def _return(self, db: Database, recording: Recording, error: StoreBusyError) -> None:
+        """Give a claimed recording back once the database takes it; nothing was sent for it yet."""
+        while not self._place.ended():
+            time.sleep(STORE_WAIT_SECONDS)
+            now = self._place.clock()
+            try:
+                with transaction(db):
+                    put_back(
+                        db,
+                        recording,
+                        error=str(error),
+                        not_before=now + timedelta(seconds=STORE_WAIT_SECONDS),
+                        failing=False,
+                        now=now,
+                    )
+                return
+            except StoreBusyError as again:
+                logger.error("recording interrupted id=%d error=%s", recording.id, again)
+
+    def _set_aside(self, db: Database, recording: Recording, error: Exception) -> None:
+        message = (
+            f"earshot itself failed on it ({type(error).__name__}); its log says where, please report it. "
+            f"`earshot retry {recording.id}` tries again, from the stored reply if there is one"
+        )
+        with transaction(db):
+            close(db, recording.id, RecordingState.FAILED, error_code="internal_error", error=message)

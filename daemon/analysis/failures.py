@@ -1,0 +1,185 @@
+"""Everything that can go wrong between a request and a usable reply, mapped once to our errors.
+
+The statuses and texts are those of https://developers.deepgram.com/docs/errors and of replies seen in the
+issues of Deepgram's SDKs; bodies come in two JSON shapes, as plain text, and as a proxy's HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from daemon.errors import (
+    AccountError,
+    AnalysisError,
+    DoubtfulReplyError,
+    RateLimitedError,
+    RecordingError,
+    ServiceDownError,
+    TemporaryError,
+)
+
+MAX_RETRY_AFTER = 900.0
+"""Seconds; a service that asks for more gets asked again after this."""
+MAX_MESSAGE = 300
+
+_ABOUT_THE_RECORDING = re.compile(r"corrupt or unsupported data|failed to process audio|REMOTE_CONTENT", re.I)
+_ABOUT_THE_REQUEST = re.compile(
+    r"INVALID_QUERY_PARAMETER|INVALID_JSON|deserialize|parameter|model|language|tier|not supported"
+    r"|keyterm|keyword|redact|diari[sz]|callback",
+    re.I,
+)
+
+
+def error_of_status(
+    status: int, body: bytes, headers: Mapping[str, str], *, request_id: str | None = None
+) -> AnalysisError:
+    """The error that an answer other than 200 stands for."""
+    code, text, named = _said(body)
+    request_id = request_id or named
+    said = f"{status} {code} {text}".strip() if code else f"{status} {text}".strip()
+    if status == 401:
+        return AccountError(
+            "key",
+            f"the API key is refused ({said}); put a valid key where the configuration says",
+            request_id=request_id,
+        )
+    if status == 403:
+        return AccountError(
+            "key", f"the API key may not do this ({said}); check its rights and the model", request_id=request_id
+        )
+    if status == 402:
+        return AccountError("credit", f"the account is out of credit ({said}); top it up", request_id=request_id)
+    if status == 429:
+        return RateLimitedError(
+            f"too many requests at once ({said})", request_id=request_id, retry_after=retry_after(headers)
+        )
+    if status == 400 or status in (411, 413, 415):
+        return _refusal(status, said, code, text, request_id)
+    if status in (404, 405, 414) or 300 <= status < 400:
+        return AccountError(
+            "request",
+            f"the endpoint does not take this request ({said}); check analyzer.base_url and analyzer.options",
+            request_id=request_id,
+        )
+    if status == 504:
+        return DoubtfulReplyError(f"the service gave up on it ({said})", request_id=request_id, body=body)
+    if status in (408, 422, 425):
+        return TemporaryError(
+            f"the upload did not arrive whole ({said})", request_id=request_id, retry_after=retry_after(headers)
+        )
+    if status >= 500:
+        return ServiceDownError(
+            f"the service is in trouble ({said})", request_id=request_id, retry_after=retry_after(headers)
+        )
+    if 200 < status < 300:
+        return DoubtfulReplyError(f"an answer without a result ({said})", request_id=request_id, body=body)
+    return RecordingError("refused", f"the service refuses this recording ({said})", request_id=request_id)
+
+
+def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisError:
+    """The error that a failed exchange stands for; `sent` says whether the whole body had left,
+    `late` that we ended it ourselves at the deadline.
+    """
+    what = type(error).__name__
+    if late:
+        return DoubtfulReplyError("no complete reply within analyzer.timeout")
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return AccountError("request", "analyzer.base_url is not a usable address; correct it")
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its text may hold the header that is illegal, and that is the key.
+        return AccountError("request", "the request cannot be built: the API key has characters it may not have")
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.PoolTimeout):
+        return ServiceDownError(f"no connection to the service ({what}: {_connect_reason(error)})", reached=False)
+    if isinstance(error, httpx.DecodingError):
+        return DoubtfulReplyError(f"the reply cannot be decoded ({what})")
+    if not sent:
+        return TemporaryError(f"the connection broke during the upload ({what})")
+    if isinstance(error, httpx.TimeoutException):
+        return DoubtfulReplyError("no complete reply within analyzer.timeout")
+    return DoubtfulReplyError(f"the connection ended before the reply was complete ({what})")
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """Seconds from a Retry-After header (RFC 9110 §10.2.3), 0 to MAX_RETRY_AFTER; None when it says nothing."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _seconds_until(text, now or datetime.now(UTC))
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER)
+
+
+def _seconds_until(text: str, now: datetime) -> float:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return math.nan
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _refusal(status: int, said: str, code: str, text: str, request_id: str | None) -> AnalysisError:
+    about = f"{code} {text}"
+    if status == 413:
+        return RecordingError("too_large", f"the service refuses a file of this size ({said})", request_id=request_id)
+    if code == "TOKEN_LIMIT_EXCEEDED":
+        return RecordingError(
+            "too_long", f"the transcript is too long for the analysis ({said}); split it", request_id=request_id
+        )
+    if code == "REMOTE_CONTENT_ERROR" or status == 411:
+        return RecordingError(
+            "remote_content", f"Deepgram could not fetch the recording ({said})", request_id=request_id
+        )
+    if status == 415 or _ABOUT_THE_RECORDING.search(about):
+        return RecordingError(
+            "corrupt_audio",
+            f"Deepgram finds no audio it can read in this file ({said}); play it, then put a good copy there",
+            request_id=request_id,
+        )
+    if _ABOUT_THE_REQUEST.search(about):
+        return AccountError(
+            "request",
+            f"the request is refused for every recording ({said}); correct model, language or options",
+            request_id=request_id,
+        )
+    return RecordingError("refused", f"Deepgram refuses this recording ({said})", request_id=request_id)
+
+
+def _said(body: bytes) -> tuple[str, str, str | None]:
+    """Code, message and request id of an error body, made short and printable."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body[:2000].decode("utf-8", "replace")
+        return "", "" if "<" in text[:200] else _line(text), None
+    if not isinstance(said, dict):
+        return "", "", None
+    code = _first(said, "err_code", "error_code", "category")
+    text = " ".join(part for part in (_first(said, "err_msg", "message"), _first(said, "details")) if part)
+    return _line(code), _line(text), _line(_first(said, "request_id")) or None
+
+
+def _first(said: dict[str, Any], *names: str) -> str:
+    return next((said[name] for name in names if isinstance(said.get(name), str)), "")
+
+
+def _line(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:MAX_MESSAGE]
+
+
+def _connect_reason(error: Exception) -> str:
+    return _line(str(error)) or "refused"

@@ -1,0 +1,84 @@
+"""How much is asked of the service at once, and whether it seems to be up: memory of this process only.
+
+The limit falls at once when the service says 429, and climbs back slowly; it is never above the setting.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+FAILURES_UNTIL_DOWN = 5
+SUCCESSES_TO_CLIMB = 20
+
+
+class Load:
+    """Shared by all workers; every method may be called from any thread."""
+
+    def __init__(self, concurrency: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._setting = concurrency
+        self._limit = concurrency
+        self._in_flight = 0
+        self._successes = 0
+        self._hold_until = 0.0
+        self._failures = 0
+        self._failed: set[int] = set()
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+
+    @property
+    def in_flight(self) -> int:
+        """How many places are taken."""
+        return self._in_flight
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way now."""
+        return self._limit
+
+    def enter(self) -> bool:
+        """Take a place for one recording, or False when there is none right now."""
+        with self._lock:
+            if self._in_flight >= self._limit or self._monotonic() < self._hold_until:
+                return False
+            self._in_flight += 1
+            return True
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._in_flight -= 1
+
+    def resize(self, concurrency: int) -> None:
+        """Take a new setting over."""
+        with self._lock:
+            self._setting = concurrency
+            self._limit = min(self._limit, concurrency) if self._limit < self._setting else concurrency
+
+    def answered(self) -> None:
+        """The service gave a proper answer, whatever it said of the recording."""
+        with self._lock:
+            self._failures = 0
+            self._failed.clear()
+            self._successes += 1
+            if self._successes >= SUCCESSES_TO_CLIMB and self._limit < self._setting:
+                self._successes = 0
+                self._limit += 1
+
+    def too_many(self, retry_after: float | None) -> None:
+        """The service said 429: halve what is asked at once, and ask nothing for `retry_after` seconds."""
+        with self._lock:
+            self._failures = 0
+            self._failed.clear()
+            self._successes = 0
+            self._limit = max(1, min(self._limit, max(1, self._in_flight)) // 2)
+            if retry_after:
+                self._hold_until = max(self._hold_until, self._monotonic() + retry_after)
+
+    def failed(self, recording_id: int) -> tuple[bool, bool]:
+        """The service failed this recording. Returns (it seems to be down, several recordings met this)."""
+        with self._lock:
+            self._failures += 1
+            self._failed.add(recording_id)
+            return self._failures >= FAILURES_UNTIL_DOWN, len(self._failed) > 1

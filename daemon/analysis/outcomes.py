@@ -1,0 +1,176 @@
+"""What becomes of a recording, and of the queue, when a request gives no result.
+
+Each cause has one outcome: the recording waits, or it is closed with its reason, or the queue is held and
+the recording is not blamed. Everything here is called inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database
+
+from daemon.alerting.operations import paused_message, resumed_message
+from daemon.analysis.retry import backoff, probe_interval
+from daemon.analysis.workplace import Workplace
+from daemon.errors import (
+    AccountError,
+    AnalysisError,
+    DoubtfulReplyError,
+    FileChangedError,
+    FileGoneError,
+    FileTrouble,
+    RateLimitedError,
+    RecordingError,
+    ServiceDownError,
+)
+from daemon.models import Recording, RecordingState, from_iso
+from daemon.storage.outbox import add_operations_alert
+from daemon.storage.pauses import begin_pause, end_pauses, pauses
+from daemon.storage.recordings import DOUBTFUL_RESENDS, close, put_back, uncount_attempt
+from daemon.storage.results import store_response
+
+logger = logging.getLogger(__name__)
+
+FILE_RETRY_SECONDS = 2.0
+SKIPPED_CODES = frozenset({"empty", "gone"})
+
+
+def settle_failure(
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
+) -> None:
+    """Put the recording where its failure belongs, and hold the queue where everyone's would fail."""
+    match error:
+        case FileGoneError():
+            _close(db, recording, "gone", str(error))
+        case FileChangedError():
+            _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
+        case FileTrouble():
+            _wait_or_give_up(db, recording, error, place, now, code="unreadable")
+        case RecordingError():
+            if error.request_id is not None or error.code not in ("empty", "too_large"):
+                place.load.answered()
+                resume(db, place, now)
+            _close(db, recording, error.code, str(error), request_id=error.request_id)
+        case AccountError():
+            place.load.answered()
+            uncount_attempt(db, recording.id)
+            hold(db, error.cause, str(error), place, now, shared=True)
+            _wait(db, recording, error, 0.0, now, failing=False)
+        case RateLimitedError():
+            place.load.too_many(error.retry_after)
+            resume(db, place, now)
+            delay = max(error.retry_after or 0.0, backoff(recording.attempts, place.random))
+            _wait(db, recording, error, delay, now, failing=False)
+        case DoubtfulReplyError():
+            _service_failure(db, recording, error, place, now)
+            _doubtful(db, recording, error, place, now)
+        case ServiceDownError(reached=False):
+            uncount_attempt(db, recording.id)
+            _service_failure(db, recording, error, place, now)
+            _wait(db, recording, error, backoff(recording.attempts, place.random), now, failing=False)
+        case _:
+            _service_failure(db, recording, error, place, now)
+            _wait_or_give_up(db, recording, error, place, now, code="gave_up")
+
+
+def hold(db: Database, cause: str, reason: str, place: Workplace, now: datetime, *, shared: bool) -> None:
+    """Hold the queue for `cause`: one operations alert when it begins, none while it lasts."""
+    resume(db, place, now, but=cause)
+    held = next((pause for pause in pauses(db) if pause.cause == cause), None)
+    interval = probe_interval(cause, held.probes if held else 0, place.config.analyzer.probe)
+    if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, now=now):
+        logger.error("queue paused cause=%s reason=%s", cause, reason)
+        title, body = paused_message(cause, reason, interval)
+        add_operations_alert(db, place.operations, title, body, "critical", now)
+
+
+def resume(
+    db: Database, place: Workplace, now: datetime, *, but: str | None = None, only: str | None = None
+) -> None:
+    """The service answered: end what held the queue (all, all but one, or one only) and tell operations."""
+    for pause in end_pauses(db, but=but, only=only):
+        logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
+        title, body = resumed_message(pause.cause, pause.reason, from_iso(pause.since), now)
+        add_operations_alert(db, place.operations, title, body, "info", now)
+
+
+def _service_failure(
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
+) -> None:
+    down, shared = place.load.failed(recording.id)
+    held = pauses(db)
+    if down or held:
+        hold(db, "service", str(error), place, now, shared=shared)
+
+
+def _doubtful(
+    db: Database, recording: Recording, error: DoubtfulReplyError, place: Workplace, now: datetime
+) -> None:
+    if error.body:
+        store_response(db, recording.id, error.body, kind="doubtful", now=now)
+    lost = recording.doubtful + 1
+    if lost > DOUBTFUL_RESENDS:
+        message = (
+            f"{error}; {lost} requests may have been billed without a result. "
+            f"Look at the service's log, then `earshot retry {recording.id}`"
+        )
+        _close(db, recording, "ambiguous_reply", message, request_id=error.request_id)
+        return
+    _wait(db, recording, error, backoff(recording.doubtful + 1, place.random), now, failing=False)
+
+
+def _wait_or_give_up(
+    db: Database,
+    recording: Recording,
+    error: AnalysisError | FileTrouble,
+    place: Workplace,
+    now: datetime,
+    *,
+    code: str,
+) -> None:
+    since = from_iso(recording.failing_since) if recording.failing_since else now
+    limit = place.config.analyzer.retry_for
+    everyone = any(pause.shared for pause in pauses(db))
+    if (now - since).total_seconds() >= limit and not everyone:
+        message = f"{error}; tried for {_hours(limit)}, then given up. `earshot retry {recording.id}` tries again"
+        _close(db, recording, code, message, request_id=getattr(error, "request_id", None))
+        return
+    retry_after = getattr(error, "retry_after", None) or 0.0
+    delay = max(retry_after, backoff(recording.failures, place.random))
+    _wait(db, recording, error, delay, now, failing=True)
+
+
+def _wait(
+    db: Database,
+    recording: Recording,
+    error: AnalysisError | FileTrouble,
+    seconds: float,
+    now: datetime,
+    *,
+    failing: bool,
+) -> None:
+    put_back(
+        db,
+        recording,
+        error=str(error),
+        not_before=now + timedelta(seconds=seconds),
+        failing=failing,
+        now=now,
+    )
+    logger.warning(
+        "recording waits id=%d name=%s retry_in=%.1fs error=%s", recording.id, recording.name, seconds, error
+    )
+
+
+def _close(
+    db: Database, recording: Recording, code: str, message: str, *, request_id: str | None = None
+) -> None:
+    state = RecordingState.SKIPPED if code in SKIPPED_CODES else RecordingState.FAILED
+    close(db, recording.id, state, error_code=code, error=message, request_id=request_id)
+    logger.error("recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message)
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} h" if seconds >= 3600 else f"{seconds:.0f} s"

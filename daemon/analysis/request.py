@@ -1,0 +1,136 @@
+"""What is asked of the API for a recording: the query parameters, and the key that tells equal requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.config.models import Analyzer, Config, Feature, WatchFolder
+from daemon.models import shown_path
+
+EMBEDDED = "embedded"
+"""`base_url` of the engine that earshot brings along; also what `model` says of its results."""
+
+_SWITCHES: dict[Feature, tuple[str, str]] = {
+    "summary": ("summarize", "v2"),
+    "topics": ("topics", "true"),
+    "intents": ("intents", "true"),
+    "sentiment": ("sentiment", "true"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One way of asking for an analysis.
+
+    `parameters` are those of /v1/listen in sending order; `key` is equal for requests that would give the
+    same answer to the same bytes; `features` are the ones wanted, `unsupported` those of them that are not
+    sent because Deepgram has them for English only; `channels` names the channels of the recording.
+    """
+
+    parameters: tuple[tuple[str, str], ...]
+    key: str
+    model: str
+    language: str
+    features: tuple[Feature, ...]
+    unsupported: tuple[Feature, ...]
+    channels: tuple[str, ...]
+
+
+def requests_by_folder(config: Config) -> dict[str | None, Request]:
+    """The request for each watched folder, keyed as `recordings.folder`; None is what belongs to no folder."""
+    requests: dict[str | None, Request] = {None: build_request(config, None)}
+    for folder in config.watch:
+        requests[shown_path(str(folder.path))] = build_request(config, folder)
+    return requests
+
+
+def build_request(config: Config, folder: WatchFolder | None) -> Request:
+    """The request for recordings of `folder`: its overrides over the analyzer's settings.
+
+    Custom intents are those of the configuration and those that rules name without wildcards, so that a
+    rule for `cancel subscription` finds something to match.
+    """
+    analyzer = _merged(config.analyzer, folder)
+    embedded = analyzer.base_url == EMBEDDED
+    model = EMBEDDED if embedded else analyzer.model
+    unsupported = _unsupported(analyzer)
+    asked = tuple(feature for feature in analyzer.features if feature not in unsupported)
+    parameters = [("model", model)]
+    if "detect_language" not in analyzer.options:
+        parameters.append(("language", analyzer.language))
+    parameters += [_SWITCHES[feature] for feature in asked]
+    if "intents" in asked:
+        intents = [*analyzer.custom_intents, *_intents_of_rules(config, folder)]
+        parameters += _terms("custom_intent", intents, analyzer.custom_intents_mode)
+    if "topics" in asked:
+        parameters += _terms("custom_topic", analyzer.custom_topics, analyzer.custom_topics_mode)
+    channels = folder.channels if folder else ()
+    if channels:
+        parameters.append(("multichannel", "true"))
+    parameters += _option_parameters(analyzer.options)
+    return Request(
+        parameters=tuple(parameters),
+        key=_key(parameters),
+        model=model,
+        language=analyzer.language,
+        features=analyzer.features,
+        unsupported=unsupported,
+        channels=channels,
+    )
+
+
+def _merged(analyzer: Analyzer, folder: WatchFolder | None) -> Analyzer:
+    if folder is None:
+        return analyzer
+    overrides = folder.analyzer.model_dump(exclude_none=True)
+    overrides["options"] = {**analyzer.options, **overrides.get("options", {})}
+    return analyzer.model_copy(update=overrides)
+
+
+def _unsupported(analyzer: Analyzer) -> tuple[Feature, ...]:
+    """Features that would only give a warning, or, for summaries, a 400 for the whole request.
+
+    https://developers.deepgram.com/docs/audio-intelligence: English only.
+    """
+    language = analyzer.language.lower()
+    if "detect_language" in analyzer.options or language == "multi" or language.split("-")[0] == "en":
+        return ()
+    return analyzer.features
+
+
+def _intents_of_rules(config: Config, folder: WatchFolder | None) -> list[str]:
+    named = []
+    for rule in config.alerts.rules:
+        if folder and rule.folders and not any(_within(folder.path, scope) for scope in rule.folders):
+            continue
+        named += [intent for intent in rule.when.intent or () if not set(intent) & set("*?")]
+    return named
+
+
+def _within(path: Path, scope: Path) -> bool:
+    return path == scope or scope in path.parents or path in scope.parents
+
+
+def _terms(parameter: str, terms: Iterable[str], mode: str) -> list[tuple[str, str]]:
+    unique = {term.casefold(): term for term in terms}
+    found = [(parameter, term) for term in list(unique.values())[:100]]
+    # The mode is sent always: the documentation disagrees with itself about the default.
+    return [*found, (f"{parameter}_mode", mode)] if found else []
+
+
+def _option_parameters(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for name, value in options.items():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is not None:
+                found.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
+    return found
+
+
+def _key(parameters: Iterable[tuple[str, str]]) -> str:
+    return hashlib.sha256(json.dumps(sorted(parameters)).encode()).hexdigest()[:32]

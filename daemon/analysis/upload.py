@@ -1,0 +1,131 @@
+"""Reading a recording's file: opened once, safely, hashed and uploaded from that one descriptor."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from daemon.errors import FileChangedError, FileGoneError, FileTrouble, FileUnreadableError, RecordingError
+from daemon.models import shown_path
+
+BLOCK_BYTES = 256 * 1024
+MAX_BYTES = 2 * 1000**3
+"""Deepgram's documented limit for a file (https://developers.deepgram.com/docs/pre-recorded-audio)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file, opened for reading, with what fstat said when it was opened."""
+
+    path: str
+    descriptor: int
+    before: os.stat_result
+
+    @property
+    def size_bytes(self) -> int:
+        return self.before.st_size
+
+
+@contextmanager
+def open_recording(path: str) -> Iterator[OpenFile]:
+    """Open `path` if it is a regular file that is worth sending.
+
+    Never follows a link and never blocks on a pipe. Raises FileGoneError, FileUnreadableError, and
+    RecordingError for what Deepgram would refuse anyway (`too_large`, `empty`).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _trouble(path, error) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise FileUnreadableError(f"{shown_path(path)}: this is not a regular file, so it is not sent")
+        if status.st_size > MAX_BYTES:
+            raise RecordingError(
+                "too_large",
+                f"the file has {status.st_size} bytes and Deepgram takes at most {MAX_BYTES}; split it",
+            )
+        if status.st_size == 0:
+            raise RecordingError("empty", "the file is empty; put the recording there again")
+        yield OpenFile(path, descriptor, status)
+    finally:
+        os.close(descriptor)
+
+
+def content_hash(file: OpenFile) -> str:
+    """The sha256 of the file's bytes, hex. Raises FileChangedError when its length is not what it was."""
+    digest = hashlib.sha256()
+    for block in _blocks(file):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def upload_blocks(file: OpenFile, sha256: str) -> Iterator[bytes]:
+    """The file's bytes for the request body, at most BLOCK_BYTES in memory.
+
+    Raises FileChangedError before the body is complete when the bytes are not those that `sha256` was
+    taken of: the server then sees an unfinished request and bills nothing.
+    """
+    digest = hashlib.sha256()
+    held = b""
+    for block in _blocks(file):
+        if held:
+            yield held
+        digest.update(block)
+        held = block
+    if digest.hexdigest() != sha256:
+        raise FileChangedError(f"{shown_path(file.path)}: the file changed while it was sent")
+    yield held
+
+
+def still_same(file: OpenFile, sha256: str) -> bool:
+    """Whether the path still holds the bytes that were sent; reads them only if something about it changed.
+
+    A file that was deleted or moved meanwhile counts as the same: there is nothing newer to analyze.
+    """
+    try:
+        now = os.stat(file.path, follow_symlinks=False)
+    except OSError:
+        return True
+    if _stamp(now) == _stamp(file.before):
+        return True
+    try:
+        with open_recording(file.path) as again:
+            return content_hash(again) == sha256
+    except (FileTrouble, RecordingError):
+        return False
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _blocks(file: OpenFile) -> Iterator[bytes]:
+    offset = 0
+    try:
+        while block := os.pread(file.descriptor, BLOCK_BYTES, offset):
+            offset += len(block)
+            if offset > file.size_bytes:
+                break
+            yield block
+    except OSError as error:
+        raise _trouble(file.path, error) from error
+    if offset != file.size_bytes:
+        raise FileChangedError(f"{shown_path(file.path)}: the file changed while it was read")
+
+
+def _trouble(path: str, error: OSError) -> FileTrouble:
+    shown = shown_path(path)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        return FileGoneError(f"{shown}: the file is no longer there")
+    if error.errno == errno.ELOOP:
+        return FileUnreadableError(f"{shown}: this is a symbolic link, so it is not followed or sent")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return FileUnreadableError(f"{shown}: no permission to read it; give earshot's user read access")
+    return FileUnreadableError(f"{shown}: it cannot be read ({error.strerror})")

@@ -1,0 +1,82 @@
+"""Threads that must not die or hang unseen: each shows a heartbeat, and one place looks at all of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Loop:
+    """A thread with the time of its last sign of life; `patience` is how many seconds may pass without one."""
+
+    name: str
+    thread: threading.Thread
+    patience: float
+    beaten_at: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        """Show that the loop moves."""
+        self.beaten_at = time.monotonic()
+
+    def trouble(self) -> str | None:
+        """What is wrong with it, None when nothing is."""
+        if not self.thread.is_alive():
+            return "ended"
+        if time.monotonic() - self.beaten_at > self.patience:
+            return f"has not moved for {self.patience:.0f} s"
+        return None
+
+
+class Loops:
+    """The running loops of a service, started together and ended together."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._loops: list[Loop] = []
+        self._wakes: list[Callable[[], None]] = []
+
+    def start(
+        self,
+        name: str,
+        work: Callable[[Callable[[], None]], None],
+        *,
+        wake: Callable[[], None] = lambda: None,
+        patience: float = 120.0,
+    ) -> None:
+        """Run `work(beat)` in a thread; it must end soon after `stop` is set and `wake()` was called."""
+        loop = Loop(name, threading.Thread(name=name, daemon=True), patience)
+        loop.thread = threading.Thread(target=_guarded, args=(name, work, loop.beat), name=name, daemon=True)
+        self._loops.append(loop)
+        self._wakes.append(wake)
+        loop.thread.start()
+
+    def troubles(self) -> list[str]:
+        """The loops that ended or hang, in words; empty while all is well."""
+        return [f"{loop.name} {trouble}" for loop in self._loops if (trouble := loop.trouble())]
+
+    def wake(self) -> None:
+        """Let every loop look now at what there is to do."""
+        for wake in self._wakes:
+            wake()
+
+    def end(self, seconds: float) -> None:
+        """Ask every loop to end and wait for that, `seconds` at most."""
+        self.stop.set()
+        self.wake()
+        deadline = time.monotonic() + seconds
+        for loop in self._loops:
+            loop.thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _guarded(name: str, work: Callable[[Callable[[], None]], None], beat: Callable[[], None]) -> None:
+    try:
+        work(beat)
+    except Exception:
+        # The outermost edge of a thread: the service sees that it ended, and ends with an error itself.
+        logger.exception("loop failed name=%s", name)

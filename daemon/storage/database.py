@@ -1,0 +1,261 @@
+"""Opening the database file, and the one way to write to it: `with transaction(db):`.
+
+WAL with synchronous=FULL: what was committed survives a power cut, and readers never wait for writers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.errors import EarshotError, StoreBusyError, StoreError
+from daemon.storage.migrations import migrations
+
+BUSY_SECONDS = 10.0
+"""How long SQLite itself waits for another process's lock before a write is refused."""
+
+LOCK_ATTEMPTS = 5
+
+_writer = threading.Lock()
+"""One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
+
+
+def open_database(path: Path) -> Database:
+    """Open the database at `path`, creating or migrating it, and return a connection for this thread.
+
+    The file and its folder are made readable by their owner alone. Raises StoreError when the file is no
+    earshot database, comes from a newer version, or cannot be written; an existing file is never re-created.
+    """
+    _create_private(path)
+    db = _connect(path)
+    try:
+        _migrate(db, path)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise _unusable(path, error) from error
+    except EarshotError:
+        db.close()
+        raise
+    return db
+
+
+def open_existing(path: Path) -> Database:
+    """Open a database for reading commands: it must exist already, else StoreError says so."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no database yet; `earshot run` or `earshot scan` creates it")
+    return open_database(path)
+
+
+def memory_database() -> Database:
+    """A migrated database that lives in memory only, for an analysis that is not to be stored."""
+    db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
+    migrations.apply(db)
+    return db
+
+
+@contextmanager
+def transaction(db: Database) -> Iterator[Database]:
+    """One write transaction: BEGIN IMMEDIATE, committed at the end, rolled back on any exception.
+
+    Immediate, because a deferred transaction that turns from reading to writing fails at once when another
+    one wrote in between, whatever the busy timeout. Raises StoreBusyError when the database stays locked
+    or its disk is full.
+    """
+    with _writer:
+        try:
+            db.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.conn.execute("COMMIT")
+            except BaseException:
+                # SQLite has already rolled back by itself when the disk is full.
+                if db.conn.in_transaction:
+                    db.conn.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise _trouble(error) from error
+
+
+def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+    """Every row of a SELECT as a dict; a locked or unreadable file is a StoreBusyError."""
+    try:
+        return list(db.query(sql, parameters))
+    except sqlite3.OperationalError as error:
+        raise _trouble(error) from error
+
+
+@contextmanager
+def daemon_lock(path: Path) -> Iterator[DaemonLock]:
+    """Hold the right to be the one daemon of the database at `path`.
+
+    The lock is the kernel's (flock on a file beside the database), so it ends with the process however
+    that ends. Raises EarshotError when another process holds it.
+    """
+    _create_private(path)
+    descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with closing(DaemonLock(descriptor)) as lock:
+        if not _locked(descriptor):
+            pid = _lock_content(descriptor).get("pid")
+            raise EarshotError(
+                f"{path}: another earshot (process {pid}) is working on this database; "
+                "stop it first, or give this one a database of its own"
+            )
+        lock.say(ready=False)
+        yield lock
+
+
+def _locked(descriptor: int) -> bool:
+    # `earshot status` holds it for a moment when it looks whether anyone does.
+    for attempt in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05 * attempt)
+        else:
+            return True
+    return False
+
+
+class DaemonLock:
+    """The held lock, with what `earshot status` reads from it: process id and whether it is ready."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def say(self, *, ready: bool) -> None:
+        """Write this process's id and readiness into the lock file."""
+        content = json.dumps({"pid": os.getpid(), "ready": ready}).encode()
+        os.pwrite(self._descriptor, content.ljust(64), 0)
+        os.ftruncate(self._descriptor, 64)
+
+    def close(self) -> None:
+        """Give the lock up."""
+        os.close(self._descriptor)
+
+
+def daemon_status(path: Path) -> dict[str, Any]:
+    """Whether a daemon works on the database at `path`: `running`, `ready`, `pid` (None when not running)."""
+    stopped = {"running": False, "ready": False, "pid": None}
+    try:
+        descriptor = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return stopped
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        content = _lock_content(descriptor)
+        return {"running": True, "ready": bool(content.get("ready")), "pid": content.get("pid")}
+    finally:
+        os.close(descriptor)
+    return stopped
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _lock_content(descriptor: int) -> dict[str, Any]:
+    try:
+        content = json.loads(os.pread(descriptor, 64, 0))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _create_private(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Never opened where it exists: closing any descriptor of a file drops all locks that this process
+        # holds on it (fcntl(2)), SQLite's own among them. -wal and -shm get the mode of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreError(
+            f"{path}: the database cannot be written ({error.strerror}); "
+            "set `database` to a place that this user may write to"
+        ) from error
+
+
+def _connect(path: Path) -> Database:
+    # isolation_level=None: no statement opens a transaction by itself; `transaction` does.
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        db = Database(connection, execute_plugins=False)
+        db.conn.execute("PRAGMA journal_mode=WAL")
+        db.conn.execute("PRAGMA synchronous=FULL")
+        db.conn.execute("PRAGMA foreign_keys=ON")
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+    return db
+
+
+def _migrate(db: Database, path: Path) -> None:
+    known = {migration.name for migration in migrations._migrations}
+    applied = {migration.name for migration in migrations.applied(db)}
+    if applied - known:
+        raise StoreError(
+            f"{path}: this database was written by a newer earshot; install that version again, "
+            "or point `database` at another file"
+        )
+    if applied == known:
+        return
+    if not applied and db.table_names():
+        raise StoreError(f"{path}: this is a database of another program; point `database` at another file")
+    if applied:
+        _back_up(db, path, len(applied))
+    with transaction(db):
+        # Another process may have migrated while this one waited for the lock.
+        if migrations.pending(db):
+            migrations.apply(db)
+
+
+def _back_up(db: Database, path: Path, version: int) -> None:
+    """Copy the database beside itself before its tables change."""
+    backup = path.with_name(f"{path.name}.before-{version + 1}")
+    os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(backup)) as copy:
+        db.conn.backup(copy)
+
+
+def _trouble(error: sqlite3.OperationalError) -> Exception:
+    """What may work again later as StoreBusyError, anything else (a mistake in SQL) as it is."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreBusyError("the database is locked by another process; end what holds it")
+    if name.startswith("SQLITE_FULL"):
+        return StoreBusyError("the disk of the database is full; make room on it")
+    if name.startswith("SQLITE_IOERR"):
+        # What a completely full disk looks like to a connection that is being opened.
+        return StoreBusyError(f"the disk of the database fails or is full ({name}); make room on it, check it")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return StoreBusyError(
+            f"the database cannot be written ({name}); check the owner of its file and folder"
+        )
+    return error
+
+
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    if "not a database" in str(error) or "malformed" in str(error):
+        return StoreError(
+            f"{path}: this file is not a usable database ({error}); restore it from a backup or move it away"
+        )
+    if "locked" in str(error):
+        return StoreError(f"{path}: the database is locked by another process; end what holds it")
+    return StoreError(f"{path}: the database cannot be opened ({error}); check the disk and the file's owner")
+
+
+def free_bytes(path: Path) -> int:
+    """Room left on the file system that holds the database, in bytes."""
+    return shutil.disk_usage(path.parent).free

@@ -1,0 +1,234 @@
+"""What is known of files: which path, with which stamp, belongs to which recording.
+
+`known_files` reads; everything else changes rows and is called inside a transaction, so that what was read
+there still holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import FileStamp, RecordingState, iso, shown_path
+from daemon.storage.database import rows
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_LARGEST = 2**63 - 1
+
+_COLUMNS = """
+    files.directory, files.name, files.size_bytes, files.mtime_ns, files.inode, files.recording_id,
+    recordings.state, recordings.attempts, recordings.error_code, recordings.sha256
+    FROM files JOIN recordings ON recordings.id = files.recording_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that has a recording, as it looked when that was written, and how far the recording is."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    recording_id: int
+    state: RecordingState
+    attempts: int
+    error_code: str | None
+    sha256: str | None
+
+    def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
+        """True when nothing about the file changed. Without `inodes_last` its inode says nothing:
+        network and FUSE mounts may give a file another one each time they are mounted."""
+        if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, _stored(stamp.mtime_ns)):
+            return False
+        return not inodes_last or self.inode == _signed(stamp.inode)
+
+    @property
+    def is_gone(self) -> bool:
+        """True when the recording was set aside because its file could not be found."""
+        return self.state == RecordingState.SKIPPED and self.error_code == "gone"
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Directory (without a slash at its end, so empty for the root) and name of an absolute path."""
+    directory, _, name = path.rpartition("/")
+    return directory, name
+
+
+def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownFile]:
+    """Which of these names in `directory` are known, by name. For at most some thousand names at once."""
+    wanted = [os.fsencode(name) for name in names]
+    marks = ",".join("?" * len(wanted))
+    found = rows(
+        db,
+        f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name IN ({marks})",
+        (os.fsencode(directory), *wanted),
+    )
+    return {os.fsdecode(row["name"]): _known(row) for row in found}
+
+
+def known_by_inode(db: Database, stamp: FileStamp) -> list[KnownFile]:
+    """The known files that this one may be under another name: same inode, size and modification time.
+
+    The device is not compared: its number may be another one after each mount.
+    """
+    found = rows(
+        db,
+        f"SELECT {_COLUMNS} WHERE files.inode = ? AND files.size_bytes = ? AND files.mtime_ns = ?",
+        (_signed(stamp.inode), stamp.size_bytes, _stored(stamp.mtime_ns)),
+    )
+    return [_known(row) for row in found]
+
+
+def add_recording(
+    db: Database,
+    folder: str,
+    stamp: FileStamp,
+    *,
+    state: RecordingState,
+    now: datetime,
+    error_code: str | None = None,
+    error: str | None = None,
+    quiet: bool = False,
+    tags: Iterable[str] = (),
+) -> int:
+    """Add a recording for a file; the file belongs to it from now on. Returns its id."""
+    # Not a query with RETURNING: sqlite-utils wraps each query into a savepoint of its own.
+    added = db.execute(
+        """
+        INSERT INTO recordings (path, folder, name, size_bytes, modified_at, state, not_before, error_code,
+            error, first_seen_at, tags, source, quiet)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            shown_path(stamp.path),
+            folder,
+            shown_path(split_path(stamp.path)[1]),
+            stamp.size_bytes,
+            modified_at(stamp),
+            state,
+            _due(state, now),
+            error_code,
+            error,
+            iso(now),
+            json.dumps(list(tags), ensure_ascii=False),
+            os.fsencode(stamp.path),
+            int(quiet),
+        ),
+    )
+    recording_id = int(added.lastrowid or 0)
+    remember_file(db, folder, stamp, recording_id)
+    return recording_id
+
+
+def renew_recording(
+    db: Database,
+    recording_id: int,
+    stamp: FileStamp,
+    *,
+    state: RecordingState,
+    now: datetime,
+    error_code: str | None = None,
+    error: str | None = None,
+) -> None:
+    """Start a recording that was never sent anew, with what its file is now."""
+    db.execute(
+        "UPDATE recordings SET state = ?, not_before = ?, error_code = ?, error = ?, size_bytes = ?,"
+        " modified_at = ?, sha256 = NULL, failures = 0, failing_since = NULL WHERE id = ?",
+        (
+            state,
+            _due(state, now),
+            error_code,
+            error,
+            stamp.size_bytes,
+            modified_at(stamp),
+            recording_id,
+        ),
+    )
+
+
+def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
+    """The file has another modification time, the bytes are the same."""
+    db.execute("UPDATE recordings SET modified_at = ? WHERE id = ?", (modified_at(stamp), recording_id))
+
+
+def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> None:
+    """The file was renamed: its recording has the new name from now on, the old one is forgotten."""
+    db.execute(
+        "UPDATE recordings SET path = ?, source = ?, name = ?, folder = ? WHERE id = ?",
+        (
+            shown_path(path),
+            os.fsencode(path),
+            shown_path(split_path(path)[1]),
+            folder,
+            known.recording_id,
+        ),
+    )
+    db.execute("DELETE FROM files WHERE directory = ? AND name = ?", _key(known.path))
+
+
+def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int) -> None:
+    """The file, as it looks now, belongs to this recording."""
+    db.execute(
+        "INSERT OR REPLACE INTO files"
+        " (directory, name, folder, device, inode, size_bytes, mtime_ns, recording_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *_key(stamp.path),
+            folder,
+            _signed(stamp.device),
+            _signed(stamp.inode),
+            stamp.size_bytes,
+            _stored(stamp.mtime_ns),
+            recording_id,
+        ),
+    )
+
+
+def modified_at(stamp: FileStamp) -> str:
+    """The file's modification time as the database has it; times outside years 1 to 9999 are clamped."""
+    try:
+        return iso(_EPOCH + timedelta(microseconds=stamp.mtime_ns // 1000))
+    except OverflowError:
+        return iso(_LATEST if stamp.mtime_ns > 0 else _EARLIEST)
+
+
+def _due(state: RecordingState, now: datetime) -> str | None:
+    return iso(now) if state == RecordingState.WAITING else None
+
+
+def _known(row: dict[str, Any]) -> KnownFile:
+    return KnownFile(
+        path=os.fsdecode(row["directory"] + b"/" + row["name"]),
+        size_bytes=row["size_bytes"],
+        mtime_ns=row["mtime_ns"],
+        inode=row["inode"],
+        recording_id=row["recording_id"],
+        state=RecordingState(row["state"]),
+        attempts=row["attempts"],
+        error_code=row["error_code"],
+        sha256=row["sha256"],
+    )
+
+
+def _key(path: str) -> tuple[bytes, bytes]:
+    directory, name = split_path(path)
+    return os.fsencode(directory), os.fsencode(name)
+
+
+def _signed(number: int) -> int:
+    """An unsigned 64-bit number as SQLite's signed one."""
+    return number - 2**64 if number > _LARGEST else number
+
+
+def _stored(nanoseconds: int) -> int:
+    """Some file systems hold times that do not fit into 64 bits of nanoseconds."""
+    return max(-_LARGEST, min(nanoseconds, _LARGEST))

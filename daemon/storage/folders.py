@@ -1,0 +1,70 @@
+"""What is known of each watched folder: since when, whether it is there, whether it was listed once.
+
+Each function is one transaction of its own. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from daemon.models import from_iso, iso
+from daemon.storage.database import rows, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRow:
+    """A row of `folders`: `configured_at` is when earshot first looked for the folder, there or not.
+
+    Until `baseline_done`, files older than that are those that were there before.
+    """
+
+    path: str
+    configured_at: datetime
+    baseline_done: bool
+
+
+def configure_folder(db: Database, path: str, method: str, now: datetime) -> FolderRow:
+    """The folder's row, added with `now` as `configured_at` when there is none yet."""
+    with transaction(db):
+        found = rows(
+            db,
+            """
+            INSERT INTO folders (path, method, configured_at) VALUES (?, ?, ?)
+            ON CONFLICT (path) DO UPDATE SET method = excluded.method
+            RETURNING configured_at, baseline_done
+            """,
+            (path, method, iso(now)),
+        )
+    row = found[0]
+    return FolderRow(path, from_iso(row["configured_at"]), bool(row["baseline_done"]))
+
+
+def folder_available(db: Database, path: str, method: str, now: datetime) -> None:
+    """The folder is there and being watched by `method`; the first time is kept as `first_seen_at`."""
+    with transaction(db):
+        db.execute(
+            "UPDATE folders SET available = 1, method = ?, first_seen_at = coalesce(first_seen_at, ?)"
+            " WHERE path = ?",
+            (method, iso(now), path),
+        )
+
+
+def folder_unavailable(db: Database, path: str) -> None:
+    """The folder is missing or cannot be read."""
+    with transaction(db):
+        db.execute("UPDATE folders SET available = 0 WHERE path = ?", (path,))
+
+
+def folder_scanned(db: Database, path: str, now: datetime) -> None:
+    """The folder was listed from end to end."""
+    with transaction(db):
+        db.execute("UPDATE folders SET last_scan_at = ? WHERE path = ?", (iso(now), path))
+
+
+def baseline_finished(db: Database, path: str) -> None:
+    """All files that were there before are known now; what is found from here on is new."""
+    with transaction(db):
+        db.execute("UPDATE folders SET baseline_done = 1 WHERE path = ?", (path,))

@@ -1,0 +1,222 @@
+"""Reading the database for people: rows as the public tables have them, without earshot's own bookkeeping.
+
+Nothing here writes. JSON columns come out as the values they hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import RecordingState
+from daemon.storage.database import rows
+
+Row = dict[str, Any]
+
+HIDDEN_COLUMNS = (
+    "source",
+    "is_url",
+    "request_key",
+    "quiet",
+    "crashes",
+    "doubtful",
+    "failures",
+    "failing_since",
+)
+"""Columns of `recordings` that are earshot's own."""
+
+JSON_COLUMNS = ("tags", "metadata", "not_analyzed", "rules")
+SNIPPET_WORDS = 16
+BATCH_ROWS = 200
+LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which recordings are wanted; what is empty or None does not restrict.
+
+    `folder` also takes in what is below it; `since` is compared with `first_seen_at`; `intents` are
+    patterns with `*` and `?`, any letter case, any of them. `limit` keeps the newest.
+    """
+
+    states: tuple[str, ...] = ()
+    folder: str | None = None
+    since: str | None = None
+    sentiment: str | None = None
+    intents: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+def recording_counts(db: Database) -> dict[str, int]:
+    """How many recordings are in each state; states without any are 0."""
+    found = rows(db, "SELECT state, count(*) AS n FROM recordings GROUP BY state")
+    return {state.value: 0 for state in RecordingState} | {row["state"]: row["n"] for row in found}
+
+
+def oldest_waiting_at(db: Database) -> str | None:
+    """When the recording that waits longest was first seen, or None when none waits."""
+    found = rows(db, "SELECT min(first_seen_at) AS oldest FROM recordings WHERE state = 'waiting'")
+    oldest: str | None = found[0]["oldest"]
+    return oldest
+
+
+def pause_row(db: Database) -> Row | None:
+    """Why the queue is paused (`reason`) and `since` when, or None; several causes make one sentence."""
+    found = rows(db, "SELECT reason, since FROM pauses ORDER BY since, cause")
+    if not found:
+        return None
+    return {"reason": "; ".join(row["reason"] for row in found), "since": found[0]["since"]}
+
+
+def folder_rows(db: Database) -> dict[str, Row]:
+    """What is known of each folder, by its path; `left_alone` counts what `existing: skip` passed over."""
+    found = rows(
+        db,
+        """
+        SELECT path, method, available, first_seen_at, last_scan_at, (
+            SELECT count(*) FROM recordings
+            WHERE recordings.folder = folders.path AND state = 'skipped' AND error_code = 'existing'
+        ) AS left_alone
+        FROM folders ORDER BY path
+        """,
+    )
+    return {row["path"]: row | {"available": bool(row["available"])} for row in found}
+
+
+def list_recordings(db: Database, filters: Filters) -> Iterator[Row]:
+    """The recordings that pass the filters, newest first, one by one: a backlog need not fit into memory."""
+    conditions, values = _conditions(db, filters)
+    return map(_public, _newest_first(db, "recordings", conditions, values, filters.limit))
+
+
+def count_recordings(db: Database, filters: Filters) -> int:
+    """How many recordings pass the filters, whatever their `limit`."""
+    conditions, values = _conditions(db, filters)
+    where = " AND ".join(["1", *conditions])
+    found = rows(db, f"SELECT count(*) AS n FROM recordings WHERE {where}", tuple(values))  # noqa: S608
+    count: int = found[0]["n"]
+    return count
+
+
+def recording(db: Database, recording_id: int) -> Row | None:
+    """One recording with its `sentiments`, `topics`, `intents` and `alerts`, or None."""
+    found = rows(db, "SELECT * FROM recordings WHERE id = ?", (recording_id,))
+    if not found:
+        return None
+    parts = {
+        table: rows(db, f"SELECT * FROM {table} WHERE recording_id = ? ORDER BY position", (recording_id,))  # noqa: S608
+        for table in ("sentiments", "topics", "intents")
+    }
+    fired = rows(db, "SELECT * FROM alerts WHERE recording_id = ? ORDER BY id", (recording_id,))
+    return _public(found[0]) | parts | {"alerts": [_public(row) for row in fired]}
+
+
+def search(db: Database, words: str, limit: int) -> list[Row]:
+    """The recordings with all these words in transcript, summary or name, best first, each with a `snippet`.
+
+    `word*` finds words that begin so, `"two words"` a phrase. Anything else is text, never syntax.
+    """
+    found = rows(
+        db,
+        """
+        SELECT recordings.*, snippet(recordings_fts, -1, '[', ']', '…', ?) AS snippet
+        FROM recordings_fts JOIN recordings ON recordings.id = recordings_fts.rowid
+        WHERE recordings_fts MATCH ? ORDER BY rank, recordings.id DESC LIMIT ?
+        """,
+        (SNIPPET_WORDS, match_expression(words), limit),
+    )
+    return [_public(row) for row in found]
+
+
+def match_expression(words: str) -> str:
+    """What a person typed, as an FTS5 expression in which every word is quoted."""
+    clean = words.encode("utf-8", "replace").decode().replace("\0", " ")
+    quoted = (
+        (phrase if phrase else word.replace('"', " "), star)
+        for phrase, word, star in re.findall(r'(?:"([^"]*)"|([^\s*]+))(\**)', clean)
+    )
+    return " ".join(f'"{text}"{"*" if star else ""}' for text, star in quoted) or '""'
+
+
+def alerts_list(db: Database, *, states: tuple[str, ...] = (), limit: int | None = None) -> Iterator[Row]:
+    """The alerts, newest first, without their bodies."""
+    conditions = [f"state IN ({_marks(states)})"] if states else []
+    found = _newest_first(db, "alerts", conditions, list(states), limit)
+    return (_public(row, hidden=("body",)) for row in found)
+
+
+def alert(db: Database, alert_id: int) -> Row | None:
+    """One alert with its body, or None."""
+    found = rows(db, "SELECT * FROM alerts WHERE id = ?", (alert_id,))
+    return _public(found[0]) if found else None
+
+
+def _public(row: Row, hidden: tuple[str, ...] = HIDDEN_COLUMNS) -> Row:
+    return {
+        column: json.loads(value) if column in JSON_COLUMNS and value is not None else value
+        for column, value in row.items()
+        if column not in hidden
+    }
+
+
+def _newest_first(
+    db: Database, table: str, conditions: list[str], values: list[Any], limit: int | None
+) -> Iterator[Row]:
+    """Rows by falling id, fetched in batches.
+
+    One long SELECT behind a pager that somebody left open would keep SQLite from ever shortening its
+    write-ahead log.
+    """
+    where = " AND ".join(["id < ?", *conditions])
+    before = LARGEST_ID
+    while limit is None or limit > 0:
+        size = BATCH_ROWS if limit is None else min(BATCH_ROWS, limit)
+        batch = rows(
+            db,
+            f"SELECT * FROM {table} WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
+            (before, *values, size),
+        )
+        yield from batch
+        if len(batch) < size:
+            return
+        before = batch[-1]["id"]
+        limit = None if limit is None else limit - size
+
+
+def _conditions(db: Database, filters: Filters) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    if filters.states:
+        conditions.append(f"state IN ({_marks(filters.states)})")
+        values += filters.states
+    if filters.folder is not None:
+        below = filters.folder.rstrip("/") + "/"
+        conditions.append("(folder = ? OR substr(path, 1, length(?)) = ?)")
+        values += [filters.folder, below, below]
+    if filters.since is not None:
+        conditions.append("first_seen_at >= ?")
+        values.append(filters.since)
+    if filters.sentiment is not None:
+        conditions.append("average_sentiment = ?")
+        values.append(filters.sentiment)
+    if filters.intents:
+        db.register_function(_fits, name="fits", deterministic=True, replace=True)
+        fitting = " OR ".join("fits(intent, ?)" for _ in filters.intents)
+        conditions.append(f"id IN (SELECT recording_id FROM intents WHERE {fitting})")  # noqa: S608
+        values += filters.intents
+    return conditions, values
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    return ", ".join("?" for _ in values)
+
+
+def _fits(text: str | None, pattern: str) -> bool:
+    # As rules match: only `*` and `?` stand for something else, `[` is a letter.
+    return text is not None and fnmatchcase(text.casefold(), pattern.casefold().replace("[", "[[]"))

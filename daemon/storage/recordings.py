@@ -1,0 +1,274 @@
+"""The queue: claiming recordings, and every way in which a claimed one leaves the `analyzing` state again.
+
+Each function is one transaction of its own unless it says otherwise. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import Recording, RecordingState, iso, shown_path
+from daemon.storage.database import rows, transaction
+from daemon.storage.pauses import may_probe
+
+MAX_WAIT = timedelta(minutes=20)
+"""No retry is ever due later than this; a row that says so was written before the clock was set back."""
+
+CRASHES_ALLOWED = 3
+DOUBTFUL_RESENDS = 2
+
+
+def claim(db: Database, now: datetime) -> Recording | None:
+    """Take the recording that has been due longest out of the queue, or None when none is due.
+
+    Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`.
+    While the queue is paused nothing is claimed, except one probe each time `next_probe_at` has come.
+    """
+    due = "SELECT id FROM recordings WHERE state = 'waiting' AND not_before <= ? ORDER BY not_before, id LIMIT 1"
+    if not rows(db, due, (iso(now),)):
+        return None
+    with transaction(db):
+        found = rows(db, due, (iso(now),))
+        if not found or not may_probe(db, now):
+            return None
+        claimed = rows(
+            db,
+            "UPDATE recordings SET state = 'analyzing', not_before = NULL WHERE id = ? RETURNING *",
+            (found[0]["id"],),
+        )
+    return _recording(claimed[0])
+
+
+def seconds_until_due(db: Database, now: datetime) -> float | None:
+    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits."""
+    found = rows(db, "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'")
+    due = found[0]["due"]
+    if due is None:
+        return None
+    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds())
+
+
+def clamp_waits(db: Database, now: datetime) -> int:
+    """Make due what waits absurdly long because the clock was set back; returns how many rows."""
+    with transaction(db):
+        changed = db.execute(
+            "UPDATE recordings SET not_before = ? WHERE state = 'waiting' AND not_before > ?",
+            (iso(now), iso(now + MAX_WAIT)),
+        )
+        return changed.rowcount
+
+
+def original_of(db: Database, recording_id: int, sha256: str, request_key: str) -> tuple[int, str] | None:
+    """The recording with the same bytes and the same request that counts, as (id, state), or None.
+
+    `done` counts before `analyzing`; call inside the transaction that acts on the answer.
+    """
+    found = rows(
+        db,
+        """
+        SELECT id, state FROM recordings
+        WHERE sha256 = ? AND request_key = ? AND id != ? AND state IN ('done', 'analyzing')
+        ORDER BY state = 'done' DESC, id LIMIT 1
+        """,
+        (sha256, request_key, recording_id),
+    )
+    return (found[0]["id"], found[0]["state"]) if found else None
+
+
+def begin_request(
+    db: Database, recording: Recording, *, sha256: str | None, request_key: str, now: datetime
+) -> tuple[str, int]:
+    """Decide, just before the first byte would leave, what happens to a claimed recording.
+
+    Returns (`send`, request row id) after noting the request; (`duplicate`, id of the original) after
+    closing the row as its copy; or (`later`, id) when a copy is being analyzed right now: this row
+    waits for its outcome.
+    """
+    with transaction(db):
+        original = original_of(db, recording.id, sha256, request_key) if sha256 else None
+        if original and original[1] == RecordingState.DONE:
+            db.execute(
+                "UPDATE recordings SET state = 'duplicate', duplicate_of = ?, sha256 = ?, request_key = ?,"
+                " error_code = NULL, error = NULL WHERE id = ?",
+                (original[0], sha256, request_key, recording.id),
+            )
+            return "duplicate", original[0]
+        if original:
+            # Without its hash: two copies that wait for one another would never be sent.
+            db.execute(
+                "UPDATE recordings SET state = 'waiting', not_before = ? WHERE id = ?",
+                (iso(now + timedelta(seconds=2)), recording.id),
+            )
+            return "later", original[0]
+        db.execute(
+            "UPDATE recordings SET sha256 = ?, request_key = ?, attempts = attempts + 1 WHERE id = ?",
+            (sha256, request_key, recording.id),
+        )
+        request = db.execute(
+            "INSERT INTO requests (recording_id, started_at, outcome) VALUES (?, ?, 'sending')",
+            (recording.id, iso(now)),
+        )
+        assert request.lastrowid is not None
+        return "send", request.lastrowid
+
+
+def end_request(
+    db: Database,
+    request: int,
+    *,
+    outcome: str,
+    now: datetime,
+    status: int | None = None,
+    request_id: str | None = None,
+) -> None:
+    """Note how a request ended, in the ledger; call inside the transaction that acts on the outcome."""
+    db.execute(
+        "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?",
+        (iso(now), outcome, status, request_id, request),
+    )
+
+
+def put_back(
+    db: Database, recording: Recording, *, error: str | None, not_before: datetime, failing: bool, now: datetime
+) -> None:
+    """Return a claimed recording to the queue; call inside a transaction.
+
+    `failing` says that the trouble may be the recording's own: the time since the first such failure
+    counts towards giving up.
+    """
+    failing_since = (recording.failing_since or iso(now)) if failing else recording.failing_since
+    db.execute(
+        "UPDATE recordings SET state = 'waiting', not_before = ?, error = ?, failing_since = ?,"
+        " failures = failures + ? WHERE id = ?",
+        (iso(not_before), error, failing_since, int(failing), recording.id),
+    )
+
+
+def uncount_attempt(db: Database, recording_id: int) -> None:
+    """Take back an attempt that says nothing about the recording; call inside a transaction."""
+    db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
+
+
+def count_billed(db: Database, recording_id: int) -> None:
+    """Count a request that was answered; call inside a transaction."""
+    db.execute("UPDATE recordings SET possibly_billed = possibly_billed + 1 WHERE id = ?", (recording_id,))
+
+
+def count_doubtful(db: Database, recording_id: int) -> None:
+    """Count a request whose reply was lost as possibly billed; call inside a transaction."""
+    db.execute(
+        "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1 WHERE id = ?",
+        (recording_id,),
+    )
+
+
+def close(
+    db: Database,
+    recording_id: int,
+    state: RecordingState,
+    *,
+    error_code: str,
+    error: str,
+    request_id: str | None = None,
+) -> None:
+    """End a recording as `failed` or `skipped` with its reason; call inside a transaction."""
+    db.execute(
+        "UPDATE recordings SET state = ?, not_before = NULL, error_code = ?, error = ?,"
+        " request_id = coalesce(?, request_id) WHERE id = ?",
+        (state, error_code, error, request_id, recording_id),
+    )
+
+
+def recover(db: Database, now: datetime) -> int:
+    """After a restart: return to the queue what a dead process had claimed; returns how many rows that were.
+
+    A request that had begun may have been billed and counts as such. A recording that was in flight in
+    CRASHES_ALLOWED deaths is set aside as failed. One whose reply is stored is finished from that when it
+    is claimed again, without another request.
+    """
+    with transaction(db):
+        db.execute(
+            "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
+            " WHERE state = 'analyzing' AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
+        )
+        db.execute(
+            "UPDATE recordings SET crashes = crashes + 1 WHERE state = 'analyzing'"
+            " AND id IN (SELECT recording_id FROM requests WHERE outcome IN ('sending', 'received'))"
+        )
+        db.execute("UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),))
+        _set_aside(db)
+        returned = db.execute(
+            "UPDATE recordings SET state = 'waiting', not_before = ? WHERE state = 'analyzing'", (iso(now),)
+        )
+    return returned.rowcount
+
+
+def _set_aside(db: Database) -> None:
+    db.execute(
+        "UPDATE recordings SET state = 'failed', not_before = NULL, error_code = 'crashed',"
+        " error = 'earshot ended unexpectedly ' || crashes || ' times while this recording was in work;"
+        " look at the file, then `earshot retry ' || id || '`'"
+        " WHERE state = 'analyzing' AND crashes >= ?",
+        (CRASHES_ALLOWED,),
+    )
+    db.execute(
+        "UPDATE recordings SET state = 'failed', not_before = NULL, error_code = 'ambiguous_reply',"
+        " error = 'no reply arrived to ' || doubtful || ' requests, each possibly billed;"
+        " `earshot retry ' || id || '` sends it again'"
+        " WHERE state = 'analyzing' AND doubtful > ?",
+        (DOUBTFUL_RESENDS,),
+    )
+
+
+def add_claimed(db: Database, *, source: str, is_url: bool, folder: str | None, now: datetime) -> Recording:
+    """Add a recording that the caller analyzes itself, right now (`earshot analyze`)."""
+    shown = shown_path(source)
+    name = shown.rstrip("/").rpartition("/")[2] or shown
+    size, modified = _size_and_time(source) if not is_url else (None, None)
+    with transaction(db):
+        added = rows(
+            db,
+            """
+            INSERT INTO recordings (
+                path, name, source, is_url, folder, size_bytes, modified_at, state, first_seen_at
+            )
+            VALUES (?, ?, ?, ?, ?, ?, ?, 'analyzing', ?) RETURNING *
+            """,
+            (shown, name, os.fsencode(source), int(is_url), folder, size, modified, iso(now)),
+        )
+    return _recording(added[0])
+
+
+def _size_and_time(path: str) -> tuple[int | None, str | None]:
+    try:
+        status = Path(path).lstat()
+        return status.st_size, iso(datetime.fromtimestamp(status.st_mtime, UTC))
+    except (OSError, OverflowError, ValueError):
+        return None, None
+
+
+def _recording(row: dict[str, Any]) -> Recording:
+    return Recording(
+        id=row["id"],
+        source=os.fsdecode(row["source"]),
+        is_url=bool(row["is_url"]),
+        folder=row["folder"],
+        name=row["name"],
+        attempts=row["attempts"],
+        crashes=row["crashes"],
+        doubtful=row["doubtful"],
+        failures=row["failures"],
+        quiet=bool(row["quiet"]),
+        failing_since=row["failing_since"],
+        modified_at=row["modified_at"],
+        recorded_at=row["recorded_at"],
+        first_seen_at=row["first_seen_at"],
+        tags=tuple(json.loads(row["tags"])),
+        metadata=json.loads(row["metadata"]),
+    )

@@ -1,0 +1,71 @@
+"""What the API answered: the raw reply first, then what it says, in the same transaction as its alerts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import Analysis, Segment, iso
+from daemon.storage.database import rows
+
+SEGMENT_TABLES = {
+    "sentiments": ("sentiment", "sentiment_score"),
+    "topics": ("topic", "confidence_score"),
+    "intents": ("intent", "confidence_score"),
+}
+"""Each table of segments with its names for a segment's label and score."""
+
+
+def store_response(db: Database, recording_id: int, body: bytes, *, kind: str, now: datetime) -> None:
+    """Keep a reply as it was received (`kind`: listen, read, doubtful); call inside a transaction."""
+    db.table("responses").insert(
+        {
+            "recording_id": recording_id,
+            "received_at": iso(now),
+            "kind": kind,
+            "body": zlib.compress(body),
+        }
+    )
+
+
+def stored_reply(db: Database, recording_id: int) -> bytes | None:
+    """The newest usable reply to a recording, as received, or None."""
+    found = rows(
+        db,
+        "SELECT body FROM responses WHERE recording_id = ? AND kind = 'listen' ORDER BY id DESC LIMIT 1",
+        (recording_id,),
+    )
+    return zlib.decompress(found[0]["body"]) if found else None
+
+
+def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
+    """Write an analysis and close its recording as `done`; call inside the transaction of its alerts."""
+    values = dataclasses.asdict(analysis)
+    for table, (label, score) in SEGMENT_TABLES.items():
+        segments: tuple[Segment, ...] = getattr(analysis, table)
+        del values[table]
+        db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
+        db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
+    values["not_analyzed"] = json.dumps(analysis.not_analyzed)
+    values |= {
+        "state": "done",
+        "not_before": None,
+        "error": None,
+        "error_code": None,
+        "failing_since": None,
+        "failures": 0,
+        "analyzed_at": iso(now),
+    }
+    db.table("recordings").update(recording_id, values)
+
+
+def _segment_row(recording_id: int, segment: Segment, label: str, score: str) -> dict[str, Any]:
+    row = dataclasses.asdict(segment)
+    row[label] = row.pop("label")
+    row[score] = row.pop("score")
+    return {"recording_id": recording_id, **row}

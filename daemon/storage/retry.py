@@ -1,0 +1,53 @@
+"""Putting recordings back into the queue because a person asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from daemon.models import RecordingState, iso
+from daemon.storage.database import rows, transaction
+from daemon.storage.pauses import probe_now
+
+RETRIABLE = (RecordingState.FAILED, RecordingState.SKIPPED)
+
+# The counters that lead to giving up start anew; `attempts` and `possibly_billed` are history and stay.
+_REQUEUE = """
+    UPDATE recordings SET
+        state = 'waiting', not_before = ?, error_code = NULL, error = NULL,
+        crashes = 0, doubtful = 0, failures = 0, failing_since = NULL
+"""
+
+
+def requeue(db: Database, ids: Sequence[int], now: datetime) -> dict[int, str]:
+    """Put these failed or skipped recordings back into the queue, and let a paused queue try at once.
+
+    Returns the ids that were refused with the reason; the others are done all the same.
+    """
+    refused: dict[int, str] = {}
+    with transaction(db):
+        for recording_id in dict.fromkeys(ids):
+            changed = db.execute(
+                _REQUEUE + " WHERE id = ? AND state IN ('failed', 'skipped')", (iso(now), recording_id)
+            )
+            if not changed.rowcount:
+                refused[recording_id] = _reason(db, recording_id)
+    probe_now(db, now)
+    return refused
+
+
+def requeue_failed(db: Database, now: datetime) -> int:
+    """Put every failed recording back into the queue, as `requeue` does; returns how many."""
+    with transaction(db):
+        count = db.execute(_REQUEUE + " WHERE state = 'failed'", (iso(now),)).rowcount
+    probe_now(db, now)
+    return count
+
+
+def _reason(db: Database, recording_id: int) -> str:
+    found = rows(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
+    if not found:
+        return f"there is no recording {recording_id}; `earshot list` shows them"
+    return f"recording {recording_id} is {found[0]['state']}; only failed and skipped ones can be tried again"
