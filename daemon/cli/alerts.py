@@ -1,0 +1,177 @@
+"""`earshot alerts` (the outbox and its history) and `earshot test-alert`."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from daemon.cli.options import (
+    Context,
+    configuration_options,
+    json_option,
+    pass_context,
+    row_id,
+    say_error,
+)
+from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
+from daemon.config.models import Config
+from daemon.errors import EXIT_FAILED, UsageError
+from daemon.logs import escaped
+from daemon.models import AlertState
+
+
+@click.group(invoke_without_command=True, epilog="Example: earshot alerts --state suppressed")
+@configuration_options
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in AlertState]),
+    multiple=True,
+    help="Repeatable.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
+)
+@json_option
+@pass_context
+def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """List alerts, those held back or given up with the reason."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    from daemon.storage.queries import alerts_list
+
+    if limit is None and not as_json and sys.stdout.isatty():
+        limit = ON_TERMINAL_ROWS
+    found = alerts_list(context.database, states=states, limit=limit)
+    if as_json:
+        print_json_rows(found)
+        return
+    print_table(
+        ("id", "state", "severity", "to", "rec", "created", "rules", "reason"),
+        (_cells(row) for row in found),
+        stretch=("reason", "rules"),
+        numbers=("id", "rec"),
+    )
+
+
+@alerts.command("show", epilog="Example: earshot alerts show 5")
+@configuration_options
+@click.argument("alert_id", type=row_id, metavar="ID")
+@json_option
+@pass_context
+def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
+    """Show one alert with its text."""
+    from daemon.storage.queries import alert
+
+    found = alert(context.database, alert_id)
+    if found is None:
+        raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
+    if as_json:
+        print_json(found)
+        return
+    for name, value in _facts(found):
+        click.echo(f"{name:<12}{escaped(value)}")
+    click.echo(f"\n{escaped(found['title'])}\n")
+    for line in found["body"].splitlines():
+        click.echo(escaped(line))
+
+
+@alerts.command("retry", epilog="Example: earshot alerts retry 5 6")
+@configuration_options
+@click.argument("alert_ids", type=row_id, metavar="ID...", nargs=-1, required=True)
+@pass_context
+def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
+    """Send failed or suppressed alerts after all."""
+    from daemon.storage.outbox import retry_alert
+
+    now = datetime.now(UTC)
+    refused = False
+    for alert_id in dict.fromkeys(alert_ids):
+        try:
+            retry_alert(context.database, alert_id, now)
+        except UsageError as error:
+            say_error(str(error))
+            refused = True
+        else:
+            click.echo(f"alert {alert_id} is pending again")
+    if refused:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+@click.command("test-alert", epilog="Example: earshot test-alert team")
+@configuration_options
+@click.argument("destination")
+@pass_context
+def test_alert(context: Context, destination: str) -> None:
+    """Send a sample alert to every URL of DESTINATION."""
+    only = _only(context.config, destination)
+
+    from daemon.alerting.message import sample_message
+    from daemon.alerting.notify import AppriseSender
+    from daemon.alerting.targets import open_targets
+    from daemon.config.destinations import service_name
+
+    targets = open_targets(only, context.env)
+    failed = False
+    for target in targets:
+        message = sample_message(limit=target.limit, title_in_body=target.title_in_body)
+        error = AppriseSender(target.url).send(message.title, message.body)
+        place = f"{destination}, URL {target.index + 1} of {len(targets)} ({service_name(target.url)})"
+        if error is None:
+            click.echo(escaped(f"{place}: ok"))
+        else:
+            say_error(f"{place}: {error}")
+            failed = True
+    if failed:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _only(config: Config, name: str) -> Config:
+    """The configuration with this one destination: what is wrong with another one is no matter now."""
+    destinations = config.alerts.destinations
+    if name not in destinations:
+        near = difflib.get_close_matches(name, destinations, n=1)
+        known = ", ".join(destinations) or "none"
+        hint = f"did you mean {near[0]}?" if near else f"the configuration has: {known}"
+        raise UsageError(f"there is no destination {name}; {hint}")
+    alerts = config.alerts.model_copy(update={"destinations": {name: destinations[name]}})
+    return config.model_copy(update={"alerts": alerts})
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["id"]),
+        row["state"],
+        row["severity"],
+        row["destination"],
+        "" if row["recording_id"] is None else str(row["recording_id"]),
+        local_time(row["created_at"]),
+        ", ".join(row["rules"]),
+        row["reason"] or row["error"] or "",
+    )
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    target = f", URL {found['target'] + 1}" if found["target"] else ""
+    recording = found["recording_id"]
+    facts = [
+        ("alert", str(found["id"])),
+        ("state", found["state"]),
+        ("reason", found["reason"]),
+        ("error", found["error"]),
+        ("severity", found["severity"]),
+        ("destination", found["destination"] + target),
+        ("recording", "" if recording is None else str(recording)),
+        ("rules", ", ".join(found["rules"])),
+        ("attempts", str(found["attempts"])),
+        ("created", local_time(found["created_at"])),
+        ("due", found["not_before"] and local_time(found["not_before"])),
+        ("sent", found["sent_at"] and local_time(found["sent_at"])),
+    ]
+    return [(name, value) for name, value in facts if value]

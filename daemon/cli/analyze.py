@@ -1,0 +1,115 @@
+"""`earshot analyze`: recordings named on the command line, analyzed now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
+from daemon.cli.output import print_json
+from daemon.cli.show import print_recording
+from daemon.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from daemon.analysis.workplace import Workplace
+
+
+@click.command(epilog="Example: earshot analyze --json call.wav https://example.com/call.mp3")
+@configuration_options
+@click.argument("inputs", metavar="FILE_OR_URL...", nargs=-1, required=True)
+@click.option("--save", is_flag=True, help="Store the results, and the alerts that the rules ask for.")
+@json_option
+@pass_context
+def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) -> None:
+    """Analyze files and hosted recordings now and print what was found.
+
+    Nothing is stored without --save, and nothing is alerted: `alerts` shows what would be sent.
+    """
+    from daemon.storage.queries import recording
+
+    shown: list[dict[str, Any]] = []
+    failed = False
+    with _workplace(context, save) as (db, place):
+        for source in inputs:
+            found = recording(db, _analyze(db, place, source))
+            if found is None:
+                continue
+            shown.append(found)
+            if found["state"] not in ("done", "duplicate"):
+                failed = True
+                say_error(
+                    f"{found['path']}: {found['error'] or 'the running service has it in work right now'}"
+                )
+            if not as_json and found["state"] in ("done", "duplicate"):
+                if len(shown) > 1:
+                    click.echo()
+                print_recording(found)
+    if as_json:
+        print_json(shown)
+    if failed:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+@contextmanager
+def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workplace]]:
+    from daemon.alerting.targets import open_targets
+    from daemon.analysis.client import ApiClient
+    from daemon.analysis.load import Load
+    from daemon.analysis.request import EMBEDDED, requests_by_folder
+    from daemon.analysis.workplace import Workplace
+    from daemon.config.secrets import api_key
+    from daemon.embedded import EmbeddedEngine
+    from daemon.storage.database import memory_database, open_database
+
+    config = context.config
+    key = api_key(config, env=context.env)
+    targets = open_targets(config, context.env)
+    with ExitStack() as resources:
+        base_url = config.analyzer.base_url
+        if base_url == EMBEDDED:
+            base_url = resources.enter_context(EmbeddedEngine(context.env)).url
+        client = resources.enter_context(
+            ApiClient(lambda: base_url, key=key, timeout=config.analyzer.timeout)
+        )
+        db = open_database(config.database) if save else memory_database()
+        resources.callback(db.close)
+        place = Workplace(
+            config=config,
+            client=client,
+            requests=requests_by_folder(config),
+            targets=targets,
+            load=Load(1),
+            # A person waits: what cannot be stored is said, not waited for.
+            ended=lambda: True,
+        )
+        yield db, place
+
+
+def _analyze(db: Database, place: Workplace, source: str) -> int:
+    """Add one input as a recording and take it through the analysis; returns its id."""
+    from daemon.analysis.analyze import analyze as analyze_recording
+    from daemon.storage.recordings import add_claimed
+
+    is_url = source.lower().startswith(("http://", "https://"))
+    path = source if is_url else str(Path(source).absolute())
+    folder = None if is_url else _folder_of(place, Path(path))
+    added = add_claimed(db, source=path, is_url=is_url, folder=folder, now=place.clock())
+    analyze_recording(db, added, place)
+    found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (added.id,))))
+    # What was analyzed before is shown, not paid for again.
+    return found["duplicate_of"] or added.id
+
+
+def _folder_of(place: Workplace, path: Path) -> str | None:
+    from daemon.models import shown_path
+
+    for folder in place.config.watch:
+        if folder.path in path.parents:
+            return shown_path(str(folder.path))
+    return None

@@ -1,0 +1,57 @@
+"""`earshot check`: everything that would keep earshot from working, before it is started."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
+from daemon.cli.output import plural, print_json
+from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, ConfigProblem
+from daemon.logs import escaped, redacted
+
+
+@click.command(epilog="Example: earshot check -c /etc/earshot/config.yaml --offline")
+@configuration_options
+@click.option("--offline", is_flag=True, help="Without asking the API.")
+@json_option
+@pass_context
+def check(context: Context, offline: bool, as_json: bool) -> None:
+    """Check the configuration and everything that it names.
+
+    Folders, database, key, API and destinations are looked at; no recording and no alert is sent.
+    Exits with 78 when the configuration file is wrong, with 1 when what it points to is.
+    """
+    from daemon.cli.environment import look_at_environment
+
+    try:
+        config = context.config
+    except ConfigError as error:
+        if not as_json:
+            raise
+        _print_document(error.problems, [])
+        click.get_current_context().exit(EXIT_UNUSABLE)
+    report = look_at_environment(config, context.config_file, env=context.env, offline=offline)
+    summary = ", ".join(
+        [
+            plural(len(config.watch), "folder"),
+            plural(len(config.alerts.rules), "rule"),
+            plural(len(config.alerts.destinations), "destination"),
+        ]
+    )
+    fine = [f"configuration {context.config_file} is valid: {summary}", *report.fine]
+    if as_json:
+        _print_document(report.problems, fine)
+    else:
+        for text in fine:
+            click.echo(f"ok  {escaped(redacted(text))}")
+        for problem in report.problems:
+            say_error(str(problem))
+    if report.problems:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _print_document(problems: list[ConfigProblem], fine: list[str]) -> None:
+    cleaned = [asdict(problem) | {"problem": redacted(problem.problem)} for problem in problems]
+    print_json({"problems": cleaned, "fine": [redacted(text) for text in fine]})

@@ -1,0 +1,43 @@
+"""`earshot engine`: the embedded engine alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from daemon.cli.options import Context, configuration_options, pass_context
+from daemon.errors import EarshotError
+
+LARGEST_PORT = 65535
+
+
+@contextmanager
+def engine_packages() -> Iterator[None]:
+    """Turn a missing package of the `engine` extra, in the block, into a line that says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "daemon":
+            raise
+        raise EarshotError(
+            f"the embedded engine needs a package that is not installed ({error.name}); "
+            "install it with: pip install 'earshot[engine]'"
+        ) from error
+
+
+@click.command(epilog="Example: earshot engine --host 127.0.0.1 --port 8080")
+@configuration_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, LARGEST_PORT), default=0, show_default=True, help="0 picks a free one."
+)
+@click.option("--exit-with-stdin", is_flag=True, hidden=True)
+@pass_context
+def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> None:
+    """Run the embedded engine alone, as an HTTP server."""
+    context.start_logging("INFO")
+    with engine_packages():
+        from daemon.engine.server import serve
+    serve(host, port, exit_with_stdin=exit_with_stdin)

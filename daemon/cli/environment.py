@@ -1,0 +1,198 @@
+"""Whether the world is as the configuration says: folders, database, room, key, API, destinations.
+
+Nothing is created, no recording and no alert is sent; the one request goes to an address that costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from daemon.config.document import Location, read_document
+from daemon.config.models import Config, Destination, WatchFolder
+from daemon.errors import ConfigError, ConfigProblem, EarshotError
+
+API_SECONDS = 10.0
+REFUSED = (401, 403)
+ENGINE_PACKAGES = ("av", "pocketsphinx", "snowballstemmer", "starlette", "uvicorn", "vaderSentiment")
+
+
+class Report:
+    """What was looked at: `fine` in sentences, `problems` with their place in the configuration file."""
+
+    def __init__(self, file: Path) -> None:
+        self.fine: list[str] = []
+        self.problems: list[ConfigProblem] = []
+        self._file = file
+        self._document = read_document(file)
+
+    def say_fine(self, text: str) -> None:
+        """Note something that is as it should be."""
+        self.fine.append(text)
+
+    def problem(self, location: Location, text: str) -> None:
+        """Note what is wrong at this place of the configuration, or at the nearest one that the file has."""
+        key, line = self._document.place(location)
+        self.problems.append(ConfigProblem(str(self._file), line, key, text))
+
+    def error(self, location: Location, error: EarshotError) -> None:
+        """Note an error; one that names a file of its own (a key's, a list of URLs) keeps it."""
+        if not isinstance(error, ConfigError):
+            self.problem(location, str(error))
+            return
+        for each in error.problems:
+            if Path(each.file).is_absolute():
+                self.problems.append(each)
+            else:
+                self.problem(location, each.problem)
+
+
+def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], offline: bool) -> Report:
+    """Check everything outside the configuration file; every problem is found, not only the first."""
+    report = Report(file)
+    for number, folder in enumerate(config.watch):
+        _check_folder(report, ("watch", number, "path"), folder)
+    _check_database(report, config.database)
+    _check_room(report, config)
+    _check_analyzer(report, config, env, offline=offline)
+    for name, destination in config.alerts.destinations.items():
+        _check_destination(report, name, destination, env)
+    return report
+
+
+def _check_folder(report: Report, location: Location, folder: WatchFolder) -> None:
+    from daemon.watching.mounts import watch_method
+
+    try:
+        with os.scandir(folder.path) as entries:
+            next(entries, None)
+        if not os.access(folder.path, os.X_OK):
+            raise PermissionError(None, "its files may not be opened")
+    except FileNotFoundError:
+        report.problem(
+            location, f"{folder.path} is not there; create or mount it, it is watched once it appears"
+        )
+    except OSError as error:
+        report.problem(location, f"{folder.path} cannot be read: {error.strerror}")
+    else:
+        method = watch_method(folder)
+        how = "watched by events" if method.method == "events" else "polled"
+        report.say_fine(f"folder {folder.path} can be read, {how} ({method.reason})")
+
+
+def _check_database(report: Report, path: Path) -> None:
+    from daemon.storage.database import open_existing
+
+    try:
+        # Not `exists`: it raises, or says no, where this user may not even look.
+        path.stat()
+    except FileNotFoundError:
+        above = _nearest(path)
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+            report.say_fine(f"database {path} is not there yet and can be created")
+        else:
+            report.problem(("database",), f"{path} cannot be created: no permission to write to {above}")
+        return
+    except OSError as error:
+        report.problem(("database",), f"{path} cannot be used: {error.strerror}")
+        return
+    try:
+        open_existing(path).close()
+    except EarshotError as error:
+        report.error(("database",), error)
+    else:
+        report.say_fine(f"database {path} can be used")
+
+
+def _check_room(report: Report, config: Config) -> None:
+    try:
+        free = shutil.disk_usage(_nearest(config.database)).free
+    except OSError as error:
+        report.problem(("database",), f"its free space cannot be determined: {error.strerror}")
+        return
+    megabytes = f"{free // 1_000_000} MB free beside the database"
+    if free < config.min_free:
+        report.problem(("min_free",), f"only {megabytes}; make room, or the queue stays paused")
+    else:
+        report.say_fine(megabytes)
+
+
+def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, offline: bool) -> None:
+    from daemon.config.secrets import api_key
+
+    base_url = config.analyzer.base_url
+    if base_url == "embedded":
+        _check_engine(report)
+        return
+    try:
+        key = api_key(config, env=env)
+    except ConfigError as error:
+        report.error(("analyzer", "api_key_file"), error)
+        return
+    report.say_fine("API key present" if key else "no API key, as a self-hosted address may have it")
+    if offline:
+        report.say_fine(f"{base_url} not asked (--offline)")
+    else:
+        _ask_api(report, base_url.rstrip("/"), key)
+
+
+def _check_engine(report: Report) -> None:
+    missing = [package for package in ENGINE_PACKAGES if find_spec(package) is None]
+    if missing:
+        text = f"the embedded engine needs {', '.join(missing)}; install with: pip install 'earshot[engine]'"
+        report.problem(("analyzer", "base_url"), text)
+    else:
+        report.say_fine("the embedded engine is installed")
+
+
+def _ask_api(report: Report, base_url: str, key: str | None) -> None:
+    import httpx
+
+    address = f"{base_url}/v1/projects"
+    headers = {"Authorization": f"Token {key}"} if key else {}
+    try:
+        # Redirects are not followed: the key is for this address only.
+        status = httpx.get(address, headers=headers, timeout=API_SECONDS, follow_redirects=False).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        text = f"{base_url} cannot be reached: {reason}; check address, network and proxy"
+        report.problem(("analyzer", "base_url"), text)
+        return
+    if status in REFUSED:
+        text = f"{base_url} refuses the API key ({status}); put in a valid one"
+        report.problem(("analyzer", "api_key_file"), text)
+    elif 200 <= status < 300:
+        report.say_fine(f"{base_url} answers" + (" and accepts the key" if key else ""))
+    elif status == 404 and not _is_hosted(base_url):
+        report.say_fine(f"{base_url} answers (without /v1/projects, as a self-hosted Deepgram does)")
+    else:
+        report.problem(
+            ("analyzer", "base_url"), f"{address} answers {status}; check the address, or try later"
+        )
+
+
+def _check_destination(report: Report, name: str, destination: Destination, env: Mapping[str, str]) -> None:
+    from daemon.config.destinations import service_name
+    from daemon.config.secrets import destination_urls
+
+    try:
+        urls = destination_urls(destination, env=env)
+    except ConfigError as error:
+        report.error(("alerts", "destinations", name, "urls_file"), error)
+        return
+    number = "1 URL" if len(urls) == 1 else f"{len(urls)} URLs"
+    report.say_fine(f"destination {name}: {number} ({', '.join(service_name(url) for url in urls)})")
+
+
+def _nearest(path: Path) -> Path:
+    """The lowest of the folders above `path` that is there."""
+    return next(folder for folder in path.absolute().parents if folder.exists())
+
+
+def _is_hosted(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    return host == "deepgram.com" or host.endswith(".deepgram.com")

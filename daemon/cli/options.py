@@ -1,0 +1,163 @@
+"""What every command shares: options that name the configuration, and what is made from it on demand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from daemon.errors import ConfigError, ConfigProblem, StoreError
+from daemon.logs import escaped, redacted, register_secret, set_up
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from daemon.config.models import Config
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+VARIABLE = "EARSHOT_CONFIG"
+SYSTEM_FILE = Path("/etc/earshot/config.yaml")
+LOCAL_FILE = Path("config.yaml")
+LARGEST_ID = 2**63 - 1
+"""SQLite's largest integer."""
+
+
+class Context:
+    """One call of the command line: its common options, and what they lead to, made when first asked for.
+
+    `env` is where the configuration's variables, the key and the default file are looked up.
+    """
+
+    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
+        self.env = env
+        self.file: Path | None = None
+        self.debug = False
+        self._logging = False
+
+    @cached_property
+    def config_file(self) -> Path:
+        """The configuration file that counts; ConfigError when there is none to be found."""
+        return self.file or _default_file(self.env)
+
+    @cached_property
+    def config(self) -> Config:
+        """The loaded configuration, with logging set up so that no secret of it is ever shown."""
+        from daemon.config.load import load_config
+
+        if not self._logging:
+            self.start_logging()
+        config = load_config(self.config_file, env=self.env)
+        _register_secrets(config, self.env)
+        return config
+
+    @cached_property
+    def database(self) -> Database:
+        """The existing database, open until the command ends; StoreError when there is none yet."""
+        from daemon.storage.database import open_existing
+
+        if not self.has_database:
+            path = self.config.database
+            raise StoreError(f"{path}: there is no database yet; `earshot run` or `earshot scan` creates it")
+        db = open_existing(self.config.database)
+        click.get_current_context().call_on_close(db.close)
+        return db
+
+    @cached_property
+    def has_database(self) -> bool:
+        """False before the first run; StoreError when this user may not even look."""
+        try:
+            self.config.database.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise StoreError(
+                f"{self.config.database}: the database cannot be read ({error.strerror}); "
+                "run this as the user of the service"
+            ) from error
+        return True
+
+    def start_logging(self, level: str = "WARNING") -> None:
+        """Log to stderr from this level up; `--debug` lowers it."""
+        self._logging = True
+        set_up("DEBUG" if self.debug else level)
+
+
+pass_context = click.make_pass_decorator(Context, ensure=True)
+"""For commands: gives them the Context as their first argument."""
+
+
+def configuration_options(command: Function) -> Function:
+    """Add `-c/--config` and `--debug`, which are understood before and after a command's name."""
+    command = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep_debug,
+        help="Log everything, and show where an error comes from.",
+    )(command)
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep_file,
+        help=f"The configuration; default: ${VARIABLE}, {SYSTEM_FILE}, ./{LOCAL_FILE}.",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+"""Adds `--json`, passed to the command as `as_json`."""
+
+row_id = click.IntRange(min=1, max=LARGEST_ID)
+"""The type of an argument that is the id of a row."""
+
+
+def say_error(line: str, *, prefix: str = "earshot: ") -> None:
+    """One line on stderr, with nothing secret and nothing that a terminal would act on."""
+    click.echo(prefix + escaped(redacted(line)), err=True)
+
+
+def _keep_file(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Context).file = value
+
+
+def _keep_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Context).debug = True
+
+
+def _default_file(env: Mapping[str, str]) -> Path:
+    named = env.get(VARIABLE)
+    if named:
+        return Path(named)
+    for file in (SYSTEM_FILE, LOCAL_FILE):
+        try:
+            file.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            # It is there but not for this user: reading it says so, taking another one silently would not.
+            return file
+        return file
+    problem = (
+        f"none was found; looked for ${VARIABLE} (not set), {SYSTEM_FILE} and "
+        f"{LOCAL_FILE.absolute()}; write one of them, or name a file with -c FILE"
+    )
+    raise ConfigError("configuration", [ConfigProblem("configuration", None, "", problem)])
+
+
+def _register_secrets(config: Config, env: Mapping[str, str]) -> None:
+    from daemon.config.secrets import known_secrets
+
+    # What is wrong with a key file or an URL file is told by the command that needs it, not by `status`.
+    with suppress(ConfigError):
+        for secret in known_secrets(config, env):
+            register_secret(secret)

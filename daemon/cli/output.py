@@ -1,0 +1,134 @@
+"""How commands print: JSON documents, tables, times and lengths.
+
+Everything that came from outside (names, transcripts, errors) passes `escaped` before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.logs import escaped
+from daemon.models import from_iso
+
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
+ON_TERMINAL_ROWS = 50
+"""Rows that `list` and `alerts` show on a terminal when no limit is given."""
+
+NARROWEST = 40
+WIDEST_TEXT = 100
+NARROWEST_STRETCH = 10
+GAP = "  "
+
+
+def print_json(document: Any) -> None:
+    """One JSON document.
+
+    ASCII only: it stays valid in any locale, and no character of it acts on a terminal.
+    """
+    click.echo(json.dumps(document, indent=2))
+
+
+def print_json_rows(rows: Iterable[dict[str, Any]]) -> None:
+    """A JSON list written row by row, so that a long one need not fit into memory."""
+    click.echo("[", nl=False)
+    separator = "\n"
+    for row in rows:
+        click.echo(separator + textwrap.indent(json.dumps(row, indent=2), "  "), nl=False)
+        separator = ",\n"
+    click.echo("]" if separator == "\n" else "\n]")
+
+
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    stretch: tuple[str, ...],
+    numbers: tuple[str, ...] = (),
+) -> None:
+    """A table fitted to the terminal, where the columns `stretch` give way; piped: plain lines with tabs."""
+    safe = ([escaped(cell) for cell in row] for row in rows)
+    if not sys.stdout.isatty():
+        click.echo("\t".join(headers))
+        for row in safe:
+            click.echo("\t".join(row))
+        return
+    _print_fitted(headers, list(safe), stretch=[headers.index(name) for name in stretch], numbers=numbers)
+
+
+def print_paragraph(text: str, *, indent: str = "") -> None:
+    """Text from outside, wrapped to the terminal; its own line breaks stay."""
+    for line in text.splitlines() or [""]:
+        wrapped = textwrap.wrap(escaped(line), text_width(), initial_indent=indent, subsequent_indent=indent)
+        click.echo("\n".join(wrapped))
+
+
+def text_width() -> int:
+    """Columns for running text: the terminal's, within limits of legibility; 80 when piped."""
+    return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST_TEXT))
+
+
+def clock(seconds: float) -> str:
+    """A moment in a recording: `mm:ss`, or `h:mm:ss` from an hour up."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"
+
+
+def local_time(moment: str) -> str:
+    """A stored time on this machine's clock, to the second."""
+    return f"{from_iso(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def ago(moment: str, now: datetime | None = None) -> str:
+    """How long a stored time lies back, in the largest unit that says something: `5 min ago`."""
+    seconds = ((now or datetime.now(UTC)) - from_iso(moment)).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"
+
+
+def score(value: float | None) -> str:
+    """A sentiment score with its sign; nothing for None."""
+    return "" if value is None else f"{value:+.2f}"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 alert`, `2 alerts`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _print_fitted(
+    headers: Sequence[str], cells: list[list[str]], *, stretch: list[int], numbers: tuple[str, ...]
+) -> None:
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+    # Left to itself, rich takes from all columns alike, until an id is gone.
+    room = console.width - len(GAP) * (len(headers) - 1) - sum(widths)
+    for number in stretch:
+        given = min(0, max(room, NARROWEST_STRETCH - widths[number]))
+        widths[number] += given
+        room -= given
+    table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, header_style="bold")
+    for header, width in zip(headers, widths, strict=True):
+        justify: JustifyMethod = "right" if header in numbers else "left"
+        table.add_column(header, width=width, no_wrap=True, overflow="ellipsis", justify=justify)
+    for row in cells:
+        # Text, not str: a file name may look like rich's markup.
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)

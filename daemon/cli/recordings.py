@@ -1,0 +1,193 @@
+"""`earshot list`, `search` and `retry`: recordings as rows."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from daemon.cli.options import (
+    Context,
+    configuration_options,
+    json_option,
+    pass_context,
+    row_id,
+    say_error,
+)
+from daemon.cli.output import (
+    ON_TERMINAL_ROWS,
+    clock,
+    local_time,
+    plural,
+    print_json,
+    print_json_rows,
+    print_table,
+    score,
+)
+from daemon.errors import EXIT_FAILED
+from daemon.logs import escaped
+from daemon.models import RecordingState, iso, shown_path
+
+SEARCH_HITS = 20
+_DURATION = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
+
+
+def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The stored form of `24h` (ago) or of an ISO date or time; without a zone it is this machine's."""
+    from daemon.config.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        if _DURATION.fullmatch(value):
+            return iso(datetime.now(UTC) - timedelta(seconds=parse_duration(value)))
+        return iso(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is neither like 24h or 30d nor a date like 2026-01-31") from None
+
+
+def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The folder in the spelling of the database; it need not exist any more."""
+    return None if value is None else shown_path(os.path.abspath(value))  # noqa: PTH100 - without `..`
+
+
+@click.command("list", epilog="Example: earshot list --state failed --since 24h")
+@configuration_options
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in RecordingState]),
+    multiple=True,
+    help="Repeatable.",
+)
+@click.option("--folder", metavar="DIR", callback=_folder, help="Only this folder and what is below it.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    callback=_moment,
+    help="Only what earshot first saw since: 24h, 30d, or an ISO date.",
+)
+@click.option("--sentiment", type=click.Choice(["negative", "neutral", "positive"]), help="The average.")
+@click.option(
+    "--intent", "intents", multiple=True, metavar="PATTERN", help='As in rules: "*refund*"; repeatable.'
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
+)
+@json_option
+@pass_context
+def list_command(
+    context: Context,
+    *,
+    states: tuple[str, ...],
+    folder: str | None,
+    since: str | None,
+    sentiment: str | None,
+    intents: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List recordings, newest first."""
+    from daemon.storage.queries import Filters, count_recordings, list_recordings
+
+    if limit is None and not as_json and sys.stdout.isatty():
+        limit = ON_TERMINAL_ROWS
+    filters = Filters(states, folder, since, sentiment, intents, limit)
+    found = list_recordings(context.database, filters)
+    if as_json:
+        print_json_rows(found)
+        return
+    print_table(
+        ("id", "state", "first seen", "length", "result", "name"),
+        (_cells(row) for row in found),
+        stretch=("name",),
+        numbers=("id", "length"),
+    )
+    if sys.stdout.isatty():
+        total = count_recordings(context.database, filters)
+        if limit is not None and total > limit:
+            click.echo(f"the newest {limit} of {total}; --limit shows more")
+
+
+@click.command(epilog="""Example: earshot search 'refund* "credit card"'""")
+@configuration_options
+@click.argument("words", nargs=-1, required=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=SEARCH_HITS, show_default=True, help="Hits at most."
+)
+@json_option
+@pass_context
+def search(context: Context, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Search transcripts, summaries and names for WORDS.
+
+    All of them must be there; the best hits come first.
+    word* finds what begins so; "two words" in quotes (which your shell must leave alone) find a phrase.
+    """
+    from daemon.storage.queries import search as find
+
+    hits = find(context.database, " ".join(words), limit)
+    if as_json:
+        print_json(hits)
+        return
+    for hit in hits:
+        click.echo(escaped(f"{hit['id']:>6}  {hit['name']}"))
+        click.echo(f"        {escaped(' '.join(hit['snippet'].split()))}")
+    if not hits:
+        click.echo("nothing found", err=True)
+
+
+@click.command(epilog="Example: earshot retry 17 18   or: earshot retry --failed")
+@configuration_options
+@click.argument("ids", nargs=-1, type=row_id, metavar="[ID]...")
+@click.option("--failed", is_flag=True, help="All failed recordings.")
+@pass_context
+def retry(context: Context, ids: tuple[int, ...], failed: bool) -> None:
+    """Put failed or skipped recordings back in the queue.
+
+    A paused queue tries again at once.
+    """
+    from daemon.storage.retry import requeue, requeue_failed
+
+    if bool(ids) == failed:
+        raise click.UsageError("name recordings by their ids, or all failed ones by --failed")
+    now = datetime.now(UTC)
+    if failed:
+        click.echo(f"{plural(requeue_failed(context.database, now), 'recording')} back in the queue")
+        return
+    refused = requeue(context.database, ids, now)
+    done = len(set(ids)) - len(refused)
+    if done:
+        click.echo(f"{plural(done, 'recording')} back in the queue")
+    for reason in refused.values():
+        say_error(reason)
+    if refused:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    length = row["duration_seconds"]
+    return (
+        str(row["id"]),
+        row["state"],
+        local_time(row["first_seen_at"]),
+        "" if length is None else clock(length),
+        _result(row),
+        row["name"],
+    )
+
+
+def _result(row: dict[str, Any]) -> str:
+    """The one thing to know about a recording besides its state."""
+    if row["state"] == RecordingState.DUPLICATE:
+        return f"of {row['duplicate_of'] or '?'}"
+    if row["state"] == RecordingState.DONE:
+        if row["average_sentiment"] is None:
+            return "not analyzed"
+        return f"{row['average_sentiment']} {score(row['average_sentiment_score'])}".rstrip()
+    return row["error_code"] or ""

@@ -1,0 +1,91 @@
+"""`earshot scan`: one pass over everything that is waiting."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
+from daemon.cli.output import plural, print_json
+from daemon.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from daemon.service import Progress
+
+OUTCOMES = ("done", "failed", "duplicate", "skipped")
+
+
+@click.command(epilog="Example: earshot scan -c /etc/earshot/config.yaml --json")
+@configuration_options
+@json_option
+@pass_context
+def scan(context: Context, as_json: bool) -> None:
+    """Find, analyze and alert everything that is waiting, then exit."""
+    from daemon.service import run_once
+    from daemon.storage.database import open_existing
+    from daemon.storage.queries import pause_row
+
+    with _bar(quiet=as_json) as show:
+        before, after = run_once(context.config, env=context.env, show=show)
+    db = open_existing(context.config.database)
+    try:
+        paused = pause_row(db)
+    finally:
+        db.close()
+    counts = {state: after.recordings[state] - before.recordings[state] for state in OUTCOMES}
+    counts["waiting"] = after.recordings["waiting"]
+    alerts = {state: after.alerts[state] - before.alerts[state] for state in ("sent", "failed", "suppressed")}
+    alerts["pending"] = after.alerts["pending"]
+    if as_json:
+        print_json({**counts, "alerts": alerts, "paused": paused})
+    else:
+        click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+        click.echo("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
+    if paused:
+        say_error(f"paused: {paused['reason']}")
+    if counts["failed"] > 0:
+        say_error(f"{plural(counts['failed'], 'recording')} failed; `earshot list --state failed` says why")
+    if counts["waiting"] > 0 and not paused:
+        left = plural(counts["waiting"], "recording")
+        say_error(f"{left} left waiting; `earshot list --state waiting` says why")
+    if paused or counts["failed"] > 0 or counts["waiting"] > 0:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _bar(*, quiet: bool) -> AbstractContextManager[Callable[[Progress], None]]:
+    """A progress bar on a terminal's stderr, nothing elsewhere."""
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    @contextmanager
+    def shown():  # type: ignore[no-untyped-def]
+        if quiet or not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Bar(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("looking", total=None)
+            first: list[int] = []
+
+            def show(progress: Progress) -> None:
+                ended = sum(progress.recordings[state] for state in OUTCOMES)
+                first.append(ended) if not first else None
+                total = ended - first[0] + progress.recordings["waiting"] + progress.recordings["analyzing"]
+                bar.update(
+                    task,
+                    description=f"{progress.in_flight} in work",
+                    completed=ended - first[0],
+                    total=total or None,
+                )
+
+            yield show
+
+    return shown()

@@ -1,0 +1,113 @@
+"""`earshot status`: what the service is doing, at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from daemon.cli.options import Context, configuration_options, json_option, pass_context
+from daemon.cli.output import ago, local_time, plural, print_json
+from daemon.logs import escaped
+from daemon.models import shown_path
+
+
+@click.command(epilog="Example: earshot status --json | jq .recordings.waiting")
+@configuration_options
+@json_option
+@pass_context
+def status(context: Context, as_json: bool) -> None:
+    """Show counts, what is paused and why, folders and alerts."""
+    document = status_document(context)
+    if as_json:
+        print_json(document)
+        return
+    _print_daemon(document)
+    _print_recordings(document)
+    _print_folders(document["folders"])
+    _print_alerts(document["alerts"])
+
+
+def status_document(context: Context) -> dict[str, Any]:
+    """What `status --json` prints. A database that is not there yet is an empty one."""
+    from daemon.storage import outbox, queries
+    from daemon.storage.database import daemon_status, memory_database
+
+    db = context.database if context.has_database else memory_database()
+    known = queries.folder_rows(db)
+    return {
+        "recordings": queries.recording_counts(db),
+        "alerts": outbox.alert_counts(db),
+        "oldest_waiting_at": queries.oldest_waiting_at(db),
+        "paused": queries.pause_row(db),
+        "daemon": daemon_status(context.config.database),
+        "folders": [
+            known.get(path) or _unseen(path)
+            for path in (shown_path(str(folder.path)) for folder in context.config.watch)
+        ],
+    }
+
+
+def _unseen(path: str) -> dict[str, Any]:
+    """A folder that no daemon has looked at yet."""
+    return {
+        "path": path,
+        "method": None,
+        "available": False,
+        "first_seen_at": None,
+        "last_scan_at": None,
+        "left_alone": 0,
+    }
+
+
+def _print_daemon(document: dict[str, Any]) -> None:
+    daemon = document["daemon"]
+    if not daemon["running"]:
+        click.echo("service     not running; start it with `earshot run`")
+    elif not daemon["ready"]:
+        click.echo(f"service     starting (process {daemon['pid']})")
+    else:
+        click.echo(f"service     running (process {daemon['pid']})")
+    paused = document["paused"]
+    if paused:
+        click.echo(f"paused      since {local_time(paused['since'])}: {escaped(paused['reason'])}")
+
+
+def _print_recordings(document: dict[str, Any]) -> None:
+    click.echo(f"recordings  {_counts(document['recordings'])}")
+    oldest = document["oldest_waiting_at"]
+    if oldest:
+        click.echo(f"            the oldest one waits since {local_time(oldest)} ({ago(oldest)})")
+    if document["recordings"]["failed"]:
+        click.echo("            `earshot list --state failed` says why they failed")
+
+
+def _print_folders(folders: list[dict[str, Any]]) -> None:
+    for number, folder in enumerate(folders):
+        click.echo(f"{'' if number else 'folders':<12}{escaped(folder['path'])}: {_folder_facts(folder)}")
+    left_alone = sum(folder["left_alone"] for folder in folders)
+    if left_alone:
+        click.echo(f"            `earshot scan --existing` takes in the {left_alone} left alone")
+
+
+def _folder_facts(folder: dict[str, Any]) -> str:
+    if folder["first_seen_at"] is None and folder["last_scan_at"] is None:
+        return "not seen yet"
+    facts = ["by events" if folder["method"] == "events" else "by polling"] if folder["method"] else []
+    if not folder["available"]:
+        facts = ["not available"]
+    if folder["last_scan_at"]:
+        facts.append(f"last scan {ago(folder['last_scan_at'])}")
+    if folder["left_alone"]:
+        facts.append(f"{plural(folder['left_alone'], 'recording')} left alone, there before earshot")
+    return ", ".join(facts)
+
+
+def _print_alerts(counts: dict[str, int]) -> None:
+    click.echo(f"alerts      {_counts(counts)}")
+    if counts["failed"]:
+        click.echo("            `earshot alerts --state failed` says why")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "none"

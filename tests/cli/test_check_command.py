@@ -1,0 +1,173 @@
+"""`earshot check`: a wrong file is 78, a wrong world is 1, and all problems come at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.sites import KEY, Site
+from tests.servers import Answer, HttpSink
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+TOKEN = "very-secret-token-0815"
+
+
+@pytest.fixture
+def api() -> Iterator[HttpSink]:
+    with HttpSink() as server:
+        yield server
+
+
+def use(site: Site, api: HttpSink, **sections: Any) -> None:
+    analyzer = {"api_key": KEY, "base_url": api.url}
+    site.configure(**({"analyzer": analyzer} | sections))
+
+
+def problems(answer: subprocess.CompletedProcess[str]) -> list[tuple[int | None, str, str]]:
+    return [(each["line"], each["key"], each["problem"]) for each in json.loads(answer.stdout)["problems"]]
+
+
+def test_all_well_is_0_and_says_what_was_looked_at(run: Run, site: Site, api: HttpSink) -> None:
+    rule = {"name": "r", "when": {"average_sentiment": "negative"}, "notify": ["team"]}
+    alerts = {"destinations": {"team": f"json://127.0.0.1:1/{TOKEN}"}, "rules": [rule]}
+    use(site, api, alerts=alerts)
+    answer = run("check")
+    assert answer.returncode == 0, answer.stderr
+    for expected in (
+        f"configuration {site.config} is valid: 1 folder, 1 rule, 1 destination",
+        f"folder {site.watched} can be read, watched by events",
+        f"database {site.database} is not there yet and can be created",
+        "free beside the database",
+        "API key present",
+        "answers and accepts the key",
+        "destination team: 1 URL (JSON)",
+    ):
+        assert expected in answer.stdout
+    assert TOKEN not in answer.stdout
+    assert KEY not in answer.stdout
+
+
+def test_the_api_is_asked_once_for_nothing_that_costs(run: Run, site: Site, api: HttpSink) -> None:
+    use(site, api)
+    run("check")
+    (request,) = api.requests
+    assert (request.method, request.path) == ("GET", "/v1/projects")
+    assert request.headers["authorization"] == f"Token {KEY}"
+
+
+def test_offline_asks_nobody(run: Run, site: Site, api: HttpSink) -> None:
+    use(site, api)
+    assert run("check", "--offline").returncode == 0
+    assert api.requests == []
+
+
+def test_nothing_is_created(run: Run, site: Site, api: HttpSink) -> None:
+    use(site, api)
+    run("check")
+    assert sorted(each.name for each in site.home.iterdir()) == ["calls", "config.yaml"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_1(run: Run, site: Site, api: HttpSink, status: int) -> None:
+    use(site, api)
+    api.then(default=status)
+    answer = run("check", "--json")
+    assert answer.returncode == 1
+    ((_, _, problem),) = problems(answer)
+    assert f"refuses the API key ({status})" in problem
+    assert KEY not in answer.stdout
+
+
+def test_a_service_in_trouble_is_1(run: Run, site: Site, api: HttpSink) -> None:
+    use(site, api)
+    api.then(default=503)
+    answer = run("check")
+    assert answer.returncode == 1
+    assert "answers 503" in answer.stderr
+
+
+def test_a_self_hosted_address_need_not_know_projects(run: Run, site: Site, api: HttpSink) -> None:
+    use(site, api, analyzer={"base_url": api.url})
+    api.then(default=404)
+    assert run("check").returncode == 0
+
+
+def test_the_key_is_not_taken_to_where_a_redirect_points(run: Run, site: Site, api: HttpSink) -> None:
+    with HttpSink() as elsewhere:
+        use(site, api)
+        api.then(default=Answer(status=302, headers={"Location": elsewhere.url}))
+        assert run("check").returncode == 1
+        assert elsewhere.requests == []
+
+
+def test_every_problem_of_the_environment_is_told_with_its_line(run: Run, site: Site) -> None:
+    site.watched.rmdir()
+    site.database.parent.write_text("a file where the folder of the database should be")
+    site.configure(min_free="900TB")
+    answer = run("check", "--json")
+    assert answer.returncode == 1
+    found = problems(answer)
+    assert [key for _, key, _ in found] == ["watch[0]", "database", "min_free", "analyzer.base_url"]
+    lines = site.config.read_text().splitlines()
+    assert all(line is not None for line, _, _ in found)
+    assert "min_free" in lines[(found[2][0] or 0) - 1]
+    assert {each["file"] for each in json.loads(answer.stdout)["problems"]} == {str(site.config)}
+
+
+def test_in_text_problems_are_lines_on_stderr_beside_what_is_fine(run: Run, site: Site) -> None:
+    site.watched.rmdir()
+    answer = run("check", "--offline")
+    assert answer.returncode == 1
+    assert "ok  API key present" in answer.stdout
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(f"earshot: {site.config}:")
+    assert f"{site.watched} is not there" in line
+
+
+def test_a_wrong_file_is_78_with_all_its_problems(run: Run, site: Site) -> None:
+    site.configure(watchh=[], analyzer={"concurrency": 0})
+    answer = run("check", "--json")
+    assert answer.returncode == 78
+    document = json.loads(answer.stdout)
+    assert [problem["key"] for problem in document["problems"]] == ["analyzer.concurrency", "watchh"]
+    assert all(list(problem) == ["file", "line", "key", "problem"] for problem in document["problems"])
+    in_text = run("check")
+    assert in_text.returncode == 78
+    assert len(in_text.stderr.splitlines()) == 2
+
+
+def test_without_a_key_the_ways_to_give_one_are_named(run: Run, site: Site) -> None:
+    site.configure(analyzer={})
+    answer = run("check", "--offline")
+    assert answer.returncode == 1
+    assert "DEEPGRAM_API_KEY" in answer.stderr
+
+
+def test_a_list_of_urls_that_cannot_be_read_names_its_own_file(run: Run, site: Site) -> None:
+    missing = site.home / "urls"
+    rule = {"name": "r", "when": {"average_sentiment": "negative"}, "notify": ["team"]}
+    site.configure(alerts={"destinations": {"team": {"urls_file": str(missing)}}, "rules": [rule]})
+    answer = run("check", "--offline", "--json")
+    assert answer.returncode == 1
+    (problem,) = json.loads(answer.stdout)["problems"]
+    assert problem["file"] == str(missing)
+
+
+def test_a_database_that_is_none_is_1(run: Run, site: Site) -> None:
+    site.database.parent.mkdir()
+    site.database.write_bytes(b"certainly not a database, but long enough to have a header" * 20)
+    answer = run("check", "--offline", "--json")
+    assert answer.returncode == 1
+    assert [key for _, key, _ in problems(answer)] == ["database"]
+
+
+def test_the_embedded_engine_needs_no_key(run: Run, site: Site) -> None:
+    site.configure(analyzer={"base_url": "embedded"})
+    answer = run("check")
+    assert answer.returncode == 0, answer.stderr
+    assert "the embedded engine is installed" in answer.stdout

@@ -1,0 +1,213 @@
+"""What all commands share: where the configuration comes from, exit codes, and what an error looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from daemon.cli import COMMANDS, earshot
+from daemon.cli.options import SYSTEM_FILE, Context
+from tests.cli.sites import KEY, Site, environment
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def every_command() -> list[str]:
+    """Every command, those of groups included."""
+    names = []
+    for name in COMMANDS:
+        command = earshot.get_command(click.Context(earshot), name)
+        names += [name, *(f"{name} {each}" for each in getattr(command, "commands", {}))]
+    return names
+
+
+def test_version(run: Run) -> None:
+    answer = run("--version")
+    assert (answer.returncode, answer.stdout[:8]) == (0, "earshot ")
+
+
+@pytest.mark.parametrize("command", every_command())
+def test_every_command_takes_the_common_options_and_helps_with_an_example(command: str) -> None:
+    answer = CliRunner().invoke(earshot, [*command.split(), "--help"])
+    assert answer.exit_code == 0
+    # The demo brings a configuration of its own.
+    assert "--config" in answer.output or command == "demo"
+    assert "--debug" in answer.output
+    assert "Example: earshot" in answer.output
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_configuration_is_named_before_or_after_the_command(run: Run, site: Site, before: bool) -> None:
+    named = ["-c", str(site.config)]
+    arguments = [*named, "status"] if before else ["status", *named]
+    assert run(*arguments, env={}).returncode == 0
+
+
+def test_the_named_file_wins_over_the_variable(run: Run, site: Site) -> None:
+    other = site.home / "other.yaml"
+    answer = run("-c", str(other), "status", env={"EARSHOT_CONFIG": str(site.config)})
+    assert answer.returncode == 78
+    assert str(other) in answer.stderr
+
+
+@pytest.mark.skipif(SYSTEM_FILE.exists(), reason="this machine has an installed earshot")
+def test_a_file_in_the_current_folder_is_found_last(run: Run) -> None:
+    assert run("status", env={}).returncode == 0
+
+
+@pytest.mark.skipif(SYSTEM_FILE.exists(), reason="this machine has an installed earshot")
+def test_without_a_configuration_the_places_are_named(run: Run, site: Site) -> None:
+    site.config.unlink()
+    answer = run("status", env={})
+    assert answer.returncode == 78
+    assert answer.stdout == ""
+    assert len(answer.stderr.splitlines()) == 1
+    for place in ("$EARSHOT_CONFIG", "/etc/earshot/config.yaml", str(site.config), "-c FILE"):
+        assert place in answer.stderr
+
+
+def test_every_problem_of_the_configuration_is_a_line(run: Run, site: Site) -> None:
+    site.configure(watchh=[], analyzer={"concurrency": 0})
+    answer = run("status")
+    assert answer.returncode == 78
+    lines = answer.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"earshot: {site.config}:") for line in lines)
+
+
+def test_wrong_usage_is_2(run: Run) -> None:
+    assert run("list", "--state", "lost").returncode == 2
+    assert run("show", "seven").returncode == 2
+    assert run("frobnicate").returncode == 2
+
+
+def test_a_database_that_is_none_is_78_and_one_line(run: Run, site: Site) -> None:
+    site.database.parent.mkdir()
+    site.database.write_bytes(b"certainly not a database, but long enough to have a header" * 20)
+    answer = run("list")
+    assert answer.returncode == 78
+    assert len(answer.stderr.splitlines()) == 1
+    assert answer.stderr.startswith(f"earshot: {site.database}: ")
+
+
+def test_reading_creates_no_database(run: Run, site: Site) -> None:
+    answer = run("list")
+    assert answer.returncode == 78
+    assert "there is no database yet" in answer.stderr
+    assert not site.database.parent.exists()
+
+
+def break_the_schema(site: Site) -> None:
+    site.add("recordings", id=1, state="waiting")
+    site.sql("DROP TABLE sentiments")
+
+
+def test_an_unexpected_error_is_one_line_without_a_traceback(run: Run, site: Site) -> None:
+    break_the_schema(site)
+    answer = run("show", "1")
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines() == [
+        "earshot: unexpected OperationalError; run again with --debug to see where"
+    ]
+
+
+def test_debug_shows_where_an_error_comes_from(run: Run, site: Site) -> None:
+    break_the_schema(site)
+    answer = run("show", "1", "--debug")
+    assert answer.returncode == 1
+    assert "Traceback" in answer.stderr
+    assert "no such table: sentiments" in answer.stderr
+
+
+def test_no_secret_is_in_an_error_or_its_traceback(run: Run) -> None:
+    answer = run("test-alert", KEY, "--debug")
+    assert answer.returncode == 1
+    assert "there is no destination ***" in answer.stderr
+    assert KEY not in answer.stderr
+
+
+def test_a_reader_that_has_enough_is_no_error(site: Site) -> None:
+    for number in range(300):
+        site.add("recordings", id=number + 1, state="waiting", transcript="x" * 1000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "daemon", "list", "--json"],
+        env=environment(EARSHOT_CONFIG=str(site.config)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_sigint_is_130_without_a_traceback(site: Site) -> None:
+    # A command that waits: nobody reads what it writes.
+    for number in range(300):
+        site.add("recordings", id=number + 1, state="waiting", transcript="x" * 1000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "daemon", "list", "--json"],
+        env=environment(EARSHOT_CONFIG=str(site.config)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        process.stdout.read()
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_a_missing_engine_package_says_what_to_install(site: Site, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "uvicorn.py").write_text("raise ModuleNotFoundError('uvicorn', name='uvicorn')")
+    env = environment(EARSHOT_CONFIG=str(site.config))
+    env["PYTHONPATH"] = f"{blocked}{os.pathsep}{env['PYTHONPATH']}"
+    answer = subprocess.run(
+        [sys.executable, "-m", "daemon", "engine"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert answer.returncode == 1
+    assert len(answer.stderr.splitlines()) == 1
+    assert "pip install 'earshot[engine]'" in answer.stderr
+
+
+def test_status_does_not_load_what_only_the_service_needs(site: Site) -> None:
+    program = (
+        "import sys\nfrom daemon.cli import main\ntry:\n main(['status'])\nfinally:\n print(*sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(EARSHOT_CONFIG=str(site.config)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    loaded = set(answer.stdout.split())
+    assert "daemon.storage.queries" in loaded
+    assert not loaded & {"apprise", "httpx", "rich", "watchdog", "uvicorn", "av", "pocketsphinx"}
+
+
+def test_a_context_without_an_environment_variable_takes_the_file_it_was_given() -> None:
+    context = Context(env={"EARSHOT_CONFIG": "/somewhere/else.yaml"})
+    assert context.config_file == Path("/somewhere/else.yaml")
+
+
+def test_json_is_ascii_and_one_document(run: Run, site: Site) -> None:
+    site.add("recordings", id=1, state="waiting", name="Gespräch \u202e.wav")
+    answer = run("list", "--json")
+    assert answer.stdout.isascii()
+    assert json.loads(answer.stdout)[0]["name"] == "Gespräch \u202e.wav"

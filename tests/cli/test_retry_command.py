@@ -1,0 +1,92 @@
+"""`earshot retry`: failed and skipped recordings go back into the queue, others do not."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from daemon.models import from_iso
+from tests.cli.sites import SEEN_AT, Site
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def row(site: Site, recording_id: int) -> dict[str, Any]:
+    return site.sql("SELECT * FROM recordings WHERE id = ?", recording_id)[0]
+
+
+def add_failed(site: Site, recording_id: int, state: str = "failed") -> None:
+    site.add(
+        "recordings",
+        id=recording_id,
+        state=state,
+        attempts=4,
+        possibly_billed=2,
+        error_code="crashed",
+        error="three times",
+        crashes=3,
+        doubtful=2,
+        failing_since=SEEN_AT,
+    )
+
+
+@pytest.mark.parametrize("state", ["failed", "skipped"])
+def test_a_recording_is_due_now_and_its_history_stays(run: Run, site: Site, state: str) -> None:
+    add_failed(site, 1, state)
+    before = datetime.now(UTC)
+    answer = run("retry", "1")
+    assert (answer.returncode, answer.stdout) == (0, "1 recording back in the queue\n")
+    after = row(site, 1)
+    assert abs((from_iso(after["not_before"]) - before).total_seconds()) < 60
+    kept = (
+        "state",
+        "error_code",
+        "error",
+        "crashes",
+        "doubtful",
+        "failing_since",
+        "attempts",
+        "possibly_billed",
+    )
+    assert [after[column] for column in kept] == ["waiting", None, None, 0, 0, None, 4, 2]
+
+
+def test_what_cannot_be_retried_is_named_and_the_others_are_done(run: Run, site: Site) -> None:
+    add_failed(site, 1)
+    site.add("recordings", id=2, state="done")
+    answer = run("retry", "2", "9", "1", "1")
+    assert answer.returncode == 1
+    assert answer.stdout == "1 recording back in the queue\n"
+    assert answer.stderr.splitlines() == [
+        "earshot: recording 2 is done; only failed and skipped ones can be tried again",
+        "earshot: there is no recording 9; `earshot list` shows them",
+    ]
+    assert row(site, 1)["state"] == "waiting"
+
+
+def test_all_failed_ones_but_no_skipped_one(run: Run, site: Site) -> None:
+    add_failed(site, 1)
+    add_failed(site, 2)
+    add_failed(site, 3, "skipped")
+    assert run("retry", "--failed").stdout == "2 recordings back in the queue\n"
+    assert [row(site, number)["state"] for number in (1, 2, 3)] == ["waiting", "waiting", "skipped"]
+
+
+@pytest.mark.parametrize("arguments", [["--failed"], ["1"], ["404"]])
+def test_a_pause_is_probed_at_once(run: Run, site: Site, arguments: list[str]) -> None:
+    add_failed(site, 1)
+    never = "2999-01-01T00:00:00.000Z"
+    site.add("pauses", cause="key", reason="r", since=SEEN_AT, next_probe_at=never, probe_seconds=300)
+    run("retry", *arguments)
+    (pause,) = site.sql("SELECT next_probe_at FROM pauses")
+    assert from_iso(pause["next_probe_at"]) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--failed", "1"], ["0"], ["-1"], [str(2**63)]])
+def test_wrong_usage_is_2(run: Run, site: Site, arguments: list[str]) -> None:
+    site.sql("SELECT 1")
+    assert run("retry", *arguments).returncode == 2

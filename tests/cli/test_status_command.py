@@ -1,0 +1,117 @@
+"""`earshot status`: its JSON is a contract, its text says what a person must know."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+
+from daemon.storage.database import daemon_lock
+from tests.cli.sites import SEEN_AT, Site
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+NO_RECORDINGS = {"waiting": 0, "analyzing": 0, "done": 0, "failed": 0, "duplicate": 0, "skipped": 0}
+NO_ALERTS = {"pending": 0, "sent": 0, "failed": 0, "suppressed": 0}
+STOPPED = {"running": False, "ready": False, "pid": None}
+
+
+def unseen(site: Site) -> dict[str, object]:
+    return {
+        "path": str(site.watched),
+        "method": None,
+        "available": False,
+        "first_seen_at": None,
+        "last_scan_at": None,
+        "left_alone": 0,
+    }
+
+
+def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run, site: Site) -> None:
+    answer = run("status", "--json")
+    assert answer.returncode == 0
+    assert json.loads(answer.stdout) == {
+        "recordings": NO_RECORDINGS,
+        "alerts": NO_ALERTS,
+        "oldest_waiting_at": None,
+        "paused": None,
+        "daemon": STOPPED,
+        "folders": [unseen(site)],
+    }
+    assert not site.database.parent.exists()
+
+
+def fill(site: Site) -> None:
+    site.add("recordings", id=1, state="waiting", first_seen_at="2026-03-01T11:00:00.000Z")
+    site.add("recordings", id=2, state="waiting")
+    site.add("recordings", id=3, state="failed", error_code="corrupt_audio", error="no audio in it")
+    site.add("recordings", id=4, state="skipped", error_code="existing")
+    site.add("recordings", id=5, state="skipped", error_code="existing", folder="/elsewhere")
+    site.add("recordings", id=6, state="skipped", error_code="empty")
+    site.add("alerts", recording_id=1, state="pending")
+    site.add("alerts", recording_id=2, state="failed")
+    site.add(
+        "folders",
+        path=str(site.watched),
+        method="poll",
+        available=1,
+        configured_at=SEEN_AT,
+        first_seen_at=SEEN_AT,
+        last_scan_at="2026-03-01T12:00:00.000Z",
+    )
+    site.add("folders", path="/no-longer-configured", configured_at=SEEN_AT)
+    for cause, since in (("service", "2026-03-01T12:00:00.000Z"), ("key", SEEN_AT)):
+        site.add(
+            "pauses",
+            cause=cause,
+            reason=f"{cause} trouble",
+            since=since,
+            next_probe_at=since,
+            probe_seconds=60,
+        )
+
+
+def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> None:
+    fill(site)
+    assert json.loads(run("status", "--json").stdout) == {
+        "recordings": NO_RECORDINGS | {"waiting": 2, "failed": 1, "skipped": 3},
+        "alerts": NO_ALERTS | {"pending": 1, "failed": 1},
+        "oldest_waiting_at": SEEN_AT,
+        "paused": {"reason": "key trouble; service trouble", "since": SEEN_AT},
+        "daemon": STOPPED,
+        "folders": [
+            {
+                "path": str(site.watched),
+                "method": "poll",
+                "available": True,
+                "first_seen_at": SEEN_AT,
+                "last_scan_at": "2026-03-01T12:00:00.000Z",
+                "left_alone": 1,
+            }
+        ],
+    }
+
+
+def test_text_says_what_is_paused_waiting_and_left_alone(run: Run, site: Site) -> None:
+    fill(site)
+    text = run("status").stdout
+    assert "paused      since 2026-03-01 10:00:00: key trouble; service trouble" in text
+    assert "2 waiting, 1 failed, 3 skipped" in text
+    assert "1 recording left alone" in text
+    assert "earshot scan --existing" in text
+    assert "1 pending, 1 failed" in text
+
+
+def test_a_running_daemon_is_seen(run: Run, site: Site) -> None:
+    with daemon_lock(site.database) as lock:
+        starting = json.loads(run("status", "--json").stdout)["daemon"]
+        lock.say(ready=True)
+        ready = json.loads(run("status", "--json").stdout)["daemon"]
+    assert starting == {"running": True, "ready": False, "pid": os.getpid()}
+    assert ready == {"running": True, "ready": True, "pid": os.getpid()}
+
+
+def test_a_folder_that_is_gone_is_said_to_be(run: Run, site: Site) -> None:
+    site.add("folders", path=str(site.watched), method="events", configured_at=SEEN_AT, first_seen_at=SEEN_AT)
+    assert f"{site.watched}: not available" in run("status").stdout
