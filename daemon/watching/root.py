@@ -1,0 +1,69 @@
+"""Is the folder itself there, and is it still the same one? inotify does not say: a folder that is unmounted,
+mounted over or moved away just falls silent.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECK_SECONDS = 5.0
+FIRST_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the folder said: `trouble` is None when it can be read.
+
+    `is_new` means that it was not there at the last look or is another one now; `is_other_device` that
+    something else is mounted at its path than was before.
+    """
+
+    trouble: str | None
+    is_new: bool = False
+    is_other_device: bool = False
+
+
+class Root:
+    """Remembers which folder was at the path, and when to look again."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self._identity: tuple[int, int] | None = None
+        self._device: int | None = None
+        self._next_look = 0.0
+        self._retry_seconds = FIRST_RETRY_SECONDS
+
+    def look(self, now: float) -> Look:
+        """Look at the folder now."""
+        try:
+            status = Path(self.path).stat()
+            if not stat.S_ISDIR(status.st_mode):
+                raise NotADirectoryError(0, "not a directory")
+            # Opening is the only honest test for permission, and for a stale network mount.
+            os.scandir(self.path).close()
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
+            self._identity = None
+            self._next_look = now + self._retry_seconds
+            self._retry_seconds = min(self._retry_seconds * 2, CHECK_SECONDS)
+            return Look(self.trouble)
+        identity = (status.st_dev, status.st_ino)
+        found = Look(
+            None, is_new=identity != self._identity, is_other_device=self._device not in (None, status.st_dev)
+        )
+        self.trouble, self._identity, self._device = None, identity, status.st_dev
+        self._next_look = now + CHECK_SECONDS
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        return found
+
+    def look_soon(self) -> None:
+        """Something says that the folder may be gone."""
+        self._next_look = 0.0
+
+    def seconds_until_look(self, now: float) -> float:
+        """How long until the folder should be looked at."""
+        return max(self._next_look - now, 0.0)

@@ -1,0 +1,167 @@
+"""When is a file complete? Pure: fed with what was seen and when, on a monotonic clock.
+
+A file is complete when it is not empty and nothing about it (size, both times, inode, blocks) changed for
+the settle time as we measured it; its own times are never compared with ours, clocks differ and copies
+keep old times.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from daemon.models import FileStamp
+
+MAX_PENDING = 50_000
+"""Files that should be pending at once at most; while there are more, no further ones are looked for."""
+
+GROWING_LOOK_SECONDS = 1.0
+"""How often a file that changed is looked at; it must still be quiet for the whole settle time."""
+
+UNHINTED_LOOK_SECONDS = 0.5
+"""With `settle: 0s`, how long a file must stay the same that nobody reported as closed or renamed in."""
+
+
+class Outcome(Enum):
+    """What a look at a pending file said."""
+
+    WAIT = auto()
+    COMPLETE = auto()
+    EMPTY = auto()
+
+
+@dataclass(slots=True)
+class _Pending:
+    stamp: FileStamp
+    seen_since: float
+    looked_at: float
+    quiet_since: float
+    empty_since: float | None
+    is_closed: bool
+    due: float
+    queued: float
+
+
+class Settler:
+    """The files that are not yet complete, and when to look at each again."""
+
+    def __init__(self, settle_seconds: float, empty_after_seconds: float) -> None:
+        self.settle_seconds = settle_seconds
+        self._empty_after = empty_after_seconds
+        self._pending: dict[str, _Pending] = {}
+        self._looks: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._pending
+
+    @property
+    def is_full(self) -> bool:
+        """True when no further file should be added; they are found again by a later scan."""
+        return len(self._pending) >= MAX_PENDING
+
+    def observe(self, stamp: FileStamp, now: float, *, closed: bool = False) -> None:
+        """Note how a file looks now; `closed` when its writer closed it or it was renamed in."""
+        pending = self._pending.get(stamp.path)
+        if pending is None:
+            empty_since = now if stamp.size_bytes == 0 else None
+            pending = _Pending(stamp, now, now, now, empty_since, closed, math.inf, math.inf)
+            self._pending[stamp.path] = pending
+            self._schedule(pending, self._quiet_until(pending))
+        elif pending.stamp != stamp:
+            pending.stamp = stamp
+            pending.quiet_since = now
+            pending.is_closed = closed
+            if stamp.size_bytes:
+                pending.empty_since = None
+            elif pending.empty_since is None:
+                pending.empty_since = now
+            self._schedule(pending, min(self._quiet_until(pending), now + GROWING_LOOK_SECONDS))
+        elif closed:
+            pending.is_closed = True
+            self._schedule(pending, self._quiet_until(pending))
+
+    def look(self, stamp: FileStamp, now: float) -> Outcome:
+        """Note how a file looks now and say whether it is complete, or was empty for too long.
+
+        The file stays pending until `forget`, so what could not be stored is offered again.
+        """
+        self.observe(stamp, now)
+        pending = self._pending[stamp.path]
+        pending.looked_at = now
+        quiet_until = self._quiet_until(pending)
+        if now < quiet_until:
+            self._schedule(pending, min(quiet_until, now + GROWING_LOOK_SECONDS))
+            return Outcome.WAIT
+        # Looked at again even if the caller cannot do anything with the outcome now.
+        self._schedule(pending, now + UNHINTED_LOOK_SECONDS)
+        return Outcome.COMPLETE if stamp.size_bytes else Outcome.EMPTY
+
+    def postpone(self, path: str, now: float, seconds: float | None = None) -> None:
+        """Look at a quiet file again later; by default soon: a writer has it open."""
+        if pending := self._pending.get(path):
+            pause = min(max(self.settle_seconds, 0.1), 0.5) if seconds is None else seconds
+            self._schedule(pending, now + pause)
+
+    def forget(self, path: str) -> None:
+        """The file is stored, or gone."""
+        self._pending.pop(path, None)
+        if not self._pending:
+            self._looks.clear()
+
+    def clear(self) -> None:
+        """Forget all files: their folder is gone."""
+        self._pending.clear()
+        self._looks.clear()
+
+    def due(self, now: float, limit: int) -> list[str]:
+        """At most `limit` files that should be looked at now. Each must be looked at, or forgotten."""
+        found: list[str] = []
+        while self._looks and self._looks[0][0] <= now and len(found) < limit:
+            queued, path = heapq.heappop(self._looks)
+            pending = self._pending.get(path)
+            if pending is None or pending.queued != queued:
+                continue
+            pending.queued = math.inf
+            if pending.due <= now:
+                # Comes again soon, should the caller fail before it has looked.
+                self._schedule(pending, now + UNHINTED_LOOK_SECONDS)
+                found.append(path)
+            else:
+                self._schedule(pending, pending.due)
+        return found
+
+    def next_due(self, now: float) -> float | None:
+        """Seconds until the next look; None when nothing is pending."""
+        return max(self._looks[0][0] - now, 0.0) if self._looks else None
+
+    def is_stuck(self, now: float, patience_seconds: float) -> bool:
+        """True when every pending file was still not complete when looked at after `patience_seconds`."""
+        return all(
+            # An empty file is not looked at before its time.
+            (now if pending.empty_since is not None else pending.looked_at) - pending.seen_since
+            > patience_seconds
+            for pending in self._pending.values()
+        )
+
+    def unsettled(self) -> list[FileStamp]:
+        """What is pending, as last seen."""
+        return [pending.stamp for pending in self._pending.values()]
+
+    def _quiet_until(self, pending: _Pending) -> float:
+        if pending.empty_since is not None:
+            return pending.empty_since + self._empty_after
+        if self.settle_seconds == 0 and not pending.is_closed:
+            return pending.quiet_since + UNHINTED_LOOK_SECONDS
+        return pending.quiet_since + self.settle_seconds
+
+    def _schedule(self, pending: _Pending, due: float) -> None:
+        pending.due = due
+        # A look that is queued already and comes no later serves: it is queued anew when it comes up.
+        if due < pending.queued:
+            pending.queued = due
+            heapq.heappush(self._looks, (due, pending.stamp.path))

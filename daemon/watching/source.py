@@ -1,0 +1,155 @@
+"""Keeping one folder watched: by the kernel's events while it gives them, else by polling.
+
+Stands the folder's disappearance and return, dead threads, lost events and exhausted limits.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum, auto
+
+from daemon.config.models import WatchFolder
+from daemon.watching.events import Events, Hint
+from daemon.watching.mounts import watch_method
+from daemon.watching.root import Root
+
+logger = logging.getLogger(__name__)
+
+FIRST_REPAIR_SECONDS = 1.0
+LONGEST_REPAIR_SECONDS = 60.0
+
+
+class Condition(Enum):
+    """How the folder is, as `tend` found it."""
+
+    WATCHED = auto()
+    STARTED = auto()
+    """Watched from now on: what happened before is unknown, list it in full."""
+    MISSING = auto()
+
+
+class Source:
+    """One folder, from its first `tend` to `close`; `method` says how it is watched."""
+
+    def __init__(self, folder: WatchFolder, put: Callable[[Hint], None]) -> None:
+        self.path = str(folder.path.absolute())
+        self.method = watch_method(folder)
+        self.is_other_device = False
+        """True when the latest start found something else mounted at the path than before."""
+        self._folder = folder
+        self._put = put
+        self._root = Root(self.path)
+        self._events: Events | None = None
+        self._is_started = False
+        self._repair_at: float | None = None
+        self._repair_seconds = FIRST_REPAIR_SECONDS
+        self._refusal: str | None = None
+        self._is_short = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the folder cannot be read; None when it can."""
+        return self._root.trouble
+
+    def tend(self, now: float) -> Condition:
+        """See that the folder is there and watched, and start again whatever has to be."""
+        if self._events and not self._events.is_alive:
+            logger.warning("folder events ended path=%r", self.path)
+            self.close()
+            self.look_soon()
+            self.repair(now)
+        is_new = False
+        if self._root.seconds_until_look(now) == 0:
+            look = self._root.look(now)
+            is_new, self.is_other_device = look.is_new, look.is_other_device
+        if self._root.trouble is not None:
+            self.close()
+            self._is_started = False
+            return Condition.MISSING
+        if is_new:
+            self._refusal, self._is_short = None, False
+        if is_new or not self._is_started or (self._repair_at is not None and now >= self._repair_at):
+            self._start()
+            return Condition.STARTED
+        return Condition.WATCHED
+
+    def look_soon(self) -> None:
+        """Look at the folder itself the next time: something says that it may be gone."""
+        self._root.look_soon()
+
+    def repair(self, now: float) -> None:
+        """Start watching anew soon, and after a longer while each time that it is needed again."""
+        if self._repair_at is None:
+            self._repair_at = now + self._repair_seconds
+            self._repair_seconds = min(self._repair_seconds * 2, LONGEST_REPAIR_SECONDS)
+
+    def check(self, now: float, directories: int) -> None:
+        """After a listing that read so many directories: are all of them watched, are the mounts the same?
+
+        When the kernel's limit leaves some unwatched even after a second start, the folder is polled.
+        """
+        if watch_method(self._folder).mounts != self.method.mounts:
+            self.repair(now)
+        watched = self._events.watched_directories if self._events and self._folder.recursive else None
+        if watched is None or watched >= directories:
+            self._is_short = False
+            if self._repair_at is None:
+                self._repair_seconds = FIRST_REPAIR_SECONDS
+            return
+        if self._is_short:
+            self._refusal = (
+                f"{directories} directories need an inotify watch each, the kernel gave {watched};"
+                " raise the sysctl fs.inotify.max_user_watches"
+            )
+        self._is_short = True
+        self.repair(now)
+
+    def seconds_until_due(self, now: float) -> float:
+        """How long until `tend` has something to do."""
+        look = self._root.seconds_until_look(now)
+        if self._repair_at is None or self._root.trouble is not None:
+            return look
+        return max(min(look, self._repair_at - now), 0.0)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._events:
+            self._events.close()
+            self._events = None
+
+    def _start(self) -> None:
+        self.close()
+        self._repair_at = None
+        self.method = watch_method(self._folder)
+        if self.method.method == "events" and self._refusal is None:
+            try:
+                self._events = Events(self.path, recursive=self._folder.recursive, put=self._put)
+            except (OSError, RuntimeError) as error:
+                self._refusal = _refusal(error)
+        if self.method.method == "events" and self._refusal is not None:
+            logger.warning("folder polled instead of watched path=%r reason=%s", self.path, self._refusal)
+            self.method = replace(self.method, method="poll", reason=self._refusal)
+        if not self._is_started:
+            logger.info(
+                "folder watched path=%r method=%s reason=%s",
+                self.path,
+                self.method.method,
+                self.method.reason,
+            )
+        self._is_started = True
+
+
+def _refusal(error: OSError | RuntimeError) -> str:
+    """Why the kernel gave no events, and what to change."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.ENOSPC:
+        return "no inotify watches left; raise the sysctl fs.inotify.max_user_watches"
+    if code == errno.EMFILE:
+        return (
+            "no inotify instances or open files left; raise the sysctl fs.inotify.max_user_instances,"
+            " or LimitNOFILE"
+        )
+    return f"no events: {error}"
