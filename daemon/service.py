@@ -26,6 +26,7 @@ from daemon.alerting.targets import Target, open_targets, operations_targets
 from daemon.analysis.client import ApiClient
 from daemon.analysis.dispatch import Dispatcher
 from daemon.analysis.load import Load
+from daemon.analysis.outcomes import end_obsolete_pauses
 from daemon.analysis.request import EMBEDDED, requests_by_folder
 from daemon.analysis.workplace import Workplace
 from daemon.config.models import Config, WatchFolder
@@ -120,6 +121,8 @@ class Generation:
             on_alerts=self._wake_targets,
             ended=self._ended,
         )
+        with closing(open_database(self.config.database)) as db:
+            end_obsolete_pauses(db, place)
         self.dispatcher = Dispatcher(self.config.database, place)
         self._loops.start(
             "dispatcher",

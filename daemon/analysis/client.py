@@ -82,6 +82,10 @@ class ApiClient:
         """Have Deepgram fetch and analyze a hosted recording; raises AnalysisError."""
         return self._post("/v1/listen", request, {}, {"url": url}, self._timeout + URL_REPLY_ALLOWANCE)
 
+    def read_text(self, text: str, request: Request) -> Reply:
+        """Have a text analyzed by /v1/read; raises AnalysisError."""
+        return self._post("/v1/read", request, {}, {"text": text}, self._timeout)
+
     def _post(
         self,
         path: str,
@@ -91,7 +95,9 @@ class ApiClient:
         timeout: float,
     ) -> Reply:
         conversation = _Conversation(timeout)
-        content: dict[str, Any] = {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}
+        content: dict[str, Any] = (
+            {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}
+        )
         try:
             with (
                 conversation,
@@ -205,4 +211,3 @@ def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int
         return httpx.get(f"{base_url.rstrip('/')}/v1/projects", headers=headers, timeout=seconds).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise error_of_exception(error, sent=False, late=False) from error
-

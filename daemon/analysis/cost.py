@@ -13,7 +13,13 @@ from daemon.analysis.request import EMBEDDED
 PRICES_AS_OF = "2026-08"
 PER_MINUTE = {"nova-3": 0.0043, "nova-3-general": 0.0043, "nova-3-medical": 0.0043}
 PER_MINUTE_MULTILINGUAL = {"nova-3": 0.0052, "nova-3-general": 0.0052}
-ADD_ONS_PER_MINUTE = {"diarize": 0.0020, "diarize_model": 0.0020, "redact": 0.0020, "keyterm": 0.0013, "detect_entities": 0.0017}
+ADD_ONS_PER_MINUTE = {
+    "diarize": 0.0020,
+    "diarize_model": 0.0020,
+    "redact": 0.0020,
+    "keyterm": 0.0013,
+    "detect_entities": 0.0017,
+}
 PER_INPUT_TOKEN = 0.0003 / 1000
 PER_OUTPUT_TOKEN = 0.0006 / 1000
 
@@ -38,7 +44,9 @@ def estimated_cost(
     rate = (PER_MINUTE_MULTILINGUAL if multilingual else PER_MINUTE).get(model)
     if rate is None or duration_seconds is None:
         return None
-    rate += sum(price for name, price in ADD_ONS_PER_MINUTE.items() if parameters.get(name, "false") != "false")
+    rate += sum(
+        price for name, price in ADD_ONS_PER_MINUTE.items() if parameters.get(name, "false") != "false"
+    )
     billed_channels = max(1, channels or 1) if parameters.get("multichannel") == "true" else 1
     return round(duration_seconds / 60 * rate * billed_channels + _token_cost(metadata), 6)
 

@@ -75,7 +75,7 @@ class Dispatcher:
             return LOOK_SECONDS
         recording = None
         try:
-            recording = claim(db, self._place.clock())
+            recording = claim(db, self._place.clock(), scopes=self._place.scopes)
         finally:
             if recording is None:
                 self._place.load.leave()
@@ -116,7 +116,7 @@ class Dispatcher:
                 hold(db, "store", reason, self._place, self._place.clock(), shared=True)
         if room >= floor and held:
             with transaction(db):
-                resume(db, self._place, self._place.clock(), only="store")
+                resume(db, self._place, self._place.clock(), causes={"store"})
         return room >= floor
 
     def _work(self, recording: Recording) -> None:

@@ -53,10 +53,14 @@ def error_of_status(
         )
     if status == 403:
         return AccountError(
-            "key", f"the API key may not do this ({said}); check its rights and the model", request_id=request_id
+            "key",
+            f"the API key may not do this ({said}); check its rights and the model",
+            request_id=request_id,
         )
     if status == 402:
-        return AccountError("credit", f"the account is out of credit ({said}); top it up", request_id=request_id)
+        return AccountError(
+            "credit", f"the account is out of credit ({said}); top it up", request_id=request_id
+        )
     if status == 429:
         return RateLimitedError(
             f"too many requests at once ({said})", request_id=request_id, retry_after=retry_after(headers)
@@ -73,7 +77,9 @@ def error_of_status(
         return DoubtfulReplyError(f"the service gave up on it ({said})", request_id=request_id, body=body)
     if status in (408, 422, 425):
         return TemporaryError(
-            f"the upload did not arrive whole ({said})", request_id=request_id, retry_after=retry_after(headers)
+            f"the upload did not arrive whole ({said})",
+            request_id=request_id,
+            retry_after=retry_after(headers),
         )
     if status >= 500:
         return ServiceDownError(
@@ -95,9 +101,13 @@ def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisE
         return AccountError("request", "analyzer.base_url is not a usable address; correct it")
     if isinstance(error, httpx.LocalProtocolError):
         # Its text may hold the header that is illegal, and that is the key.
-        return AccountError("request", "the request cannot be built: the API key has characters it may not have")
+        return AccountError(
+            "request", "the request cannot be built: the API key has characters it may not have"
+        )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.PoolTimeout):
-        return ServiceDownError(f"no connection to the service ({what}: {_connect_reason(error)})", reached=False)
+        return ServiceDownError(
+            f"no connection to the service ({what}: {_connect_reason(error)})", reached=False
+        )
     if isinstance(error, httpx.DecodingError):
         return DoubtfulReplyError(f"the reply cannot be decoded ({what})")
     if not sent:
@@ -134,10 +144,14 @@ def _seconds_until(text: str, now: datetime) -> float:
 def _refusal(status: int, said: str, code: str, text: str, request_id: str | None) -> AnalysisError:
     about = f"{code} {text}"
     if status == 413:
-        return RecordingError("too_large", f"the service refuses a file of this size ({said})", request_id=request_id)
+        return RecordingError(
+            "too_large", f"the service refuses a file of this size ({said})", request_id=request_id
+        )
     if code == "TOKEN_LIMIT_EXCEEDED":
         return RecordingError(
-            "too_long", f"the transcript is too long for the analysis ({said}); split it", request_id=request_id
+            "too_long",
+            f"the transcript is too long for the analysis ({said}); split it",
+            request_id=request_id,
         )
     if code == "REMOTE_CONTENT_ERROR" or status == 411:
         return RecordingError(

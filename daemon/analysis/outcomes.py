@@ -7,11 +7,13 @@ the recording is not blamed. Everything here is called inside the caller's trans
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
 from daemon.alerting.operations import paused_message, resumed_message
+from daemon.analysis.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
 from daemon.analysis.retry import backoff, probe_interval
 from daemon.analysis.workplace import Workplace
 from daemon.errors import (
@@ -26,15 +28,19 @@ from daemon.errors import (
     ServiceDownError,
 )
 from daemon.models import Recording, RecordingState, from_iso
+from daemon.storage.database import transaction
 from daemon.storage.outbox import add_operations_alert
-from daemon.storage.pauses import begin_pause, end_pauses, pauses
-from daemon.storage.recordings import DOUBTFUL_RESENDS, close, put_back, uncount_attempt
+from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
+from daemon.storage.recordings import DOUBTFUL_RESENDS, analyze_in_parts, close, put_back, uncount_attempt
 from daemon.storage.results import store_response
 
 logger = logging.getLogger(__name__)
 
 FILE_RETRY_SECONDS = 2.0
 SKIPPED_CODES = frozenset({"empty", "gone"})
+FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
+SERVICE_CAUSES: frozenset[str | None] = frozenset({"key", "credit", "request", "service"})
+"""What an answer of the service ends; room in the store is another matter."""
 
 
 def settle_failure(
@@ -48,19 +54,23 @@ def settle_failure(
             _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
         case FileTrouble():
             _wait_or_give_up(db, recording, error, place, now, code="unreadable")
+        case RecordingError(code="too_long") if _next_part_words(recording) >= LEAST_PART_WORDS:
+            answered(db, recording, place, now)
+            analyze_in_parts(db, recording.id, _next_part_words(recording))
+            _wait(db, recording, error, 0.0, now, failing=False)
         case RecordingError():
-            if error.request_id is not None or error.code not in ("empty", "too_large"):
-                place.load.answered()
-                resume(db, place, now)
+            if error.code not in FOUND_BEFORE_SENDING:
+                answered(db, recording, place, now)
             _close(db, recording, error.code, str(error), request_id=error.request_id)
         case AccountError():
-            place.load.answered()
+            answered(db, recording, place, now, but=error.cause)
             uncount_attempt(db, recording.id)
-            hold(db, error.cause, str(error), place, now, shared=True)
+            scope = place.request_for(recording).key if error.cause == "request" else EVERYTHING
+            hold(db, error.cause, str(error), place, now, shared=True, scope=scope)
             _wait(db, recording, error, 0.0, now, failing=False)
         case RateLimitedError():
+            answered(db, recording, place, now)
             place.load.too_many(error.retry_after)
-            resume(db, place, now)
             delay = max(error.retry_after or 0.0, backoff(recording.attempts, place.random))
             _wait(db, recording, error, delay, now, failing=False)
         case DoubtfulReplyError():
@@ -75,33 +85,69 @@ def settle_failure(
             _wait_or_give_up(db, recording, error, place, now, code="gave_up")
 
 
-def hold(db: Database, cause: str, reason: str, place: Workplace, now: datetime, *, shared: bool) -> None:
+def _next_part_words(recording: Recording) -> int:
+    return recording.part_words // 2 if recording.part_words else FIRST_PART_WORDS
+
+
+def hold(
+    db: Database,
+    cause: str,
+    reason: str,
+    place: Workplace,
+    now: datetime,
+    *,
+    shared: bool,
+    scope: str = EVERYTHING,
+) -> None:
     """Hold the queue for `cause`: one operations alert when it begins, none while it lasts."""
-    resume(db, place, now, but=cause)
-    held = next((pause for pause in pauses(db) if pause.cause == cause), None)
-    interval = probe_interval(cause, held.probes if held else 0, place.config.analyzer.probe)
-    if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, now=now):
+    held = [pause for pause in pauses(db) if (pause.cause, pause.scope) == (cause, scope)]
+    interval = probe_interval(cause, held[0].probes if held else 0, place.config.analyzer.probe)
+    if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, scope=scope, now=now):
         logger.error("queue paused cause=%s reason=%s", cause, reason)
         title, body = paused_message(cause, reason, interval)
         add_operations_alert(db, place.operations, title, body, "critical", now)
 
 
-def resume(
-    db: Database, place: Workplace, now: datetime, *, but: str | None = None, only: str | None = None
+def answered(
+    db: Database, recording: Recording, place: Workplace, now: datetime, *, but: str | None = None
 ) -> None:
-    """The service answered: end what held the queue (all, all but one, or one only) and tell operations."""
-    for pause in end_pauses(db, but=but, only=only):
-        logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
-        title, body = resumed_message(pause.cause, pause.reason, from_iso(pause.since), now)
-        add_operations_alert(db, place.operations, title, body, "info", now)
+    """The service answered for this recording: what held it is over, except the cause `but`."""
+    place.load.answered()
+    resume(
+        db, place, now, causes=SERVICE_CAUSES - {but}, scopes={EVERYTHING, place.request_for(recording).key}
+    )
+
+
+def resume(
+    db: Database,
+    place: Workplace,
+    now: datetime,
+    *,
+    causes: Collection[str | None],
+    scopes: Collection[str] | None = None,
+) -> None:
+    """End the pauses of these causes (and scopes), and tell operations that they are over."""
+    for pause in pauses(db):
+        if pause.cause in causes and (scopes is None or pause.scope in scopes):
+            end_pause(db, pause)
+            logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
+            title, body = resumed_message(pause.cause, pause.reason, from_iso(pause.since), now)
+            add_operations_alert(db, place.operations, title, body, "info", now)
+
+
+def end_obsolete_pauses(db: Database, place: Workplace) -> None:
+    """End the pauses of requests that the configuration does not make any more."""
+    now = place.clock()
+    with transaction(db):
+        gone = {pause.scope for pause in pauses(db)} - {EVERYTHING, *place.scopes.values()}
+        resume(db, place, now, causes={"request"}, scopes=gone)
 
 
 def _service_failure(
     db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
 ) -> None:
     down, shared = place.load.failed(recording.id)
-    held = pauses(db)
-    if down or held:
+    if down or any(pause.cause == "service" for pause in pauses(db)):
         hold(db, "service", str(error), place, now, shared=shared)
 
 
@@ -134,7 +180,9 @@ def _wait_or_give_up(
     limit = place.config.analyzer.retry_for
     everyone = any(pause.shared for pause in pauses(db))
     if (now - since).total_seconds() >= limit and not everyone:
-        message = f"{error}; tried for {_hours(limit)}, then given up. `earshot retry {recording.id}` tries again"
+        message = (
+            f"{error}; tried for {_hours(limit)}, then given up. `earshot retry {recording.id}` tries again"
+        )
         _close(db, recording, code, message, request_id=getattr(error, "request_id", None))
         return
     retry_after = getattr(error, "retry_after", None) or 0.0
@@ -169,7 +217,9 @@ def _close(
 ) -> None:
     state = RecordingState.SKIPPED if code in SKIPPED_CODES else RecordingState.FAILED
     close(db, recording.id, state, error_code=code, error=message, request_id=request_id)
-    logger.error("recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message)
+    logger.error(
+        "recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message
+    )
 
 
 def _hours(seconds: float) -> str:

@@ -38,7 +38,11 @@ _FEATURE_OF_PARAMETER = {
     "intent": "intents",
     "intents": "intents",
 }
-_REASON_OF_WARNING = {"unsupported_language": LANGUAGE, "low_confidence": LOW_CONFIDENCE, "too_short": TOO_SHORT}
+_REASON_OF_WARNING = {
+    "unsupported_language": LANGUAGE,
+    "low_confidence": LOW_CONFIDENCE,
+    "too_short": TOO_SHORT,
+}
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -305,4 +309,3 @@ def _kind(body: bytes) -> str:
     if start.startswith((b"<!doctype", b"<html", b"<")):
         return "it is a web page"
     return "it is cut off" if start.startswith(b"{") else "it is something else"
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,17 @@ _SWITCHES: dict[Feature, tuple[str, str]] = {
     "intents": ("intents", "true"),
     "sentiment": ("sentiment", "true"),
 }
+
+
+_ANALYSIS = frozenset(
+    {
+        *(parameter for parameter, _ in _SWITCHES.values()),
+        "custom_intent",
+        "custom_intent_mode",
+        "custom_topic",
+        "custom_topic_mode",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,21 @@ class Request:
     features: tuple[Feature, ...]
     unsupported: tuple[Feature, ...]
     channels: tuple[str, ...]
+
+    def without_features(self) -> Request:
+        """The same, but for the transcript alone: for what is too long to be analyzed in one request."""
+        return replace(
+            self, parameters=tuple((name, value) for name, value in self.parameters if name not in _ANALYSIS)
+        )
+
+    def for_text(self) -> Request:
+        """The same features of a text, as /v1/read takes them: `summarize` is a switch there, English only.
+
+        https://developers.deepgram.com/docs/text-intelligence
+        """
+        wanted = [(name, value) for name, value in self.parameters if name in _ANALYSIS]
+        switched = [(name, "true" if name == "summarize" else value) for name, value in wanted]
+        return replace(self, parameters=(("language", "en"), *switched))
 
 
 def requests_by_folder(config: Config) -> dict[str | None, Request]:

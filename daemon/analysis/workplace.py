@@ -44,6 +44,11 @@ class Workplace:
         named = set(self.config.alerts.operations)
         return [(target.destination, target.index) for target in self.targets if target.destination in named]
 
+    @property
+    def scopes(self) -> dict[str | None, str]:
+        """For each folder the key of its request, by which a refused request holds only its own."""
+        return {folder: request.key for folder, request in self.requests.items()}
+
     def request_for(self, recording: Recording) -> Request:
         """The request for recordings of this one's folder."""
         return self.requests.get(recording.folder) or self.requests[None]

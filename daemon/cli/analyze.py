@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from daemon.analysis.workplace import Workplace
+    from daemon.models import Recording
 
 
 @click.command(epilog="Example: earshot analyze --json call.wav https://example.com/call.mp3")
@@ -94,13 +95,17 @@ def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workpla
 def _analyze(db: Database, place: Workplace, source: str) -> int:
     """Add one input as a recording and take it through the analysis; returns its id."""
     from daemon.analysis.analyze import analyze as analyze_recording
-    from daemon.storage.recordings import add_claimed
+    from daemon.storage.recordings import add_claimed, claim_again
 
     is_url = source.lower().startswith(("http://", "https://"))
     path = source if is_url else str(Path(source).absolute())
     folder = None if is_url else _folder_of(place, Path(path))
     added = add_claimed(db, source=path, is_url=is_url, folder=folder, now=place.clock())
-    analyze_recording(db, added, place)
+    recording: Recording | None = added
+    while recording:
+        # Again where the way on is another request at once: a transcript that is analyzed in parts.
+        analyze_recording(db, recording, place)
+        recording = claim_again(db, added.id, place.clock())
     found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (added.id,))))
     # What was analyzed before is shown, not paid for again.
     return found["duplicate_of"] or added.id

@@ -65,7 +65,8 @@ _FIRST_TABLES = (
         crashes INTEGER NOT NULL DEFAULT 0,
         doubtful INTEGER NOT NULL DEFAULT 0,
         failures INTEGER NOT NULL DEFAULT 0,
-        failing_since TEXT
+        failing_since TEXT,
+        part_words INTEGER
     )
     """,
     "CREATE INDEX recordings_queue ON recordings (state, not_before, id)",
@@ -148,13 +149,15 @@ _FIRST_TABLES = (
     "CREATE INDEX requests_recording ON requests (recording_id)",
     """
     CREATE TABLE pauses (
-        cause TEXT PRIMARY KEY,
+        cause TEXT NOT NULL,
+        scope TEXT NOT NULL DEFAULT '',
         reason TEXT NOT NULL,
         since TEXT NOT NULL,
         next_probe_at TEXT NOT NULL,
         probe_seconds REAL NOT NULL,
         probes INTEGER NOT NULL DEFAULT 0,
-        shared INTEGER NOT NULL DEFAULT 0
+        shared INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (cause, scope)
     )
     """,
     """

@@ -1,11 +1,13 @@
-"""What holds the queue: one row per cause (`key`, `credit`, `request`, `service`), from its start to its end.
+"""What holds the queue: one row per cause (`key`, `credit`, `request`, `service`, `store`), while it lasts.
 
 A pause is a row, so it survives restarts, and its operations alert is written in the same transaction: one
-when it begins, one when it is over, whatever happens in between.
+when it begins, one when it is over, whatever happens in between. A refused request holds only the recordings
+for which the same would be asked: its `scope` is that request's key; the other causes hold everything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,62 +16,74 @@ from sqlite_utils import Database
 from daemon.models import from_iso, iso
 from daemon.storage.database import rows, transaction
 
+EVERYTHING = ""
+"""The scope of a pause that holds every recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A cause that holds the queue. `shared` means that several recordings met it, not one alone."""
+    """A cause that holds the queue. `shared` means that several recordings met it, not one alone.
+
+    Until `next_probe_at` (UTC, as stored) nothing that it holds is tried.
+    """
 
     cause: str
+    scope: str
     reason: str
     since: str
+    next_probe_at: str
+    probe_seconds: float
     probes: int
     shared: bool
 
 
 def pauses(db: Database) -> list[Pause]:
-    """Every cause that holds the queue now, the oldest first."""
-    return [
-        Pause(row["cause"], row["reason"], row["since"], row["probes"], bool(row["shared"]))
-        for row in rows(db, "SELECT * FROM pauses ORDER BY since")
-    ]
+    """Every pause there is now, the oldest first."""
+    found = rows(
+        db,
+        "SELECT cause, scope, reason, since, next_probe_at, probe_seconds, probes, shared"
+        " FROM pauses ORDER BY since, cause",
+    )
+    return [Pause(**row | {"shared": bool(row["shared"])}) for row in found]
 
 
 def begin_pause(
-    db: Database, cause: str, reason: str, *, probe_seconds: float, shared: bool, now: datetime
+    db: Database,
+    cause: str,
+    reason: str,
+    *,
+    probe_seconds: float,
+    shared: bool,
+    now: datetime,
+    scope: str = EVERYTHING,
 ) -> bool:
     """Hold the queue for `cause`, or note that its probe failed again; call inside a transaction.
 
     Returns True when it was not held for this cause before: then its alert is due.
     """
-    held = rows(db, "SELECT 1 FROM pauses WHERE cause = ?", (cause,))
+    held = rows(db, "SELECT 1 FROM pauses WHERE cause = ? AND scope = ?", (cause, scope))
     next_probe = iso(now + timedelta(seconds=probe_seconds))
     if held:
         db.execute(
             "UPDATE pauses SET reason = ?, next_probe_at = ?, probe_seconds = ?, shared = max(shared, ?)"
-            " WHERE cause = ?",
-            (reason, next_probe, probe_seconds, int(shared), cause),
+            " WHERE cause = ? AND scope = ?",
+            (reason, next_probe, probe_seconds, int(shared), cause, scope),
         )
         return False
     db.execute(
-        "INSERT INTO pauses (cause, reason, since, next_probe_at, probe_seconds, shared)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (cause, reason, iso(now), next_probe, probe_seconds, int(shared)),
+        "INSERT INTO pauses (cause, scope, reason, since, next_probe_at, probe_seconds, shared)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (cause, scope, reason, iso(now), next_probe, probe_seconds, int(shared)),
     )
     return True
 
 
-def end_pauses(db: Database, *, but: str | None = None, only: str | None = None) -> list[Pause]:
-    """Let the queue go on, except for the cause `but`, or as for the cause `only`; call inside a transaction.
-
-    Returns what ended.
-    """
-    ended = [pause for pause in pauses(db) if pause.cause != but and only in (None, pause.cause)]
-    for pause in ended:
-        db.execute("DELETE FROM pauses WHERE cause = ?", (pause.cause,))
-        if pause.shared:
-            # What failed for everyone says nothing about a recording: its own clock starts anew.
-            db.execute("UPDATE recordings SET failing_since = NULL WHERE state = 'waiting'")
-    return ended
+def end_pause(db: Database, pause: Pause) -> None:
+    """Let go on what this pause held; call inside a transaction."""
+    db.execute("DELETE FROM pauses WHERE cause = ? AND scope = ?", (pause.cause, pause.scope))
+    if pause.shared:
+        # What failed for everyone says nothing about a recording: its own clock starts anew.
+        db.execute("UPDATE recordings SET failing_since = NULL WHERE state = 'waiting'")
 
 
 def probe_now(db: Database, now: datetime) -> None:
@@ -78,23 +92,25 @@ def probe_now(db: Database, now: datetime) -> None:
         db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0", (iso(now),))
 
 
-def may_probe(db: Database, now: datetime) -> bool:
-    """Whether a recording may be claimed as far as pauses go; call inside the claim's transaction.
+def held_scopes(db: Database, now: datetime) -> set[str]:
+    """The scopes of which nothing may be claimed now; EVERYTHING among them means nothing at all."""
+    return {pause.scope for pause in pauses(db) if pause.next_probe_at > iso(now)}
 
-    Where a probe is due this counts it and sets the time of the next, so that one claim gets through.
+
+def count_probe(db: Database, scopes: Collection[str], now: datetime) -> None:
+    """Note that a recording of these scopes is tried, so that none is until the next probe is due.
+
+    Call inside the transaction that claims it.
     """
-    held = rows(db, "SELECT * FROM pauses")
-    if any(row["next_probe_at"] > iso(now) for row in held):
-        return False
-    for row in held:
-        db.execute(
-            "UPDATE pauses SET probes = probes + 1, next_probe_at = ? WHERE cause = ?",
-            (iso(now + timedelta(seconds=row["probe_seconds"])), row["cause"]),
-        )
-    return True
+    for pause in pauses(db):
+        if pause.scope in scopes:
+            db.execute(
+                "UPDATE pauses SET probes = probes + 1, next_probe_at = ? WHERE cause = ? AND scope = ?",
+                (iso(now + timedelta(seconds=pause.probe_seconds)), pause.cause, pause.scope),
+            )
 
 
 def seconds_until_probe(db: Database, now: datetime) -> float:
-    """Seconds until a recording may be tried; 0 when nothing holds the queue."""
-    due = rows(db, "SELECT max(next_probe_at) AS due FROM pauses")[0]["due"]
-    return max(0.0, (from_iso(due) - now).total_seconds()) if due else 0.0
+    """Seconds until a recording may be tried; 0 when nothing holds the whole queue."""
+    due = [pause.next_probe_at for pause in pauses(db) if pause.scope == EVERYTHING]
+    return max(0.0, (from_iso(max(due)) - now).total_seconds()) if due else 0.0

@@ -28,6 +28,7 @@ HIDDEN_COLUMNS = (
     "doubtful",
     "failures",
     "failing_since",
+    "part_words",
 )
 """Columns of `recordings` that are earshot's own."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sqlite_utils import Database
 
 from daemon.models import Recording, RecordingState, iso, shown_path
 from daemon.storage.database import rows, transaction
-from daemon.storage.pauses import may_probe
+from daemon.storage.pauses import EVERYTHING, count_probe, held_scopes
 
 MAX_WAIT = timedelta(minutes=20)
 """No retry is ever due later than this; a row that says so was written before the clock was set back."""
@@ -24,25 +25,65 @@ CRASHES_ALLOWED = 3
 DOUBTFUL_RESENDS = 2
 
 
-def claim(db: Database, now: datetime) -> Recording | None:
+def claim(
+    db: Database, now: datetime, *, scopes: Mapping[str | None, str] | None = None
+) -> Recording | None:
     """Take the recording that has been due longest out of the queue, or None when none is due.
 
-    Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`.
-    While the queue is paused nothing is claimed, except one probe each time `next_probe_at` has come.
+    Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`. What a
+    pause holds is not claimed, except one probe each time the pause allows; `scopes` maps folders to the
+    scope of pauses that concern them (None: recordings of no folder).
     """
-    due = "SELECT id FROM recordings WHERE state = 'waiting' AND not_before <= ? ORDER BY not_before, id LIMIT 1"
-    if not rows(db, due, (iso(now),)):
+    scopes = scopes or {}
+    if not _due(db, now, scopes, held_scopes(db, now)):
         return None
     with transaction(db):
-        found = rows(db, due, (iso(now),))
-        if not found or not may_probe(db, now):
+        found = _due(db, now, scopes, held_scopes(db, now))
+        if not found:
             return None
         claimed = rows(
             db,
             "UPDATE recordings SET state = 'analyzing', not_before = NULL WHERE id = ? RETURNING *",
             (found[0]["id"],),
+        )[0]
+        scope = scopes.get(claimed["folder"], scopes.get(None, EVERYTHING))
+        count_probe(db, {EVERYTHING, scope}, now)
+    return _recording(claimed)
+
+
+def claim_again(db: Database, recording_id: int, now: datetime) -> Recording | None:
+    """Claim this one recording if it waits and is due now, whatever else waits; None when it is not."""
+    with transaction(db):
+        claimed = rows(
+            db,
+            "UPDATE recordings SET state = 'analyzing', not_before = NULL"
+            " WHERE id = ? AND state = 'waiting' AND not_before <= ? RETURNING *",
+            (recording_id, iso(now)),
         )
-    return _recording(claimed[0])
+    return _recording(claimed[0]) if claimed else None
+
+
+def _due(
+    db: Database, now: datetime, scopes: Mapping[str | None, str], held: Collection[str]
+) -> list[dict[str, Any]]:
+    if EVERYTHING in held:
+        return []
+    folders = [folder for folder, scope in scopes.items() if scope in held]
+    return rows(
+        db,
+        """
+        SELECT id FROM recordings
+        WHERE state = 'waiting' AND not_before <= :now
+            AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
+            AND (folder IS NOT NULL OR :with_no_folder)
+        ORDER BY not_before, id LIMIT 1
+        """,
+        {
+            "now": iso(now),
+            "folders": json.dumps([folder for folder in folders if folder is not None]),
+            "with_no_folder": None not in folders,
+        },
+    )
 
 
 def seconds_until_due(db: Database, now: datetime) -> float | None:
@@ -110,12 +151,17 @@ def begin_request(
             "UPDATE recordings SET sha256 = ?, request_key = ?, attempts = attempts + 1 WHERE id = ?",
             (sha256, request_key, recording.id),
         )
-        request = db.execute(
-            "INSERT INTO requests (recording_id, started_at, outcome) VALUES (?, ?, 'sending')",
-            (recording.id, iso(now)),
-        )
-        assert request.lastrowid is not None
-        return "send", request.lastrowid
+        return "send", _begin_entry(db, recording.id, now)
+
+
+def _begin_entry(db: Database, recording_id: int, now: datetime) -> int:
+    added = rows(
+        db,
+        "INSERT INTO requests (recording_id, started_at, outcome) VALUES (?, ?, 'sending') RETURNING id",
+        (recording_id, iso(now)),
+    )
+    entry: int = added[0]["id"]
+    return entry
 
 
 def end_request(
@@ -148,6 +194,22 @@ def put_back(
         " failures = failures + ? WHERE id = ?",
         (iso(not_before), error, failing_since, int(failing), recording.id),
     )
+
+
+def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
+    """Note that the transcript is to be analyzed so many words at a time; call inside a transaction.
+
+    Parts of another size that were analyzed before are of no use any more.
+    """
+    db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
+    db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
+
+
+def begin_part(db: Database, recording_id: int, now: datetime) -> int:
+    """Note that a part of the transcript is about to be sent; returns the request's row id."""
+    with transaction(db):
+        db.execute("UPDATE recordings SET attempts = attempts + 1 WHERE id = ?", (recording_id,))
+        return _begin_entry(db, recording_id, now)
 
 
 def uncount_attempt(db: Database, recording_id: int) -> None:
@@ -271,4 +333,5 @@ def _recording(row: dict[str, Any]) -> Recording:
         first_seen_at=row["first_seen_at"],
         tags=tuple(json.loads(row["tags"])),
         metadata=json.loads(row["metadata"]),
+        part_words=row["part_words"],
     )

@@ -43,6 +43,14 @@ def stored_reply(db: Database, recording_id: int) -> bytes | None:
     return zlib.decompress(found[0]["body"]) if found else None
 
 
+def stored_parts(db: Database, recording_id: int) -> list[bytes]:
+    """The replies to the parts of a recording's transcript that are there so far, in order."""
+    found = rows(
+        db, "SELECT body FROM responses WHERE recording_id = ? AND kind = 'read' ORDER BY id", (recording_id,)
+    )
+    return [zlib.decompress(row["body"]) for row in found]
+
+
 def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
     """Write an analysis and close its recording as `done`; call inside the transaction of its alerts."""
     values = dataclasses.asdict(analysis)
