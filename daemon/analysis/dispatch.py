@@ -92,9 +92,10 @@ class Dispatcher:
     def _idle_seconds(self, db: Database) -> float:
         now = self._place.clock()
         due = seconds_until_due(db, now)
-        wait = max(due if due is not None else LOOK_SECONDS, seconds_until_probe(db, now))
+        # What is due and was not claimed is held by a pause.
+        wait = max(due or LOOK_SECONDS, seconds_until_probe(db, now))
         # At least so often, for rows that another process (`earshot retry`) put back.
-        return min(max(wait, 0.05), LOOK_SECONDS)
+        return min(wait, LOOK_SECONDS)
 
     def _clamp(self, db: Database) -> None:
         if time.monotonic() - self._clamped_at > 60.0:

@@ -44,7 +44,7 @@ def error_of_status(
     """The error that an answer other than 200 stands for."""
     code, text, named = _said(body)
     request_id = request_id or named
-    said = f"{status} {code} {text}".strip() if code else f"{status} {text}".strip()
+    said = f"{status} {text}".strip() if text.startswith(code) else f"{status} {code} {text}".strip()
     if status == 401:
         return AccountError(
             "key",

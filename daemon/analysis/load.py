@@ -53,8 +53,10 @@ class Load:
     def resize(self, concurrency: int) -> None:
         """Take a new setting over."""
         with self._lock:
+            # One that was lowered because of a 429 climbs on from where it is.
+            was_lowered = self._limit < self._setting
             self._setting = concurrency
-            self._limit = min(self._limit, concurrency) if self._limit < self._setting else concurrency
+            self._limit = min(self._limit, concurrency) if was_lowered else concurrency
 
     def answered(self) -> None:
         """The service gave a proper answer, whatever it said of the recording."""

@@ -34,6 +34,8 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
     """
     from daemon.storage.queries import recording
 
+    # What the stages would log is said below, once for each input.
+    context.start_logging("CRITICAL")
     shown: list[dict[str, Any]] = []
     failed = False
     with _workplace(context, save) as (db, place):
@@ -44,9 +46,7 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
             shown.append(found)
             if found["state"] not in ("done", "duplicate"):
                 failed = True
-                say_error(
-                    f"{found['path']}: {found['error'] or 'the running service has it in work right now'}"
-                )
+                say_error(_trouble(found))
             if not as_json and found["state"] in ("done", "duplicate"):
                 if len(shown) > 1:
                     click.echo()
@@ -55,6 +55,12 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
         print_json(shown)
     if failed:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _trouble(found: dict[str, Any]) -> str:
+    error: str = found["error"] or "the running service has it in work right now"
+    # What is wrong with a file names it already.
+    return error if error.startswith(found["path"]) else f"{found['path']}: {error}"
 
 
 @contextmanager

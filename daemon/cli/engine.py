@@ -37,7 +37,8 @@ def engine_packages() -> Iterator[None]:
 @pass_context
 def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> None:
     """Run the embedded engine alone, as an HTTP server."""
-    context.start_logging("INFO")
+    # As a child its requests are in the log of the daemon already.
+    context.start_logging("WARNING" if exit_with_stdin else "INFO")
     with engine_packages():
         from daemon.engine.server import serve
     serve(host, port, exit_with_stdin=exit_with_stdin)

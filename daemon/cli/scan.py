@@ -28,13 +28,14 @@ def scan(context: Context, as_json: bool) -> None:
     """Find, analyze and alert everything that is waiting, then exit."""
     from daemon.service import run_once
     from daemon.storage.database import open_existing
-    from daemon.storage.queries import pause_row
+    from daemon.storage.queries import folder_rows, pause_row
 
     with _bar(quiet=as_json) as show:
         before, after = run_once(context.config, env=context.env, show=show)
     db = open_existing(context.config.database)
     try:
         paused = pause_row(db)
+        left_alone = sum(row["left_alone"] for row in folder_rows(db).values())
     finally:
         db.close()
     counts = {state: after.recordings[state] - before.recordings[state] for state in OUTCOMES}
@@ -46,6 +47,11 @@ def scan(context: Context, as_json: bool) -> None:
     else:
         click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
         click.echo("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
+        if left_alone > 0:
+            click.echo(
+                f"{plural(left_alone, 'recording')} left alone, being there before earshot first saw the folder "
+                "(existing: skip); `earshot retry ID` takes one in"
+            )
     if paused:
         say_error(f"paused: {paused['reason']}")
     if counts["failed"] > 0:
@@ -53,7 +59,9 @@ def scan(context: Context, as_json: bool) -> None:
     if counts["waiting"] > 0 and not paused:
         left = plural(counts["waiting"], "recording")
         say_error(f"{left} left waiting; `earshot list --state waiting` says why")
-    if paused or counts["failed"] > 0 or counts["waiting"] > 0:
+    if alerts["pending"] > 0:
+        say_error(f"{plural(alerts['pending'], 'alert')} not delivered yet; `earshot alerts` says why")
+    if paused or counts["failed"] > 0 or counts["waiting"] > 0 or alerts["pending"] > 0:
         click.get_current_context().exit(EXIT_FAILED)
 
 
