@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "watching": BASE | {"config", "storage"},
     "analysis": BASE | {"config", "storage"},
     "alerting": BASE | {"config", "storage"},
-    "service": ALL_BELOW_SERVICE,
+    "generation": ALL_BELOW_SERVICE,
+    "service": ALL_BELOW_SERVICE | {"generation"},
     "cli": ALL_BELOW_SERVICE | {"service"},
 }
 # A module that may do more than its part: a result and its alerts are stored in one transaction, so the step
