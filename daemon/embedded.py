@@ -45,8 +45,8 @@ class EmbeddedEngine:
     ) -> None:
         if self._child is None:
             return
-        assert self._child.stdin is not None
-        self._child.stdin.close()
+        if self._child.stdin is not None:
+            self._child.stdin.close()
         try:
             self._child.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -55,7 +55,8 @@ class EmbeddedEngine:
 
     def keep_alive(self) -> None:
         """Start the engine again if it has died; call now and then."""
-        assert self._child is not None
+        if self._child is None:
+            return
         code = self._child.poll()
         if code is None or time.monotonic() < self._retry_at:
             return
@@ -77,22 +78,22 @@ class EmbeddedEngine:
             start_new_session=True,
             env=self._env,
         )  # fmt: skip
-        self.url = self._listening_url() or self.url
+        self.url = _listening_url(self._child) or self.url
         logger.info("embedded engine started pid=%d url=%s", self._child.pid, self.url)
 
-    def _listening_url(self) -> str:
-        assert self._child is not None
-        assert self._child.stdout is not None
-        deadline = time.monotonic() + START_SECONDS
-        line = b""
-        while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self._child.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            block = os.read(self._child.stdout.fileno(), 1024) if ready else b""
-            if not block:
-                self._child.kill()
-                raise EarshotError(
-                    "the embedded engine does not start; is it installed? pip install 'earshot[engine]', "
-                    "then `earshot engine` shows what is wrong"
-                )
-            line += block
-        return line.decode().splitlines()[-1].removeprefix(_PREFIX).strip()
+
+def _listening_url(child: subprocess.Popen[bytes]) -> str:
+    output = child.stdout.fileno() if child.stdout else -1
+    deadline = time.monotonic() + START_SECONDS
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
+        block = os.read(output, 1024) if ready else b""
+        if not block:
+            child.kill()
+            raise EarshotError(
+                "the embedded engine does not start; is it installed? pip install 'earshot[engine]', "
+                "then `earshot engine` shows what is wrong"
+            )
+        line += block
+    return line.decode().splitlines()[-1].removeprefix(_PREFIX).strip()

@@ -110,7 +110,9 @@ class AnalysisError(EarshotError):
 class TemporaryError(AnalysisError):
     """Nobody's fault, nothing billed; `retry_after` is the seconds the service asked for, if it did."""
 
-    def __init__(self, message: str, *, request_id: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, request_id: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message, request_id=request_id)
         self.retry_after = retry_after
 
@@ -120,7 +122,7 @@ class RateLimitedError(TemporaryError):
 
 
 class ServiceDownError(TemporaryError):
-    """The service cannot be reached (`reached` False: not a byte of the recording was sent) or answers 5xx."""
+    """The service cannot be reached (`reached` False: no byte of the recording was sent) or answers 5xx."""
 
     def __init__(
         self,

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from sqlite_utils import Database
 
-from daemon.alerting.drafts import drafts_for
+from daemon.alerting.drafts import wanted_alerts
 from daemon.alerting.rules import conversation_of
+from daemon.alerting.volume import store_alerts
 from daemon.analysis.client import Reply
 from daemon.analysis.exchange import insist, note_discarded, note_failed, note_received
 from daemon.analysis.in_parts import read_parts
@@ -27,7 +28,6 @@ from daemon.analysis.workplace import Workplace
 from daemon.errors import AnalysisError, FileTrouble
 from daemon.models import Analysis, Recording
 from daemon.storage.database import transaction
-from daemon.storage.outbox import add_alerts
 from daemon.storage.recordings import begin_request, claim
 from daemon.storage.results import store_result, stored_reply
 
@@ -79,15 +79,16 @@ def _finish(
     db: Database, recording: Recording, analysis: Analysis, place: Workplace, *, seconds: float
 ) -> None:
     """The result and the alerts that it causes, in one transaction."""
-    now = place.clock()
-    drafts = drafts_for(place.config.alerts, place.targets, conversation_of(recording, analysis), now)
+    alerts = place.config.alerts
+    wanted = wanted_alerts(alerts, place.targets, conversation_of(recording, analysis), place.clock())
 
     def store() -> int:
+        now = place.clock()
         with transaction(db):
             store_result(db, recording.id, analysis, now=now)
-            return len(add_alerts(db, recording.id, drafts, now))
+            return len(store_alerts(db, alerts, wanted, recording.id, now))
 
-    alerts = insist(store, place)
+    count = insist(store, place)
     logger.info(
         "recording done id=%d name=%s seconds=%.1f audio_seconds=%.1f sentiment=%s alerts=%d",
         recording.id,
@@ -95,7 +96,7 @@ def _finish(
         seconds,
         analysis.duration_seconds or 0.0,
         analysis.average_sentiment or "not analyzed",
-        alerts,
+        count,
     )
 
 

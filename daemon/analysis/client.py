@@ -16,10 +16,10 @@ from typing import Any, Self
 
 import httpx
 
-from daemon.analysis.failures import error_of_exception, error_of_status
+from daemon.analysis.failures import error_of_exception, error_of_status, one_line
 from daemon.analysis.request import Request
 from daemon.analysis.upload import OpenFile, upload_blocks
-from daemon.errors import DoubtfulReplyError
+from daemon.errors import AccountError, DoubtfulReplyError, ServiceDownError
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
@@ -48,6 +48,7 @@ class ApiClient:
 
     def __init__(self, base_url: Callable[[], str], *, key: str | None, timeout: float) -> None:
         self._base_url = base_url
+        self._key = key
         self._timeout = timeout
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
         if key:
@@ -110,13 +111,43 @@ class ApiClient:
                     **content,
                 ) as response,
             ):
-                conversation.all_sent()
-                return _read(response, conversation)
+                return self._reply(response, conversation)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             failure = error_of_exception(error, sent=conversation.sent, late=conversation.late)
             if isinstance(failure, DoubtfulReplyError):
                 failure.body = bytes(conversation.received)
+                failure.request_id = conversation.request_id
             raise failure from error
+
+    def _reply(self, response: httpx.Response, conversation: _Conversation) -> Reply:
+        """The reply of a 200; raises the error of any other status, also when its body never ends."""
+        conversation.request_id = _request_id(response)
+        try:
+            complete = _read(response, conversation)
+        except httpx.HTTPError:
+            # The status came whole, and it says what happened: a refusal is no reply lost.
+            if response.status_code == 200:
+                raise
+            complete = False
+        body = bytes(conversation.received)
+        if response.status_code != 200:
+            raise error_of_status(
+                response.status_code,
+                self._without_key(body[:MAX_ERROR_BYTES]),
+                response.headers,
+                request_id=conversation.request_id,
+            )
+        if not complete:
+            raise DoubtfulReplyError(
+                f"the reply is larger than {MAX_REPLY_BYTES} bytes",
+                request_id=conversation.request_id,
+                body=body[:4096],
+            )
+        return Reply(body, conversation.request_id)
+
+    def _without_key(self, body: bytes) -> bytes:
+        """An error's body for people and logs: some proxies repeat the request's headers in it."""
+        return body.replace(self._key.encode(), b"***") if self._key else body
 
 
 @dataclass(slots=True)
@@ -131,6 +162,7 @@ class _Conversation:
     sent: bool = False
     late: bool = False
     received: bytearray = field(default_factory=bytearray)
+    request_id: str | None = None
     _socket: Any = None
     _timer: threading.Timer | None = None
 
@@ -145,14 +177,16 @@ class _Conversation:
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """httpcore tells here what it does; the socket is what we need."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        # The first part of the name is another one behind a proxy.
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
         elif event == "http11.send_request_body.complete":
-            self.all_sent()
+            # The last byte has left: from here on the request may be billed.
+            self.sent = True
+        elif event == "http11.receive_response_headers.started":
+            self._run_deadline()
 
-    def all_sent(self) -> None:
-        """The last byte has left: from here on the request may be billed, and the deadline runs."""
-        self.sent = True
+    def _run_deadline(self) -> None:
         if self._timer is None:
             self._timer = threading.Timer(self.timeout, self._give_up)
             self._timer.daemon = True
@@ -182,32 +216,31 @@ def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[byte
     conversation.sent = True
 
 
-def _read(response: httpx.Response, conversation: _Conversation) -> Reply:
-    header_id = response.headers.get("dg-request-id") or response.headers.get("x-dg-request-id")
+def _read(response: httpx.Response, conversation: _Conversation) -> bool:
+    """Take the body in as far as a reply may be long; False when it is longer."""
     limit = MAX_REPLY_BYTES if response.status_code == 200 else MAX_ERROR_BYTES
-    body = conversation.received
     for block in response.iter_bytes():
-        body += block
-        if len(body) > limit:
-            break
-    if response.status_code != 200:
-        raise error_of_status(
-            response.status_code, bytes(body[:MAX_ERROR_BYTES]), response.headers, request_id=header_id
-        )
-    if len(body) > limit:
-        raise DoubtfulReplyError(
-            f"the reply is larger than {MAX_REPLY_BYTES} bytes", request_id=header_id, body=bytes(body[:4096])
-        )
-    return Reply(bytes(body), header_id)
+        conversation.received += block
+        if len(conversation.received) > limit:
+            return False
+    return True
+
+
+def _request_id(response: httpx.Response) -> str | None:
+    named = response.headers.get("dg-request-id") or response.headers.get("x-dg-request-id")
+    return one_line(named) or None if named else None
 
 
 def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int:
     """The status of a GET that costs nothing, to learn whether the endpoint is there and the key is good.
 
-    Raises ServiceDownError when there is no answer.
+    Raises ServiceDownError when there is no answer, AccountError when address or key cannot be used at all.
     """
     headers = {"Authorization": f"Token {key}"} if key else {}
     try:
         return httpx.get(f"{base_url.rstrip('/')}/v1/projects", headers=headers, timeout=seconds).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise error_of_exception(error, sent=False, late=False) from error
+        failure = error_of_exception(error, sent=False, late=False)
+        if not isinstance(failure, AccountError | ServiceDownError):
+            failure = ServiceDownError(f"no answer from the service ({type(error).__name__})", reached=False)
+        raise failure from error

@@ -1,4 +1,4 @@
-"""The loop that takes recordings from the queue and gives each a thread, as many at once as the load allows."""
+"""The loop that takes recordings from the queue and gives each a thread, as many as the load allows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,26 @@ from daemon.analysis.outcomes import hold, resume
 from daemon.analysis.workplace import Workplace
 from daemon.errors import StoreBusyError
 from daemon.models import Recording, RecordingState
-from daemon.storage.database import free_bytes, open_database, transaction
-from daemon.storage.pauses import pauses, seconds_until_probe
-from daemon.storage.recordings import claim, clamp_waits, close, put_back, seconds_until_due
+from daemon.storage.database import free_bytes, open_database, open_existing, transaction
+from daemon.storage.pauses import EVERYTHING, pauses, seconds_until_probe
+from daemon.storage.recordings import (
+    claim,
+    clamp_waits,
+    close,
+    has_suspects,
+    is_suspect_due,
+    put_back,
+    seconds_until_due,
+)
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+LEAST_SECONDS = 0.05
 STORE_WAIT_SECONDS = 2.0
+CALM_SECONDS = 5.0
+"""Suspects wait until the process has lived so long: whatever kills it again and again from outside hits
+others first, which are only counted, and no innocent recording while it is in flight alone."""
 
 
 class Dispatcher:
@@ -34,7 +46,12 @@ class Dispatcher:
         self._db_path = db_path
         self._place = place
         self._jobs: set[threading.Thread] = set()
+        self._probe: threading.Thread | None = None
         self._clamped_at = 0.0
+        self._started_at = time.monotonic()
+        # Only a crash makes suspects, so that none come up while this process lives.
+        self._may_have_suspects = True
+        self._is_alone = False
         self.wake = threading.Event()
 
     @property
@@ -71,11 +88,18 @@ class Dispatcher:
 
     def _start_next(self, db: Database) -> float:
         self._clamp(db)
+        is_probe = any(pause.scope == EVERYTHING for pause in pauses(db))
+        if is_probe and self._probe and self._probe.is_alive():
+            # Its reply may take longer than the time to the next probe.
+            return LOOK_SECONDS
+        suspects = self._is_suspects_turn(db)
+        if (suspects or self._is_alone) and self._place.load.in_flight:
+            return LOOK_SECONDS
         if not self._place.load.enter():
             return LOOK_SECONDS
         recording = None
         try:
-            recording = claim(db, self._place.clock(), scopes=self._place.scopes)
+            recording = claim(db, self._place.clock(), scopes=self._place.scopes, suspects=suspects)
         finally:
             if recording is None:
                 self._place.load.leave()
@@ -86,14 +110,24 @@ class Dispatcher:
             target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
         )
         self._jobs.add(job)
+        self._probe = job if is_probe else None
+        self._is_alone = suspects
         job.start()
         return 0.0
+
+    def _is_suspects_turn(self, db: Database) -> bool:
+        """Whether a recording that is to be analyzed alone is due: then nothing else is claimed before it."""
+        if not self._may_have_suspects or time.monotonic() - self._started_at < CALM_SECONDS:
+            return False
+        self._may_have_suspects = has_suspects(db)
+        return self._may_have_suspects and is_suspect_due(db, self._place.clock(), scopes=self._place.scopes)
 
     def _idle_seconds(self, db: Database) -> float:
         now = self._place.clock()
         due = seconds_until_due(db, now)
-        # What is due and was not claimed is held by a pause.
-        wait = max(due or LOOK_SECONDS, seconds_until_probe(db, now))
+        wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
+        # Never without a pause: a recording may have become due since it was not claimed.
+        wait = max(wait, LEAST_SECONDS)
         # At least so often, for rows that another process (`earshot retry`) put back.
         return min(wait, LOOK_SECONDS)
 
@@ -104,14 +138,14 @@ class Dispatcher:
                 logger.warning("clock set back? made due recordings=%d", changed)
 
     def _has_room(self, db: Database) -> bool:
-        """Whether there is room for results beside the database; holds the queue before anything is paid for."""
+        """Whether there is room for results beside the database; without it the queue is held, unpaid."""
         floor = self._place.config.min_free
         room = free_bytes(self._db_path)
         held = any(pause.cause == "store" for pause in pauses(db))
         if room < floor and not held:
             reason = (
-                f"only {room / 1e6:.0f} MB are free beside {self._db_path} and min_free is {floor / 1e6:.0f} MB; "
-                "make room there"
+                f"only {room / 1e6:.0f} MB are free beside {self._db_path} "
+                f"and min_free is {floor / 1e6:.0f} MB; make room there"
             )
             with transaction(db):
                 hold(db, "store", reason, self._place, self._place.clock(), shared=True)
@@ -122,7 +156,7 @@ class Dispatcher:
 
     def _work(self, recording: Recording) -> None:
         try:
-            with closing(open_database(self._db_path)) as db:
+            with closing(self._open()) as db:
                 try:
                     analyze(db, recording, self._place)
                 except StoreBusyError as error:
@@ -139,6 +173,18 @@ class Dispatcher:
             self.wake.set()
             # Alerts, if it caused any; looking costs next to nothing.
             self._place.on_alerts()
+
+    def _open(self) -> Database:
+        """A connection for a claimed recording, however long the disk is full or the database locked."""
+        while True:
+            try:
+                # Not made anew where it was deleted: the service ends then, and the loss must be seen.
+                return open_existing(self._db_path)
+            except StoreBusyError as error:
+                if self._place.ended():
+                    raise
+                logger.error("database not usable, trying again: %s", error)
+                time.sleep(STORE_WAIT_SECONDS)
 
     def _return(self, db: Database, recording: Recording, error: StoreBusyError) -> None:
         """Give a claimed recording back once the database takes it; nothing was sent for it yet."""

@@ -16,7 +16,13 @@ from daemon.analysis.workplace import Workplace
 from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
 from daemon.models import Recording
 from daemon.storage.database import transaction
-from daemon.storage.recordings import count_billed, count_doubtful, end_request, put_back
+from daemon.storage.recordings import (
+    count_billed,
+    count_doubtful,
+    end_request,
+    put_back,
+    uncount_attempt,
+)
 from daemon.storage.results import store_response
 
 logger = logging.getLogger(__name__)
@@ -50,6 +56,9 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
         with transaction(db):
             end_request(db, entry, outcome="discarded", status=200, request_id=reply.request_id, now=now)
             count_billed(db, recording.id)
+            # Of the bytes that are there now, nothing was tried: the watch may start the row anew with them.
+            uncount_attempt(db, recording.id)
+            answered(db, recording, place, now)
             put_back(
                 db,
                 recording,
@@ -60,7 +69,6 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
             )
 
     insist(store, place)
-    place.load.answered()
     logger.warning("file changed during analysis id=%d name=%s", recording.id, recording.name)
 
 
@@ -74,7 +82,9 @@ def note_failed(
         with transaction(db):
             request_id = getattr(error, "request_id", None)
             end_request(db, entry, outcome=type(error).__name__, request_id=request_id, now=now)
-            if isinstance(error, AnalysisError) and error.possibly_billed:
+            if isinstance(error, FileTrouble):
+                uncount_attempt(db, recording.id)
+            elif error.possibly_billed:
                 count_doubtful(db, recording.id)
             settle_failure(db, recording, error, place, now)
 

@@ -67,15 +67,9 @@ def error_of_status(
         )
     if status == 400 or status in (411, 413, 415):
         return _refusal(status, said, code, text, request_id)
-    if status in (404, 405, 414) or 300 <= status < 400:
-        return AccountError(
-            "request",
-            f"the endpoint does not take this request ({said}); check analyzer.base_url and analyzer.options",
-            request_id=request_id,
-        )
     if status == 504:
         return DoubtfulReplyError(f"the service gave up on it ({said})", request_id=request_id, body=body)
-    if status in (408, 422, 425):
+    if status in (408, 409, 422, 425, 499):
         return TemporaryError(
             f"the upload did not arrive whole ({said})",
             request_id=request_id,
@@ -87,7 +81,12 @@ def error_of_status(
         )
     if 200 < status < 300:
         return DoubtfulReplyError(f"an answer without a result ({said})", request_id=request_id, body=body)
-    return RecordingError("refused", f"the service refuses this recording ({said})", request_id=request_id)
+    # A redirect, a wrong path, a proxy that wants a login: none of them has looked at the recording.
+    return AccountError(
+        "request",
+        f"the endpoint does not take this request ({said}); check analyzer.base_url and analyzer.options",
+        request_id=request_id,
+    )
 
 
 def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisError:
@@ -118,7 +117,7 @@ def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisE
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110 §10.2.3), 0 to MAX_RETRY_AFTER; None when it says nothing."""
+    """Seconds from a Retry-After header (RFC 9110 §10.2.3), 0 to MAX_RETRY_AFTER; None when there is none."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
@@ -178,22 +177,23 @@ def _said(body: bytes) -> tuple[str, str, str | None]:
         said = json.loads(body)
     except (ValueError, RecursionError):
         text = body[:2000].decode("utf-8", "replace")
-        return "", "" if "<" in text[:200] else _line(text), None
+        return "", "" if "<" in text[:200] else one_line(text), None
     if not isinstance(said, dict):
         return "", "", None
     code = _first(said, "err_code", "error_code", "category")
     text = " ".join(part for part in (_first(said, "err_msg", "message"), _first(said, "details")) if part)
-    return _line(code), _line(text), _line(_first(said, "request_id")) or None
+    return one_line(code), one_line(text), one_line(_first(said, "request_id")) or None
 
 
 def _first(said: dict[str, Any], *names: str) -> str:
     return next((said[name] for name in names if isinstance(said.get(name), str)), "")
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text from elsewhere as one line of printable characters, at most MAX_MESSAGE of them."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:MAX_MESSAGE]
 
 
 def _connect_reason(error: Exception) -> str:
-    return _line(str(error)) or "refused"
+    return one_line(str(error)) or "refused"

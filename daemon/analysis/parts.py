@@ -39,7 +39,7 @@ def words_of(reply: Mapping[str, Any]) -> list[str]:
 
 
 def cut(words: Sequence[str], most: int) -> list[Part]:
-    """Parts of at most `most` words each, cut at sentence ends, within a sentence only where one is longer."""
+    """Parts of at most `most` words each, cut at sentence ends; within a sentence only if it is longer."""
     parts = []
     first = 0
     while first < len(words):

@@ -77,7 +77,12 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     texts = [_text(_alternative(channel).get("transcript")) or "" for channel in channels]
     transcript = _joined(texts, request.channels)
     words = _Words(channels, request.channels)
-    reasons = _Reasons(reply, request, spoken=any(texts), words=sum(len(text.split()) for text in texts))
+    reasons = _Reasons(
+        reply,
+        request,
+        spoken=any(text.strip() for text in texts),
+        words=sum(len(text.split()) for text in texts),
+    )
     sentiments = _segments(results, "sentiments", "sentiment", words)
     average = _mapping(_mapping(results.get("sentiments")).get("average"))
     score = _score(average.get("sentiment_score"))

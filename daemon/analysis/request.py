@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from daemon.config.models import Analyzer, Config, Feature, WatchFolder
+from daemon.config.models import Analyzer, Config, Feature, WatchFolder, every_when
 from daemon.models import shown_path
 
 EMBEDDED = "embedded"
@@ -68,7 +68,7 @@ class Request:
 
 
 def requests_by_folder(config: Config) -> dict[str | None, Request]:
-    """The request for each watched folder, keyed as `recordings.folder`; None is what belongs to no folder."""
+    """The request for each watched folder, by `recordings.folder`; None is for what belongs to no folder."""
     requests: dict[str | None, Request] = {None: build_request(config, None)}
     for folder in config.watch:
         requests[shown_path(str(folder.path))] = build_request(config, folder)
@@ -87,7 +87,7 @@ def build_request(config: Config, folder: WatchFolder | None) -> Request:
     unsupported = _unsupported(analyzer)
     asked = tuple(feature for feature in analyzer.features if feature not in unsupported)
     parameters = [("model", model)]
-    if "detect_language" not in analyzer.options:
+    if not _detects_language(analyzer):
         parameters.append(("language", analyzer.language))
     parameters += [_SWITCHES[feature] for feature in asked]
     if "intents" in asked:
@@ -113,9 +113,8 @@ def build_request(config: Config, folder: WatchFolder | None) -> Request:
 def _merged(analyzer: Analyzer, folder: WatchFolder | None) -> Analyzer:
     if folder is None:
         return analyzer
-    overrides = folder.analyzer.model_dump(exclude_none=True)
-    overrides["options"] = {**analyzer.options, **overrides.get("options", {})}
-    return analyzer.model_copy(update=overrides)
+    # Options are replaced as a whole, as every other key: a folder can also be without one of them.
+    return analyzer.model_copy(update=folder.analyzer.model_dump(exclude_none=True))
 
 
 def _unsupported(analyzer: Analyzer) -> tuple[Feature, ...]:
@@ -124,9 +123,14 @@ def _unsupported(analyzer: Analyzer) -> tuple[Feature, ...]:
     https://developers.deepgram.com/docs/audio-intelligence: English only.
     """
     language = analyzer.language.lower()
-    if "detect_language" in analyzer.options or language == "multi" or language.split("-")[0] == "en":
+    if _detects_language(analyzer) or language == "multi" or language.split("-")[0] == "en":
         return ()
     return analyzer.features
+
+
+def _detects_language(analyzer: Analyzer) -> bool:
+    """Whether Deepgram finds the language out: `true`, or a list of the languages to choose from."""
+    return str(analyzer.options.get("detect_language") or False).lower() != "false"
 
 
 def _intents_of_rules(config: Config, folder: WatchFolder | None) -> list[str]:
@@ -134,7 +138,9 @@ def _intents_of_rules(config: Config, folder: WatchFolder | None) -> list[str]:
     for rule in config.alerts.rules:
         if folder and rule.folders and not any(_within(folder.path, scope) for scope in rule.folders):
             continue
-        named += [intent for intent in rule.when.intent or () if not set(intent) & set("*?")]
+        # Also those under `not`: what is never looked for would never be said not to be there.
+        intents = [intent for when in every_when(rule.when) for intent in when.intent or ()]
+        named += [intent for intent in intents if not set(intent) & set("*?")]
     return named
 
 

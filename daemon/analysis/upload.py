@@ -90,7 +90,7 @@ def still_same(file: OpenFile, sha256: str) -> bool:
     A file that was deleted or moved meanwhile counts as the same: there is nothing newer to analyze.
     """
     try:
-        now = os.stat(file.path, follow_symlinks=False)
+        now = os.lstat(file.path)
     except OSError:
         return True
     if _stamp(now) == _stamp(file.before):
@@ -98,6 +98,8 @@ def still_same(file: OpenFile, sha256: str) -> bool:
     try:
         with open_recording(file.path) as again:
             return content_hash(again) == sha256
+    except FileGoneError:
+        return True
     except (FileTrouble, RecordingError):
         return False
 

@@ -24,8 +24,9 @@ def utc_now() -> datetime:
 class Workplace:
     """What a worker needs besides its database connection; the same for all workers.
 
-    `on_alerts` is called when there are new rows in the outbox; `requests` is keyed by `recordings.folder`, None for what belongs to no folder. `ended` says that the
-    process will not wait any longer, so a reply that cannot be stored is given up.
+    `on_alerts` is called when there are new rows in the outbox; `requests` is keyed by `recordings.folder`,
+    None for what belongs to no folder. `ended` says that the process will not wait any longer, so a reply
+    that cannot be stored is given up.
     """
 
     config: Config

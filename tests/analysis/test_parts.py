@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from daemon.analysis.parts import Part, cut, merge, missing_parts, parse_part, words_of
 from daemon.errors import DoubtfulReplyError
 from tests.harness import sample
 
-WORDS = "One two. Three four five. Six. Seven eight nine ten eleven.".split()
+WORDS = ["One", "two.", "Three", "four", "five.", "Six.", "Seven", "eight", "nine", "ten", "eleven."]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 6, 8, 11, 100])
@@ -34,7 +36,7 @@ def test_an_empty_transcript_has_no_parts() -> None:
     assert cut([], 10) == []
 
 
-def read_reply(score: float, words: int, *, summary: str = "") -> dict[str, object]:
+def read_reply(score: float, words: int, *, summary: str = "") -> dict[str, Any]:
     segment = {"text": "t", "start_word": 0, "end_word": words - 1}
     return {
         "metadata": {"sentiment_info": {"input_tokens": 10, "output_tokens": 1}},
@@ -87,7 +89,7 @@ def test_summaries_are_joined_and_tokens_added_up() -> None:
 
 
 def test_what_some_parts_lack_is_named() -> None:
-    replies = [read_reply(0, 3, summary="First."), {"results": {}}]
+    replies: list[dict[str, Any]] = [read_reply(0, 3, summary="First."), {"results": {}}]
 
     missing = missing_parts(PARTS, replies)
 

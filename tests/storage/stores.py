@@ -1,0 +1,47 @@
+"""Databases and rows to test with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import FileStamp, RecordingState
+from daemon.storage.database import rows, transaction
+from daemon.storage.files import add_recording
+
+NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
+
+
+def later(seconds: float) -> datetime:
+    """So many seconds after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def stamp(number: int, folder: str = "/r") -> FileStamp:
+    """A file that is unlike the files of other numbers."""
+    return FileStamp(f"{folder}/{number:04}.wav", 1000 + number, 10**18, 10**18, number + 1, 1, 8)
+
+
+def add(
+    db: Database, count: int = 1, *, folder: str = "/r", state: RecordingState = RecordingState.WAITING
+) -> list[int]:
+    """Add recordings that are due at NOW; returns their ids."""
+    first = rows(db, "SELECT count(*) AS n FROM recordings")[0]["n"]
+    with transaction(db):
+        return [
+            add_recording(db, folder, stamp(first + number, folder), state=state, now=NOW)
+            for number in range(count)
+        ]
+
+
+def row(db: Database, recording_id: int) -> dict[str, Any]:
+    """A recording as the table has it."""
+    return rows(db, "SELECT * FROM recordings WHERE id = ?", (recording_id,))[0]
+
+
+def states(db: Database) -> dict[str, int]:
+    """How many recordings are in each state."""
+    found = rows(db, "SELECT state, count(*) AS n FROM recordings GROUP BY state")
+    return {item["state"]: item["n"] for item in found}

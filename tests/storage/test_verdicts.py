@@ -1,0 +1,70 @@
+"""Verdicts of people: one an alert, the last one counts, and each rule has its share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from daemon.errors import UsageError
+from daemon.storage.database import open_database
+from daemon.storage.migrations import migrations
+from daemon.storage.verdicts import Verdict, Verdicts, give_verdict, verdict_of, verdicts_by_rule
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ADD = (
+    "INSERT INTO alerts (destination, target, rules, state, created_at, title, body)"
+    " VALUES ('team', 0, ?, 'sent', '2026-03-01T12:00:00.000Z', 'T', 'B')"
+)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    with closing(open_database(tmp_path / "earshot.db")) as db:
+        yield db
+
+
+def test_the_last_verdict_of_an_alert_counts(db: Database) -> None:
+    db.execute(ADD, ("[]",))
+    assert verdict_of(db, 1) is None
+    give_verdict(db, 1, Verdict.NOISE, NOW)
+    give_verdict(db, 1, Verdict.USEFUL, NOW)
+    assert verdict_of(db, 1) == "useful"
+    found = db.execute("SELECT alert_id, verdict, given_at FROM verdicts").fetchall()
+    assert found == [(1, "useful", "2026-03-01T12:00:00.000Z")]
+
+
+def test_an_unknown_alert_is_refused(db: Database) -> None:
+    with pytest.raises(UsageError, match="there is no alert 7"):
+        give_verdict(db, 7, Verdict.USEFUL, NOW)
+
+
+def test_a_verdict_counts_for_every_rule_of_its_alert(db: Database) -> None:
+    for rules in ('["a"]', '["a", "b"]', '["b"]', '["a"]', "[]"):
+        db.execute(ADD, (rules,))
+    assert verdicts_by_rule(db) == {}
+    for alert, verdict in ((1, Verdict.USEFUL), (2, Verdict.USEFUL), (3, Verdict.NOISE), (5, Verdict.NOISE)):
+        give_verdict(db, alert, verdict, NOW)
+    assert verdicts_by_rule(db) == {"a": Verdicts(2, 2), "b": Verdicts(1, 2)}
+    assert verdicts_by_rule(db)["b"].precision == 0.5
+    assert Verdicts().precision is None
+
+
+def test_a_database_from_before_is_copied_and_then_has_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(Database(path)) as old:
+        migrations.apply(old, stop_before="m002_verdicts")
+        old.execute(ADD, ('["a"]',))
+        old.conn.commit()
+        assert "verdicts" not in old.table_names()
+    with closing(open_database(path)) as db:
+        give_verdict(db, 1, Verdict.NOISE, NOW)
+        assert verdicts_by_rule(db) == {"a": Verdicts(0, 1)}
+    (copy,) = tmp_path.glob("old.db.before-*")
+    with closing(Database(copy)) as before:
+        assert "verdicts" not in before.table_names()
+        assert before.execute("SELECT count(*) FROM alerts").fetchone() == (1,)
