@@ -153,17 +153,21 @@ def refuse(name: str) -> Script:
 
 
 class ScriptedApi:
-    """The far end of the network. `script` answers every call that none of `then(…)` is left for."""
+    """The far end of the network. `script` answers every call that none of `then(…)` is left for.
 
-    def __init__(self, script: Script | None = None) -> None:
+    `takes_body` False answers without reading what is uploaded.
+    """
+
+    def __init__(self, script: Script | None = None, *, port: int = 0, takes_body: bool = True) -> None:
         self.script: Script = script or answer()
+        self.takes_body = takes_body
         self.calls: list[Call] = []
         self.most_in_flight = 0
         self._next: list[Script] = []
         self._in_flight = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
+        self._server = _Server(("127.0.0.1", port), _handler_for(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -191,7 +195,9 @@ class ScriptedApi:
 
     def wait_for_calls(self, count: int, *, seconds: float = DEADLINE_SECONDS) -> None:
         """Return once `count` requests have begun."""
-        wait_until(lambda: len(self.calls) >= count, seconds=seconds, what=f"{count} calls, {len(self.calls)} seen")
+        wait_until(
+            lambda: len(self.calls) >= count, seconds=seconds, what=f"{count} calls, {len(self.calls)} seen"
+        )
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         """Take one request; called by the server's threads."""
@@ -209,7 +215,8 @@ class ScriptedApi:
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
-            _read_body(handler, call)
+            if self.takes_body:
+                _read_body(handler, call)
             with self._lock:
                 script = self._next.pop(0) if self._next and call.method == "POST" else self.script
             if call.method == "GET":
@@ -322,11 +329,13 @@ class Service:
         assert isinstance(content, dict)
         return content
 
-    def start(self, *, ready: bool = True, prefix: tuple[str, ...] = ()) -> Self:
+    def start(self, *arguments: str, ready: bool = True, prefix: tuple[str, ...] = ()) -> Self:
         """Start the process and, unless told otherwise, wait until it watches its folders."""
         assert self.process is None
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen([*prefix, *self.command("run")], stderr=log, env=self._env())
+            self.process = subprocess.Popen(
+                [*prefix, *self.command("run", *arguments)], stderr=log, env=self._env()
+            )
         if ready:
             self.wait_ready()
         return self
@@ -352,6 +361,20 @@ class Service:
         code = self.process.wait(seconds)
         self.process = None
         return code
+
+    def signal(self, number: int) -> None:
+        """Send it a signal and leave it running."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def reload(self) -> None:
+        """SIGHUP, and return once the configuration was taken over or refused."""
+        said = "configuration taken over", "configuration not taken over"
+        before = sum(map(self.log().count, said))
+        self.signal(signal.SIGHUP)
+        wait_until(
+            lambda: sum(map(self.log().count, said)) > before, what="the configuration to be read again"
+        )
 
     def wait_end(self, *, seconds: float = 30.0) -> int:
         """Wait until it ends by itself; returns its exit code."""
@@ -387,11 +410,11 @@ class Service:
 
     def wait_states(self, *, seconds: float = DEADLINE_SECONDS, **expected: int) -> None:
         """Return once the recordings are exactly in these states."""
-        wait_until(
-            lambda: self.states() == expected,
-            seconds=seconds,
-            what=f"{expected}; now {self.states()}\n{self.rows('SELECT * FROM recordings')[:3]}\n{self.log()[-3000:]}",
-        )
+        try:
+            wait_until(lambda: self.states() == expected, seconds=seconds, what=str(expected))
+        except AssertionError as error:
+            rows = self.rows("SELECT * FROM recordings LIMIT 3")
+            raise AssertionError(f"{error}; now {self.states()}\n{rows}\n{self.log()[-3000:]}") from None
 
     def wait_row(self, sql: str, *parameters: object, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """The first row of a query, as soon as there is one."""
@@ -410,7 +433,9 @@ def wav(text: str = "", *, seconds: float = 0.1) -> bytes:
     seed = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     samples = (seed * (int(seconds * 32000) // len(seed) + 1))[: int(seconds * 16000) * 2]
     header = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt "
-    header += struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + b"data" + struct.pack("<I", len(samples))
+    header += (
+        struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + b"data" + struct.pack("<I", len(samples))
+    )
     return header + samples
 
 

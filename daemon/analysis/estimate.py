@@ -99,12 +99,6 @@ def _wav_bytes_per_second(path: str) -> int | None:
 def _cost(request: Request, seconds: float) -> float | None:
     tokens = int(seconds / 60 * TOKENS_PER_MINUTE)
     said = {"input_tokens": tokens, "output_tokens": int(tokens * _OUTPUT_SHARE)}
-    names = {
-        "summary": "summary_info",
-        "topics": "topics_info",
-        "intents": "intents_info",
-        "sentiment": "sentiment_info",
-    }
     asked = [feature for feature in request.features if feature not in request.unsupported]
     return estimated_cost(
         model=request.model,

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ BUSY_SECONDS = 10.0
 
 LOCK_ATTEMPTS = 5
 
+_PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
+"""SQLite's names of trouble at opening a database that may be over a moment later."""
+
 _writer = threading.Lock()
 """One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
 
@@ -35,11 +38,16 @@ def open_database(path: Path) -> Database:
     """Open the database at `path`, creating or migrating it, and return a connection for this thread.
 
     The file and its folder are made readable by their owner alone. Raises StoreError when the file is no
-    earshot database, comes from a newer version, or cannot be written; an existing file is never re-created.
+    earshot database, comes from a newer version, or cannot be written, and StoreBusyError when that may
+    pass. An existing file is never re-created, and one that is not ours not changed in any way.
     """
     _create_private(path)
     db = _connect(path)
     try:
+        _check_ours(db, path)
+        db.conn.execute("PRAGMA journal_mode=WAL")
+        db.conn.execute("PRAGMA synchronous=FULL")
+        db.conn.execute("PRAGMA foreign_keys=ON")
         _migrate(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
@@ -103,7 +111,15 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
     that ends. Raises EarshotError when another process holds it.
     """
     _create_private(path)
-    descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"{path}: the database may only be read; check the owner and mode of the file")
+    try:
+        descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{_lock_path(path)}: the lock file cannot be written ({error.strerror}); "
+            "check the owner of the database's folder"
+        ) from error
     with closing(DaemonLock(descriptor)) as lock:
         if not _locked(descriptor):
             pid = _lock_content(descriptor).get("pid")
@@ -176,11 +192,14 @@ def _lock_content(descriptor: int) -> dict[str, Any]:
 def _create_private(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Never opened where it exists: closing any descriptor of a file drops all locks that this process
-        # holds on it (fcntl(2)), SQLite's own among them. -wal and -shm get the mode of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        return
+        if path.is_file():
+            # Never opened where it exists: closing any descriptor of a file drops all locks that this process
+            # holds on it (fcntl(2)), SQLite's own among them.
+            _close_to_others(path)
+            return
+        # Another process may be first. -wal and -shm get the mode of the database.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(
             f"{path}: the database cannot be written ({error.strerror}); "
@@ -188,31 +207,48 @@ def _create_private(path: Path) -> None:
         ) from error
 
 
+def _close_to_others(path: Path) -> None:
+    """Transcripts are for the owner alone, whoever made the file."""
+    if path.stat().st_mode & 0o077:
+        with suppress(PermissionError):
+            path.chmod(0o600)
+
+
 def _connect(path: Path) -> Database:
     # isolation_level=None: no statement opens a transaction by itself; `transaction` does.
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        db = Database(connection, execute_plugins=False)
-        db.conn.execute("PRAGMA journal_mode=WAL")
-        db.conn.execute("PRAGMA synchronous=FULL")
-        db.conn.execute("PRAGMA foreign_keys=ON")
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
-    return db
+    return Database(connection, execute_plugins=False)
 
 
-def _migrate(db: Database, path: Path) -> None:
-    known = {migration.name for migration in migrations._migrations}
-    applied = {migration.name for migration in migrations.applied(db)}
-    if applied - known:
+def _check_ours(db: Database, path: Path) -> None:
+    """Raise StoreError for a database that this version did not make; only reads."""
+    # Tables before migrations: another process may be creating them between the two looks.
+    tables = db.table_names()
+    applied = _applied(db)
+    if applied - _known():
         raise StoreError(
             f"{path}: this database was written by a newer earshot; install that version again, "
             "or point `database` at another file"
         )
-    if applied == known:
-        return
-    if not applied and db.table_names():
+    if tables and not applied:
         raise StoreError(f"{path}: this is a database of another program; point `database` at another file")
+
+
+def _known() -> set[str]:
+    return {migration.name for migration in migrations._migrations}
+
+
+def _applied(db: Database) -> set[str]:
+    return {migration.name for migration in migrations.applied(db)}
+
+
+def _migrate(db: Database, path: Path) -> None:
+    applied = _applied(db)
+    if applied == _known():
+        return
     if applied:
         _back_up(db, path, len(applied))
     with transaction(db):
@@ -238,7 +274,9 @@ def _trouble(error: sqlite3.OperationalError) -> Exception:
         return StoreBusyError("the disk of the database is full; make room on it")
     if name.startswith("SQLITE_IOERR"):
         # What a completely full disk looks like to a connection that is being opened.
-        return StoreBusyError(f"the disk of the database fails or is full ({name}); make room on it, check it")
+        return StoreBusyError(
+            f"the disk of the database fails or is full ({name}); make room on it, check it"
+        )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
         return StoreBusyError(
             f"the database cannot be written ({name}); check the owner of its file and folder"
@@ -246,13 +284,14 @@ def _trouble(error: sqlite3.OperationalError) -> Exception:
     return error
 
 
-def _unusable(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> EarshotError:
+    name = getattr(error, "sqlite_errorname", "")
+    if isinstance(error, sqlite3.OperationalError) and name.startswith(_PASSING):
+        return StoreBusyError(f"{path}: {_trouble(error)}")
     if "not a database" in str(error) or "malformed" in str(error):
         return StoreError(
             f"{path}: this file is not a usable database ({error}); restore it from a backup or move it away"
         )
-    if "locked" in str(error):
-        return StoreError(f"{path}: the database is locked by another process; end what holds it")
     return StoreError(f"{path}: the database cannot be opened ({error}); check the disk and the file's owner")
 
 

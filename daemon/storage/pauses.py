@@ -110,7 +110,13 @@ def count_probe(db: Database, scopes: Collection[str], now: datetime) -> None:
             )
 
 
-def seconds_until_probe(db: Database, now: datetime) -> float:
-    """Seconds until a recording may be tried; 0 when nothing holds the whole queue."""
-    due = [pause.next_probe_at for pause in pauses(db) if pause.scope == EVERYTHING]
-    return max(0.0, (from_iso(max(due)) - now).total_seconds()) if due else 0.0
+def seconds_until_probe(db: Database, now: datetime, *, is_due: bool) -> float:
+    """Seconds until a recording may be tried; 0 when nothing holds the whole queue.
+
+    `is_due` says that recordings are due but none may be claimed: then what holds those counts as well.
+    """
+    held = [pause for pause in pauses(db) if pause.next_probe_at > iso(now)]
+    whole = [pause.next_probe_at for pause in held if pause.scope == EVERYTHING]
+    part = [pause.next_probe_at for pause in held if is_due]
+    until = max(whole) if whole else min(part, default=iso(now))
+    return max(0.0, (from_iso(until) - now).total_seconds())

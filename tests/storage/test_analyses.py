@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
 from sqlite_utils import Database
 
 from daemon.models import Segment
 from daemon.storage.analyses import BATCH_ROWS, stored_analyses
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import transaction
 from daemon.storage.results import store_result
 from tests.alerting.examples import add_recording, analysis, passage
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(tmp_path / "earshot.db")) as db:
-        yield db
 
 
 def test_what_was_stored_comes_back_the_same(db: Database) -> None:
@@ -49,21 +39,13 @@ def test_all_that_is_done_comes_in_batches_and_nothing_else(db: Database) -> Non
 
 def test_since_is_when_the_conversation_took_place(db: Database) -> None:
     """As recorded, else as the file was modified, else as it was first seen."""
-    days = ("2026-03-01", "2026-02-01", "2026-01-01")
+    new, old = "2026-03-01", "2026-02-01"
+    times = ((new, old, old), (None, new, old), (old, new, new), (None, None, new))
     with transaction(db):
-        for recorded, modified, seen in ((days[0], days[1], days[1]), (None, days[0], days[1])):
-            db.execute(
-                "UPDATE recordings SET recorded_at = ?, modified_at = ?, first_seen_at = ? WHERE id = ?",
-                (recorded, modified, seen, add_recording(db)),
-            )
-        for recorded, modified, seen in ((days[1], days[0], days[0]), (None, None, days[0])):
+        for recorded, modified, seen in times:
             db.execute(
                 "UPDATE recordings SET recorded_at = ?, modified_at = ?, first_seen_at = ? WHERE id = ?",
                 (recorded, modified, seen, add_recording(db)),
             )
     found = list(stored_analyses(db, since="2026-02-15"))
-    assert [(stored.recording_id, stored.took_place_at) for stored in found] == [
-        (1, days[0]),
-        (2, days[0]),
-        (4, days[0]),
-    ]
+    assert [(stored.recording_id, stored.took_place_at) for stored in found] == [(1, new), (2, new), (4, new)]

@@ -59,6 +59,16 @@ def test_files_are_their_owner_s_alone_whatever_the_umask(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_database_that_others_could_read_is_closed_to_them(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    open_database(path).close()
+    path.chmod(0o644)
+
+    open_database(path).close()
+
+    assert modes(path.parent)["earshot.db"] == 0o600
+
+
 def test_a_new_database_is_durable_and_checks_itself(db: Database) -> None:
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)

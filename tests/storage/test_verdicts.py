@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +19,6 @@ ADD = (
     "INSERT INTO alerts (destination, target, rules, state, created_at, title, body)"
     " VALUES ('team', 0, ?, 'sent', '2026-03-01T12:00:00.000Z', 'T', 'B')"
 )
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(tmp_path / "earshot.db")) as db:
-        yield db
 
 
 def test_the_last_verdict_of_an_alert_counts(db: Database) -> None:
