@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.alerting.notify import run_target
+from daemon.alerting.schedule import run_schedule
 from daemon.alerting.targets import Target, open_targets, operations_targets
 from daemon.analysis.client import ApiClient
 from daemon.analysis.dispatch import Dispatcher
@@ -23,14 +24,18 @@ from daemon.analysis.request import EMBEDDED, requests_by_folder
 from daemon.analysis.workplace import Workplace
 from daemon.config.models import Config, WatchFolder
 from daemon.config.secrets import api_key, known_secrets
+from daemon.config.times import zone_of
 from daemon.embedded import EmbeddedEngine
 from daemon.logs import register_secret
 from daemon.loops import Loops
 from daemon.storage.database import open_database
+from daemon.storage.originals import configure_afterwards
+from daemon.watching.originals import outcomes_of, run_originals
 from daemon.watching.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 
+LEAST_LOOP_END_SECONDS = 5.0
 LOOP_END_SECONDS = 50.0
 """Longer than one message to a slow destination may take."""
 ERROR_PAUSE_SECONDS = 5.0
@@ -51,6 +56,7 @@ class Generation:
         self._engine: EmbeddedEngine | None = None
         self.watches: list[FolderWatch] = []
         self._target_wakes: list[threading.Event] = []
+        self._original_wakes: list[threading.Event] = []
         # What can be wrong is wrong here, before anything runs.
         self.targets = open_targets(config, env)
         self._key_stamp = _file_stamp(config.analyzer.api_key_file)
@@ -70,11 +76,12 @@ class Generation:
             requests=requests_by_folder(self.config),
             targets=self.targets,
             load=self._load,
-            on_alerts=self._wake_targets,
+            on_alerts=self._on_ended,
             ended=self._ended,
         )
         with closing(open_database(self.config.database)) as db:
             end_obsolete_pauses(db, place)
+            configure_afterwards(db, [each for folder in self.config.watch for each in outcomes_of(folder)])
         self.dispatcher = Dispatcher(self.config.database, place)
         self._loops.start(
             "dispatcher",
@@ -83,12 +90,16 @@ class Generation:
         )
         for target in self.targets:
             self._start_target(target)
+        self._start_schedule()
         for folder in self.config.watch:
             self._start_watch(folder)
+            if outcomes_of(folder):
+                self._start_originals(folder)
 
     def key_changed(self) -> bool:
-        """Whether the key file was written since this generation began: then it is worth another try."""
-        return _file_stamp(self.config.analyzer.api_key_file) != self._key_stamp
+        """Whether the key file was written since the last look: then it is worth another try, once."""
+        stamp, self._key_stamp = self._key_stamp, _file_stamp(self.config.analyzer.api_key_file)
+        return stamp != self._key_stamp
 
     def troubles(self) -> list[str]:
         """Loops that ended or hang."""
@@ -103,19 +114,25 @@ class Generation:
         """Let every loop look at once."""
         self._loops.wake()
 
+    def abandon(self) -> None:
+        """Let go of what a `start` that failed had taken."""
+        self._resources.close()
+
     def end_loops(self) -> None:
         """Stop claiming, watching and alerting; what is in flight goes on."""
         self._loops.end(LOOP_END_SECONDS)
 
     def end(self, drain_seconds: float) -> None:
         """Stop claiming and watching, wait for what is in flight, then end the rest."""
+        started = time.monotonic()
         self._loops.end(0.0)
         if not self.dispatcher.drain(drain_seconds):
             logger.warning(
                 "ended with requests in flight count=%d; they count as possibly billed",
                 self.dispatcher.in_flight,
             )
-        self._loops.end(LOOP_END_SECONDS)
+        # Asked at the start already: a whole wait of their own would end after systemd's TimeoutStopSec.
+        self._loops.end(max(LEAST_LOOP_END_SECONDS, LOOP_END_SECONDS - (time.monotonic() - started)))
         for watch in self.watches:
             watch.close()
         self._resources.close()
@@ -144,12 +161,39 @@ class Generation:
 
         self._loops.start(f"alerts-{target.destination}-{target.index}", work, wake=wake.set)
 
-    def _wake_targets(self) -> None:
-        for wake in self._target_wakes:
+    def _start_schedule(self) -> None:
+        wake = threading.Event()
+
+        def work(beat: Callable[[], None]) -> None:
+            run_schedule(
+                self.config.database,
+                self.config,
+                self.targets,
+                stop=self._loops.stop,
+                wake=wake,
+                beat=beat,
+                on_alerts=self._on_ended,
+            )
+
+        self._loops.start("schedule", work, wake=wake.set)
+
+    def _on_ended(self) -> None:
+        for wake in (*self._target_wakes, *self._original_wakes):
             wake.set()
 
+    def _start_originals(self, folder: WatchFolder) -> None:
+        wake = threading.Event()
+        self._original_wakes.append(wake)
+
+        def work(beat: Callable[[], None]) -> None:
+            run_originals(self.config.database, folder, stop=self._loops.stop, wake=wake, beat=beat)
+
+        # In a loop of its own: a large copy, or a share that hangs, must not keep anyone else waiting.
+        self._loops.start(f"originals-{folder.path}", work, wake=wake.set, patience=float("inf"))
+
     def _start_watch(self, folder: WatchFolder) -> None:
-        watch = FolderWatch(folder, on_new=self.dispatcher.wake.set)
+        timezone = zone_of(self.config.timezone)
+        watch = FolderWatch(folder, on_new=self.dispatcher.wake.set, timezone=timezone)
         self.watches.append(watch)
 
         def work(beat: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -22,18 +23,22 @@ from sqlite_utils import Database
 from daemon import sdnotify
 from daemon.analysis.load import Load
 from daemon.config.models import Config
-from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError
+from daemon.config.times import zone_of
+from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
 from daemon.generation import Generation
 from daemon.storage.database import DaemonLock, daemon_lock, open_database
+from daemon.storage.originals import has_original_due
 from daemon.storage.outbox import alert_counts
 from daemon.storage.outbox import seconds_until_due as seconds_until_alert
 from daemon.storage.pauses import pauses, probe_now
 from daemon.storage.queries import recording_counts
 from daemon.storage.recordings import recover, seconds_until_due
+from daemon.watching.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
+STORE_WAIT_SECONDS = 2.0
 SOON_SECONDS = 60.0
 """A single pass waits for a retry that is due within this time."""
 
@@ -70,15 +75,36 @@ def exit_code(number: int) -> int:
 
 
 @contextmanager
-def _prepared(config: Config) -> Iterator[DaemonLock]:
-    """Hold the lock of the database, and bring back to the queue what an earlier process left in work."""
+def _prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
+    """Hold the lock of the database, and bring back to the queue what an earlier process left in work.
+
+    With `patient` a full disk or a locked database is waited for, until these signals say stop.
+    """
     # Locked first: a newer version must not change the tables under a running older one.
-    with daemon_lock(config.database) as lock, closing(open_database(config.database)) as db:
+    with daemon_lock(config.database) as lock:
+        while True:
+            try:
+                _bring_back(config.database)
+                break
+            except StoreBusyError as error:
+                if patient is None:
+                    raise
+                # Not ended with an error: systemd gives a service up that fails a few times in a row.
+                logger.error("database not usable, trying again: %s", error)
+                sdnotify.notify("STATUS=waiting for the database\nEXTEND_TIMEOUT_USEC=60000000")
+                patient.wake.wait(STORE_WAIT_SECONDS)
+                patient.wake.clear()
+                if patient.stop:
+                    break
+        yield lock
+
+
+def _bring_back(database: Path) -> None:
+    with closing(open_database(database)) as db:
         now = datetime.now(UTC)
         if returned := recover(db, now):
             logger.warning("an earlier process ended with recordings in work count=%d", returned)
         probe_now(db, now)
-        yield lock
 
 
 def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[str, str] = os.environ) -> int:
@@ -89,7 +115,9 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
     """
     signals = Signals()
     signals.install()
-    with _prepared(config) as lock:
+    with _prepared(config, patient=signals) as lock:
+        if signals.stop:
+            return exit_code(signals.stop)
         ended = threading.Event()
         load = Load(config.analyzer.concurrency)
         generation = Generation(config, env=env, load=load, ended=ended.is_set)
@@ -105,7 +133,8 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
                 break
             if signals.reload or generation.key_changed():
                 signals.reload = False
-                generation, ready = _reloaded(generation, reload, env, load, ended), False
+                before, generation = generation, _reloaded(generation, reload, env, load, ended)
+                ready = ready and generation is before
             if not ready and all(watch.is_ready for watch in generation.watches):
                 ready = True
                 lock.say(ready=True)
@@ -121,9 +150,26 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
         logger.info(
             "stopping in_flight=%d drain=%.0fs", generation.dispatcher.in_flight, config.analyzer.drain
         )
-        generation.end(generation.config.analyzer.drain if code != EXIT_FAILED else 0.0)
-        ended.set()
+        _wind_down(generation, load, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0)
     return code
+
+
+def _wind_down(generation: Generation, load: Load, ended: threading.Event, drain_seconds: float) -> None:
+    """End everything; what is still in flight after `drain_seconds` goes back to the queue."""
+    deadline = time.monotonic() + drain_seconds
+    generation.end(drain_seconds)
+    # What an earlier generation still has in flight: a reload does not wait for it.
+    while load.in_flight and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    ended.set()
+    if not load.in_flight or not drain_seconds:
+        return
+    try:
+        # Not left for the next start to find: a process that ends in order is no crash of the recording's.
+        with closing(open_database(generation.config.database)) as db:
+            recover(db, datetime.now(UTC), crashed=False)
+    except StoreBusyError as error:
+        logger.warning("requests in flight count as crashed error=%s", error)
 
 
 def _reloaded(
@@ -147,9 +193,20 @@ def _reloaded(
     threading.Thread(
         target=old.end, args=(old.config.analyzer.timeout,), name="old-generation", daemon=True
     ).start()
-    with closing(open_database(config.database)) as db:
-        probe_now(db, datetime.now(UTC))
-    new.start()
+    try:
+        with closing(open_database(config.database)) as db:
+            probe_now(db, datetime.now(UTC))
+    except StoreBusyError as error:
+        # No reason to end: a held queue is then tried at its own time.
+        logger.warning("a held queue is not tried at once error=%s", error)
+    try:
+        new.start()
+    except EarshotError as error:
+        logger.error("configuration not taken over, going back to the old one: %s", error)
+        new.abandon()
+        new = Generation(old.config, env=env, load=load, ended=ended.is_set)
+        new.start()
+        return new
     logger.info("configuration taken over")
     return new
 
@@ -193,7 +250,8 @@ def run_once(
     with _prepared(config), closing(open_database(config.database)) as db:
         ended = threading.Event()
         before = _progress(db, 0)
-        generation = Generation(config, env=env, load=Load(config.analyzer.concurrency), ended=ended.is_set)
+        load = Load(config.analyzer.concurrency)
+        generation = Generation(config, env=env, load=load, ended=ended.is_set)
         generation.start()
         try:
             while not signals.stop and not _is_idle(db, generation):
@@ -203,13 +261,24 @@ def run_once(
                 if troubles := generation.troubles():
                     raise EarshotError(f"stopped, because {'; '.join(troubles)}; the log above says why")
         finally:
-            generation.end(config.analyzer.drain)
-            ended.set()
+            _wind_down(generation, load, ended, config.analyzer.drain)
         after = _progress(db, 0)
         show(after)
     if signals.stop == signal.SIGINT:
         raise KeyboardInterrupt
     return before, after
+
+
+def list_folders(config: Config) -> None:
+    """List every folder once: files become rows, nothing is sent. Raises EarshotError as `run_once` does."""
+    with _prepared(config), closing(open_database(config.database)) as db:
+        for folder in config.watch:
+            watch = FolderWatch(folder, timezone=zone_of(config.timezone))
+            try:
+                while not watch.is_ready:
+                    watch.wait(watch.step(db, time.monotonic(), datetime.now(UTC)))
+            finally:
+                watch.close()
 
 
 def _progress(db: Database, in_flight: int) -> Progress:
@@ -222,6 +291,8 @@ def _is_idle(db: Database, generation: Generation) -> bool:
     now = datetime.now(UTC)
     due = seconds_until_due(db, now)
     if due is not None and due <= SOON_SECONDS and not pauses(db):
+        return False
+    if has_original_due(db, now):
         return False
     return not any(
         (wait := seconds_until_alert(db, target.destination, target.index, now)) is not None

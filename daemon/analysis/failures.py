@@ -31,6 +31,7 @@ MAX_RETRY_AFTER = 900.0
 MAX_MESSAGE = 300
 
 _ABOUT_THE_RECORDING = re.compile(r"corrupt or unsupported data|failed to process audio|REMOTE_CONTENT", re.I)
+_ADDRESS = re.compile(r"(https?://)(?:[^\s/@?]+@)?([^\s?\"'<>]*)(\?[^\s\"'<>]*)?")
 _ABOUT_THE_REQUEST = re.compile(
     r"INVALID_QUERY_PARAMETER|INVALID_JSON|deserialize|parameter|model|language|tier|not supported"
     r"|keyterm|keyword|redact|diari[sz]|callback",
@@ -190,7 +191,11 @@ def _first(said: dict[str, Any], *names: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text from elsewhere as one line of printable characters, at most MAX_MESSAGE of them."""
+    """A text from elsewhere as one line of printable characters, at most MAX_MESSAGE of them.
+
+    Of an address in it, what may be a key is left out: its query, and a password.
+    """
+    text = _ADDRESS.sub(lambda found: found[1] + found[2] + ("?…" if found[3] else ""), text)
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:MAX_MESSAGE]
 

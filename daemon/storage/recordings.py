@@ -22,23 +22,32 @@ MAX_WAIT = timedelta(minutes=20)
 """No retry is ever due later than this; a row that says so was written before the clock was set back."""
 
 CRASHES_ALLOWED = 3
+SUSPECT_CRASHES = 2
+"""A recording that was in flight in so many crashes is analyzed alone from then on. Whatever kills a process
+from outside takes all with it that is in flight: only a crash without company speaks against a recording."""
+
 DOUBTFUL_RESENDS = 2
 
 
 def claim(
-    db: Database, now: datetime, *, scopes: Mapping[str | None, str] | None = None
+    db: Database,
+    now: datetime,
+    *,
+    scopes: Mapping[str | None, str] | None = None,
+    suspects: bool | None = None,
 ) -> Recording | None:
     """Take the recording that has been due longest out of the queue, or None when none is due.
 
     Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`. What a
     pause holds is not claimed, except one probe each time the pause allows; `scopes` maps folders to the
-    scope of pauses that concern them (None: recordings of no folder).
+    scope of pauses that concern them (None: recordings of no folder). `suspects` restricts it to those
+    that were in flight in SUSPECT_CRASHES crashes, or to the others.
     """
     scopes = scopes or {}
-    if not _due(db, now, scopes, held_scopes(db, now)):
+    if not _due(db, now, scopes, held_scopes(db, now), suspects):
         return None
     with transaction(db):
-        found = _due(db, now, scopes, held_scopes(db, now))
+        found = _due(db, now, scopes, held_scopes(db, now), suspects)
         if not found:
             return None
         claimed = rows(
@@ -63,8 +72,28 @@ def claim_again(db: Database, recording_id: int, now: datetime) -> Recording | N
     return _recording(claimed[0]) if claimed else None
 
 
+def has_suspects(db: Database) -> bool:
+    """Whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
+    return bool(
+        rows(
+            db,
+            "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1",
+            (SUSPECT_CRASHES,),
+        )
+    )
+
+
+def is_suspect_due(db: Database, now: datetime, *, scopes: Mapping[str | None, str] | None = None) -> bool:
+    """Whether `claim` would find a recording with `suspects`."""
+    return bool(_due(db, now, scopes or {}, held_scopes(db, now), suspects=True))
+
+
 def _due(
-    db: Database, now: datetime, scopes: Mapping[str | None, str], held: Collection[str]
+    db: Database,
+    now: datetime,
+    scopes: Mapping[str | None, str],
+    held: Collection[str],
+    suspects: bool | None,
 ) -> list[dict[str, Any]]:
     if EVERYTHING in held:
         return []
@@ -76,12 +105,15 @@ def _due(
         WHERE state = 'waiting' AND not_before <= :now
             AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
             AND (folder IS NOT NULL OR :with_no_folder)
+            AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
         ORDER BY not_before, id LIMIT 1
         """,
         {
             "now": iso(now),
             "folders": json.dumps([folder for folder in folders if folder is not None]),
             "with_no_folder": None not in folders,
+            "suspects": suspects,
+            "suspect_crashes": SUSPECT_CRASHES,
         },
     )
 
@@ -122,6 +154,20 @@ def original_of(db: Database, recording_id: int, sha256: str, request_key: str) 
     return (found[0]["id"], found[0]["state"]) if found else None
 
 
+def _original_of_url(db: Database, recording: Recording, request_key: str) -> tuple[int, str] | None:
+    """The same for a hosted recording, of which only the address is known."""
+    found = rows(
+        db,
+        """
+        SELECT id, state FROM recordings
+        WHERE is_url = 1 AND source = ? AND request_key = ? AND id != ? AND state IN ('done', 'analyzing')
+        ORDER BY state = 'done' DESC, id LIMIT 1
+        """,
+        (os.fsencode(recording.source), request_key, recording.id),
+    )
+    return (found[0]["id"], found[0]["state"]) if found else None
+
+
 def begin_request(
     db: Database, recording: Recording, *, sha256: str | None, request_key: str, now: datetime
 ) -> tuple[str, int]:
@@ -132,7 +178,11 @@ def begin_request(
     waits for its outcome.
     """
     with transaction(db):
-        original = original_of(db, recording.id, sha256, request_key) if sha256 else None
+        original = None
+        if recording.is_url:
+            original = _original_of_url(db, recording, request_key)
+        elif sha256:
+            original = original_of(db, recording.id, sha256, request_key)
         if original and original[1] == RecordingState.DONE:
             db.execute(
                 "UPDATE recordings SET state = 'duplicate', duplicate_of = ?, sha256 = ?, request_key = ?,"
@@ -181,7 +231,13 @@ def end_request(
 
 
 def put_back(
-    db: Database, recording: Recording, *, error: str | None, not_before: datetime, failing: bool, now: datetime
+    db: Database,
+    recording: Recording,
+    *,
+    error: str | None,
+    not_before: datetime,
+    failing: bool,
+    now: datetime,
 ) -> None:
     """Return a claimed recording to the queue; call inside a transaction.
 
@@ -247,23 +303,24 @@ def close(
     )
 
 
-def recover(db: Database, now: datetime) -> int:
+def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
     """After a restart: return to the queue what a dead process had claimed; returns how many rows that were.
 
     A request that had begun may have been billed and counts as such. A recording that was in flight in
-    CRASHES_ALLOWED deaths is set aside as failed. One whose reply is stored is finished from that when it
-    is claimed again, without another request.
+    CRASHES_ALLOWED deaths, alone in the last of them (see SUSPECT_CRASHES), is set aside as failed. One
+    whose reply is stored is finished from that when it is claimed again, without another request.
+    With `crashed` False a process that ends in order returns what it does not wait for: no crash.
     """
     with transaction(db):
         db.execute(
             "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
-            " WHERE state = 'analyzing' AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
+            " WHERE state = 'analyzing'"
+            " AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
         )
+        db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
         db.execute(
-            "UPDATE recordings SET crashes = crashes + 1 WHERE state = 'analyzing'"
-            " AND id IN (SELECT recording_id FROM requests WHERE outcome IN ('sending', 'received'))"
+            "UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),)
         )
-        db.execute("UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),))
         _set_aside(db)
         returned = db.execute(
             "UPDATE recordings SET state = 'waiting', not_before = ? WHERE state = 'analyzing'", (iso(now),)

@@ -29,7 +29,7 @@ from daemon.errors import (
     ServiceDownError,
     TemporaryError,
 )
-from tests.analysis.requests import request
+from tests.analysis.asking import request
 from tests.harness import CANARY_KEY, Conversation, ScriptedApi, answer, error, refuse
 from tests.servers import HttpSink, wait_until
 
@@ -147,7 +147,7 @@ import re, sys
 from pathlib import Path
 from daemon.analysis.client import ApiClient
 from daemon.analysis.upload import content_hash, open_recording
-from tests.analysis.requests import request
+from tests.analysis.asking import request
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])

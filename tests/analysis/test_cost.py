@@ -8,7 +8,7 @@ import pytest
 
 from daemon.analysis.cost import estimated_cost
 from daemon.analysis.reply import read_reply
-from tests.analysis.requests import request
+from tests.analysis.asking import request
 from tests.harness import sample
 
 

@@ -160,6 +160,15 @@ def test_an_error_names_what_the_service_said() -> None:
     assert "plain words" in str(of(500, b"plain  words\n"))
 
 
+def test_an_address_in_what_the_service_said_loses_its_query_and_password() -> None:
+    said = {
+        "err_code": "REMOTE_CONTENT_ERROR",
+        "err_msg": "cannot fetch https://u:pw@h.com/a.mp3?key=s3cr3t now",
+    }
+    failure = error_of_status(400, json.dumps(said).encode(), {})
+    assert "cannot fetch https://h.com/a.mp3?… now" in str(failure)
+
+
 def test_the_request_id_of_the_header_goes_before_the_body_s() -> None:
     status, body = error("e503")
     assert (

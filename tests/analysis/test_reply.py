@@ -18,7 +18,7 @@ from daemon.models import Analysis
 from daemon.storage.database import memory_database, transaction
 from daemon.storage.recordings import add_claimed
 from daemon.storage.results import store_result
-from tests.analysis.requests import request
+from tests.analysis.asking import request
 from tests.harness import sample
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from daemon.analysis.request import build_request, requests_by_folder
-from tests.analysis.requests import config, request
+from tests.analysis.asking import config, request
 
 
 def values(parameters: tuple[tuple[str, str], ...], name: str) -> list[str]:

@@ -14,7 +14,7 @@ SECTIONS = ("sentiments", "topics", "intents", "summary")
 
 
 def limited(most_words: int, *, on_read: Script | None = None) -> Script:
-    """An API that analyzes at most so many words in one request; `on_read` misbehaves instead of answering."""
+    """An API that analyzes at most so many words in one request; `on_read` may misbehave instead."""
 
     def script(conversation: Conversation) -> None:
         call = conversation.call

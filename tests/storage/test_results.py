@@ -15,7 +15,7 @@ from daemon.models import Analysis, Segment, iso
 from daemon.storage.database import rows, transaction
 from daemon.storage.queries import search
 from daemon.storage.results import SEGMENT_TABLES, store_response, store_result, stored_reply
-from tests.analysis.requests import request
+from tests.analysis.asking import request
 from tests.harness import sample
 from tests.storage.stores import NOW, add, later, row
 

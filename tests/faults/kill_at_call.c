@@ -1,0 +1,57 @@
+/* Counts the calls of a process that change files or talk to others, in all its threads together, and kills it
+   before the one that KILL_AT names, or lets the one that FAIL_AT names fail as on a full disk. CALL_LOG names a
+   file that gets a line for each call. Loaded by LD_PRELOAD; strace counts for each thread apart, which leaves
+   the first calls of all threads but one untested. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static long calls, kill_at, fail_at;
+static int call_log = -1;
+
+__attribute__((constructor)) static void begin(void) {
+    const char *number = getenv("KILL_AT"), *failing = getenv("FAIL_AT"), *path = getenv("CALL_LOG");
+    kill_at = number ? atol(number) : 0;
+    fail_at = failing ? atol(failing) : 0;
+    if (path)
+        call_log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    /* For this process alone, not for its children. */
+    unsetenv("LD_PRELOAD");
+}
+
+static int fails(const char *line) {
+    long number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
+    if (call_log >= 0)
+        syscall(SYS_write, call_log, line, strlen(line));
+    if (number == kill_at)
+        kill(getpid(), SIGKILL);
+    errno = ENOSPC;
+    return number == fail_at;
+}
+
+#define COUNTED(type, name, declared, passed)                          \
+    type name declared {                                               \
+        static type(*original) declared;                               \
+        if (!original)                                                 \
+            original = (type(*) declared)dlsym(RTLD_NEXT, #name);      \
+        if (fails(#name "\n"))                                         \
+            return -1;                                                 \
+        return original passed;                                        \
+    }
+
+COUNTED(ssize_t, write, (int fd, const void *from, size_t size), (fd, from, size))
+COUNTED(ssize_t, pwrite, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
+COUNTED(ssize_t, pwrite64, (int fd, const void *from, size_t size, off64_t at), (fd, from, size, at))
+COUNTED(int, fsync, (int fd), (fd))
+COUNTED(int, fdatasync, (int fd), (fd))
+COUNTED(int, connect, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size))
+COUNTED(ssize_t, send, (int fd, const void *from, size_t size, int flags), (fd, from, size, flags))
+COUNTED(ssize_t, recv, (int fd, void *into, size_t size, int flags), (fd, into, size, flags))

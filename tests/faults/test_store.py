@@ -1,0 +1,343 @@
+"""The database's disk is full, its file locked, gone, broken or not ours: nothing paid for is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from daemon.models import iso
+from daemon.storage.database import open_database, transaction
+from daemon.storage.migrations import migrations
+from tests.faults.crashes import alerting, compiled_counter, is_bad_news_name, is_sent, tally
+from tests.harness import Conversation, ScriptedApi, Service, reply, running
+from tests.servers import HttpSink, wait_until
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+MEGABYTE = 1000 * 1000
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with ScriptedApi() as server:
+        yield server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of six megabytes where a Service in `tmp_path` keeps its database."""
+    place = tmp_path / "state"
+    place.mkdir(mode=0o700)
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root may mount a small file system")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(disk: Path, *, leave: int = 0) -> Path:
+    """Take all room but `leave` bytes; returns the file to delete for having it back."""
+    filler = disk / "filler"
+    with filler.open("wb") as file, suppress(OSError):
+        while (left := shutil.disk_usage(disk).free - leave) > 0:
+            file.write(bytes(min(left, MEGABYTE)))
+            file.flush()
+    return filler
+
+
+class Held:
+    """A script that holds every answer back until `release`."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __call__(self, conversation: Conversation) -> None:
+        self._event.wait(60)
+        conversation.reply()
+
+    def release(self) -> None:
+        self._event.set()
+
+
+# D1, D2: no room
+
+
+def test_too_little_room_holds_the_queue_before_anything_is_paid(
+    tmp_path: Path, small_disk: Path, api: ScriptedApi
+) -> None:
+    """D1: below min_free nothing is sent, status says why, and it goes on by itself."""
+    with running(tmp_path, api, min_free="2MB") as service:
+        filler = fill(small_disk, leave=MEGABYTE)
+        service.drop("call.wav")
+        reason = service.wait_row("SELECT reason FROM pauses WHERE cause = 'store'")["reason"]
+        service.wait_states(waiting=1)
+        assert "min_free" in reason
+        assert service.status()["paused"]["reason"] == reason
+        assert api.calls == []
+        filler.unlink()
+        service.wait_states(done=1)
+        assert service.status()["paused"] is None
+
+
+def test_reply_in_hand_is_written_once_there_is_room(tmp_path: Path, small_disk: Path) -> None:
+    """D1: the disk fills up while requests are in flight; their replies wait, and are not asked for again."""
+    held = Held()
+    with ScriptedApi(held) as api, running(tmp_path, api, min_free="0B") as service:
+        for number in range(3):
+            service.drop(f"{number}.wav")
+        api.wait_for_calls(3)
+        filler = fill(small_disk)
+        held.release()
+        wait_until(lambda: service.log().count("cannot store a result") >= 3, what="replies that wait")
+        assert service.process is not None
+        assert service.process.poll() is None
+        filler.unlink()
+        service.wait_states(done=3)
+        assert len(api.calls) == 3
+        assert service.rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+
+
+def test_start_with_a_full_disk_waits_for_room(tmp_path: Path, small_disk: Path, api: ScriptedApi) -> None:
+    """D1: not an end with an error, again and again, until systemd starts it no more."""
+    with running(tmp_path, api, min_free="0B") as service:
+        service.stop()
+        filler = fill(small_disk)
+        service.start(ready=False)
+        wait_until(lambda: "database not usable, trying again" in service.log(), what="it to wait")
+        status = service.earshot("status")
+        assert status.returncode == 1
+        assert "Traceback" not in status.stderr
+        filler.unlink()
+        service.wait_ready()
+        service.drop("call.wav")
+        service.wait_states(done=1)
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled_counter(tmp_path_factory)
+
+
+def failed_write(place: Path, library: Path, number: int) -> list[str]:
+    """A recording through a process whose `number`-th call fails; returns all its calls in order."""
+    calls = place / "calls"
+    with (
+        HttpSink() as sink,
+        ScriptedApi(lambda conversation: conversation.reply(body=reply(average=-0.8))) as api,
+        Service(place, alerting(sink, base_url=api.url)) as service,
+    ):
+        service.start()
+        service.stop()
+        service.drop(is_bad_news_name())
+        service.environment = {"LD_PRELOAD": str(library), "FAIL_AT": str(number), "CALL_LOG": str(calls)}
+        process = service.start(ready=False).process
+        assert process is not None
+        wait_until(lambda: process.poll() is not None or is_sent(service), what="its end, or the alert")
+        if process.poll() is not None:
+            service.kill()
+            service.environment = {}
+            service.start()
+            wait_until(lambda: is_sent(service), what="the alert")
+        service.stop()
+        found = tally(service, api, sink, files=1, kills=0, bound=0, started=0.0)
+        found.check()
+    return calls.read_text().splitlines()
+
+
+def failed_writes(place: Path, library: Path, *, sample: int | None = None) -> None:
+    calls = failed_write(place / "whole", library, 0)
+    numbers = [at for at, name in enumerate(calls, 1) if name in ("pwrite", "pwrite64", "fdatasync", "fsync")]
+    every = len(numbers) // sample if sample else 1
+    for number in numbers[every // 2 :: every]:
+        failed_write(place / str(number), library, number)
+
+
+def test_any_write_may_fail_without_a_loss_or_a_second_bill(tmp_path: Path, counter: Path) -> None:
+    """D2: a sample of the writes and syncs of a recording's way; the long runs take every one."""
+    failed_writes(tmp_path, counter, sample=2)
+
+
+@pytest.mark.soak
+def test_every_write_may_fail(tmp_path: Path, counter: Path) -> None:
+    """D2: each write and sync of a recording's whole way, one at a time."""
+    failed_writes(tmp_path, counter)
+
+
+# D3: locked
+
+
+def test_locked_database_stops_sending_and_keeps_what_arrives(tmp_path: Path) -> None:
+    """D3: locked for longer than SQLite itself waits; the reply in hand is stored, the rest follows."""
+    held = Held()
+    with ScriptedApi(held) as api, running(tmp_path, api, analyzer={"concurrency": 4}) as service:
+        service.drop("first.wav")
+        api.wait_for_calls(1)
+        with closing(sqlite3.connect(service.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            service.drop("second.wav")
+            held.release()
+            wait_until(
+                lambda: "cannot store a result" in service.log(), seconds=40, what="it to give up once"
+            )
+            assert len(api.calls) == 1
+            other.execute("ROLLBACK")
+        service.wait_states(done=2)
+        assert len(api.calls) == 2
+
+
+@pytest.mark.soak
+def test_locked_database_at_a_reload_does_not_end_the_service(tmp_path: Path, api: ScriptedApi) -> None:
+    """P9, D3: the reload takes place all the same."""
+    with running(tmp_path, api) as service:
+        with closing(sqlite3.connect(service.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            service.signal(1)
+            wait_until(lambda: "configuration taken over" in service.log(), seconds=90, what="the reload")
+            other.execute("ROLLBACK")
+        service.drop("a.wav")
+        service.wait_states(done=1)
+
+
+# D4 to D7: not the file that it should be
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+def test_database_that_vanishes_ends_the_service(tmp_path: Path, api: ScriptedApi, what: str) -> None:
+    """D4: what is written into a file without a name is lost, so nothing more is begun."""
+    with running(tmp_path, api) as service:
+        if what == "deleted":
+            service.database.unlink()
+        else:
+            copy = tmp_path / "copy.db"
+            shutil.copy(service.database, copy)
+            copy.rename(service.database)
+        service.drop("call.wav")
+        assert service.wait_end() == 1
+        assert f"{service.database} was deleted or replaced" in service.log()
+        assert api.calls == []
+        assert service.database.exists() == (what == "replaced")
+
+
+def test_first_start_leaves_alone_what_was_there(tmp_path: Path, api: ScriptedApi) -> None:
+    """D6: a database that is missing must not make a whole archive be paid for."""
+    with Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
+        for number in range(5):
+            service.drop(f"{number}.wav")
+        service.start()
+        service.wait_states(skipped=5)
+        service.stop()
+        service.database.unlink()
+        service.start()
+        service.wait_states(skipped=5)
+        assert api.calls == []
+
+
+def broken(path: Path) -> None:
+    path.write_bytes(b"this is no database, and longer than its header would be" * 200)
+
+
+def damaged(path: Path) -> None:
+    with closing(open_database(path)):
+        pass
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 8000)
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE invoices (id INTEGER)")
+        db.commit()
+
+
+@pytest.mark.parametrize("spoil", [broken, damaged, foreign])
+def test_file_that_is_no_database_of_ours_is_refused_unchanged(
+    tmp_path: Path, api: ScriptedApi, spoil: object
+) -> None:
+    """D5: exit 78 and one line; a file re-created in silence would have everything paid for again."""
+    with Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
+        service.database.parent.mkdir(mode=0o700)
+        assert callable(spoil)
+        spoil(service.database)
+        before = service.database.read_bytes()
+        done = service.earshot("run")
+        assert done.returncode == 78
+        assert str(service.database) in done.stderr
+        assert "Traceback" not in done.stderr
+        assert service.database.read_bytes() == before
+
+
+def test_database_that_may_only_be_read_is_refused(
+    tmp_path: Path, small_disk: Path, api: ScriptedApi
+) -> None:
+    """D7: exit 78, and it names the file."""
+    with running(tmp_path, api) as service:
+        service.stop()
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+        done = service.earshot("run")
+        assert done.returncode == 78
+        assert str(service.database) in done.stderr
+
+
+# D9 and the way SQLite is used
+
+
+def test_transaction_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """D9: also with the insert of sqlite-utils, whose own transactions nest."""
+    with closing(open_database(tmp_path / "earshot.db")) as db:
+        with pytest.raises(RuntimeError), transaction(db):
+            db.table("folders").insert({"path": "/a", "configured_at": iso(NOW)})
+            with closing(sqlite3.connect(tmp_path / "earshot.db")) as other:
+                assert other.execute("SELECT count(*) FROM folders").fetchone() == (0,)
+            raise RuntimeError
+        assert db.table("folders").count == 0
+
+
+def test_opening_again_does_not_drop_the_locks_of_this_process(tmp_path: Path) -> None:
+    """Any other descriptor of the file, closed, would: then another process takes itself for the last one
+    and removes the journal under the connections that are still open."""
+    path = tmp_path / "earshot.db"
+    with closing(open_database(path)) as db:
+        with transaction(db):
+            db.execute("INSERT INTO folders (path, configured_at) VALUES ('/a', '')")
+        open_database(path).close()
+        other = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('ANALYZE'); db.close()"
+        subprocess.run([sys.executable, "-c", other, path], check=True)
+        assert path.with_name("earshot.db-wal").exists()
+        assert db.table("folders").count == 1
+
+
+def test_older_database_is_migrated_after_a_backup(tmp_path: Path) -> None:
+    """P11: what was there stays, and a copy of it as it was lies beside it."""
+    path = tmp_path / "earshot.db"
+    with closing(open_database(path)) as db, transaction(db):
+        db.execute("INSERT INTO folders (path, configured_at) VALUES ('/kept', '')")
+
+    @migrations(name="m999_test")
+    def add_column(db: object) -> None:
+        db.execute("ALTER TABLE folders ADD COLUMN note TEXT")  # type: ignore[attr-defined]
+
+    try:
+        with closing(open_database(path)) as db:
+            assert list(db.query("SELECT path, note FROM folders")) == [{"path": "/kept", "note": None}]
+    finally:
+        migrations._migrations.pop()
+    backups = list(tmp_path.glob("earshot.db.before-*"))
+    assert len(backups) == 1
+    assert backups[0].stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(backups[0])) as old:
+        assert old.execute("SELECT path FROM folders").fetchall() == [("/kept",)]
+        assert "note" not in [column[1] for column in old.execute("PRAGMA table_info(folders)")]
