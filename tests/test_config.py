@@ -8,10 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from daemon.config.later import LATER_KEYS
+from daemon.config.afterwards import Delete, Keep, MoveTo
 from daemon.config.load import load_config
 from daemon.config.models import Config
-from daemon.config.wording import known_keys
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 
 ENV = {"HOME": "/home/ear"}
@@ -262,7 +261,7 @@ BAD_KEYS = [
     ("watch: [/a]\nmin_free: 64 bits", 2, "min_free", "is not a size; write 64MB"),
     ("watch: [/a]\ndatabase: /a/b/e.db", 2, "database", "lies inside the watched folder watch[0]"),
     ("watch: [/home/ear]", 1, "database", "lies inside the watched folder watch[0]"),
-    ("watch: [/a]\nalerts: {link: 'http://x/{nr}'}", 2, "alerts.link", "the only one is {id}"),
+    ("watch: [/a]\nalerts: {link: 'http://x/{nr}'}", 2, "alerts.link", "there are {id} and {seconds}"),
     ("watch: [/a]\nalerts: {link: 'host/{id}'}", 2, "alerts.link", "is not a web address"),
     ("watch: [/a]\nalerts:\n  operations: [ops]", 3, "alerts.operations[0]", "unknown destination 'ops'"),
     ("watch: [/a]\nalerts:\n  destinations: {a: {}}", 3, "alerts.destinations.a", "has no address"),
@@ -417,46 +416,61 @@ def test_keywords_are_held_against_the_model_that_the_folder_uses(tmp_path: Path
     assert (problem.line, problem.key) == (4, "watch[0].analyzer.model")
 
 
-LATER = [
-    ("watch: [/a]\ntimezone: Europe/Berlin", 2, "timezone"),
-    ("watch:\n  - path: /a\n    done_marker: '{name}.done'", 3, "watch[0].done_marker"),
-    ("watch:\n  - path: /a\n    after_success: delete", 3, "watch[0].after_success"),
-    ("watch:\n  - path: /a\n    after_failure: {move_to: /b}", 3, "watch[0].after_failure"),
-    ("watch:\n  - path: /a\n    filename_pattern: '{agent}'", 3, "watch[0].filename_pattern"),
-    ("watch: [/a]\nalerts:\n  cooldown: 5m", 3, "alerts.cooldown"),
-    ("watch: [/a]\nalerts:\n  digest: {at: 08:00}", 3, "alerts.digest"),
-    (
-        "watch: [/a]\nalerts:\n  destinations:\n    t: {urls: json://h/, quiet_hours: x}",
-        4,
-        "alerts.destinations.t.quiet_hours",
-    ),
-    (RULES + "    - {name: a, notify: team, when: {any: [{intent: x}]}}", 6, "alerts.rules[0].when.any"),
-    (RULES + "    - {name: a, notify: team, when: {phrase: x, intent: y}}", 6, "alerts.rules[0].when.phrase"),
+def test_every_key_of_a_folder_is_read(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """\
+        timezone: Europe/Berlin
+        watch:
+          - path: /srv/a
+            done_marker: "{name}.done"
+            after_success: {move_to: ~/done}
+            after_failure: {move_to: failed}
+            filename_pattern: "{recorded_at:%Y%m%d}_{agent}"
+          - {path: /srv/b, after_success: delete, after_failure: keep, done_marker: null}
+        """,
+    )
+    first, second = config.watch
+    assert (first.done_marker, first.filename_pattern) == ("{name}.done", "{recorded_at:%Y%m%d}_{agent}")
+    assert first.after_success == MoveTo(Path("/home/ear/done"))
+    assert first.after_failure == MoveTo(tmp_path / "failed")
+    assert (second.after_success, second.after_failure, second.done_marker) == (Delete(), Keep(), None)
+    assert config.timezone == "Europe/Berlin"
+
+
+BAD_FOLDERS = [
+    ("done_marker: done", "done_marker", "must have {name} or {stem} once"),
+    ("done_marker: '{name}'", "done_marker", "would be the recording itself"),
+    ("done_marker: 'done/{name}'", "done_marker", "without slashes"),
+    ("done_marker: '{name}{stem}'", "done_marker", "must have {name} or {stem} once"),
+    ("done_marker: '{name'", "done_marker", "a brace without its partner"),
+    ("after_success: remove", "after_success", "must be keep, delete or {move_to: FOLDER}"),
+    ("after_success: {moveto: /b}", "after_success", "must be keep, delete or {move_to: FOLDER}"),
+    ("after_success: {move_to: ''}", "after_success", "must be keep, delete or {move_to: FOLDER}"),
+    ("after_failure: delete", "after_failure", "must be keep or {move_to: FOLDER}"),
+    ("after_success:", "after_success", "must be keep, delete or {move_to: FOLDER}"),
+    ("after_success: {move_to: /srv/a}", "after_success.move_to", "inside the watched folder watch[1]"),
+    ("after_success: {move_to: /srv/a/done}", "after_success.move_to", "inside the watched folder watch[1]"),
+    ("after_failure: {move_to: /srv/b/x/y}", "after_failure.move_to", "inside the watched folder watch[0]"),
+    ("after_failure: {move_to: /srv}", "after_failure.move_to", "inside it; write a folder beside"),
+    ("filename_pattern: '{a}{b}'", "filename_pattern", "nothing between {a} and {b}"),
+    ("filename_pattern: '{recorded_at}'", "filename_pattern", "needs a format"),
+    ("filename_pattern: calls", "filename_pattern", "has no field"),
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "key"), LATER)
-def test_keys_of_other_versions_are_refused_and_not_ignored(
-    tmp_path: Path, text: str, line: int, key: str
+@pytest.mark.parametrize(("setting", "key", "part"), BAD_FOLDERS)
+def test_what_a_folder_may_not_say_is_told_with_its_line(
+    tmp_path: Path, setting: str, key: str, part: str
 ) -> None:
-    problem = the_problem(tmp_path, text)
-    assert (problem.line, problem.key) == (line, key)
-    assert "not available in this version" in problem.problem
+    problem = the_problem(tmp_path, f"watch:\n  - /srv/b\n  - path: /srv/a\n    {setting}\n")
+    assert (problem.line, problem.key) == (4, f"watch[1].{key}")
+    assert part in problem.problem
 
 
-def test_keys_of_other_versions_that_ask_for_nothing_are_accepted(tmp_path: Path) -> None:
-    text = """\
-        watch:
-          - {path: /srv/a, done_marker: null, after_success: keep, after_failure: keep}
-        alerts: {cooldown: 0s}
-        """
-    assert load(tmp_path, text) == load(tmp_path, "watch: [/srv/a]")
-
-
-def test_no_key_is_both_known_and_of_another_version() -> None:
-    for pattern, keys in LATER_KEYS.items():
-        location = tuple(0 if part == "*" else part for part in pattern)
-        assert not set(known_keys(location)) & set(keys)
+def test_originals_may_go_below_a_folder_that_is_not_recursive(tmp_path: Path) -> None:
+    text = "watch:\n  - {path: /srv/a, recursive: false, after_success: {move_to: /srv/a/done}}\n"
+    assert load(tmp_path, text).watch[0].after_success == MoveTo(Path("/srv/a/done"))
 
 
 @pytest.mark.parametrize(

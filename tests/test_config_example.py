@@ -25,6 +25,18 @@ def with_every_key() -> str:
     return re.sub(r"(?m)^( *)#(?=[a-z])", r"\1", EXAMPLE.read_text("utf-8"))
 
 
+def with_every_condition(text: str) -> str:
+    """Conditions have no defaults: they are in a rule at the end, commented out as a whole."""
+    start, marker, rule = text.partition("    # - name: every condition\n")
+    assert marker
+    return start + re.sub(r"(?m)^( *)# ", r"\1", marker + rule)
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The fields of a model by the names that the file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def mapping_models(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models inside an annotation: a model itself, a tuple or dict of them, or one that may be None."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
@@ -41,14 +53,17 @@ def every_mapping(
     """Each mapping in the data that has a model, with the model."""
     yield model, value, where
     for key, child in value.items():
-        assert key in model.model_fields, f"{(*where, key)} is no key of earshot"
-        for inner in mapping_models(model.model_fields[key].annotation):
+        assert key in fields_of(model), f"{(*where, key)} is no key of earshot"
+        for inner in mapping_models(fields_of(model)[key].annotation):
             parts: Any = [((), child)]
             if isinstance(child, list):
                 parts = [((index,), item) for index, item in enumerate(child)]
-            elif get_origin(model.model_fields[key].annotation) is dict:
+            elif get_origin(fields_of(model)[key].annotation) is dict:
                 parts = [((name,), item) for name, item in child.items()]
             for extra, part in parts:
+                # A mapping that is null by default has its keys in the prose above it.
+                if part is None:
+                    continue
                 yield from every_mapping(inner, part, (*where, key, *extra))
 
 
@@ -68,14 +83,21 @@ def test_every_commented_key_shows_its_default(tmp_path: Path) -> None:
     assert complete.model_copy(update={"database": as_it_is.database}) == as_it_is
 
 
+def test_every_condition_can_be_taken_as_the_example_shows_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(with_every_condition(EXAMPLE.read_text("utf-8")), "utf-8")
+    when = load_config(file, env=ENV).alerts.rules[-1].when
+    assert not [name for name, value in when if value is None]
+
+
 def test_every_key_is_in_the_example() -> None:
     found: dict[type[BaseModel], set[str]] = {}
-    for model, value, _where in every_mapping(Config, yaml.safe_load(with_every_key())):
+    for model, value, _where in every_mapping(Config, yaml.safe_load(with_every_condition(with_every_key()))):
         found.setdefault(model, set()).update(value)
     missing = {
         f"{model.__name__}.{field}"
         for model, keys in found.items()
-        for field in model.model_fields.keys() - keys
+        for field in fields_of(model).keys() - keys
     }
     assert not missing
     assert len(found) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,13 +12,17 @@ from daemon.cli.output import plural, print_json
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped, redacted
 
+if TYPE_CHECKING:
+    from daemon.config.models import Config
+
 
 @click.command(epilog="Example: earshot check -c /etc/earshot/config.yaml --offline")
 @configuration_options
 @click.option("--offline", is_flag=True, help="Without asking the API.")
+@click.option("--file", "name", metavar="NAME", help="Only show what filename_pattern makes of this name.")
 @json_option
 @pass_context
-def check(context: Context, offline: bool, as_json: bool) -> None:
+def check(context: Context, offline: bool, name: str | None, as_json: bool) -> None:
     """Check the configuration and everything that it names.
 
     Folders, database, key, API and destinations are looked at; no recording and no alert is sent.
@@ -32,6 +37,9 @@ def check(context: Context, offline: bool, as_json: bool) -> None:
             raise
         _print_document(error.problems, [])
         click.get_current_context().exit(EXIT_UNUSABLE)
+    if name is not None:
+        _check_name(config, name, as_json=as_json)
+        return
     report = look_at_environment(config, context.config_file, env=context.env, offline=offline)
     summary = ", ".join(
         [
@@ -49,6 +57,19 @@ def check(context: Context, offline: bool, as_json: bool) -> None:
         for problem in report.problems:
             say_error(str(problem))
     if report.problems:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _check_name(config: Config, name: str, *, as_json: bool) -> None:
+    from daemon.cli.names import print_readings, readings_of
+
+    readings = readings_of(config, name)
+    if as_json:
+        print_json({"problems": [], "file": name, "readings": readings})
+    else:
+        print_readings(readings)
+    if not any(reading["fits"] for reading in readings):
+        say_error("no filename_pattern fits this name")
         click.get_current_context().exit(EXIT_FAILED)
 
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daemon.config.afterwards import Keep, MoveTo
 from daemon.config.document import Location, read_document
 from daemon.config.models import Config, Destination, WatchFolder
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
@@ -56,6 +57,7 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
     report = Report(file)
     for number, folder in enumerate(config.watch):
         _check_folder(report, ("watch", number, "path"), folder)
+        _check_afterwards(report, ("watch", number), folder)
     _check_database(report, config.database)
     _check_room(report, config)
     _check_analyzer(report, config, env, offline=offline)
@@ -82,6 +84,27 @@ def _check_folder(report: Report, location: Location, folder: WatchFolder) -> No
         method = watch_method(folder)
         how = "watched by events" if method.method == "events" else "polled"
         report.say_fine(f"folder {folder.path} can be read, {how} ({method.reason})")
+
+
+def _check_afterwards(report: Report, location: Location, folder: WatchFolder) -> None:
+    for key, action in (("after_success", folder.after_success), ("after_failure", folder.after_failure)):
+        if isinstance(action, MoveTo):
+            _check_target(report, (*location, key, "move_to"), folder, action.folder)
+        if not isinstance(action, Keep) and folder.path.is_dir() and not os.access(folder.path, os.W_OK):
+            text = f"{folder.path} may not be written to, so nothing can be moved or deleted there"
+            report.problem((*location, key), text)
+
+
+def _check_target(report: Report, location: Location, folder: WatchFolder, target: Path) -> None:
+    real, watched = os.path.realpath(target), os.path.realpath(folder.path)
+    if not target.is_dir():
+        report.problem(location, f"{target} is not there; create or mount it, files wait for it")
+    elif not os.access(target, os.W_OK | os.X_OK):
+        report.problem(location, f"{target} may not be written to; give earshot's user the right to")
+    elif real == watched or (folder.recursive and real.startswith(watched + "/")):
+        report.problem(location, f"{target} leads into the watched folder; write another one")
+    else:
+        report.say_fine(f"originals of {folder.path} can be moved to {target}")
 
 
 def _check_database(report: Report, path: Path) -> None:
@@ -186,6 +209,19 @@ def _check_destination(report: Report, name: str, destination: Destination, env:
         return
     number = "1 URL" if len(urls) == 1 else f"{len(urls)} URLs"
     report.say_fine(f"destination {name}: {number} ({', '.join(service_name(url) for url in urls)})")
+    if destination.template is not None:
+        _check_template(report, name, destination)
+
+
+def _check_template(report: Report, name: str, destination: Destination) -> None:
+    from daemon.alerting.targets import destination_template
+
+    try:
+        destination_template(destination)
+    except ConfigError as error:
+        report.error(("alerts", "destinations", name, "template"), error)
+    else:
+        report.say_fine(f"template {destination.template} can be used")
 
 
 def _nearest(path: Path) -> Path:

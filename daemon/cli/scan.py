@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon.cli.existing import take_in_existing
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
 from daemon.errors import EXIT_FAILED
@@ -22,14 +23,29 @@ OUTCOMES = ("done", "failed", "duplicate", "skipped")
 
 @click.command(epilog="Example: earshot scan -c /etc/earshot/config.yaml --json")
 @configuration_options
+@click.option("--existing", is_flag=True, help="Also what `existing: skip` left alone, after asking.")
+@click.option("--yes", is_flag=True, help="With --existing: without asking.")
 @json_option
 @pass_context
-def scan(context: Context, as_json: bool) -> None:
-    """Find, analyze and alert everything that is waiting, then exit."""
+def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
+    """Find, analyze and alert everything that is waiting, then exit.
+
+    With --existing, count, hours and estimated cost are shown first, and nothing is sent without a yes.
+    Where the service is running, that takes them in.
+    """
     from daemon.service import run_once
     from daemon.storage.database import open_existing
     from daemon.storage.queries import folder_rows, pause_row
 
+    if yes and not existing:
+        raise click.UsageError("--yes goes with --existing")
+    taken_in = take_in_existing(context, yes=yes) if existing else None
+    if taken_in and taken_in.is_running:
+        if as_json:
+            print_json({"existing": taken_in.document()})
+        else:
+            click.echo(f"{plural(taken_in.queued, 'recording')} queued; the running service analyzes them")
+        return
     with _bar(quiet=as_json) as show:
         before, after = run_once(context.config, env=context.env, show=show)
     db = open_existing(context.config.database)
@@ -43,14 +59,15 @@ def scan(context: Context, as_json: bool) -> None:
     alerts = {state: after.alerts[state] - before.alerts[state] for state in ("sent", "failed", "suppressed")}
     alerts["pending"] = after.alerts["pending"]
     if as_json:
-        print_json({**counts, "alerts": alerts, "paused": paused})
+        more = {"existing": taken_in.document()} if taken_in else {}
+        print_json({**counts, "alerts": alerts, "paused": paused, **more})
     else:
         click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
         click.echo("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
         if left_alone > 0:
             click.echo(
-                f"{plural(left_alone, 'recording')} left alone, being there before earshot first saw the folder "
-                "(existing: skip); `earshot retry ID` takes one in"
+                f"{plural(left_alone, 'recording')} left alone, there before earshot first saw the folder "
+                "(existing: skip); `earshot scan --existing` takes them in"
             )
     if paused:
         say_error(f"paused: {paused['reason']}")

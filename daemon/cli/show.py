@@ -26,11 +26,13 @@ def show(context: Context, recording_id: int, as_json: bool) -> None:
 
     Facts, summary, sentiment over time, intents, topics, alerts and transcript.
     """
+    from daemon.storage.originals import original_of_recording
     from daemon.storage.queries import recording
 
     found = recording(context.database, recording_id)
     if found is None:
         raise UsageError(f"there is no recording {recording_id}; `earshot list` shows them")
+    found["original"] = original_of_recording(context.database, recording_id)
     if as_json:
         print_json(found)
     else:
@@ -92,6 +94,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("metadata", ", ".join(f"{key}: {value}" for key, value in found["metadata"].items())),
         ("cost", found["estimated_cost_usd"] is not None and f"about {found['estimated_cost_usd']:.4f} USD"),
         ("request", found["request_id"]),
+        ("original", _original(found.get("original"))),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -100,6 +103,13 @@ def _average(found: dict[str, Any]) -> str:
     if found["average_sentiment"] is None:
         return ""
     return f"{found['average_sentiment']} {score(found['average_sentiment_score'])} on average"
+
+
+def _original(original: dict[str, Any] | None) -> str:
+    """What is still to be done with the file, and why it was not."""
+    if original is None:
+        return ""
+    return f"still to be moved or deleted{': ' + original['error'] if original['error'] else ''}"
 
 
 def _labels(segments: list[dict[str, Any]], label: str) -> list[str]:

@@ -25,6 +25,7 @@ def status(context: Context, as_json: bool) -> None:
     _print_daemon(document)
     _print_recordings(document)
     _print_folders(document["folders"])
+    _print_originals(document["originals"])
     _print_alerts(document["alerts"])
 
 
@@ -34,6 +35,8 @@ def status_document(context: Context) -> dict[str, Any]:
     from daemon.storage.database import daemon_status, memory_database
 
     db = context.database if context.has_database else memory_database()
+    from daemon.storage.originals import originals_left
+
     known = queries.folder_rows(db)
     return {
         "recordings": queries.recording_counts(db),
@@ -41,6 +44,7 @@ def status_document(context: Context) -> dict[str, Any]:
         "oldest_waiting_at": queries.oldest_waiting_at(db),
         "paused": queries.pause_row(db),
         "daemon": daemon_status(context.config.database),
+        "originals": originals_left(db),
         "folders": [
             known.get(path) or _unseen(path)
             for path in (shown_path(str(folder.path)) for folder in context.config.watch)
@@ -101,6 +105,13 @@ def _folder_facts(folder: dict[str, Any]) -> str:
     if folder["left_alone"]:
         facts.append(f"{plural(folder['left_alone'], 'recording')} left alone, there before earshot")
     return ", ".join(facts)
+
+
+def _print_originals(originals: dict[str, Any]) -> None:
+    if originals["waiting"]:
+        click.echo(f"originals   {originals['waiting']} still to be moved or deleted")
+    if originals["error"]:
+        click.echo(f"            {escaped(originals['error'])}")
 
 
 def _print_alerts(counts: dict[str, int]) -> None:

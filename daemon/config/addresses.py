@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _BASE_URL_HELP = "write embedded, or an address such as https://api.deepgram.com or http://host:8080"
 _LINK_HELP = "write an address such as http://host:8765/recordings/{id}"
+_PLACEHOLDERS = ("id", "seconds")
 
 
 def is_deepgram_host(host: str) -> bool:
@@ -33,14 +34,14 @@ def usable_base_url(value: str) -> str:
 
 
 def usable_link(value: str) -> str:
-    """Raises ValueError for a link that is no web address or has a placeholder other than {id}."""
+    """Raises ValueError for what is no web address, or has other placeholders than {id} and {seconds}."""
     _split(value, _LINK_HELP)
     try:
         fields = [field for field in Formatter().parse(value) if field[1] is not None]
     except ValueError:
-        raise ValueError("has a brace without its partner; the only placeholder is {id}") from None
-    if any(field[1:] != ("id", "", None) for field in fields):
-        raise ValueError("has an unknown placeholder; the only one is {id}")
+        raise ValueError("has a brace without its partner; the placeholders are {id} and {seconds}") from None
+    if any(field[1] not in _PLACEHOLDERS or field[2:] != ("", None) for field in fields):
+        raise ValueError("has an unknown placeholder; there are {id} and {seconds}")
     return value
 
 

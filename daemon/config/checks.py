@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from daemon.config.conditions import condition_findings
 from daemon.config.destinations import service_problem
 from daemon.config.document import Finding, Location
 from daemon.config.options import options_findings
@@ -24,7 +25,7 @@ _FALSE = ("false", "no", "off", "n", "f", "0")
 
 def logical_findings(data: Data) -> Iterator[Finding]:
     """Every contradiction between the keys of a configuration in its full form."""
-    for check in (_watch, _database, _api_key, _destinations, _rules, _names, options_findings):
+    for check in (_watch, _move_to, _database, _api_key, _destinations, _rules, _names, options_findings):
         yield from check(data)
 
 
@@ -51,6 +52,23 @@ def _watch(data: Data) -> Iterator[Finding]:
                 f" remove it, or write recursive: false in watch[{around[0]}]"
             )
             yield Finding(where, text)
+
+
+def _move_to(data: Data) -> Iterator[Finding]:
+    for index, entry in enumerate(_sequence(data.get("watch"))):
+        for key in ("after_success", "after_failure"):
+            target = _mapping(_mapping(entry).get(key)).get("move_to")
+            if not isinstance(target, str) or not target.strip():
+                continue
+            for other, folder, recursive in _watched(data):
+                if target == folder or (recursive and is_inside(target, folder)):
+                    text = f"lies inside the watched folder watch[{other}]; write a folder outside of it"
+                elif is_inside(folder, target):
+                    text = f"has the watched folder watch[{other}] inside it; write a folder beside that"
+                else:
+                    continue
+                yield Finding(("watch", index, key, "move_to"), text)
+                break
 
 
 def _database(data: Data) -> Iterator[Finding]:
@@ -103,31 +121,18 @@ def _rules(data: Data) -> Iterator[Finding]:
         if isinstance(name, str) and names.setdefault(name, index) != index:
             text = f"rules[{names[name]}] has this name as well; every rule needs a name of its own"
             yield Finding((*where, "name"), text)
-        yield from _when(rule.get("when"), (*where, "when"))
+        yield from condition_findings(rule.get("when"), (*where, "when"))
         for position, folder in _texts(rule.get("folders")):
             if folder.strip() and not _is_watched(folder, data):
                 text = "is no watched folder and not inside one; write a path from watch:"
                 yield Finding((*where, "folders", position), text)
 
 
-def _when(when: Any, where: Location) -> Iterator[Finding]:
-    if not isinstance(when, dict):
-        return
-    if not when:
-        yield Finding(where, "has no condition; write at least one, such as average_sentiment: negative")
-    for key in [key for key, value in when.items() if value is None]:
-        # Dropping the condition instead would make the rule fire more often than people meant.
-        yield Finding((*where, key), "has no value; write one or remove the condition")
-    for key in [key for key, value in when.items() if value == []]:
-        yield Finding((*where, key), "is empty; write at least one value or remove the condition")
-    if "intent_confidence" in when and "intent" not in when:
-        yield Finding((*where, "intent_confidence"), "needs intent: beside it; write which intents are meant")
-
-
 def _names(data: Data) -> Iterator[Finding]:
     alerts = _mapping(data.get("alerts"))
     known = list(_mapping(alerts.get("destinations")))
     lists: list[tuple[Location, Any]] = [(("alerts", "operations"), alerts.get("operations"))]
+    lists.append((("alerts", "digest", "notify"), _mapping(alerts.get("digest")).get("notify")))
     for index, rule in _rule_list(data):
         lists.append((("alerts", "rules", index, "notify"), rule.get("notify")))
     for where, value in lists:

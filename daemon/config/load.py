@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from daemon.config.checks import logical_findings
 from daemon.config.document import Document, DocumentError, Finding, Location, read_document
-from daemon.config.later import take_out_later_keys
 from daemon.config.models import Config
 from daemon.config.shapes import full_form
 from daemon.config.variables import expand_variables
@@ -30,7 +29,6 @@ def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError(path, [ConfigProblem(str(path), error.line, "", error.problem)]) from None
     data, findings = expand_variables(document.data, env)
     findings = document.findings + findings
-    findings += take_out_later_keys(data)
     full = full_form(data, path.absolute().parent, env)
     config = None
     try:

@@ -5,14 +5,33 @@ Shapes and defaults live here; reading the file, naming lines and fetching secre
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from daemon.config.addresses import usable_base_url, usable_link
+from daemon.config.afterwards import (
+    KEEP,
+    AfterFailure,
+    AfterSuccess,
+    parse_after_failure,
+    parse_after_success,
+)
+from daemon.config.filenames import usable_pattern
+from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_quiet_hours
 from daemon.config.units import parse_duration, parse_size
-from daemon.config.values import known_language, more_than_nothing, not_blank, unlike_each_other
+from daemon.config.values import (
+    known_language,
+    more_than_nothing,
+    no_switch,
+    not_blank,
+    unlike_each_other,
+    usable_marker,
+    with_a_word,
+)
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 """A duration in seconds; the file may say `2s`, `0.5s`, `15m`, `24h`, `30d` or a number."""
@@ -23,10 +42,20 @@ Text = Annotated[str, AfterValidator(not_blank)]
 FilePath = Annotated[Path, BeforeValidator(not_blank)]
 Language = Annotated[str, AfterValidator(known_language)]
 Terms = Annotated[tuple[Text, ...], Field(max_length=100)]
+ClockTime = Annotated[time, BeforeValidator(parse_clock)]
+QuietHours = Annotated[tuple[time, time], BeforeValidator(parse_quiet_hours)]
+TimeZone = Annotated[str, AfterValidator(known_timezone)]
 
 Feature = Literal["summary", "topics", "intents", "sentiment"]
 TermMode = Literal["extended", "strict"]
 SentimentLabel = Literal["negative", "neutral", "positive"]
+NotAnalyzed = Literal["true", "summary", "topics", "intents", "sentiment"]
+
+Score = Annotated[float, BeforeValidator(no_switch), Field(ge=-1.0, le=1.0)]
+Share = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=1.0)]
+Drop = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=2.0)]
+Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
+Phrase = Annotated[str, AfterValidator(with_a_word)]
 
 ALL_FEATURES: tuple[Feature, ...] = ("summary", "topics", "intents", "sentiment")
 
@@ -82,7 +111,12 @@ class WatchFolder(Model):
     rescan: PositiveSeconds = 60.0
     settle: Seconds = 2.0
     empty_after: Seconds = 600.0
+    done_marker: Annotated[Text, AfterValidator(usable_marker)] | None = None
     existing: Literal["skip", "quiet", "analyze"] = "skip"
+    after_success: Annotated[AfterSuccess, BeforeValidator(parse_after_success)] = KEEP
+    after_failure: Annotated[AfterFailure, BeforeValidator(parse_after_failure)] = KEEP
+    filename_pattern: Annotated[Text, AfterValidator(usable_pattern)] | None = None
+    silent_after: PositiveSeconds | None = None
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
     tags: tuple[Text, ...] = ()
     analyzer: AnalyzerOverrides = AnalyzerOverrides()
@@ -93,14 +127,61 @@ class Destination(Model):
 
     urls: tuple[SecretStr, ...] = ()
     urls_file: FilePath | None = None
+    quiet_hours: QuietHours | None = None
+    timezone: TimeZone | None = None
+    template: FilePath | None = None
 
 
 class When(Model):
-    """The conditions of a rule; all that are given must hold."""
+    """The conditions of a rule; all that are given must hold, and a tuple means any of its values.
 
+    Scores are from -1 to 1; `below` and `above` leave the bound itself out. `speaker` is no condition: it
+    limits those on sentiment here and in the mappings below, unless one of them names its own.
+    """
+
+    any: tuple[When, ...] | None = None
+    all: tuple[When, ...] | None = None
+    not_: When | None = Field(default=None, alias="not")
     average_sentiment: tuple[SentimentLabel, ...] | None = None
+    average_score_below: Score | None = None
+    average_score_above: Score | None = None
+    any_score_below: Score | None = None
+    negative_share_above: Share | None = None
+    negative_passages_at_least: Count | None = None
+    last_part_score_below: Score | None = None
+    score_drop_above: Drop | None = None
+    speaker: tuple[Text, ...] | None = None
     intent: tuple[Text, ...] | None = None
-    intent_confidence: float | None = Field(default=None, ge=0.0, le=1.0)
+    intent_confidence: Share | None = None
+    topic: tuple[Text, ...] | None = None
+    topic_confidence: Share | None = None
+    phrase: tuple[Phrase, ...] | None = None
+    without_phrase: tuple[Phrase, ...] | None = None
+    duration_above: Seconds | None = None
+    duration_below: PositiveSeconds | None = None
+    tag: tuple[Text, ...] | None = None
+    metadata: dict[str, tuple[Text, ...]] | None = None
+    not_analyzed: tuple[NotAnalyzed, ...] | None = None
+
+
+SENTIMENT_CONDITIONS = (
+    "average_sentiment",
+    "average_score_below",
+    "average_score_above",
+    "any_score_below",
+    "negative_share_above",
+    "negative_passages_at_least",
+    "last_part_score_below",
+    "score_drop_above",
+)
+"""The conditions that `speaker` limits to one side."""
+
+
+def every_when(when: When) -> Iterator[When]:
+    """A mapping of conditions and all that are in it, under `not` too."""
+    yield when
+    for inner in (*(when.any or ()), *(when.all or ()), *((when.not_,) if when.not_ else ())):
+        yield from every_when(inner)
 
 
 class Rule(Model):
@@ -111,6 +192,25 @@ class Rule(Model):
     folders: tuple[FilePath, ...] = ()
     severity: Literal["info", "warning", "critical"] = "warning"
     notify: tuple[str, ...] = Field(min_length=1)
+    cooldown: Seconds | None = None
+    cooldown_by: Annotated[str, AfterValidator(cooldown_group)] = "folder"
+
+
+class Burst(Model):
+    """How many messages about recordings one URL gets within a window before the others are summed up."""
+
+    limit: int = Field(default=10, ge=1, le=10_000)
+    window: PositiveSeconds = 600.0
+
+
+class Digest(Model):
+    """When and to whom a summary of everything goes; `week` is the same as `monday`."""
+
+    at: ClockTime = time(8)
+    every: Literal[
+        "day", "week", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
+    ] = "day"
+    notify: tuple[str, ...] = Field(min_length=1)
 
 
 class Alerts(Model):
@@ -120,7 +220,10 @@ class Alerts(Model):
     destinations: dict[str, Destination] = Field(default_factory=dict)
     operations: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    cooldown: Seconds = 0.0
     max_age: Seconds = 86400.0
+    burst: Burst | None = None
+    digest: Digest | None = None
 
 
 class Config(Model):
@@ -128,6 +231,7 @@ class Config(Model):
 
     database: FilePath
     min_free: Bytes = 64 * 1000 * 1000
+    timezone: TimeZone | None = None
     watch: tuple[WatchFolder, ...]
     analyzer: Analyzer = Analyzer()
     alerts: Alerts = Alerts()

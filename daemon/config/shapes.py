@@ -14,6 +14,16 @@ CREDENTIAL = "credential:"
 """A `urls_file` that starts so names a systemd credential instead of a path."""
 
 _WATCH_LISTS = ("include", "exclude", "channels", "tags")
+_CONDITION_LISTS = (
+    "average_sentiment",
+    "speaker",
+    "intent",
+    "topic",
+    "phrase",
+    "without_phrase",
+    "tag",
+    "not_analyzed",
+)
 _ANALYZER_LISTS = ("features", "custom_intents", "custom_topics")
 
 
@@ -88,6 +98,10 @@ def _watch_entry(entry: Any, path_of: Any) -> Any:
     full = dict(entry)
     _change(full, ("path",), path_of)
     _change(full, _WATCH_LISTS, _as_list)
+    for key in ("after_success", "after_failure"):
+        if isinstance(full.get(key), dict):
+            full[key] = dict(full[key])
+            _change(full[key], ("move_to",), path_of)
     if "analyzer" in full and full["analyzer"] is None:
         del full["analyzer"]
     if isinstance(full.get("analyzer"), dict):
@@ -112,6 +126,9 @@ def _alerts(section: dict[str, Any], path_of: Any) -> dict[str, Any]:
         full["destinations"] = {
             name: _destination(value, path_of) for name, value in full["destinations"].items()
         }
+    if isinstance(full.get("digest"), dict):
+        full["digest"] = dict(full["digest"])
+        _change(full["digest"], ("notify",), _as_list)
     if isinstance(full.get("rules"), list):
         full["rules"] = [_rule(rule, path_of) for rule in full["rules"]]
     return full
@@ -124,6 +141,7 @@ def _destination(value: Any, path_of: Any) -> Any:
         return value
     full = dict(value)
     _change(full, ("urls",), _as_list)
+    _change(full, ("template",), path_of)
     if not str(full.get("urls_file")).startswith(CREDENTIAL):
         _change(full, ("urls_file",), path_of)
     return full
@@ -136,9 +154,24 @@ def _rule(rule: Any, path_of: Any) -> Any:
     _change(full, ("folders", "notify"), _as_list)
     if isinstance(full.get("folders"), list):
         full["folders"] = [path_of(folder) for folder in full["folders"]]
-    if isinstance(full.get("when"), dict):
-        full["when"] = dict(full["when"])
-        _change(full["when"], ("average_sentiment", "intent"), _as_list)
+    _change(full, ("when",), _when)
+    return full
+
+
+def _when(when: Any) -> Any:
+    """Conditions with lists written out, in the mappings inside it too."""
+    if not isinstance(when, dict):
+        return when
+    full = dict(when)
+    if isinstance(full.get("not_analyzed"), bool):
+        full["not_analyzed"] = str(full["not_analyzed"]).lower()
+    _change(full, _CONDITION_LISTS, _one_in_list)
+    if isinstance(full.get("metadata"), dict):
+        full["metadata"] = {key: _one_in_list(value) for key, value in full["metadata"].items()}
+    for key in ("any", "all"):
+        if isinstance(full.get(key), list):
+            full[key] = [_when(inner) for inner in full[key]]
+    _change(full, ("not",), _when)
     return full
 
 
@@ -150,3 +183,8 @@ def _change(section: dict[str, Any], keys: tuple[str, ...], change: Any) -> None
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _one_in_list(value: Any) -> Any:
+    """Also of a number: that it has to be text is told better of a value than of a list."""
+    return [value] if isinstance(value, (str, int, float)) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
@@ -24,6 +25,20 @@ def more_than_nothing(seconds: float) -> float:
     return seconds
 
 
+def no_switch(value: object) -> object:
+    """Refuses true and false for a number: to Python they are 1 and 0, but nobody means that."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def with_a_word(phrase: str) -> str:
+    """Refuses a phrase that nobody can say: one without a letter or digit."""
+    if not any(character.isalnum() for character in phrase):
+        raise ValueError("has no word in it; write what is said, such as credit card")
+    return phrase
+
+
 def known_language(code: str) -> str:
     """Refuses language codes that Deepgram refuses for their form alone."""
     if not code.strip():
@@ -38,3 +53,18 @@ def unlike_each_other(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("has a name twice; every channel needs a name of its own")
     return names
+
+
+def usable_marker(template: str) -> str:
+    """Refuses a `done_marker` that does not say which file it belongs to, or would be that file itself."""
+    try:
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
+    except ValueError:
+        raise ValueError("has a brace without its partner; write a name such as {name}.done") from None
+    if len(fields) != 1 or fields[0][1:] not in (("name", "", None), ("stem", "", None)):
+        raise ValueError("must have {name} or {stem} once and nothing else in braces, such as {name}.done")
+    if template in ("{name}", "{stem}"):
+        raise ValueError("would be the recording itself; write a name such as {name}.done")
+    if "/" in template:
+        raise ValueError("must be a name without slashes; the marker lies beside the recording")
+    return template

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from daemon.config.document import Finding, Location
 from daemon.config.models import Config
@@ -41,9 +42,13 @@ _MISSING = {
     "when": "is missing; write at least one condition, such as average_sentiment: negative",
     "notify": "is missing; write the names of destinations, such as [team]",
 }
+_CONDITION = "must be conditions, such as {intent: cancel*}"
+_CONDITIONS = "must be a list of conditions, such as [{intent: cancel*}, {topic: billing}]"
 _FULL_FORMS = {
     "watch": "must be a folder's path, or keys with values of which one is path:",
     "destinations": "must be an alert URL, a list of them, or keys with values (urls:, urls_file:)",
+    "any": _CONDITION,
+    "all": _CONDITION,
 }
 
 
@@ -64,6 +69,7 @@ def _problem(kind: str, location: Location, value: Any, context: Mapping[str, An
         "too_long": lambda: f"must have at most {context['max_length']} entries",
         "too_short": lambda: "must not be empty",
         "model_type": lambda: _keys_expected(location),
+        "tuple_type": lambda: _CONDITIONS if location[-1] in ("any", "all") else _MUST_BE["tuple_type"],
     }.get(kind, lambda: _MUST_BE.get(kind, "is not usable; compare it with config.example.yaml"))
     if value is None and kind != "value_error":
         return _NO_VALUE
@@ -100,10 +106,15 @@ def known_keys(location: Location) -> list[str]:
     current: Any = Config
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            current = _without_none(current.model_fields[str(part)].annotation)
+            current = _without_none(_fields(current)[str(part)].annotation)
         else:
             current = get_args(current)[1 if get_origin(current) is dict else 0]
-    return sorted(current.model_fields)
+    return sorted(_fields(current))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the names that the file has for them: `not` can be no attribute."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _without_none(annotation: Any) -> Any:

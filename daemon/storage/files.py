@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlite_utils import Database
@@ -47,9 +48,9 @@ class KnownFile:
     def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
         """True when nothing about the file changed. Without `inodes_last` its inode says nothing:
         network and FUSE mounts may give a file another one each time they are mounted."""
-        if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, _stored(stamp.mtime_ns)):
+        if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, stored_time(stamp.mtime_ns)):
             return False
-        return not inodes_last or self.inode == _signed(stamp.inode)
+        return not inodes_last or self.inode == signed_number(stamp.inode)
 
     @property
     def is_gone(self) -> bool:
@@ -83,7 +84,7 @@ def known_by_inode(db: Database, stamp: FileStamp) -> list[KnownFile]:
     found = rows(
         db,
         f"SELECT {_COLUMNS} WHERE files.inode = ? AND files.size_bytes = ? AND files.mtime_ns = ?",
-        (_signed(stamp.inode), stamp.size_bytes, _stored(stamp.mtime_ns)),
+        (signed_number(stamp.inode), stamp.size_bytes, stored_time(stamp.mtime_ns)),
     )
     return [_known(row) for row in found]
 
@@ -99,14 +100,16 @@ def add_recording(
     error: str | None = None,
     quiet: bool = False,
     tags: Iterable[str] = (),
+    recorded_at: str | None = None,
+    metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Add a recording for a file; the file belongs to it from now on. Returns its id."""
     # Not a query with RETURNING: sqlite-utils wraps each query into a savepoint of its own.
     added = db.execute(
         """
         INSERT INTO recordings (path, folder, name, size_bytes, modified_at, state, not_before, error_code,
-            error, first_seen_at, tags, source, quiet)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            error, first_seen_at, tags, source, quiet, recorded_at, metadata)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
             shown_path(stamp.path),
@@ -122,6 +125,8 @@ def add_recording(
             json.dumps(list(tags), ensure_ascii=False),
             os.fsencode(stamp.path),
             int(quiet),
+            recorded_at,
+            json.dumps(dict(metadata), ensure_ascii=False),
         ),
     )
     recording_id = int(added.lastrowid or 0)
@@ -160,6 +165,16 @@ def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
     db.execute("UPDATE recordings SET modified_at = ? WHERE id = ?", (modified_at(stamp), recording_id))
 
 
+def describe_recording(
+    db: Database, recording_id: int, recorded_at: str | None, metadata: Mapping[str, str]
+) -> None:
+    """Note what the file's name says, in place of what it said before."""
+    db.execute(
+        "UPDATE recordings SET recorded_at = ?, metadata = ? WHERE id = ?",
+        (recorded_at, json.dumps(dict(metadata), ensure_ascii=False), recording_id),
+    )
+
+
 def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> None:
     """The file was renamed: its recording has the new name from now on, the old one is forgotten."""
     db.execute(
@@ -184,10 +199,10 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
         (
             *_key(stamp.path),
             folder,
-            _signed(stamp.device),
-            _signed(stamp.inode),
+            signed_number(stamp.device),
+            signed_number(stamp.inode),
             stamp.size_bytes,
-            _stored(stamp.mtime_ns),
+            stored_time(stamp.mtime_ns),
             recording_id,
         ),
     )
@@ -224,11 +239,11 @@ def _key(path: str) -> tuple[bytes, bytes]:
     return os.fsencode(directory), os.fsencode(name)
 
 
-def _signed(number: int) -> int:
+def signed_number(number: int) -> int:
     """An unsigned 64-bit number as SQLite's signed one."""
     return number - 2**64 if number > _LARGEST else number
 
 
-def _stored(nanoseconds: int) -> int:
+def stored_time(nanoseconds: int) -> int:
     """Some file systems hold times that do not fit into 64 bits of nanoseconds."""
     return max(-_LARGEST, min(nanoseconds, _LARGEST))

@@ -15,12 +15,14 @@ from itertools import groupby, islice
 
 from sqlite_utils import Database
 
+from daemon.config.filenames import NOTHING, Facts, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.models import FileStamp, RecordingState, shown_path
 from daemon.storage.database import transaction
 from daemon.storage.files import (
     KnownFile,
     add_recording,
+    describe_recording,
     known_by_inode,
     known_files,
     move_recording,
@@ -48,14 +50,17 @@ class Kind(Enum):
     """Was there before earshot: not analyzed unless somebody asks."""
     EMPTY = auto()
     """Had no content for too long."""
+    INCOMPLETE = auto()
+    """Looked cut off for too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file that is to become a row."""
+    """A file that is to become a row; `flaw` says what is wrong with one that is INCOMPLETE."""
 
     stamp: FileStamp
     kind: Kind = Kind.COMPLETE
+    flaw: str = ""
 
 
 @dataclass(slots=True)
@@ -66,13 +71,40 @@ class Intake:
     later: list[str] = field(default_factory=list)
 
 
-_SKIPPED = {
+Ending = tuple[RecordingState, str | None, str | None]
+"""State, error_code and error of a new row."""
+
+_ENDINGS: dict[Kind, Ending] = {
     Kind.LEFT_ALONE: (
+        RecordingState.SKIPPED,
         "existing",
-        "was there before earshot first looked at this folder; `earshot retry ID` analyzes it",
+        "was there before earshot first looked at this folder; `earshot scan --existing` takes in all of"
+        " them, `earshot retry ID` this one",
     ),
-    Kind.EMPTY: ("empty", "stayed empty; it is taken up again when it fills"),
+    Kind.EMPTY: (RecordingState.SKIPPED, "empty", "stayed empty; it is taken up again when it fills"),
 }
+
+
+def ending_of(kind: Kind, flaw: str = "") -> Ending:
+    """How the row of such a file begins: waiting, or ended at once with the reason."""
+    if kind == Kind.INCOMPLETE:
+        text = f"the file looks cut off: {flaw}; copy it again, it is taken up when it changes"
+        return RecordingState.FAILED, "incomplete", text
+    return _ENDINGS.get(kind, (RecordingState.WAITING, None, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and when files are taken in; `name` is the folder as rows have it."""
+
+    folder: WatchFolder
+    name: str
+    now: datetime
+    facts_of: FactsOf = lambda _: NOTHING
+
+    def facts(self, path: str) -> Facts:
+        """What the name of the file says."""
+        return self.facts_of(path[len(str(self.folder.path.absolute()).rstrip("/")) + 1 :])
 
 
 def folder_name(folder: WatchFolder) -> str:
@@ -87,12 +119,15 @@ def take_in(
     now: datetime,
     *,
     hash_of: Hash = content_hash,
+    facts_of: FactsOf = lambda _: NOTHING,
 ) -> Intake:
     """Write what the arrivals mean into the database, in transactions of at most BATCH files.
 
-    A file whose recording is being analyzed right now, or that could not be read, is left for later.
+    `facts_of` reads names, relative to the folder. A file whose recording is being analyzed right now, or
+    that could not be read, is left for later.
     """
     intake = Intake()
+    place = Place(folder, folder_name(folder), now, facts_of)
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
         hashes = {
@@ -103,7 +138,7 @@ def take_in(
         with transaction(db):
             # Unknown names first: a file that was renamed away and replaced is then still known by its inode.
             for arrival, known in sorted(_with_known(db, batch), key=lambda pair: pair[1] is not None):
-                _write(db, folder, arrival, known, hashes, now, intake)
+                _write(db, place, arrival, known, hashes, intake)
     return intake
 
 
@@ -142,42 +177,41 @@ def _is_unsent(known: KnownFile) -> bool:
 
 def _write(
     db: Database,
-    folder: WatchFolder,
+    place: Place,
     arrival: Arrival,
     known: KnownFile | None,
     hashes: dict[str, str | None],
-    now: datetime,
     intake: Intake,
 ) -> None:
     stamp = arrival.stamp
     if known is None:
         known = _renamed_from(db, stamp)
         if known is None:
-            _add(db, folder, arrival, now, intake)
+            _add(db, place, arrival, intake)
             return
         if known.state == RecordingState.ANALYZING or _hash_missing(
             arrival, known, hashes, _is_doubtful_rename
         ):
             intake.later.append(stamp.path)
         elif _is_doubtful_rename(stamp, known) and hashes[stamp.path] != known.sha256:
-            _add(db, folder, arrival, now, intake)
+            _add(db, place, arrival, intake)
         else:
-            _rename(db, folder, arrival, known, now, intake)
+            _rename(db, place, arrival, known, intake)
     elif known.has_stamp(stamp) and not known.is_gone:
         return
     elif known.state == RecordingState.ANALYZING or _hash_missing(arrival, known, hashes, _may_be_touched):
         intake.later.append(stamp.path)
     elif _is_unsent(known):
-        _renew(db, arrival, known, now, intake)
-        remember_file(db, folder_name(folder), stamp, known.recording_id)
+        _renew(db, place, arrival, known, intake)
+        remember_file(db, place.name, stamp, known.recording_id)
     elif _may_be_touched(stamp, known) and hashes[stamp.path] == known.sha256:
         logger.debug("recording touched id=%d path=%r", known.recording_id, stamp.path)
         touch_recording(db, known.recording_id, stamp)
-        remember_file(db, folder_name(folder), stamp, known.recording_id)
+        remember_file(db, place.name, stamp, known.recording_id)
     elif _is_same_left_alone(stamp, known):
-        remember_file(db, folder_name(folder), stamp, known.recording_id)
+        remember_file(db, place.name, stamp, known.recording_id)
     else:
-        _add(db, folder, arrival, now, intake)
+        _add(db, place, arrival, intake)
 
 
 def _hash_missing(
@@ -215,18 +249,21 @@ def _is_doubtful_rename(stamp: FileStamp, known: KnownFile) -> bool:
     return known.sha256 is not None and stamp.mtime_ns % 1_000_000_000 == 0
 
 
-def _add(db: Database, folder: WatchFolder, arrival: Arrival, now: datetime, intake: Intake) -> None:
-    error_code, error = _SKIPPED.get(arrival.kind, (None, None))
+def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> None:
+    state, error_code, error = ending_of(arrival.kind, arrival.flaw)
+    facts = place.facts(arrival.stamp.path)
     recording_id = add_recording(
         db,
-        folder_name(folder),
+        place.name,
         arrival.stamp,
-        state=RecordingState.SKIPPED if error_code else RecordingState.WAITING,
+        state=state,
         error_code=error_code,
         error=error,
         quiet=arrival.kind == Kind.QUIET,
-        tags=folder.tags,
-        now=now,
+        tags=place.folder.tags,
+        recorded_at=facts.recorded_at,
+        metadata=facts.metadata,
+        now=place.now,
     )
     intake.queued += not error_code
     level = logging.DEBUG if arrival.kind == Kind.LEFT_ALONE else logging.INFO
@@ -237,23 +274,36 @@ def _add(db: Database, folder: WatchFolder, arrival: Arrival, now: datetime, int
         arrival.stamp.path,
         arrival.kind.name.lower(),
     )
+    _say_incomplete(recording_id, arrival, error)
+    if facts.stopped_at:
+        text = "name does not fit filename_pattern id=%d path=%r: %s"
+        level = logging.DEBUG if arrival.kind == Kind.LEFT_ALONE else logging.WARNING
+        logger.log(level, text, recording_id, arrival.stamp.path, facts.stopped_at)
 
 
-def _renew(db: Database, arrival: Arrival, known: KnownFile, now: datetime, intake: Intake) -> None:
-    error_code, error = _SKIPPED.get(arrival.kind, (None, None))
-    state = RecordingState.SKIPPED if error_code else RecordingState.WAITING
+def _renew(db: Database, place: Place, arrival: Arrival, known: KnownFile, intake: Intake) -> None:
+    state, error_code, error = ending_of(arrival.kind, arrival.flaw)
     renew_recording(
-        db, known.recording_id, arrival.stamp, state=state, error_code=error_code, error=error, now=now
+        db, known.recording_id, arrival.stamp, state=state, error_code=error_code, error=error, now=place.now
     )
     intake.queued += not error_code
     logger.info("recording changed before it was sent id=%d path=%r", known.recording_id, arrival.stamp.path)
+    _say_incomplete(known.recording_id, arrival, error)
 
 
-def _rename(
-    db: Database, folder: WatchFolder, arrival: Arrival, known: KnownFile, now: datetime, intake: Intake
-) -> None:
-    logger.info("recording renamed id=%d path=%r from=%r", known.recording_id, arrival.stamp.path, known.path)
-    move_recording(db, folder_name(folder), known, arrival.stamp.path)
+def _say_incomplete(recording_id: int, arrival: Arrival, error: str | None) -> None:
+    if arrival.kind == Kind.INCOMPLETE:
+        path = arrival.stamp.path
+        logger.error("recording failed id=%d path=%r code=incomplete error=%s", recording_id, path, error)
+
+
+def _rename(db: Database, place: Place, arrival: Arrival, known: KnownFile, intake: Intake) -> None:
+    path = arrival.stamp.path
+    logger.info("recording renamed id=%d path=%r from=%r", known.recording_id, path, known.path)
+    move_recording(db, place.name, known, path)
+    facts = place.facts(path)
+    if facts.metadata or facts.recorded_at:
+        describe_recording(db, known.recording_id, facts.recorded_at, facts.metadata)
     if known.is_gone:
-        _renew(db, arrival, known, now, intake)
-    remember_file(db, folder_name(folder), arrival.stamp, known.recording_id)
+        _renew(db, place, arrival, known, intake)
+    remember_file(db, place.name, arrival.stamp, known.recording_id)

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 from daemon.config.models import WatchFolder
+from daemon.watching.addresses import is_list
+from daemon.watching.markers import Markers
 
 _ENDINGS = """
     3g2 3ga 3gp aac ac3 adts aif aifc aiff alac amr asf au avi awb caf f4a f4v flac flv gsm m2ts m4a m4b m4v
@@ -82,14 +84,16 @@ def is_ignored_directory(name: str) -> bool:
 def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
     """A test for this folder's files: takes the path relative to the folder, true for a recording's name.
 
-    It does not look at the directories in the path; the walk leaves the ignored ones out.
+    Lists of addresses of recordings count too, where `include` does not say otherwise. It does not look at
+    the directories in the path; the walk leaves the ignored ones out.
     """
     included = _selection(folder.include) if folder.include is not None else _has_known_ending
     excluded = _selection(folder.exclude)
+    markers = Markers(folder.done_marker)
 
     def is_recording(relative: str) -> bool:
         name = relative.rpartition("/")[2]
-        if _ignored_file.match(name):
+        if _ignored_file.match(name) or markers.is_marker(name):
             return False
         return included(relative) and not excluded(relative)
 
@@ -106,7 +110,7 @@ def is_inside(relative: str, *, recursive: bool) -> bool:
 
 def _has_known_ending(relative: str) -> bool:
     stem, dot, ending = relative.rpartition(".")
-    return bool(dot and stem) and ending.lower() in ENDINGS
+    return bool(dot and stem) and (ending.lower() in ENDINGS or is_list(relative))
 
 
 def _selection(globs: Iterable[str]) -> Callable[[str], bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -139,12 +140,18 @@ class Settler:
         """Seconds until the next look; None when nothing is pending."""
         return max(self._looks[0][0] - now, 0.0) if self._looks else None
 
-    def is_stuck(self, now: float, patience_seconds: float) -> bool:
-        """True when every pending file was still not complete when looked at after `patience_seconds`."""
+    def is_stuck(
+        self, now: float, patience_seconds: float, *, besides: Callable[[str], bool] = lambda _: False
+    ) -> bool:
+        """True when every pending file was still not complete when looked at after `patience_seconds`.
+
+        Paths for which `besides` is true are not waited for.
+        """
         return all(
             # An empty file is not looked at before its time.
             (now if pending.empty_since is not None else pending.looked_at) - pending.seen_since
             > patience_seconds
+            or besides(pending.stamp.path)
             for pending in self._pending.values()
         )
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from sqlite_utils import Database
 
+from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
 from daemon.models import FileStamp
 from daemon.storage.files import known_files, split_path
@@ -23,13 +24,16 @@ from daemon.storage.folders import (
     folder_scanned,
     folder_unavailable,
 )
-from daemon.watching.arrivals import Arrival, Kind, folder_name, take_in
+from daemon.storage.lists import known_lists
+from daemon.watching.addresses import is_list
+from daemon.watching.arrivals import Arrival, Intake, Kind, folder_name, take_in
 from daemon.watching.events import Hint, HintKind, Hints
-from daemon.watching.lease import has_writer
+from daemon.watching.lists import take_in_lists
 from daemon.watching.mounts import rescan_seconds, settle_seconds
 from daemon.watching.patterns import is_ignored_directory, is_inside, recording_names
-from daemon.watching.scan import Chunk, Walker, fresh_stamp, stamp
-from daemon.watching.settle import Outcome, Settler
+from daemon.watching.ready import Readiness
+from daemon.watching.scan import Chunk, Walker, stamp
+from daemon.watching.settle import Settler
 from daemon.watching.source import Condition, Source
 
 logger = logging.getLogger(__name__)
@@ -63,7 +67,13 @@ class FolderWatch:
     missing, vanish and come back at any time; that it is gone never changes a row of a recording.
     """
 
-    def __init__(self, folder: WatchFolder, *, on_new: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        folder: WatchFolder,
+        *,
+        on_new: Callable[[], None] = lambda: None,
+        timezone: tzinfo | None = None,
+    ) -> None:
         self.folder = folder
         self.is_ready = False
         """True once the folder was listed, or was found missing and is being waited for."""
@@ -79,6 +89,8 @@ class FolderWatch:
             is_ignored=is_ignored_directory,
         )
         self._settler = Settler(folder.settle, folder.empty_after)
+        self._ready = Readiness(folder, self._settler)
+        self._facts_of = facts_reader(folder.filename_pattern, timezone)
         self._is_available: bool | None = None
         self._row: FolderRow | None = None
         self._first_look_at: datetime | None = None
@@ -134,7 +146,8 @@ class FolderWatch:
         is_listed = self.is_ready and not self._listing and not self._directories
         if not is_listed or self._hints or self._rescan_at <= self._now:
             return False
-        return self._settler.is_stuck(self._now, max(PATIENCE_SECONDS, 5 * self._settler.settle_seconds))
+        patience = max(PATIENCE_SECONDS, 5 * self._settler.settle_seconds)
+        return self._settler.is_stuck(self._now, patience, besides=self._ready.markers.is_waiting)
 
     def unsettled(self) -> list[FileStamp]:
         """The files that are there but not complete, as last seen."""
@@ -177,6 +190,8 @@ class FolderWatch:
         logger.warning(
             "folder unavailable path=%r error=%s; waiting for it", self._name, self._source.trouble
         )
+        for found in self._settler.unsettled():
+            self._ready.forget(found.path)
         self._settler.clear()
         self._quiet.clear()
         self._directories.clear()
@@ -202,6 +217,9 @@ class FolderWatch:
                 if self.folder.recursive and not is_ignored_directory(split_path(hint.path)[1]):
                     # Twice: what is written into it before it is watched makes no event.
                     self._directories[hint.path] = (now, 2)
+            elif self._ready.markers.is_marker(split_path(hint.path)[1]):
+                for path in self._ready.markers.waiting_for(hint.path):
+                    self._settler.postpone(path, now, 0.0)
             elif self._is_recording(relative) and (found := stamp(hint.path)):
                 if self._settler.is_full and hint.path not in self._settler:
                     self._rescan_at = min(self._rescan_at, now + DIRTY_SECONDS)
@@ -241,10 +259,12 @@ class FolderWatch:
     ) -> None:
         directory, stamps = chunk
         self._saw_files = True
-        known = known_files(db, directory, [split_path(found.path)[1] for found in stamps])
+        names = [split_path(found.path)[1] for found in stamps]
+        known = known_files(db, directory, names)
+        lists = known_lists(db, directory, filter(is_list, names))
         left_alone = []
-        for found in stamps:
-            file = known.get(split_path(found.path)[1])
+        for name, found in zip(names, stamps, strict=True):
+            file = lists.get(name) or known.get(name)
             # A remote mount may number its files anew each time.
             inodes_last = not self._source.method.is_remote(self._relative(found.path))
             if file and not file.is_gone and file.has_stamp(found, inodes_last=inodes_last):
@@ -256,7 +276,7 @@ class FolderWatch:
                 if self.folder.existing == "quiet":
                     self._quiet.add(found.path)
             self._settler.observe(found, now)
-        take_in(db, self.folder, left_alone, now_utc)
+        self._take_in(db, left_alone, now_utc)
         listing.left_alone += len(left_alone)
 
     def _listed(self, db: Database, row: FolderRow, listing: _Listing, now: float, now_utc: datetime) -> None:
@@ -265,7 +285,7 @@ class FolderWatch:
             self._is_baseline = False
             if listing.left_alone:
                 logger.info(
-                    "existing files left alone path=%r files=%d; `earshot retry` takes them in",
+                    "existing files left alone path=%r files=%d; `earshot scan --existing` takes them in",
                     self._name,
                     listing.left_alone,
                 )
@@ -286,7 +306,7 @@ class FolderWatch:
             for path in self._settler.due(now, LOOKS_PER_STEP)
             if (arrival := self._arrival(path, row, now))
         ]
-        intake = take_in(db, self.folder, arrivals, now_utc)
+        intake = self._take_in(db, arrivals, now_utc)
         for path in intake.later:
             self._settler.postpone(path, now, LATER_SECONDS)
         for path in {arrival.stamp.path for arrival in arrivals}.difference(intake.later):
@@ -295,38 +315,33 @@ class FolderWatch:
         if intake.queued:
             self._on_new()
 
+    def _take_in(self, db: Database, arrivals: list[Arrival], now_utc: datetime) -> Intake:
+        lists = [arrival for arrival in arrivals if is_list(arrival.stamp.path)]
+        others = [arrival for arrival in arrivals if not is_list(arrival.stamp.path)]
+        intake = take_in(db, self.folder, others, now_utc, facts_of=self._facts_of)
+        hosted = take_in_lists(db, self.folder, lists, now_utc, facts_of=self._facts_of)
+        return Intake(intake.queued + hosted.queued, intake.later + hosted.later)
+
     def _arrival(self, path: str, row: FolderRow, now: float) -> Arrival | None:
-        """The file at `path` if it is complete, or was empty for too long."""
+        """The file at `path` if it is complete, or was empty or cut off for too long."""
+
+        def kind_of(found: FileStamp) -> Kind:
+            is_quiet = path in self._quiet and _is_older(found, row.configured_at)
+            return Kind.QUIET if is_quiet else Kind.COMPLETE
+
         is_remote = self._source.method.is_remote(self._relative(path))
-        found = fresh_stamp(path) if is_remote else stamp(path)
-        if found is None:
-            if is_remote and stamp(path):
-                # There, but its server lets nobody else open it.
-                self._settler.postpone(path, now)
-            else:
-                logger.debug("file gone before it was complete path=%r", path)
-                self._forget(path)
-            return None
-        outcome = self._settler.look(found, now)
-        if outcome == Outcome.WAIT:
-            return None
-        if outcome == Outcome.EMPTY:
-            return Arrival(found, Kind.EMPTY)
-        if not is_remote and has_writer(path):
-            logger.debug("file still open for writing path=%r", path)
-            self._settler.postpone(path, now)
-            return None
-        if not is_remote and stamp(path) != found:
-            # Written and closed between the two questions: quiet time starts again at the next look.
-            return None
-        is_quiet = path in self._quiet and _is_older(found, row.configured_at)
-        return Arrival(found, Kind.QUIET if is_quiet else Kind.COMPLETE)
+        rescan = rescan_seconds(self.folder, self._source.method.method)
+        arrival = self._ready.arrival(path, now, is_remote=is_remote, kind_of=kind_of, rescan=rescan)
+        if arrival is None and path not in self._settler:
+            self._forget(path)
+        return arrival
 
     def _relative(self, path: str) -> str:
         return path[len(self._source.path.rstrip("/")) + 1 :]
 
     def _forget(self, path: str) -> None:
         self._settler.forget(path)
+        self._ready.forget(path)
         self._quiet.discard(path)
 
     def _pause(self, now: float) -> float:

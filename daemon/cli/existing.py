@@ -1,0 +1,83 @@
+"""What `earshot scan --existing` shows and asks before it takes in what `existing: skip` left alone."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli.options import Context, say_error
+from daemon.cli.output import plural
+from daemon.errors import EXIT_FAILED
+from daemon.models import shown_path
+
+if TYPE_CHECKING:
+    from daemon.analysis.estimate import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What was put into the queue; with `is_running` a service works on it already."""
+
+    queued: int
+    hours: float
+    cost_usd: float | None
+    is_running: bool
+
+    def document(self) -> dict[str, Any]:
+        """As `scan --json` has it."""
+        return {"recordings": self.queued, "hours": round(self.hours, 2), "estimated_cost_usd": self.cost_usd}
+
+
+def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
+    """Queue what was left alone, once somebody agreed to its cost; ends the command when nobody does."""
+    from daemon.analysis.estimate import estimate
+    from daemon.analysis.request import requests_by_folder
+    from daemon.service import list_folders
+    from daemon.storage.database import daemon_status, open_existing
+    from daemon.storage.retry import left_alone, requeue_existing
+
+    config = context.config
+    is_running = bool(daemon_status(config.database)["running"])
+    if not is_running:
+        # A folder that was never listed has nothing left alone yet.
+        list_folders(config)
+    folders = [shown_path(str(folder.path)) for folder in config.watch]
+    db = open_existing(config.database)
+    try:
+        total, ids = estimate(left_alone(db, folders), requests_by_folder(config))
+        click.echo(_sentence(total), err=True)
+        if ids:
+            _ask(yes=yes)
+        queued = requeue_existing(db, ids, datetime.now(UTC))
+    finally:
+        db.close()
+    cost = None if total.cost_usd is None else round(total.cost_usd, 2)
+    return TakenIn(queued, total.hours, cost, is_running)
+
+
+def _ask(*, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        say_error("nothing is sent without your word: --yes, or an answer on a terminal")
+        click.get_current_context().exit(EXIT_FAILED)
+    if not click.confirm("Take them in?", err=True):
+        click.echo("nothing was sent", err=True)
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _sentence(total: Estimate) -> str:
+    if not total.recordings:
+        return "nothing was left alone"
+    cost = "at a price that is not known" if total.cost_usd is None else f"for about {total.cost_usd:.2f} USD"
+    unknown = (
+        f"; of {plural(total.unknown, 'hosted recording')} the length is not known" if total.unknown else ""
+    )
+    return (
+        f"{plural(total.recordings, 'recording')} left alone, about {total.hours:.1f} hours {cost} "
+        f"(estimated from headers, sizes and list prices{unknown})"
+    )

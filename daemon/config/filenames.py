@@ -1,0 +1,170 @@
+"""What a file's name says of the recording: `filename_pattern`, matched from left to right.
+
+Pure, and linear in the length of a name whatever people call their files: a field ends where the text after
+it begins, and nothing is ever tried again.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from itertools import pairwise
+
+from daemon.config.moments import MomentFormat
+from daemon.models import iso, shown_path
+
+RECORDED_AT = "recorded_at"
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENDING = re.compile(r"\.[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A part of the name that becomes metadata."""
+
+    name: str
+
+
+Part = str | Field | MomentFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a name says. `stopped_at` is None when it fits the pattern, else why it does not and where."""
+
+    recorded_at: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    stopped_at: str | None = None
+
+
+NOTHING = Facts()
+FactsOf = Callable[[str], Facts]
+
+
+class FilenamePattern:
+    """A pattern such as `{recorded_at:%Y%m%d-%H%M%S}_{agent}`; ValueError says what is wrong with another.
+
+    With a slash in it, it is held against the path relative to the folder, else against the name; the ending
+    (`.wav`) is left out unless the pattern itself ends with one.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._parts = _parsed(_composed(text))
+        self._by_path = "/" in text
+        last = self._parts[-1]
+        self._with_ending = isinstance(last, str) and _ENDING.search(last[last.rfind(".") :]) is not None
+
+    def facts(self, relative: str, timezone: tzinfo | None) -> Facts:
+        """What the name of the file at this path, relative to its folder, says.
+
+        A time without an offset is one of `timezone`, None being that of this machine.
+        """
+        text = _composed(shown_path(relative))
+        text = text if self._by_path else text.rpartition("/")[2]
+        stem, dot, _ = text.rpartition(".")
+        text = stem if dot and stem and not self._with_ending else text
+        recorded_at: datetime | None = None
+        metadata: dict[str, str] = {}
+        position = 0
+        for number, part in enumerate(self._parts):
+            end = self._end_of(number, text, position)
+            if end is None:
+                return Facts(stopped_at=_stopped(text, position, part, self._parts[number + 1 :]))
+            if isinstance(part, Field):
+                metadata[part.name] = text[position:end]
+            elif isinstance(part, MomentFormat):
+                moment = part.moment(text[position:end], timezone)
+                if moment is None:
+                    return Facts(stopped_at=f"{text[position:end]!r} is no date and time")
+                recorded_at = moment
+            position = end
+        if position < len(text):
+            return Facts(stopped_at=f"{text[position:]!r} is left over")
+        return Facts(iso(recorded_at) if recorded_at else None, metadata)
+
+    def _end_of(self, number: int, text: str, start: int) -> int | None:
+        part = self._parts[number]
+        if isinstance(part, str):
+            return start + len(part) if text.startswith(part, start) else None
+        if isinstance(part, MomentFormat):
+            return part.end(text, start)
+        following = self._parts[number + 1] if number + 1 < len(self._parts) else ""
+        if isinstance(following, MomentFormat):
+            end = following.begin(text, start + 1)
+        elif number + 2 < len(self._parts):
+            end = text.find(following, start + 1) if isinstance(following, str) else -1
+        else:
+            # The last field has all that is left.
+            tail = following if isinstance(following, str) else ""
+            end = len(text) - len(tail) if text.endswith(tail) else -1
+        return end if end > start and "/" not in text[start:end] else None
+
+
+def facts_reader(pattern: str | None, timezone: tzinfo | None) -> FactsOf:
+    """A function from paths, relative to the folder, to what their names say by this pattern."""
+    if pattern is None:
+        return lambda _: NOTHING
+    parsed = FilenamePattern(pattern)
+    return lambda relative: parsed.facts(relative, timezone)
+
+
+def usable_pattern(text: str) -> str:
+    """Refuses a pattern that cannot be used; ValueError says what to write."""
+    FilenamePattern(text)
+    return text
+
+
+def _parsed(text: str) -> list[Part]:
+    try:
+        pieces = list(string.Formatter().parse(text))
+    except ValueError:
+        raise ValueError("has an unmatched { or }; a brace itself is written {{ or }}") from None
+    parts: list[Part] = []
+    names: set[str] = set()
+    for literal, name, form, conversion in pieces:
+        if literal:
+            parts.append(literal)
+        if name is not None:
+            parts.append(_field(name, form or "", conversion))
+            if name in names:
+                raise ValueError(f"has {{{name}}} twice; give each field a name of its own")
+            names.add(name)
+    if not names:
+        raise ValueError("has no field; write at least one, such as {agent}")
+    for before, after in pairwise(parts):
+        if isinstance(before, Field) and isinstance(after, Field):
+            raise ValueError(
+                f"has nothing between {{{before.name}}} and {{{after.name}}} that tells where one ends"
+            )
+    return parts
+
+
+def _field(name: str, form: str, conversion: str | None) -> Part:
+    if not _FIELD.fullmatch(name) or conversion:
+        raise ValueError("may have fields of letters, digits and _ only, such as {agent}")
+    if name == RECORDED_AT:
+        if not form:
+            raise ValueError("needs a format for {recorded_at}, such as {recorded_at:%Y%m%d-%H%M%S}")
+        return MomentFormat(form)
+    if form:
+        raise ValueError(f"may have a format for {{recorded_at:…}} only, not for {{{name}}}")
+    return Field(name)
+
+
+def _stopped(text: str, position: int, part: Part, following: list[Part]) -> str:
+    rest = repr(text[position:]) if position < len(text) else "the end of the name"
+    if isinstance(part, str):
+        return f"{part!r} expected at {rest}"
+    if isinstance(part, MomentFormat):
+        return f"a time like {part.text} expected at {rest}"
+    ahead = f" and then {following[0]!r}" if following and isinstance(following[0], str) else ""
+    return f"{{{part.name}}}{ahead} expected at {rest}"
+
+
+def _composed(text: str) -> str:
+    """Unicode's composed form: macOS stores `ä` as two characters, a configuration file has one."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -1,0 +1,68 @@
+"""Times of day and time zones as people write them in the configuration."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from contextlib import suppress
+from datetime import UTC, time, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_CLOCK_HELP = 'is not a time of day; write it in quotes, such as "08:00" or "17:30"'
+_QUIET_HELP = 'are not two times of day; write them in quotes, such as "22:00-07:00"'
+_LOCAL_ZONE = Path("/etc/localtime")
+
+
+def parse_clock(value: object) -> time:
+    """The time of day that `"08:00"` means. Raises ValueError saying what to write."""
+    found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(_CLOCK_HELP)
+    return time(int(found[1]), int(found[2]))
+
+
+def parse_quiet_hours(value: object) -> tuple[time, time]:
+    """Start and end that `"22:00-07:00"` means. Raises ValueError saying what to write."""
+    start, dash, end = value.partition("-") if isinstance(value, str) else ("", "", "")
+    try:
+        hours = parse_clock(start), parse_clock(end)
+    except ValueError:
+        raise ValueError(_QUIET_HELP) from None
+    if not dash or hours[0] == hours[1]:
+        raise ValueError("must start and end at different times; leave the key out for no quiet hours")
+    return hours
+
+
+def known_timezone(name: str) -> str:
+    """Refuses what is no name of a time zone in the IANA database."""
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin or UTC"
+        raise ValueError(f"is no time zone that this system knows; {hint}") from None
+    return name
+
+
+def zone_of(*names: str | None) -> tzinfo:
+    """The first time zone that is named, else the system's."""
+    name = next(filter(None, names), None) or os.environ.get("TZ", "").removeprefix(":")
+    with suppress(LookupError, ValueError, OSError):
+        if name:
+            return ZoneInfo(name)
+    # Not the offset of this moment: quiet hours must follow the change to summer time.
+    with suppress(ValueError, OSError), _LOCAL_ZONE.open("rb") as file:
+        return ZoneInfo.from_file(file, key="localtime")
+    return UTC
+
+
+def cooldown_group(value: str) -> str:
+    """Refuses what is neither `folder` nor `metadata.KEY`."""
+    if value != "folder" and not value.removeprefix("metadata.").strip():
+        raise ValueError("needs a name after the dot; write folder or metadata.KEY, such as metadata.agent")
+    if value != "folder" and not value.startswith("metadata."):
+        raise ValueError("must be folder or metadata.KEY, such as metadata.agent")
+    return value

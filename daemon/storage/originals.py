@@ -1,0 +1,161 @@
+"""What is still to be done with originals whose recordings have ended: to be deleted, or moved.
+
+The rows are written by a trigger in the transaction that ends a recording (see migrations), for the folders
+that `configure_afterwards` named. Everything else here is one transaction of its own. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlite_utils import Database
+
+from daemon.models import iso, shown_path
+from daemon.storage.database import rows, transaction
+from daemon.storage.files import split_path
+
+Outcome = Literal["success", "failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file whose recording has ended.
+
+    `stamp` is size, modification time and inode of the file as it was taken in; None when another recording
+    owns the file by now, or none does. `target` is where an interrupted move was going.
+    """
+
+    recording_id: int
+    outcome: Outcome
+    path: str
+    folder: str
+    sha256: str | None
+    stamp: tuple[int, int, int] | None
+    is_anothers: bool
+    tries: int
+    target: str | None
+
+
+def configure_afterwards(db: Database, wanted: Iterable[tuple[str, Outcome]]) -> None:
+    """From now on remember the originals of these folders and outcomes; forget those of others."""
+    with transaction(db):
+        db.execute("DELETE FROM afterwards")
+        db.conn.executemany("INSERT OR IGNORE INTO afterwards (folder, outcome) VALUES (?, ?)", wanted)
+        db.execute(
+            "DELETE FROM originals WHERE NOT EXISTS (SELECT 1 FROM afterwards"
+            " WHERE afterwards.folder = originals.folder AND afterwards.outcome = originals.outcome)"
+        )
+
+
+def originals_due(db: Database, folder: str, now: datetime, limit: int) -> list[Original]:
+    """The originals of a folder that something should be done with now, oldest first."""
+    found = rows(
+        db,
+        """
+        SELECT originals.*, recordings.source, recordings.sha256 FROM originals
+        JOIN recordings ON recordings.id = originals.recording_id
+        WHERE originals.folder = ? AND originals.not_before <= ? ORDER BY originals.recording_id LIMIT ?
+        """,
+        (folder, iso(now), limit),
+    )
+    return [_original(db, row) for row in found]
+
+
+def _original(db: Database, row: dict[str, Any]) -> Original:
+    directory, name = split_path(os.fsdecode(row["source"]))
+    owners = rows(
+        db,
+        "SELECT recording_id, size_bytes, mtime_ns, inode FROM files WHERE directory = ? AND name = ?",
+        (os.fsencode(directory), os.fsencode(name)),
+    )
+    is_ours = bool(owners) and owners[0]["recording_id"] == row["recording_id"]
+    return Original(
+        recording_id=row["recording_id"],
+        outcome=row["outcome"],
+        path=os.fsdecode(row["source"]),
+        folder=row["folder"],
+        sha256=row["sha256"],
+        stamp=(owners[0]["size_bytes"], owners[0]["mtime_ns"], owners[0]["inode"]) if is_ours else None,
+        is_anothers=bool(owners) and not is_ours,
+        tries=row["tries"],
+        target=None if row["target"] is None else os.fsdecode(row["target"]),
+    )
+
+
+def seconds_until_original(db: Database, folder: str, now: datetime) -> float | None:
+    """Seconds until the next original of the folder is due; None when there is none."""
+    due = rows(db, "SELECT min(not_before) AS due FROM originals WHERE folder = ?", (folder,))[0]["due"]
+    if due is None:
+        return None
+    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds()) if due else 0.0
+
+
+def has_original_due(db: Database, now: datetime) -> bool:
+    """Whether something should be done with any original now."""
+    return bool(rows(db, "SELECT 1 FROM originals WHERE not_before <= ? LIMIT 1", (iso(now),)))
+
+
+def plan_move(db: Database, recording_id: int, target: str) -> None:
+    """Remember where the original is about to go, so that a crash does not lose it."""
+    with transaction(db):
+        db.execute(
+            "UPDATE originals SET target = ? WHERE recording_id = ?", (os.fsencode(target), recording_id)
+        )
+
+
+def original_settled(
+    db: Database, original: Original, *, is_away: bool = False, moved_to: str | None = None
+) -> None:
+    """Nothing is left to do. The row of a moved file follows it.
+
+    The place of one that `is_away` is forgotten: what appears there again is a file like any other.
+    """
+    with transaction(db):
+        if moved_to is not None:
+            db.execute(
+                "UPDATE recordings SET path = ?, source = ?, name = ? WHERE id = ?",
+                (
+                    shown_path(moved_to),
+                    os.fsencode(moved_to),
+                    shown_path(split_path(moved_to)[1]),
+                    original.recording_id,
+                ),
+            )
+        if is_away or moved_to is not None:
+            directory, name = split_path(original.path)
+            db.execute(
+                "DELETE FROM files WHERE directory = ? AND name = ? AND recording_id = ?",
+                (os.fsencode(directory), os.fsencode(name), original.recording_id),
+            )
+        db.execute("DELETE FROM originals WHERE recording_id = ?", (original.recording_id,))
+
+
+def original_stays(db: Database, original: Original, error: str, not_before: datetime) -> None:
+    """It could not be done now: try again at `not_before`."""
+    with transaction(db):
+        db.execute(
+            "UPDATE originals SET error = ?, not_before = ?, tries = tries + 1 WHERE recording_id = ?",
+            (error, iso(not_before), original.recording_id),
+        )
+
+
+def originals_left(db: Database) -> dict[str, Any]:
+    """How many originals are still to be moved or deleted, and why the one tried last was not."""
+    found = rows(db, "SELECT count(*) AS n FROM originals")
+    last = rows(db, "SELECT error FROM originals WHERE error IS NOT NULL ORDER BY not_before DESC LIMIT 1")
+    return {"waiting": found[0]["n"], "error": last[0]["error"] if last else None}
+
+
+def original_of_recording(db: Database, recording_id: int) -> dict[str, Any] | None:
+    """What is still to be done with one recording's original, or None."""
+    found = rows(
+        db,
+        "SELECT outcome, tries, nullif(not_before, '') AS not_before, error FROM originals"
+        " WHERE recording_id = ?",
+        (recording_id,),
+    )
+    return found[0] if found else None
