@@ -28,7 +28,9 @@ COMMANDS = {
     "retry": "daemon.cli.recordings:retry",
     "check": "daemon.cli.check:check",
     "test-alert": "daemon.cli.alerts:test_alert",
+    "rules": "daemon.cli.rules:rules",
     "alerts": "daemon.cli.alerts:alerts",
+    "verdict": "daemon.cli.verdict:verdict",
     "demo": "daemon.cli.demo:demo",
     "engine": "daemon.cli.engine:engine",
 }

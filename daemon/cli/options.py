@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +15,7 @@ import click
 
 from daemon.errors import ConfigError, ConfigProblem, StoreError
 from daemon.logs import escaped, redacted, register_secret, set_up
+from daemon.models import iso
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -26,6 +29,8 @@ SYSTEM_FILE = Path("/etc/earshot/config.yaml")
 LOCAL_FILE = Path("config.yaml")
 LARGEST_ID = 2**63 - 1
 """SQLite's largest integer."""
+
+_DURATION = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
 
 
 class Context:
@@ -117,6 +122,20 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 row_id = click.IntRange(min=1, max=LARGEST_ID)
 """The type of an argument that is the id of a row."""
+
+
+def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The stored form of `24h` (ago) or of an ISO date or time; without a zone it is this machine's."""
+    from daemon.config.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        if _DURATION.fullmatch(value):
+            return iso(datetime.now(UTC) - timedelta(seconds=parse_duration(value)))
+        return iso(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is neither like 24h or 30d nor a date like 2026-01-31") from None
 
 
 def say_error(line: str, *, prefix: str = "earshot: ") -> None:

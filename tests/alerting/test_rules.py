@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from daemon.alerting.rules import conversation_of, matches, pattern_matches, shown_score
+from daemon.alerting.findings import shown_score
+from daemon.alerting.patterns import pattern_matches
+from daemon.alerting.rules import conversation_of, matches
 from daemon.config.models import Rule, When
 from daemon.models import Recording
 from tests.alerting.examples import UNHAPPY, analysis, conversation, passage

@@ -142,3 +142,29 @@ def test_an_unknown_destination_is_1_with_the_nearest_name(run: Run, site: Site,
 def test_another_destination_that_is_broken_does_not_matter(run: Run, site: Site, sink: HttpSink) -> None:
     site.configure(alerts=destinations(team=url(sink), ops={"urls_file": str(site.home / "missing")}))
     assert run("test-alert", "team").returncode == 0
+
+
+def test_a_rule_is_snoozed_and_woken(run: Run, site: Site, sink: HttpSink) -> None:
+    site.configure(alerts=destinations(team=url(sink)))
+    site.sql("SELECT 1")
+    answer = run("alerts", "snooze", "r", "2h")
+    assert (answer.returncode, answer.stdout[:24]) == (0, "rule r is held back unti"), answer.stderr
+    assert [row["rule"] for row in site.sql("SELECT rule FROM snoozes")] == ["r"]
+    answer = run("alerts", "snooze", "r", "0s")
+    assert answer.stdout == "rule r is not held back any longer\n"
+    assert site.sql("SELECT rule FROM snoozes") == []
+
+
+def test_snoozing_an_unknown_rule_is_1_with_the_nearest_name(run: Run, site: Site) -> None:
+    rule = {"name": "unhappy caller", "when": {"average_sentiment": "negative"}, "notify": ["t"]}
+    site.configure(alerts={"destinations": {"t": "json://localhost/"}, "rules": [rule]})
+    site.sql("SELECT 1")
+    answer = run("alerts", "snooze", "unhapy caller", "2h")
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        "earshot: there is no rule unhapy caller; did you mean unhappy caller?\n",
+    )
+    for duration in ("soon", "2 weeks", "-1h", "9999999d"):
+        answer = run("alerts", "snooze", "unhappy caller", "--", duration)
+        assert answer.returncode == 2, answer.stdout
+        assert "Traceback" not in answer.stderr

@@ -171,3 +171,18 @@ def test_the_embedded_engine_needs_no_key(run: Run, site: Site) -> None:
     answer = run("check")
     assert answer.returncode == 0, answer.stderr
     assert "the embedded engine is installed" in answer.stdout
+
+
+def test_a_mistake_in_a_template_is_told_with_its_own_file_and_line(run: Run, site: Site) -> None:
+    template = site.home / "team.j2"
+    template.write_text("fine\n{{ quotes")
+    team = {"urls": "json://localhost/", "template": "team.j2"}
+    rule = {"name": "r", "when": {"average_sentiment": "negative"}, "notify": ["team"]}
+    site.configure(alerts={"destinations": {"team": team}, "rules": [rule]})
+    answer = run("check", "--offline", "--json")
+    assert answer.returncode == 1
+    (problem,) = json.loads(answer.stdout)["problems"]
+    assert (problem["file"], problem["line"], problem["key"]) == (str(template), 2, "template")
+    template.write_text("fine: {{ reasons }}")
+    answer = run("check", "--offline")
+    assert f"template {template} can be used" in answer.stdout

@@ -56,7 +56,7 @@ def add_call(site: Site) -> None:
 def test_json_is_the_row_with_its_parts(run: Run, site: Site) -> None:
     add_call(site)
     found = json.loads(run("show", "7", "--json").stdout)
-    assert list(found) == [*PUBLIC_COLUMNS, "sentiments", "topics", "intents", "alerts"]
+    assert list(found) == [*PUBLIC_COLUMNS, "sentiments", "topics", "intents", "alerts", "original"]
     assert found["sentiments"] == [
         {"recording_id": 7, "position": 0, "text": "x"}
         | SEGMENT

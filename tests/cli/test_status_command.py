@@ -37,6 +37,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "oldest_waiting_at": None,
         "paused": None,
         "daemon": STOPPED,
+        "originals": {"waiting": 0, "error": None},
         "folders": [unseen(site)],
     }
     assert not site.database.parent.exists()
@@ -80,6 +81,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "oldest_waiting_at": SEEN_AT,
         "paused": {"reason": "key trouble; service trouble", "since": SEEN_AT},
         "daemon": STOPPED,
+        "originals": {"waiting": 0, "error": None},
         "folders": [
             {
                 "path": str(site.watched),

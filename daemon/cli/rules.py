@@ -1,0 +1,145 @@
+"""`earshot rules test`: what the rules would have done with what is stored."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli.options import Context, configuration_options, json_option, moment, pass_context
+from daemon.cli.output import clock, local_time, plural, print_json, print_paragraph, print_table, score
+from daemon.errors import UsageError
+from daemon.logs import escaped
+
+QUOTE_LENGTH = 200
+"""Characters of a passage shown beside its reasons."""
+
+if TYPE_CHECKING:
+    from daemon.alerting.backtest import Example, Outcome
+    from daemon.config.models import Config, Rule
+    from daemon.models import Segment
+    from daemon.storage.verdicts import Verdicts
+
+
+@click.group(epilog="Example: earshot rules test --since 30d")
+@configuration_options
+def rules() -> None:
+    """Try the rules of the configuration."""
+
+
+@rules.command("test", epilog='Example: earshot rules test --since 30d --rule "unhappy caller"')
+@configuration_options
+@click.option(
+    "--since", metavar="WHEN", callback=moment, help="Only recordings made since: 30d, an ISO date."
+)
+@click.option("--rule", "name", metavar="NAME", help="Only this rule, with its newest recordings and quotes.")
+@json_option
+@pass_context
+def test_rules(context: Context, since: str | None, name: str | None, as_json: bool) -> None:
+    """Run the rules over what is stored.
+
+    Says for which recordings each rule would have fired: nothing is sent, stored or paid for. For a rule
+    by itself `suppressed` counts what cooldown and burst would have held back, `unknown` the recordings
+    without the analysis that it needs, and `precision` the alerts that people found useful.
+    """
+    from daemon.alerting.backtest import backtest
+    from daemon.storage.analyses import stored_analyses
+    from daemon.storage.verdicts import Verdicts, verdicts_by_rule
+
+    chosen = _chosen(context.config, name)
+    count, outcomes = backtest(chosen, stored_analyses(context.database, since=since))
+    verdicts = verdicts_by_rule(context.database)
+    rows = [_row(each, verdicts.get(each.rule.name, Verdicts()), context.config) for each in outcomes]
+    if as_json:
+        with_examples = [
+            row | ({"examples": [_example(one) for one in each.examples]} if name else {})
+            for row, each in zip(rows, outcomes, strict=True)
+        ]
+        print_json(with_examples)
+        return
+    click.echo(
+        f"{plural(count, 'recording')} tested" + (f", made since {local_time(since)}" if since else "")
+    )
+    if not rows:
+        click.echo("the configuration has no rules")
+        return
+    print_table(
+        ("rule", "matches", "peak/day", "suppressed", "unknown", "precision"),
+        [_cells(row, verdicts.get(row["name"], Verdicts())) for row in rows],
+        stretch=("rule",),
+        numbers=("matches", "peak/day", "suppressed", "unknown", "precision"),
+    )
+    for each in outcomes if name else ():
+        _print_examples(each)
+
+
+def _chosen(config: Config, name: str | None) -> tuple[Rule, ...]:
+    rules = config.alerts.rules
+    if name is None:
+        return rules
+    chosen = tuple(rule for rule in rules if rule.name == name)
+    if not chosen:
+        names = [rule.name for rule in rules]
+        near = difflib.get_close_matches(name, names, n=1)
+        known = ", ".join(names) or "none"
+        hint = f"did you mean '{near[0]}'?" if near else f"the configuration has: {known}"
+        raise UsageError(f"there is no rule '{name}'; {hint}")
+    return chosen
+
+
+def _row(outcome: Outcome, verdicts: Verdicts, config: Config) -> dict[str, Any]:
+    from daemon.alerting.backtest import held_back, peak_per_day
+    from daemon.config.times import zone_of
+
+    return {
+        "name": outcome.rule.name,
+        "matches": len(outcome.fired),
+        "peak_per_day": peak_per_day(outcome.fired, zone_of(config.timezone)),
+        "suppressed": held_back(outcome.fired, outcome.rule, config.alerts),
+        "unknown": outcome.unknown,
+        "precision": verdicts.precision,
+        "recordings": [each.recording_id for each in outcome.fired],
+    }
+
+
+def _cells(row: dict[str, Any], verdicts: Verdicts) -> tuple[str, ...]:
+    precision = "" if row["precision"] is None else f"{row['precision']:.0%} of {verdicts.total}"
+    counts = (row["matches"], row["peak_per_day"], row["suppressed"], row["unknown"])
+    return (row["name"], *map(str, counts), precision)
+
+
+def _example(example: Example) -> dict[str, Any]:
+    quotes = [
+        {
+            "text": segment.text,
+            "start_seconds": segment.start_seconds,
+            "speaker": segment.speaker,
+            "score": segment.score,
+        }
+        for segment in example.segments
+    ]
+    return {"recording_id": example.recording_id, "reasons": list(example.reasons), "quotes": quotes}
+
+
+def _print_examples(outcome: Outcome) -> None:
+    """The newest first, each with what an alert would have said of it."""
+    shown = sorted(outcome.examples, key=lambda each: (each.at, each.recording_id), reverse=True)
+    for each in shown:
+        click.echo(escaped(f"\nrecording {each.recording_id}  {local_time(each.at)}  {each.name}"))
+        print_paragraph("; ".join(each.reasons), indent="  ")
+        for segment in each.segments:
+            print_paragraph(_quote(segment), indent="  ")
+    more = len(outcome.fired) - len(shown)
+    if more:
+        click.echo(f"\nand {plural(more, 'recording')} more; --json has all their ids")
+
+
+def _quote(segment: Segment) -> str:
+    from daemon.alerting.harmless import shorten
+
+    time = "" if segment.start_seconds is None else f"[{clock(segment.start_seconds)}]"
+    value = "" if segment.score is None else f"({score(segment.score)})"
+    start = " ".join(filter(None, (time, segment.speaker, value)))
+    text = f'"{shorten(" ".join(segment.text.split()), QUOTE_LENGTH)}"'
+    return f"{start}: {text}" if start else text

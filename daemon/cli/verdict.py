@@ -1,0 +1,26 @@
+"""`earshot verdict`: what a person thinks of an alert."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from daemon.cli.options import Context, configuration_options, pass_context, row_id
+
+
+@click.command(epilog="Example: earshot verdict 17 noise")
+@configuration_options
+@click.argument("alert_id", type=row_id, metavar="ID")
+@click.argument("verdict", type=click.Choice(["useful", "noise"]), metavar="useful|noise")
+@pass_context
+def verdict(context: Context, alert_id: int, verdict: str) -> None:
+    """Say whether an alert was worth it.
+
+    ID is that of the alert, as its last line has it. A later verdict takes the place of an earlier one;
+    `earshot rules test` and the digest show how many of a rule's alerts were useful.
+    """
+    from daemon.storage.verdicts import Verdict, give_verdict
+
+    give_verdict(context.database, alert_id, Verdict(verdict), datetime.now(UTC))
+    click.echo(f"alert {alert_id}: {verdict}")

@@ -1,0 +1,70 @@
+"""What people thought of alerts, and how often each rule was worth one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlite_utils import Database
+
+from daemon.errors import UsageError
+from daemon.models import iso
+from daemon.storage.database import rows, transaction
+
+
+class Verdict(StrEnum):
+    """A person's judgement of an alert, as stored in `verdicts.verdict`."""
+
+    USEFUL = "useful"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """How many alerts of a rule were judged, and how many of those were useful."""
+
+    useful: int = 0
+    total: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """The share of useful ones, from 0 to 1; None without any verdict."""
+        return self.useful / self.total if self.total else None
+
+
+def give_verdict(db: Database, alert_id: int, verdict: Verdict, now: datetime) -> None:
+    """Store a judgement of an alert, in place of an earlier one. One transaction.
+
+    Raises UsageError when there is no such alert.
+    """
+    with transaction(db):
+        if not rows(db, "SELECT id FROM alerts WHERE id = ?", (alert_id,)):
+            raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
+        db.execute(
+            "INSERT INTO verdicts (alert_id, verdict, given_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (alert_id) DO UPDATE SET verdict = excluded.verdict, given_at = excluded.given_at",
+            (alert_id, verdict.value, iso(now)),
+        )
+
+
+def verdict_of(db: Database, alert_id: int) -> str | None:
+    """The judgement of an alert, or None."""
+    found = rows(db, "SELECT verdict FROM verdicts WHERE alert_id = ?", (alert_id,))
+    return str(found[0]["verdict"]) if found else None
+
+
+def verdicts_by_rule(db: Database) -> dict[str, Verdicts]:
+    """The verdicts on each rule's alerts; one on an alert of several rules counts for each of them.
+
+    A recording's alert that went to several addresses is several alerts here: each person has a say.
+    """
+    found = rows(
+        db,
+        """
+        SELECT fired.value AS rule, sum(verdict = 'useful') AS useful, count(*) AS total
+        FROM verdicts JOIN alerts ON alerts.id = alert_id, json_each(alerts.rules) AS fired
+        GROUP BY fired.value
+        """,
+    )
+    return {row["rule"]: Verdicts(row["useful"], row["total"]) for row in found}
