@@ -129,7 +129,10 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class AlertDraft:
-    """A message that a rule asks for, before it is a row: one per destination and URL (`target`)."""
+    """A message that a rule asks for, before it is a row: one per destination and URL (`target`).
+
+    `not_before` is the end of the destination's quiet hours, None when it is due at once.
+    """
 
     destination: str
     target: int
@@ -139,11 +142,12 @@ class AlertDraft:
     reason: str | None
     title: str
     body: str
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert row that is due for delivery."""
+    """An alert row that is due for delivery. `due_at` is set where it was to wait from the start."""
 
     id: int
     recording_id: int | None
@@ -154,6 +158,7 @@ class Alert:
     created_at: str
     title: str
     body: str
+    due_at: str | None = None
 
 
 def iso(moment: datetime) -> str:

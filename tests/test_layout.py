@@ -41,7 +41,7 @@ MAY_IMPORT = {
 # that stores the result has to know the rules and the message.
 EXCEPTIONS = {
     # The alerts of a result, and of a pause, are stored in its transaction.
-    "analysis.analyze": frozenset({"alerting.rules", "alerting.message", "alerting.drafts"}),
+    "analysis.analyze": frozenset({"alerting.rules", "alerting.drafts", "alerting.volume"}),
     "analysis.outcomes": frozenset({"alerting.operations"}),
     "analysis.workplace": frozenset({"alerting.targets"}),
 }

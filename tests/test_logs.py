@@ -30,6 +30,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     levels = {name: logging.getLogger(name or None).level for name in names}
     handlers = list(logging.getLogger().handlers)
     monkeypatch.setattr(logs, "_redaction", logs.Redaction())
+    # A sender silences it for good.
+    monkeypatch.setattr(logging.getLogger("apprise"), "propagate", True)
     stream = io.StringIO()
     logs.set_up("debug", stream=stream, env={})
     yield stream

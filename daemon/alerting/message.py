@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
+from jinja2 import Template
+
+from daemon.alerting.findings import interleave, shown_clock, shown_score
 from daemon.alerting.harmless import harmless, shorten, shorten_front
-from daemon.alerting.rules import Conversation, Match, interleave, shown_score
+from daemon.alerting.rules import Conversation, Match
+from daemon.alerting.template import Metadata, rendered
 from daemon.models import Analysis, Segment, from_iso
 
 TITLE_LIMIT = 100
@@ -36,7 +41,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class Cut:
     """How much of everything is shown."""
 
     quotes: int
@@ -47,19 +52,19 @@ class _Cut:
 
 
 # From everything to the bare reasons; the first that fits is taken.
-_CUTS = (
-    _Cut(3, 400, 800),
-    _Cut(3, 200, 800),
-    _Cut(3, 120, 800),
-    _Cut(2, 120, 800),
-    _Cut(1, 120, 800),
-    _Cut(1, 120, 500),
-    _Cut(1, 120, 300),
-    _Cut(1, 80, 150),
-    _Cut(1, 80, 150, facts=False),
-    _Cut(1, 80, 0, facts=False),
-    _Cut(0, 0, 0, facts=False),
-    _Cut(0, 0, 0, facts=False, link=False),
+CUTS = (
+    Cut(3, 400, 800),
+    Cut(3, 200, 800),
+    Cut(3, 120, 800),
+    Cut(2, 120, 800),
+    Cut(1, 120, 800),
+    Cut(1, 120, 500),
+    Cut(1, 120, 300),
+    Cut(1, 80, 150),
+    Cut(1, 80, 150, facts=False),
+    Cut(1, 80, 0, facts=False),
+    Cut(0, 0, 0, facts=False),
+    Cut(0, 0, 0, facts=False, link=False),
 )
 
 
@@ -70,10 +75,12 @@ def compose(
     link: str | None,
     limit: int,
     title_in_body: bool = False,
+    template: Template | None = None,
 ) -> Message:
     """One message for all rules that fired, its body at most `limit` characters.
 
     `title_in_body` says that the channel has no titles of its own and counts ours as a part of the body.
+    A `template` that fails is as none; one that leaves out why it fired gets that added.
     """
     ordered = sorted(matches, key=lambda match: SEVERITIES.index(match.severity))
     title = _title(
@@ -81,37 +88,55 @@ def compose(
     )
     room = limit - len(title) - len("\r\n") if title_in_body else limit
     summary = _summary(conversation.analysis)
-    for cut in _CUTS:
-        body = _body(ordered, conversation, summary, link=link, cut=cut)
+    text = None
+    for cut in CUTS:
+        if template is not None:
+            text = rendered(template, variables(ordered, conversation, title, link=link, cut=cut))
+            template = template if text is not None else None
+        body = _body(ordered, conversation, summary, link=link, cut=cut) if text is None else text
+        if any(line not in body for line in _reason_lines(ordered)):
+            body = f"{body}\n\n{_reasons(ordered)}".strip()
         if len(body) <= room:
             return Message(title, body)
-    return Message(title, shorten(_reasons(ordered), room))
+    reasons = _reasons(ordered)
+    start = shorten(text or "", room - len(reasons) - len("\n\n"))
+    return Message(title, f"{start}\n\n{reasons}" if start else shorten(reasons, room))
 
 
-def sample_message(*, limit: int, title_in_body: bool = False) -> Message:
-    """What `earshot test-alert` sends: an alert as it would look, which says that nothing happened."""
-    text = "This has been going on for three weeks and nobody calls me back."
-    segment = Segment(0, text, 0, 12, 12.0, 16.0, "customer", "negative", -0.61)
-    analysis = Analysis(
-        request_id=None,
-        model=None,
-        language=None,
-        duration_seconds=94.0,
-        channels=1,
-        confidence=None,
-        transcript=text,
-        summary="This is a test message of earshot. No such conversation took place.",
-        average_sentiment="negative",
-        average_sentiment_score=-0.52,
-        sentiments=(segment,),
-        topics=(),
-        intents=(),
-        not_analyzed={},
-        estimated_cost_usd=None,
-    )
-    conversation = Conversation(0, "sample", "", None, None, None, analysis)
-    match = Match("test alert", "info", (), ("average -0.52, negative at -0.33 and below",), (segment,))
-    return compose([match], conversation, link=None, limit=limit, title_in_body=title_in_body)
+def variables(
+    matches: Sequence[Match],
+    conversation: Conversation,
+    title: str,
+    *,
+    link: str | None = None,
+    cut: Cut = CUTS[0],
+) -> dict[str, Any]:
+    """What a template may use: everything harmless, and cut like the built-in message."""
+    analysis = conversation.analysis
+    recorded, length = conversation.recorded_at, analysis.duration_seconds
+    return {
+        "title": title,
+        "severity": matches[0].severity,
+        "rules": [shorten(_one_line(match.rule), MAX_NAME) for match in matches],
+        "reasons": _reason_lines(matches),
+        "quotes": _quotes(matches, cut),
+        "summary": shorten(_summary(analysis), cut.summary_length),
+        "facts": list(_facts(conversation)) if cut.facts else [],
+        "tags": [_name(tag) for tag in conversation.tags[:MAX_FACTS]],
+        "metadata": Metadata((_name(key), _name(value)) for key, value in conversation.metadata.items()),
+        "link": "" if link is None else _place(conversation, link, matches),
+        "path": _place(conversation, None, matches),
+        "name": _name(conversation.name),
+        "folder": shorten_front(harmless(conversation.folder or ""), MAX_PATH),
+        "recording_id": conversation.recording_id,
+        "recorded_at": "" if recorded is None else _moment(recorded),
+        "length": "" if length is None else shown_clock(length),
+        "sentiment": analysis.average_sentiment or "",
+        "score": ""
+        if analysis.average_sentiment_score is None
+        else shown_score(analysis.average_sentiment_score),
+        "seconds": _worst_second(matches),
+    }
 
 
 def _title(matches: Sequence[Match], conversation: Conversation, *, limit: int) -> str:
@@ -123,39 +148,52 @@ def _title(matches: Sequence[Match], conversation: Conversation, *, limit: int) 
 
 
 def _body(
-    matches: Sequence[Match], conversation: Conversation, summary: str, *, link: str | None, cut: _Cut
+    matches: Sequence[Match], conversation: Conversation, summary: str, *, link: str | None, cut: Cut
 ) -> str:
     sections = [
         _reasons(matches),
         "\n".join(_quotes(matches, cut)),
         f"Summary: {shorten(summary, cut.summary_length)}" if summary and cut.summary_length else "",
         "\n".join(_facts(conversation)) if cut.facts else "",
-        _place(conversation, link) if cut.link else "",
+        _place(conversation, link, matches) if cut.link else "",
     ]
     return "\n\n".join(filter(None, sections))
 
 
 def _reasons(matches: Sequence[Match]) -> str:
     """Why it fired: a line for each rule."""
+    return "\n".join(_reason_lines(matches))
+
+
+def _reason_lines(matches: Sequence[Match]) -> list[str]:
     lines = [
         shorten(f"{shorten(_one_line(match.rule), MAX_NAME)}: {'; '.join(match.reasons)}", MAX_REASON)
         for match in matches[:MAX_REASONS]
     ]
     if len(matches) > MAX_REASONS:
         lines.append(f"and {len(matches) - MAX_REASONS} more rules")
-    return "\n".join(lines)
+    return lines
 
 
-def _quotes(matches: Sequence[Match], cut: _Cut) -> list[str]:
+def _quotes(matches: Sequence[Match], cut: Cut) -> list[str]:
+    return [_quote(segment, cut.quote_length) for segment in _passages(matches, cut.quotes)]
+
+
+def _passages(matches: Sequence[Match], count: int) -> list[Segment]:
     """The most telling passages, at least one of each rule as far as they go, the worst first."""
     said = ((segment for segment in match.segments if harmless(segment.text)) for match in matches)
-    chosen = list(islice(interleave([tuple(segments) for segments in said]), cut.quotes))
-    chosen.sort(key=lambda segment: min(segment.score or 0.0, 0.0))
-    return [_quote(segment, cut.quote_length) for segment in chosen]
+    chosen = list(islice(interleave([tuple(segments) for segments in said]), count))
+    return sorted(chosen, key=lambda segment: min(segment.score or 0.0, 0.0))
+
+
+def _worst_second(matches: Sequence[Match]) -> int:
+    """Where the first quote starts; the beginning where that is not known."""
+    starts = (segment.start_seconds for segment in _passages(matches, CUTS[0].quotes))
+    return int(next((start for start in starts if start is not None), 0.0))
 
 
 def _quote(segment: Segment, length: int) -> str:
-    time = "" if segment.start_seconds is None else f"[{_clock(segment.start_seconds)}]"
+    time = "" if segment.start_seconds is None else f"[{shown_clock(segment.start_seconds)}]"
     speaker = shorten(harmless(segment.speaker or ""), MAX_NAME)
     score = "" if segment.score is None else f"({shown_score(segment.score)})"
     start = " ".join(filter(None, (time, speaker, score)))
@@ -174,7 +212,7 @@ def _facts(conversation: Conversation) -> Iterable[str]:
     if conversation.recorded_at is not None:
         facts.append(f"recorded {_moment(conversation.recorded_at)}")
     if conversation.analysis.duration_seconds is not None:
-        facts.append(f"length {_clock(conversation.analysis.duration_seconds)}")
+        facts.append(f"length {shown_clock(conversation.analysis.duration_seconds)}")
     if conversation.folder is not None:
         facts.append(f"folder {shorten_front(harmless(conversation.folder), MAX_PATH)}")
     if facts:
@@ -186,9 +224,10 @@ def _facts(conversation: Conversation) -> Iterable[str]:
         yield f"tags: {tags}"
 
 
-def _place(conversation: Conversation, link: str | None) -> str:
+def _place(conversation: Conversation, link: str | None, matches: Sequence[Match]) -> str:
     if link is not None:
-        return link.replace("{id}", str(conversation.recording_id))
+        seconds = str(_worst_second(matches))
+        return link.replace("{id}", str(conversation.recording_id)).replace("{seconds}", seconds)
     path = conversation.path
     if "://" in path:
         # The query of a hosted recording's address is often what allows anyone to fetch it.
@@ -206,10 +245,3 @@ def _one_line(text: str) -> str:
 
 def _moment(stored: str) -> str:
     return f"{from_iso(stored):%Y-%m-%d %H:%M} UTC"
-
-
-def _clock(seconds: float) -> str:
-    """`mm:ss`, or `h:mm:ss` from an hour on."""
-    minutes, second = divmod(max(int(seconds), 0), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"

@@ -21,7 +21,8 @@ from typing import Protocol
 from apprise import Apprise, AppriseResult, NotifyFormat, NotifyType
 from sqlite_utils import Database
 
-from daemon.alerting.targets import Target, open_service
+from daemon.alerting.quiet import quiet_period
+from daemon.alerting.targets import Target, fit, open_service
 from daemon.errors import EarshotError, StoreBusyError
 from daemon.models import Alert, from_iso
 from daemon.storage.database import open_database, transaction
@@ -30,6 +31,7 @@ from daemon.storage.outbox import (
     alert_failed,
     alert_retry,
     alert_sent,
+    hold_alert,
     next_alert,
     seconds_until_due,
     told_since,
@@ -127,22 +129,44 @@ def step(
     alert = next_alert(db, target.destination, target.index, now)
     if alert is None:
         return False
+    if until := _quiet_until(target, alert, now):
+        with transaction(db):
+            hold_alert(db, alert.id, until)
+        return True
     try:
-        _deliver(db, alert, sender, now, operations)
+        _deliver(db, alert, target, sender, now, operations)
     except Exception as error:
         error.add_note(f"while delivering alert {alert.id}")
         raise
     return True
 
 
+def _quiet_until(target: Target, alert: Alert, now: datetime) -> datetime | None:
+    """Until when the target's quiet hours hold this alert, None when it may go out.
+
+    Rules' alerts know that from the start; this is for messages to operations, and for retries.
+    """
+    period = None if alert.severity == "critical" else quiet_period(target.quiet, now)
+    if period is None:
+        return None
+    # Due since within these very hours: a person asked for it.
+    asked_for = alert.due_at is not None and period[0] <= from_iso(alert.due_at) < period[1]
+    return None if asked_for else period[1]
+
+
 def _deliver(
-    db: Database, alert: Alert, sender: Sender, now: datetime, operations: Sequence[tuple[str, int]]
+    db: Database,
+    alert: Alert,
+    target: Target,
+    sender: Sender,
+    now: datetime,
+    operations: Sequence[tuple[str, int]],
 ) -> None:
     error = None
     started = time.monotonic()
     # Accepted before, but then the database was locked or full: that must not send it again and again.
     if sender.delivered_id != alert.id:
-        error = sender.send(alert.title, alert.body, alert.severity)
+        error = sender.send(alert.title, fit(target, alert.title, alert.body), alert.severity)
     # A service may take most of a minute to answer; waits count from then on.
     now += timedelta(seconds=time.monotonic() - started)
     if error is None:
@@ -212,15 +236,19 @@ def _send_due(
 
 
 def _may_try_again(alert: Alert, now: datetime) -> bool:
-    # One that a person put back after a day has all the short waits before it again.
-    return now - from_iso(alert.created_at) < RETRY_FOR or alert.attempts < len(RETRY_SECONDS)
+    return now - _due(alert) < RETRY_FOR or alert.attempts < len(RETRY_SECONDS)
+
+
+def _due(alert: Alert) -> datetime:
+    """From when on an alert was to be delivered."""
+    return from_iso(alert.due_at or alert.created_at)
 
 
 def _retry_wait(alert: Alert, now: datetime) -> timedelta:
     seconds = RETRY_SECONDS[min(alert.attempts, len(RETRY_SECONDS) - 1)]
     # Jitter, so that many alerts that failed together do not come back together.
     wait = timedelta(seconds=seconds * random.uniform(1.0, 1.1))  # noqa: S311 - not for keys
-    left = from_iso(alert.created_at) + RETRY_FOR - now
+    left = _due(alert) + RETRY_FOR - now
     return min(wait, left) if left > timedelta(0) else wait
 
 

@@ -1,10 +1,15 @@
-"""Messages about the service itself, for those who run it: what holds the queue, and that it is over."""
+"""Messages about the service itself, for those who run it: what is wrong, and that it is over. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from daemon.alerting.harmless import harmless
+from daemon.alerting.harmless import harmless, shorten, shorten_front
+from daemon.models import from_iso
+
+FAILURES_NAMED = 5
 
 _NAMES = {
     "key": "the API key is refused",
@@ -31,6 +36,64 @@ def resumed_message(cause: str, reason: str, since: datetime, now: datetime) -> 
     title = f"[info] earshot goes on - {_NAMES.get(cause, cause)} no longer"
     body = f"The queue was held for {_interval((now - since).total_seconds())}: {harmless(reason)}."
     return title, body
+
+
+def failed_message(failed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Title and body of the message about recordings that failed."""
+    number = "1 recording" if len(failed) == 1 else f"{len(failed)} recordings"
+    lines = [
+        f"{shorten(harmless(row['name']), 60)} (recording {row['recording_id']}):"
+        f" {shorten(harmless(row['error'] or row['error_code'] or 'unknown'), 200)}"
+        for row in failed[:FAILURES_NAMED]
+    ]
+    if len(failed) > FAILURES_NAMED:
+        lines.append(f"and {len(failed) - FAILURES_NAMED} more")
+    lines.append("")
+    lines.append(
+        "`earshot list --state failed` lists them; `earshot retry ID`, or `--failed` for all, tries again."
+    )
+    return f"[warning] {number} failed", "\n".join(lines)
+
+
+def trouble_message(cause: str, subject: str, detail: str) -> tuple[str, str]:
+    """Title and body of the one message that says that something lasts: folder, silent or outbox."""
+    name = harmless(subject)
+    if cause == "folder":
+        return (
+            f"[warning] a watched folder is gone - {shorten_front(name, 60)}",
+            f"{name} is missing or cannot be read. The other folders go on, and this one once it is back;"
+            " what was dropped in between is found then.",
+        )
+    if cause == "silent":
+        since = f" since {from_iso(detail):%Y-%m-%d %H:%M} UTC" if detail else ""
+        return (
+            f"[warning] a watched folder is silent - {shorten_front(name, 60)}",
+            f"No recording came into {name}{since}. Is what records them still working?",
+        )
+    return (
+        f"[warning] alerts wait for {name}",
+        f"Alerts for {name} wait for more than an hour, in all {harmless(detail)}. They are tried again for a"
+        f" day; `earshot test-alert` with that destination shows whether it works.",
+    )
+
+
+def over_message(
+    cause: str, subject: str, since: datetime, now: datetime, *, was_delivered: bool
+) -> tuple[str, str]:
+    """Title and body of the one message that says that it is over."""
+    name, lasted = harmless(subject), _interval((now - since).total_seconds())
+    if cause == "folder":
+        title = f"[info] a watched folder is back - {shorten_front(name, 60)}"
+        return title, f"{name} was gone for {lasted}."
+    if cause == "silent":
+        title = f"[info] a watched folder is silent no longer - {shorten_front(name, 60)}"
+        return title, f"Recordings come into {name} again."
+    if was_delivered:
+        return f"[info] alerts reach {name} again", f"They had waited for {lasted}."
+    return (
+        f"[info] no alerts wait for {name} any longer",
+        "None of them was delivered: `earshot alerts --state failed` lists those that were given up.",
+    )
 
 
 def _interval(seconds: float) -> str:

@@ -7,10 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from apprise import Apprise, AppriseAsset, NotifyBase
+from apprise.plugins.email import NotifyEmail
+from jinja2 import Template
 
+from daemon.alerting.harmless import shorten
+from daemon.alerting.quiet import QuietHours
+from daemon.alerting.sample import sample_variables
+from daemon.alerting.template import load_template
 from daemon.config.destinations import service_problem
-from daemon.config.models import Alerts, Config
+from daemon.config.models import Alerts, Config, Destination
 from daemon.config.secrets import destination_urls
+from daemon.config.times import zone_of
 from daemon.errors import ConfigError, ConfigProblem
 
 READABLE = 3500
@@ -26,30 +33,71 @@ READ_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One URL of a destination. `limit` counts characters, with the title where that is part of the body."""
+    """One URL of a destination, or one recipient of a URL that names several.
+
+    `limit` counts characters, with the title where that is part of the body.
+    """
 
     destination: str
     index: int
     url: str = field(repr=False)
     limit: int
     title_in_body: bool
+    quiet: QuietHours | None = None
+    template: Template | None = field(default=None, repr=False, compare=False)
 
 
 def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
-    """Every URL of every destination; raises ConfigError naming all that Apprise does not understand."""
+    """Every URL of every destination; raises ConfigError naming all that Apprise does not understand.
+
+    A template that cannot be used is a ConfigError as well.
+    """
     targets, problems = [], []
     for name, destination in config.alerts.destinations.items():
-        for index, url in enumerate(destination_urls(destination, env=env)):
+        quiet = _quiet_hours(destination, config.timezone)
+        template = destination_template(destination)
+        services = []
+        for number, url in enumerate(destination_urls(destination, env=env), 1):
             service = open_service(url)
             if service is None:
-                text = f"URL {index + 1} {service_problem(url)}"
+                text = f"URL {number} {service_problem(url)}"
                 problems.append(ConfigProblem("configuration", None, f"alerts.destinations.{name}", text))
             else:
-                limit, title_in_body = _limit(service)
-                targets.append(Target(name, index, url, limit, title_in_body))
+                services += [(each, service) for each in one_recipient_each(url, service)]
+        for index, (url, service) in enumerate(services):
+            targets.append(Target(name, index, url, *_limit(service), quiet, template))
     if problems:
         raise ConfigError("configuration", problems)
     return targets
+
+
+def destination_template(destination: Destination) -> Template | None:
+    """The destination's template, or None when it has none; ConfigError when it cannot be used."""
+    return None if destination.template is None else load_template(destination.template, sample_variables())
+
+
+def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
+    """A mail URL with several recipients as one URL for each, so that a bad one keeps no other from its mail.
+
+    Apprise calls a message failed when one of its recipients refuses it, and the retry would go to all. With
+    cc or bcc the URL stays as it is: those would get every mail several times.
+    """
+    recipients = getattr(service, "targets", None)
+    copies = getattr(service, "cc", None) or getattr(service, "bcc", None)
+    if not isinstance(service, NotifyEmail) or not recipients or len(recipients) < 2 or copies:
+        return [url]
+    urls = []
+    for recipient in recipients:
+        service.targets = [recipient]
+        urls.append(str(service.url(privacy=False)))  # type: ignore[no-untyped-call]
+    service.targets = recipients
+    return urls if all(_same_sender(service, open_service(each)) for each in urls) else [url]
+
+
+def _same_sender(service: NotifyBase, other: NotifyBase | None) -> bool:
+    """Whether nothing was lost on the way through a URL."""
+    names = ("host", "port", "user", "password", "from_addr", "secure_mode", "smtp_host", "reply_to")
+    return all(getattr(service, name, None) == getattr(other, name, None) for name in names)
 
 
 def operations_targets(alerts: Alerts, targets: Iterable[Target]) -> list[tuple[str, int]]:
@@ -57,6 +105,15 @@ def operations_targets(alerts: Alerts, targets: Iterable[Target]) -> list[tuple[
     return [
         (target.destination, target.index) for target in targets if target.destination in alerts.operations
     ]
+
+
+def fit(target: Target, title: str, body: str) -> str:
+    """The body of any message cut to what the target takes; its last paragraph, with the ids, stays."""
+    room = target.limit - (len(title) + len("\r\n") if target.title_in_body else 0)
+    if len(body) <= room:
+        return body
+    text, gap, last = body.rpartition("\n\n")
+    return shorten(text, max(room - len(gap) - len(last), 0)) + gap + last
 
 
 def limit_for(url: str) -> int:
@@ -93,6 +150,12 @@ def keep_quiet() -> None:
     for name in ("apprise", "urllib3"):
         chatty = logging.getLogger(name)
         chatty.setLevel(max(chatty.level, logging.WARNING))
+
+
+def _quiet_hours(destination: Destination, timezone: str | None) -> QuietHours | None:
+    if destination.quiet_hours is None:
+        return None
+    return QuietHours(*destination.quiet_hours, zone=zone_of(destination.timezone, timezone))
 
 
 def _limit(service: NotifyBase) -> tuple[int, bool]:

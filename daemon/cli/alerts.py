@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -19,9 +20,10 @@ from daemon.cli.options import (
 )
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
 from daemon.config.models import Config
+from daemon.config.units import parse_duration
 from daemon.errors import EXIT_FAILED, UsageError
 from daemon.logs import escaped
-from daemon.models import AlertState
+from daemon.models import AlertState, iso
 
 
 @click.group(invoke_without_command=True, epilog="Example: earshot alerts --state suppressed")
@@ -68,10 +70,12 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
 def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
     """Show one alert with its text."""
     from daemon.storage.queries import alert
+    from daemon.storage.verdicts import verdict_of
 
     found = alert(context.database, alert_id)
     if found is None:
         raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
+    found["verdict"] = verdict_of(context.database, alert_id)
     if as_json:
         print_json(found)
         return
@@ -104,6 +108,35 @@ def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
         click.get_current_context().exit(EXIT_FAILED)
 
 
+@alerts.command("snooze", epilog='Example: earshot alerts snooze "unhappy caller" 2h')
+@configuration_options
+@click.argument("rule")
+@click.argument("duration")
+@pass_context
+def snooze_rule(context: Context, rule: str, duration: str) -> None:
+    """Hold the alerts of RULE back for a while, such as 2h or 7d; 0s ends that.
+
+    They stay in the outbox as suppressed, with the reason snooze.
+    """
+    from daemon.storage.volume import snooze
+
+    names = [each.name for each in context.config.alerts.rules]
+    if rule not in names:
+        raise UsageError(f"there is no rule {rule}; {_nearest(rule, names)}")
+    try:
+        seconds = parse_duration(duration)
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=seconds)
+    except (ValueError, OverflowError) as error:
+        text = str(error) if isinstance(error, ValueError) else "is too long"
+        raise click.BadParameter(text, param_hint="DURATION") from None
+    snooze(context.database, rule, until, now)
+    if seconds:
+        click.echo(escaped(f"rule {rule} is held back until {local_time(iso(until))}"))
+    else:
+        click.echo(escaped(f"rule {rule} is not held back any longer"))
+
+
 @click.command("test-alert", epilog="Example: earshot test-alert team")
 @configuration_options
 @click.argument("destination")
@@ -112,15 +145,17 @@ def test_alert(context: Context, destination: str) -> None:
     """Send a sample alert to every URL of DESTINATION."""
     only = _only(context.config, destination)
 
-    from daemon.alerting.message import sample_message
     from daemon.alerting.notify import AppriseSender
+    from daemon.alerting.sample import sample_message
     from daemon.alerting.targets import open_targets
     from daemon.config.destinations import service_name
 
     targets = open_targets(only, context.env)
     failed = False
     for target in targets:
-        message = sample_message(limit=target.limit, title_in_body=target.title_in_body)
+        message = sample_message(
+            limit=target.limit, title_in_body=target.title_in_body, template=target.template
+        )
         error = AppriseSender(target.url).send(message.title, message.body)
         place = f"{destination}, URL {target.index + 1} of {len(targets)} ({service_name(target.url)})"
         if error is None:
@@ -136,12 +171,14 @@ def _only(config: Config, name: str) -> Config:
     """The configuration with this one destination: what is wrong with another one is no matter now."""
     destinations = config.alerts.destinations
     if name not in destinations:
-        near = difflib.get_close_matches(name, destinations, n=1)
-        known = ", ".join(destinations) or "none"
-        hint = f"did you mean {near[0]}?" if near else f"the configuration has: {known}"
-        raise UsageError(f"there is no destination {name}; {hint}")
+        raise UsageError(f"there is no destination {name}; {_nearest(name, destinations)}")
     alerts = config.alerts.model_copy(update={"destinations": {name: destinations[name]}})
     return config.model_copy(update={"alerts": alerts})
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"the configuration has: {', '.join(known) or 'none'}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -173,5 +210,6 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("created", local_time(found["created_at"])),
         ("due", found["not_before"] and local_time(found["not_before"])),
         ("sent", found["sent_at"] and local_time(found["sent_at"])),
+        ("verdict", found["verdict"]),
     ]
     return [(name, value) for name, value in facts if value]

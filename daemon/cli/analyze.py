@@ -120,7 +120,10 @@ def _analyze(db: Database, place: Workplace, source: str) -> int:
 def _folder_of(place: Workplace, path: Path) -> str | None:
     from daemon.models import shown_path
 
-    for folder in place.config.watch:
-        if folder.path in path.parents:
-            return shown_path(str(folder.path))
-    return None
+    above = [
+        folder.path
+        for folder in place.config.watch
+        if folder.path == path.parent or (folder.recursive and folder.path in path.parents)
+    ]
+    # Of folders within one another the inner one has it, as when watching.
+    return shown_path(str(max(above, key=lambda folder: len(folder.parts)))) if above else None

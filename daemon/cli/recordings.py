@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from daemon.cli.options import (
     Context,
     configuration_options,
     json_option,
+    moment,
     pass_context,
     row_id,
     say_error,
@@ -30,24 +30,9 @@ from daemon.cli.output import (
 )
 from daemon.errors import EXIT_FAILED
 from daemon.logs import escaped
-from daemon.models import RecordingState, iso, shown_path
+from daemon.models import RecordingState, shown_path
 
 SEARCH_HITS = 20
-_DURATION = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
-
-
-def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The stored form of `24h` (ago) or of an ISO date or time; without a zone it is this machine's."""
-    from daemon.config.units import parse_duration
-
-    if value is None:
-        return None
-    try:
-        if _DURATION.fullmatch(value):
-            return iso(datetime.now(UTC) - timedelta(seconds=parse_duration(value)))
-        return iso(datetime.fromisoformat(value))
-    except (ValueError, OverflowError):
-        raise click.BadParameter(f"{value!r} is neither like 24h or 30d nor a date like 2026-01-31") from None
 
 
 def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -68,7 +53,7 @@ def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 @click.option(
     "--since",
     metavar="WHEN",
-    callback=_moment,
+    callback=moment,
     help="Only what earshot first saw since: 24h, 30d, or an ISO date.",
 )
 @click.option("--sentiment", type=click.Choice(["negative", "neutral", "positive"]), help="The average.")

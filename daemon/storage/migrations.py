@@ -1,13 +1,17 @@
 """The schema, as steps from an empty file to today's tables.
 
 The tables and columns that product documentation names are public: columns may be added, not renamed.
-`files`, `folders`, `requests` and `pauses` are earshot's own.
+`files`, `folders`, `requests`, `pauses`, `afterwards`, `originals`, `lists` and the tables of
+`volume_tables` are earshot's own.
 """
 
 from __future__ import annotations
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
+
+from daemon.storage.afterwards_tables import AFTERWARDS_TABLES
+from daemon.storage.volume_tables import VOLUME_TABLES
 
 migrations = Migrations("earshot")
 
@@ -194,4 +198,32 @@ _FIRST_TABLES = (
 def m001_first_tables(db: Database) -> None:
     """Recordings, what was found in them, the outbox, and earshot's own bookkeeping."""
     for statement in _FIRST_TABLES:
+        db.execute(statement)
+
+
+@migrations()
+def m002_verdicts(db: Database) -> None:
+    """What people thought of alerts: one judgement each."""
+    db.execute(
+        """
+        CREATE TABLE verdicts (
+            alert_id INTEGER PRIMARY KEY REFERENCES alerts(id),
+            verdict TEXT NOT NULL CHECK (verdict IN ('useful', 'noise')),
+            given_at TEXT NOT NULL
+        )
+        """
+    )
+
+
+@migrations()
+def m003_after_analysis(db: Database) -> None:
+    """What is to be done with originals, and the lists of addresses that were read."""
+    for statement in AFTERWARDS_TABLES:
+        db.execute(statement)
+
+
+@migrations()
+def m004_volume(db: Database) -> None:
+    """Volume control: snoozes, bursts, digests, and what operations were told of."""
+    for statement in VOLUME_TABLES:
         db.execute(statement)

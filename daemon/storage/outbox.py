@@ -64,8 +64,23 @@ def add_operations_alert(
         )
         for destination, target in destinations
     ]
+    return add_messages(db, drafts, now)
+
+
+def add_messages(db: Database, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:
+    """Store messages that are about no single recording; returns the ids."""
     added = (_add(db, None, draft, now) for draft in drafts)
     return [alert_id for alert_id in added if alert_id is not None]
+
+
+def has_alert(db: Database, recording_id: int, destination: str, target: int) -> bool:
+    """True when this recording was told to this target before, or held back from it."""
+    found = rows(
+        db,
+        "SELECT 1 FROM alerts WHERE recording_id = ? AND destination = ? AND target = ?",
+        (recording_id, destination, target),
+    )
+    return bool(found)
 
 
 def next_alert(db: Database, destination: str, target: int, now: datetime) -> Alert | None:
@@ -76,7 +91,7 @@ def next_alert(db: Database, destination: str, target: int, now: datetime) -> Al
     found = rows(
         db,
         """
-        SELECT id, recording_id, destination, target, severity, attempts, created_at, title, body
+        SELECT id, recording_id, destination, target, severity, attempts, created_at, title, body, due_at
         FROM alerts
         WHERE state = 'pending' AND destination = :destination AND target = :target
             AND (not_before IS NULL OR not_before <= :now OR not_before > :never)
@@ -118,6 +133,13 @@ def alert_retry(db: Database, alert_id: int, error: str, not_before: datetime) -
     )
 
 
+def hold_alert(db: Database, alert_id: int, until: datetime) -> None:
+    """Let an alert wait, without counting that as an attempt."""
+    db.execute(
+        "UPDATE alerts SET not_before = ?, due_at = ? WHERE id = ?", (iso(until), iso(until), alert_id)
+    )
+
+
 def alert_failed(db: Database, alert_id: int, error: str) -> None:
     """Give an alert up after one more failed attempt."""
     db.execute(
@@ -140,8 +162,9 @@ def retry_alert(db: Database, alert_id: int, now: datetime) -> None:
         if state not in (AlertState.FAILED, AlertState.SUPPRESSED):
             raise UsageError(f"alert {alert_id} is {state}; only failed and suppressed alerts can be retried")
         db.execute(
-            "UPDATE alerts SET state = 'pending', reason = NULL, attempts = 0, not_before = ? WHERE id = ?",
-            (iso(now), alert_id),
+            "UPDATE alerts SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"
+            " WHERE id = ?",
+            (iso(now), iso(now), alert_id),
         )
 
 
@@ -165,6 +188,7 @@ def told_since(db: Database, destinations: Sequence[str], title: str, since: dat
 
 
 def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetime) -> int | None:
+    due = None if draft.not_before is None else iso(draft.not_before)
     row: dict[str, Any] = {
         "recording_id": recording_id,
         "destination": draft.destination,
@@ -173,6 +197,8 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
         "severity": draft.severity,
         "state": draft.state.value,
         "reason": draft.reason,
+        "not_before": due,
+        "due_at": due,
         "created_at": iso(now),
         "title": draft.title,
         "body": draft.body,

@@ -29,8 +29,9 @@ HIDDEN_COLUMNS = (
     "failures",
     "failing_since",
     "part_words",
+    "due_at",
 )
-"""Columns of `recordings` that are earshot's own."""
+"""Columns of `recordings` and `alerts` that are earshot's own."""
 
 JSON_COLUMNS = ("tags", "metadata", "not_analyzed", "rules")
 SNIPPET_WORDS = 16
@@ -149,7 +150,7 @@ def alerts_list(db: Database, *, states: tuple[str, ...] = (), limit: int | None
     """The alerts, newest first, without their bodies."""
     conditions = [f"state IN ({_marks(states)})"] if states else []
     found = _newest_first(db, "alerts", conditions, list(states), limit)
-    return (_public(row, hidden=("body",)) for row in found)
+    return (_public(row, hidden=("body", *HIDDEN_COLUMNS)) for row in found)
 
 
 def alert(db: Database, alert_id: int) -> Row | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -44,6 +46,35 @@ def requeue_failed(db: Database, now: datetime) -> int:
         count = db.execute(_REQUEUE + " WHERE state = 'failed'", (iso(now),)).rowcount
     probe_now(db, now)
     return count
+
+
+def requeue_existing(db: Database, ids: Iterable[int], now: datetime) -> int:
+    """Put these recordings, left alone until now, into the queue, as `requeue` does; returns how many."""
+    count = 0
+    with transaction(db):
+        for recording_id in ids:
+            count += db.execute(
+                _REQUEUE + " WHERE id = ? AND state = 'skipped' AND error_code = 'existing'",
+                (iso(now), recording_id),
+            ).rowcount
+    probe_now(db, now)
+    return count
+
+
+def left_alone(db: Database, folders: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """What `existing: skip` left alone in these folders: id, folder, source, is_url, size_bytes; by id."""
+    names, after = json.dumps(list(folders)), 0
+    while batch := rows(
+        db,
+        """
+        SELECT id, folder, source, is_url, size_bytes FROM recordings
+        WHERE id > ? AND state = 'skipped' AND error_code = 'existing'
+            AND folder IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT 1000
+        """,
+        (after, names),
+    ):
+        yield from batch
+        after = batch[-1]["id"]
 
 
 def _reason(db: Database, recording_id: int) -> str:

@@ -12,7 +12,8 @@ import pytest
 
 from daemon.alerting.drafts import drafts_for
 from daemon.alerting.harmless import harmless, shorten, shorten_front
-from daemon.alerting.message import TITLE_LIMIT, compose, sample_message
+from daemon.alerting.message import TITLE_LIMIT, compose
+from daemon.alerting.sample import sample_message
 from daemon.alerting.targets import Target, limit_for
 from daemon.config.models import Alerts, Rule, When
 from daemon.models import AlertState

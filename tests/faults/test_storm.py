@@ -32,14 +32,16 @@ def test_five_hundred_negative_recordings_give_the_configured_number_of_messages
             service.kill()
             service.start()
             rows = service.rows("SELECT * FROM alerts WHERE recording_id IS NOT NULL")
+            sums = service.rows("SELECT * FROM alerts WHERE recording_id IS NULL")
     assert len({row["recording_id"] for row in rows}) == len(rows) == RECORDINGS
     held = [row for row in rows if row["state"] == "suppressed"]
     assert {row["reason"] for row in held} == {"burst"}
     # All within one window, unless this machine is very slow: then there are two.
     windows = (RECORDINGS - len(held)) // 10
     assert windows in (1, 2)
-    assert len(http.requests) <= windows * 11
-    assert len(summaries(http)) >= 1
+    assert 1 <= len(sums) <= windows
+    # What is killed between sending and storing that is sent again, with the same id: it counts once.
+    assert len({request.body for request in http.requests}) <= windows * 11
     assert "recording" in summaries(http)[0]["message"]
 
 

@@ -1,0 +1,44 @@
+"""Quiet hours: from when to when a destination is left in peace, in its own time zone. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Every day from `start` to `end` by the clocks of `zone`; over midnight where the end comes first."""
+
+    start: time
+    end: time
+    zone: tzinfo
+
+
+def quiet_period(hours: QuietHours | None, now: datetime) -> tuple[datetime, datetime] | None:
+    """Start and end (UTC) of the quiet hours that it is in now, or None outside of them.
+
+    Where the clocks are set back an hour comes twice: the quiet hours begin at the first of two times and
+    end at the last. A time that is skipped is as much later as the clocks are set forward.
+    """
+    if hours is None:
+        return None
+    today = now.astimezone(hours.zone).date()
+    for day in (today - timedelta(days=1), today):
+        last = day if hours.start < hours.end else day + timedelta(days=1)
+        begin = moment(day, hours.start, hours.zone)
+        end = max(moment(last, hours.end, hours.zone), moment(last, hours.end, hours.zone, fold=1))
+        if begin <= now < end:
+            return begin, end
+    return None
+
+
+def quiet_until(hours: QuietHours | None, severity: str, now: datetime) -> datetime | None:
+    """When a message of this severity may be delivered, None for at once."""
+    period = None if severity == "critical" else quiet_period(hours, now)
+    return period[1] if period else None
+
+
+def moment(day: date, clock: time, zone: tzinfo, *, fold: int = 0) -> datetime:
+    """This time of this day in UTC; `fold` chooses where it comes twice."""
+    return datetime.combine(day, clock, tzinfo=zone).replace(fold=fold).astimezone(UTC)
