@@ -38,7 +38,8 @@ def throughput(place: Path) -> str:
     with ScriptedApi() as api:
         baseline = bare(api, contents)
     with ScriptedApi() as api, Service(place, {"analyzer": {"base_url": api.url}}) as service:
-        service.write_config(analyzer={"concurrency": CONCURRENCY}, watch=watching(service, existing="analyze"))
+        watch = watching(service, existing="analyze")
+        service.write_config(analyzer={"concurrency": CONCURRENCY}, watch=watch)
         for number, content in enumerate(contents):
             service.drop(f"{number}.wav", content)
         started = time.monotonic()
@@ -47,7 +48,7 @@ def throughput(place: Path) -> str:
         seconds = time.monotonic() - started
     ratio = (FILES / seconds) / (FILES / baseline)
     return (
-        f"throughput  {FILES / seconds:.0f} recordings/s, start included; bare client {FILES / baseline:.0f}/s;"
+        f"throughput  {FILES / seconds:.0f} recordings/s with the start; bare client {FILES / baseline:.0f}/s;"
         f" ratio {ratio:.2f}"
     )
 
@@ -90,8 +91,8 @@ def memory(place: Path) -> str:
         service.wait_states(done=1, seconds=300)
         peak = peak_bytes(service)
     return (
-        f"memory      peak {peak / 1e6:.0f} MB with a file of {LARGE_BYTES / 1e6:.0f} MB; idle {idle / 1e6:.0f} MB;"
-        f" ratio {peak / idle:.2f}"
+        f"memory      peak {peak / 1e6:.0f} MB at a file of {LARGE_BYTES / 1e6:.0f} MB;"
+        f" idle {idle / 1e6:.0f} MB; ratio {peak / idle:.2f}"
     )
 
 

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Loop:
-    """A thread with the time of its last sign of life; `patience` is how many seconds may pass without one."""
+    """A thread and when it last showed life; `patience` is how many seconds may pass without a sign."""
 
     name: str
     thread: threading.Thread
