@@ -48,7 +48,7 @@ def throughput(place: Path) -> str:
         seconds = time.monotonic() - started
     ratio = (FILES / seconds) / (FILES / baseline)
     return (
-        f"throughput  {FILES / seconds:.0f} recordings/s with the start; bare client {FILES / baseline:.0f}/s;"
+        f"throughput  {FILES / seconds:.0f} recordings/s; bare client {FILES / baseline:.0f}/s;"
         f" ratio {ratio:.2f}"
     )
 
