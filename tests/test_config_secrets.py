@@ -63,8 +63,6 @@ def test_only_deepgrams_own_hosts_need_a_key(tmp_path: Path) -> None:
         ("abc\ndef", 0o600, "blanks, control characters"),
         ("abc\x07", 0o600, "blanks, control characters"),
         ("schlüssel", 0o600, "outside ASCII"),
-        ("abc", 0o640, "run chmod 600"),
-        ("abc", 0o604, "run chmod 600"),
         ("a" * 70_000, 0o600, "too large"),
     ],
 )
@@ -78,6 +76,19 @@ def test_a_key_file_that_cannot_be_right_is_refused(
     assert (problem.file, problem.key) == (str(file), "analyzer.api_key_file")
     assert part in problem.problem
     assert content.strip() == "" or content.strip() not in problem.problem
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_secret_that_others_may_read_is_used_and_warned_of_once(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = secret_file(tmp_path / "key", "abc", mode)
+    config = config_with(api_key_file=file)
+
+    assert [api_key(config, env={}) for _ in range(3)] == ["abc"] * 3
+    (record,) = caplog.records
+    assert str(file) in record.getMessage()
+    assert "chmod 600" in record.getMessage()
 
 
 def test_a_key_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -121,7 +132,6 @@ def test_a_urls_file_may_be_a_systemd_credential(tmp_path: Path) -> None:
     ("content", "mode", "line", "part"),
     [
         ("# nothing\n", 0o600, None, "has no alert URL"),
-        ("json://one/\n", 0o644, None, "run chmod 600"),
         (f"json://one/\n\nslak://{TOKEN}/\n", 0o600, 3, "did you mean slack://?"),
     ],
 )

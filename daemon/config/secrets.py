@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import os
 import re
 import stat
@@ -15,6 +17,8 @@ from daemon.config.destinations import service_problem
 from daemon.config.models import Config, Destination
 from daemon.config.shapes import CREDENTIAL
 from daemon.errors import ConfigError, ConfigProblem
+
+logger = logging.getLogger(__name__)
 
 KEY_CREDENTIAL = "deepgram_api_key"
 KEY_VARIABLE = "DEEPGRAM_API_KEY"
@@ -127,7 +131,7 @@ def _urls_path(path: Path, env: Mapping[str, str]) -> Path:
 
 
 def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
-    """The text of a file that only its owner may read. Raises ConfigError saying what to do."""
+    """The text of a secret's file; one that others may read is used, and warned of. Raises ConfigError."""
     try:
         # A pipe would block the open, so what it is comes first.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -143,13 +147,19 @@ def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
         reason = getattr(error, "strerror", None) or "not a usable path"
         raise _error(path, key, f"cannot be read: {reason}") from None
     if mode & 0o077 and not _is_credential(path, env):
-        raise _error(path, key, f"others may read or change it; run chmod 600 {path}")
+        _warn_once(path)
     if len(content) > _LARGEST_SECRET_BYTES:
         raise _error(path, key, "is too large for a secret; check the path")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _error(path, key, "is not text in UTF-8; write it again") from None
+
+
+@functools.cache
+def _warn_once(path: Path) -> None:
+    # Not refused: a service that stays down over a file's mode watches over nothing.
+    logger.warning("secret readable by others path=%s; run chmod 600 on it", path)
 
 
 def _is_credential(path: Path, env: Mapping[str, str]) -> bool:

@@ -31,6 +31,7 @@ from daemon.storage.files import (
     split_path,
     touch_recording,
 )
+from daemon.storage.results import stored_reply
 from daemon.watching.content import content_hash
 
 logger = logging.getLogger(__name__)
@@ -207,6 +208,10 @@ def _write(
     elif _may_be_touched(stamp, known) and hashes[stamp.path] == known.sha256:
         logger.debug("recording touched id=%d path=%r", known.recording_id, stamp.path)
         touch_recording(db, known.recording_id, stamp)
+        remember_file(db, place.name, stamp, known.recording_id)
+    elif known.state == RecordingState.WAITING and stored_reply(db, known.recording_id) is None:
+        # Sent before without a result: what is there now is what it waits for.
+        _renew(db, place, arrival, known, intake)
         remember_file(db, place.name, stamp, known.recording_id)
     elif _is_same_left_alone(stamp, known):
         remember_file(db, place.name, stamp, known.recording_id)

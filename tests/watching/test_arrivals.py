@@ -15,6 +15,7 @@ from daemon.config.models import WatchFolder
 from daemon.models import FileStamp
 from daemon.storage.database import open_database, rows
 from daemon.storage.files import known_files, modified_at
+from daemon.storage.results import store_response
 from daemon.watching.arrivals import Arrival, Intake, Kind, take_in
 from daemon.watching.scan import stamp
 
@@ -153,6 +154,31 @@ def test_a_recording_not_yet_sent_follows_its_file(
     assert arrive("a.wav", now=LATER).queued == 1
     [row] = recordings(db)
     assert (row["state"], row["size_bytes"]) == ("waiting", 11)
+
+
+def test_a_recording_that_waits_for_another_try_follows_its_file(
+    db: Database, root: Path, arrive: Callable[..., Intake]
+) -> None:
+    path = write(root / "a.wav")
+    arrive(path)
+    analyzed(db, "waiting", attempts=1)
+    arrive(write(path, b"other bytes"))
+
+    (row,) = recordings(db)
+    assert (row["state"], row["size_bytes"]) == ("waiting", len(b"other bytes"))
+
+
+def test_a_recording_whose_reply_is_stored_is_not_given_other_bytes(
+    db: Database, root: Path, arrive: Callable[..., Intake]
+) -> None:
+    path = write(root / "a.wav")
+    arrive(path)
+    analyzed(db, "waiting", attempts=1)
+    (row,) = recordings(db)
+    store_response(db, row["id"], b"{}", kind="listen", now=datetime.now(UTC))
+    arrive(write(path, b"other bytes"))
+
+    assert [row["size_bytes"] for row in recordings(db)] == [3, len(b"other bytes")]
 
 
 def test_a_file_changed_while_it_is_analyzed_is_left_for_later(
