@@ -159,10 +159,11 @@ def test_a_recording_not_yet_sent_follows_its_file(
 def test_a_recording_that_waits_for_another_try_follows_its_file(
     db: Database, root: Path, arrive: Callable[..., Intake]
 ) -> None:
-    path = write(root / "a.wav")
-    arrive(path)
+    write(root / "a.wav")
+    arrive("a.wav")
     analyzed(db, "waiting", attempts=1)
-    arrive(write(path, b"other bytes"))
+    write(root / "a.wav", b"other bytes")
+    arrive("a.wav", now=LATER)
 
     (row,) = recordings(db)
     assert (row["state"], row["size_bytes"]) == ("waiting", len(b"other bytes"))
@@ -171,12 +172,13 @@ def test_a_recording_that_waits_for_another_try_follows_its_file(
 def test_a_recording_whose_reply_is_stored_is_not_given_other_bytes(
     db: Database, root: Path, arrive: Callable[..., Intake]
 ) -> None:
-    path = write(root / "a.wav")
-    arrive(path)
+    write(root / "a.wav")
+    arrive("a.wav")
     analyzed(db, "waiting", attempts=1)
     (row,) = recordings(db)
     store_response(db, row["id"], b"{}", kind="listen", now=datetime.now(UTC))
-    arrive(write(path, b"other bytes"))
+    write(root / "a.wav", b"other bytes")
+    arrive("a.wav", now=LATER)
 
     assert [row["size_bytes"] for row in recordings(db)] == [3, len(b"other bytes")]
 
