@@ -35,6 +35,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     """
     from daemon.service import run_once
     from daemon.storage.database import open_existing
+    from daemon.storage.outbox import undelivered_alerts
     from daemon.storage.queries import folder_rows, pause_row
 
     if yes and not existing:
@@ -51,6 +52,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     db = open_existing(context.config.database)
     try:
         paused = pause_row(db)
+        undelivered = undelivered_alerts(db)
         left_alone = sum(row["left_alone"] for row in folder_rows(db).values())
     finally:
         db.close()
@@ -62,24 +64,37 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
         more = {"existing": taken_in.document()} if taken_in else {}
         print_json({**counts, "alerts": alerts, "paused": paused, **more})
     else:
-        click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
-        click.echo("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
-        if left_alone > 0:
-            click.echo(
-                f"{plural(left_alone, 'recording')} left alone, there before earshot first saw the folder "
-                "(existing: skip); `earshot scan --existing` takes them in"
-            )
-    if paused:
-        say_error(f"paused: {paused['reason']}")
+        _print_counts(counts, alerts, left_alone)
+    troubles = _troubles(counts, undelivered, paused["reason"] if paused else None)
+    for trouble in troubles:
+        say_error(trouble)
+    if troubles:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _print_counts(counts: dict[str, int], alerts: dict[str, int], left_alone: int) -> None:
+    click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+    click.echo("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
+    if left_alone > 0:
+        click.echo(
+            f"{plural(left_alone, 'recording')} left alone, there before earshot first saw the folder "
+            "(existing: skip); `earshot scan --existing` takes them in"
+        )
+
+
+def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> list[str]:
+    """What did not end well, a line each with what to do."""
+    troubles = [f"paused: {paused}"] if paused else []
     if counts["failed"] > 0:
-        say_error(f"{plural(counts['failed'], 'recording')} failed; `earshot list --state failed` says why")
+        troubles.append(
+            f"{plural(counts['failed'], 'recording')} failed; `earshot list --state failed` says why"
+        )
     if counts["waiting"] > 0 and not paused:
         left = plural(counts["waiting"], "recording")
-        say_error(f"{left} left waiting; `earshot list --state waiting` says why")
-    if alerts["pending"] > 0:
-        say_error(f"{plural(alerts['pending'], 'alert')} not delivered yet; `earshot alerts` says why")
-    if paused or counts["failed"] > 0 or counts["waiting"] > 0 or alerts["pending"] > 0:
-        click.get_current_context().exit(EXIT_FAILED)
+        troubles.append(f"{left} left waiting; `earshot list --state waiting` says why")
+    if undelivered:
+        troubles.append(f"{plural(undelivered, 'alert')} not delivered yet; `earshot alerts` says why")
+    return troubles
 
 
 def _bar(*, quiet: bool) -> AbstractContextManager[Callable[[Progress], None]]:

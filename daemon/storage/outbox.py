@@ -168,6 +168,13 @@ def retry_alert(db: Database, alert_id: int, now: datetime) -> None:
         )
 
 
+def undelivered_alerts(db: Database) -> int:
+    """How many pending alerts were tried without success; those that quiet hours hold are not among them."""
+    found = rows(db, "SELECT count(*) AS n FROM alerts WHERE state = 'pending' AND error IS NOT NULL")
+    count: int = found[0]["n"]
+    return count
+
+
 def alert_counts(db: Database) -> dict[str, int]:
     """How many alerts are in each state; states without any are 0."""
     counts = {state.value: 0 for state in AlertState}
