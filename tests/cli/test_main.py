@@ -39,8 +39,7 @@ def test_version(run: Run) -> None:
 def test_every_command_takes_the_common_options_and_helps_with_an_example(command: str) -> None:
     answer = CliRunner().invoke(earshot, [*command.split(), "--help"])
     assert answer.exit_code == 0
-    # The demo brings a configuration of its own.
-    assert "--config" in answer.output or command == "demo"
+    assert "--config" in answer.output
     assert "--debug" in answer.output
     assert "Example: earshot" in answer.output
 
