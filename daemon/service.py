@@ -18,29 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from sqlite_utils import Database
-
 from daemon import sdnotify
 from daemon.analysis.load import Load
 from daemon.config.models import Config
-from daemon.config.times import zone_of
 from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
 from daemon.generation import Generation
 from daemon.storage.database import DaemonLock, daemon_lock, open_database
-from daemon.storage.originals import has_original_due
-from daemon.storage.outbox import alert_counts
-from daemon.storage.outbox import seconds_until_due as seconds_until_alert
-from daemon.storage.pauses import pauses, probe_now
-from daemon.storage.queries import recording_counts
-from daemon.storage.recordings import recover, seconds_until_due
-from daemon.watching.watch import FolderWatch
+from daemon.storage.pauses import probe_now
+from daemon.storage.recordings import recover
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 STORE_WAIT_SECONDS = 2.0
-SOON_SECONDS = 60.0
-"""A single pass waits for a retry that is due within this time."""
 
 
 @dataclass(slots=True)
@@ -75,7 +65,7 @@ def exit_code(number: int) -> int:
 
 
 @contextmanager
-def _prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
+def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
     """Hold the lock of the database, and bring back to the queue what an earlier process left in work.
 
     With `patient` a full disk or a locked database is waited for, until these signals say stop.
@@ -115,7 +105,7 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
     """
     signals = Signals()
     signals.install()
-    with _prepared(config, patient=signals) as lock:
+    with prepared(config, patient=signals) as lock:
         if signals.stop:
             return exit_code(signals.stop)
         ended = threading.Event()
@@ -150,11 +140,11 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
         logger.info(
             "stopping in_flight=%d drain=%.0fs", generation.dispatcher.in_flight, config.analyzer.drain
         )
-        _wind_down(generation, load, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0)
+        wind_down(generation, load, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0)
     return code
 
 
-def _wind_down(generation: Generation, load: Load, ended: threading.Event, drain_seconds: float) -> None:
+def wind_down(generation: Generation, load: Load, ended: threading.Event, drain_seconds: float) -> None:
     """End everything; what is still in flight after `drain_seconds` goes back to the queue."""
     deadline = time.monotonic() + drain_seconds
     generation.end(drain_seconds)
@@ -225,77 +215,3 @@ def _troubles(generation: Generation, database: tuple[int, int] | None) -> list[
         # What is written now would go into a file that has no name any more.
         troubles.append(f"the database {generation.config.database} was deleted or replaced")
     return troubles
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a pass over everything has come: counts per state, and what is in work."""
-
-    recordings: dict[str, int]
-    alerts: dict[str, int]
-    in_flight: int
-
-
-def run_once(
-    config: Config, *, env: Mapping[str, str] = os.environ, show: Callable[[Progress], None] = lambda _: None
-) -> tuple[Progress, Progress]:
-    """Find, analyze and alert everything that is waiting; returns the counts before and after.
-
-    Ends when all folders are listed, nothing is in work, and nothing comes due within SOON_SECONDS: what
-    waits for longer, or for a pause to end, is left for the next pass. Raises EarshotError when it cannot
-    start, KeyboardInterrupt on SIGINT.
-    """
-    signals = Signals()
-    signals.install()
-    with _prepared(config), closing(open_database(config.database)) as db:
-        ended = threading.Event()
-        before = _progress(db, 0)
-        load = Load(config.analyzer.concurrency)
-        generation = Generation(config, env=env, load=load, ended=ended.is_set)
-        generation.start()
-        try:
-            while not signals.stop and not _is_idle(db, generation):
-                show(_progress(db, generation.dispatcher.in_flight))
-                signals.wake.wait(LOOK_SECONDS)
-                generation.keep_alive()
-                if troubles := generation.troubles():
-                    raise EarshotError(f"stopped, because {'; '.join(troubles)}; the log above says why")
-        finally:
-            _wind_down(generation, load, ended, config.analyzer.drain)
-        after = _progress(db, 0)
-        show(after)
-    if signals.stop == signal.SIGINT:
-        raise KeyboardInterrupt
-    return before, after
-
-
-def list_folders(config: Config) -> None:
-    """List every folder once: files become rows, nothing is sent. Raises EarshotError as `run_once` does."""
-    with _prepared(config), closing(open_database(config.database)) as db:
-        for folder in config.watch:
-            watch = FolderWatch(folder, timezone=zone_of(config.timezone))
-            try:
-                while not watch.is_ready:
-                    watch.wait(watch.step(db, time.monotonic(), datetime.now(UTC)))
-            finally:
-                watch.close()
-
-
-def _progress(db: Database, in_flight: int) -> Progress:
-    return Progress(recording_counts(db), alert_counts(db), in_flight)
-
-
-def _is_idle(db: Database, generation: Generation) -> bool:
-    if not all(watch.is_idle() for watch in generation.watches) or generation.dispatcher.in_flight:
-        return False
-    now = datetime.now(UTC)
-    due = seconds_until_due(db, now)
-    if due is not None and due <= SOON_SECONDS and not pauses(db):
-        return False
-    if has_original_due(db, now):
-        return False
-    return not any(
-        (wait := seconds_until_alert(db, target.destination, target.index, now)) is not None
-        and wait <= SOON_SECONDS
-        for target in generation.targets
-    )

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "alerting": BASE | {"config", "storage"},
     "generation": ALL_BELOW_SERVICE,
     "service": ALL_BELOW_SERVICE | {"generation"},
-    "cli": ALL_BELOW_SERVICE | {"service"},
+    "one_pass": ALL_BELOW_SERVICE | {"generation", "service"},
+    "cli": ALL_BELOW_SERVICE | {"one_pass", "service"},
 }
 # A module that may do more than its part: a result and its alerts are stored in one transaction, so the step
 # that stores the result has to know the rules and the message.

@@ -36,7 +36,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     """Queue what was left alone, once somebody agreed to its cost; ends the command when nobody does."""
     from daemon.analysis.estimate import estimate
     from daemon.analysis.request import requests_by_folder
-    from daemon.service import list_folders
+    from daemon.one_pass import list_folders
     from daemon.storage.database import daemon_status, open_existing
     from daemon.storage.retry import left_alone, requeue_existing
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from daemon.service import Progress
+    from daemon.one_pass import Progress
 
 OUTCOMES = ("done", "failed", "duplicate", "skipped")
 
@@ -33,7 +33,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     With --existing, count, hours and estimated cost are shown first, and nothing is sent without a yes.
     Where the service is running, that takes them in.
     """
-    from daemon.service import run_once
+    from daemon.one_pass import run_once
     from daemon.storage.database import open_existing
     from daemon.storage.outbox import undelivered_alerts
     from daemon.storage.queries import folder_rows, pause_row
