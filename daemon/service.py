@@ -175,6 +175,9 @@ def _reloaded(
         if config.database != old.config.database:
             raise EarshotError("`database` cannot change while running; restart earshot for that")
         new = Generation(config, env=env, load=load, ended=ended.is_set)
+        # While nothing has ended yet: a start writes, so a database that is locked or full refuses it here.
+        with closing(open_database(config.database)) as db:
+            probe_now(db, datetime.now(UTC))
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays: %s", error)
         return old
@@ -183,12 +186,6 @@ def _reloaded(
     threading.Thread(
         target=old.end, args=(old.config.analyzer.timeout,), name="old-generation", daemon=True
     ).start()
-    try:
-        with closing(open_database(config.database)) as db:
-            probe_now(db, datetime.now(UTC))
-    except StoreBusyError as error:
-        # No reason to end: a held queue is then tried at its own time.
-        logger.warning("a held queue is not tried at once error=%s", error)
     try:
         new.start()
     except EarshotError as error:

@@ -200,13 +200,16 @@ def test_locked_database_stops_sending_and_keeps_what_arrives(tmp_path: Path) ->
 
 @pytest.mark.soak
 def test_locked_database_at_a_reload_does_not_end_the_service(tmp_path: Path, api: ScriptedApi) -> None:
-    """P9, D3: the reload takes place all the same."""
+    """P9, D3: it is refused in one line, the old configuration stays, and a later reload takes place."""
     with running(tmp_path, api) as service:
         with closing(sqlite3.connect(service.database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             service.signal(1)
-            wait_until(lambda: "configuration taken over" in service.log(), seconds=90, what="the reload")
+            refused = "configuration not taken over, the old one stays: the database is locked"
+            wait_until(lambda: refused in service.log(), seconds=90, what="the reload to be refused")
             other.execute("ROLLBACK")
+        service.reload()
+        assert "configuration taken over" in service.log()
         service.drop("a.wav")
         service.wait_states(done=1)
 
