@@ -130,7 +130,8 @@ def test_a_crash_between_the_parts_loses_none_and_pays_for_none_twice(tmp_path: 
 
         api.script = hang_at_the_second
         service.drop("long.wav")
-        wait_until(lambda: any(c.path == "/v1/read" and c.answered == 200 for c in api.calls), what="a part")
+        # Asked for one after the other: that the second is asked for says that the first is committed.
+        wait_until(lambda: len([c for c in api.calls if c.path == "/v1/read"]) == 2, what="a second part")
         service.kill()
         api.script = limited(30)
         service.start()
