@@ -6,6 +6,7 @@ The only place that builds stages and joins them: new rows wake the dispatcher, 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from daemon.config.models import Config, WatchFolder
 from daemon.config.secrets import api_key, known_secrets
 from daemon.config.times import zone_of
 from daemon.embedded import EmbeddedEngine
+from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
 from daemon.loops import Loops
 from daemon.storage.database import open_database
@@ -78,6 +80,8 @@ class Generation:
             load=self._load,
             on_alerts=self._on_ended,
             ended=self._ended,
+            away=self._away,
+            remote=self._remote,
         )
         with closing(open_database(self.config.database)) as db:
             end_obsolete_pauses(db, place)
@@ -106,9 +110,14 @@ class Generation:
         return self._loops.troubles()
 
     def keep_alive(self) -> None:
-        """Look after the child process; call now and then."""
+        """Look after the child process and after folders that do not answer; call now and then."""
         if self._engine:
             self._engine.keep_alive()
+        for watch in self.watches:
+            try:
+                watch.tell_stall(lambda: open_database(self.config.database))
+            except StoreBusyError as error:
+                logger.error("folder does not answer, and that cannot be stored: %s", error)
 
     def wake(self) -> None:
         """Let every loop look at once."""
@@ -136,6 +145,12 @@ class Generation:
         for watch in self.watches:
             watch.close()
         self._resources.close()
+
+    def _away(self) -> frozenset[str]:
+        return frozenset(watch.name for watch in self.watches if watch.is_away)
+
+    def _remote(self) -> frozenset[str]:
+        return frozenset(watch.name for watch in self.watches if watch.is_remote)
 
     def _base_url(self) -> Callable[[], str]:
         if self.config.analyzer.base_url != EMBEDDED:
@@ -189,7 +204,7 @@ class Generation:
             run_originals(self.config.database, folder, stop=self._loops.stop, wake=wake, beat=beat)
 
         # In a loop of its own: a large copy, or a share that hangs, must not keep anyone else waiting.
-        self._loops.start(f"originals-{folder.path}", work, wake=wake.set, patience=float("inf"))
+        self._loops.start(f"originals-{folder.path}", work, wake=wake.set, patience=math.inf)
 
     def _start_watch(self, folder: WatchFolder) -> None:
         timezone = zone_of(self.config.timezone)
@@ -200,7 +215,7 @@ class Generation:
             _watch(watch, self.config.database, self._loops.stop, beat)
 
         # A share that hangs blocks its own thread only, and is no reason to restart the service.
-        self._loops.start(f"watch-{folder.path}", work, wake=watch.wake, patience=float("inf"))
+        self._loops.start(f"watch-{folder.path}", work, wake=watch.wake, patience=math.inf)
 
 
 def _watch(watch: FolderWatch, db_path: Path, stop: threading.Event, beat: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -10,10 +11,16 @@ from dataclasses import dataclass, field
 
 logger = logging.getLogger(__name__)
 
+STUCK_END_SECONDS = 3.0
+"""How long the end waits for a loop that may hang: whatever such a loop does can be cut off anywhere."""
+
 
 @dataclass(slots=True)
 class Loop:
-    """A thread and when it last showed life; `patience` is how many seconds may pass without a sign."""
+    """A thread and when it last showed life; `patience` is how many seconds may pass without a sign.
+
+    With endless patience it may be stuck in the kernel: then it is not waited for long at the end either.
+    """
 
     name: str
     thread: threading.Thread
@@ -69,9 +76,10 @@ class Loops:
         """Ask every loop to end and wait for that, `seconds` at most."""
         self.stop.set()
         self.wake()
-        deadline = time.monotonic() + seconds
+        started = time.monotonic()
         for loop in self._loops:
-            loop.thread.join(max(0.0, deadline - time.monotonic()))
+            limit = seconds if loop.patience < math.inf else min(seconds, STUCK_END_SECONDS)
+            loop.thread.join(max(0.0, started + limit - time.monotonic()))
 
 
 def _guarded(name: str, work: Callable[[Callable[[], None]], None], beat: Callable[[], None]) -> None:

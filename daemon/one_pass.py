@@ -94,7 +94,8 @@ def _is_idle(db: Database, generation: Generation) -> bool:
     if not all(watch.is_idle() for watch in generation.watches) or generation.dispatcher.in_flight:
         return False
     now = datetime.now(UTC)
-    due = seconds_until_due(db, now)
+    away = {watch.name for watch in generation.watches if watch.is_away}
+    due = seconds_until_due(db, now, away=away)
     if due is not None and due <= SOON_SECONDS and not pauses(db):
         return False
     if has_original_due(db, now):

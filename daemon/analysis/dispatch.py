@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -45,7 +46,7 @@ class Dispatcher:
     def __init__(self, db_path: Path, place: Workplace) -> None:
         self._db_path = db_path
         self._place = place
-        self._jobs: set[threading.Thread] = set()
+        self._jobs: dict[threading.Thread, str | None] = {}
         self._probe: threading.Thread | None = None
         self._clamped_at = 0.0
         self._started_at = time.monotonic()
@@ -99,17 +100,23 @@ class Dispatcher:
             return LOOK_SECONDS
         recording = None
         try:
-            recording = claim(db, self._place.clock(), scopes=self._place.scopes, suspects=suspects)
+            recording = claim(
+                db,
+                self._place.clock(),
+                scopes=self._place.scopes,
+                suspects=suspects,
+                away=self._place.away() | self._crowding(),
+            )
         finally:
             if recording is None:
                 self._place.load.leave()
         if recording is None:
             return self._idle_seconds(db)
-        self._jobs = {job for job in self._jobs if job.is_alive()}
+        self._jobs = {job: folder for job, folder in self._jobs.items() if job.is_alive()}
         job = threading.Thread(
             target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
         )
-        self._jobs.add(job)
+        self._jobs[job] = recording.folder
         self._probe = job if is_probe else None
         self._is_alone = suspects
         job.start()
@@ -120,11 +127,25 @@ class Dispatcher:
         if not self._may_have_suspects or time.monotonic() - self._started_at < CALM_SECONDS:
             return False
         self._may_have_suspects = has_suspects(db)
-        return self._may_have_suspects and is_suspect_due(db, self._place.clock(), scopes=self._place.scopes)
+        return self._may_have_suspects and is_suspect_due(
+            db, self._place.clock(), scopes=self._place.scopes, away=self._place.away()
+        )
+
+    def _crowding(self) -> frozenset[str]:
+        """The folders on shares whose recordings take all places but one.
+
+        The last one is for the others: whoever reads from a share that hangs does not come back.
+        """
+        if len(self._place.config.watch) < 2 or self._place.load.limit < 2:
+            return frozenset()
+        taken = Counter(folder for job, folder in self._jobs.items() if job.is_alive())
+        return frozenset(
+            folder for folder in self._place.remote() if taken[folder] >= self._place.load.limit - 1
+        )
 
     def _idle_seconds(self, db: Database) -> float:
         now = self._place.clock()
-        due = seconds_until_due(db, now)
+        due = seconds_until_due(db, now, away=self._place.away())
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
         # Never without a pause: a recording may have become due since it was not claimed.
         wait = max(wait, LEAST_SECONDS)

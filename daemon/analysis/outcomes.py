@@ -27,8 +27,9 @@ from daemon.errors import (
     RecordingError,
     ServiceDownError,
 )
-from daemon.models import Recording, RecordingState, from_iso
+from daemon.models import Recording, RecordingState, from_iso, shown_path
 from daemon.storage.database import transaction
+from daemon.storage.files import is_unmounted
 from daemon.storage.outbox import add_operations_alert
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
 from daemon.storage.recordings import DOUBTFUL_RESENDS, analyze_in_parts, close, put_back, uncount_attempt
@@ -48,6 +49,9 @@ def settle_failure(
 ) -> None:
     """Put the recording where its failure belongs, and hold the queue where everyone's would fail."""
     match error:
+        case FileGoneError() if _is_unmounted(db, recording, place):
+            text = "the file is not there, nor is the folder or file system that it was on; mount that again"
+            _wait_or_give_up(db, recording, FileGoneError(text), place, now, code="gone")
         case FileGoneError():
             _close(db, recording, "gone", str(error))
         case FileChangedError():
@@ -83,6 +87,11 @@ def settle_failure(
         case _:
             _service_failure(db, recording, error, place, now)
             _wait_or_give_up(db, recording, error, place, now, code="gave_up")
+
+
+def _is_unmounted(db: Database, recording: Recording, place: Workplace) -> bool:
+    folders = [folder for folder in place.config.watch if shown_path(str(folder.path)) == recording.folder]
+    return any(is_unmounted(db, recording.id, folder.path) for folder in folders)
 
 
 def _next_part_words(recording: Recording) -> int:

@@ -26,7 +26,8 @@ class Workplace:
 
     `on_alerts` is called when there are new rows in the outbox; `requests` is keyed by `recordings.folder`,
     None for what belongs to no folder. `ended` says that the process will not wait any longer, so a reply
-    that cannot be stored is given up.
+    that cannot be stored is given up. `away` names the folders that are not there or do not answer, `remote`
+    those on shares.
     """
 
     config: Config
@@ -37,6 +38,8 @@ class Workplace:
     on_alerts: Callable[[], None] = lambda: None
     clock: Callable[[], datetime] = utc_now
     ended: Callable[[], bool] = lambda: False
+    away: Callable[[], frozenset[str]] = frozenset
+    remote: Callable[[], frozenset[str]] = frozenset
     random: random.Random = field(default_factory=random.Random)
 
     @property

@@ -57,9 +57,12 @@ def _unseen(path: str) -> dict[str, Any]:
     return {
         "path": path,
         "method": None,
+        "reason": None,
+        "settle_seconds": None,
         "available": False,
         "first_seen_at": None,
         "last_scan_at": None,
+        "missed_by_events": 0,
         "left_alone": 0,
     }
 
@@ -95,13 +98,18 @@ def _print_folders(folders: list[dict[str, Any]]) -> None:
 
 
 def _folder_facts(folder: dict[str, Any]) -> str:
-    if folder["first_seen_at"] is None and folder["last_scan_at"] is None:
+    if folder["reason"] is None:
         return "not seen yet"
-    facts = ["by events" if folder["method"] == "events" else "by polling"] if folder["method"] else []
-    if not folder["available"]:
-        facts = ["not available"]
+    reason = escaped(folder["reason"])
+    if folder["available"]:
+        method = "by events" if folder["method"] == "events" else "by polling"
+        facts = [f"{method} ({reason})", f"settle {folder['settle_seconds']:g} s"]
+    else:
+        facts = [f"not available ({reason})"]
     if folder["last_scan_at"]:
         facts.append(f"last scan {ago(folder['last_scan_at'])}")
+    if folder["missed_by_events"]:
+        facts.append(f"{plural(folder['missed_by_events'], 'recording')} found by listing only")
     if folder["left_alone"]:
         facts.append(f"{plural(folder['left_alone'], 'recording')} left alone, there before earshot")
     return ", ".join(facts)

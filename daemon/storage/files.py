@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sqlite_utils import Database
 
 from daemon.models import FileStamp, RecordingState, iso, shown_path
-from daemon.storage.database import rows
+from daemon.storage.database import rows, tuples
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
@@ -29,6 +31,10 @@ _COLUMNS = """
     recordings.state, recordings.attempts, recordings.error_code, recordings.sha256
     FROM files JOIN recordings ON recordings.id = files.recording_id
 """
+
+
+Stamp = tuple[int | None, int, int]
+"""Size in bytes (None: equal to no file's), modification time in nanoseconds, inode; as they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,31 @@ def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str,
     return {os.fsdecode(row["name"]): _known(row) for row in found}
 
 
+def known_stamps(db: Database, directory: str, names: Iterable[str]) -> dict[str, Stamp]:
+    """The stamps of those of these names in `directory` that are known. For at most some thousand at once.
+
+    Asked for every file there is at every listing, so that it makes no object that it need not make.
+    """
+    wanted = {os.fsencode(name): name for name in names}
+    # A recording that was set aside because its file could not be found: the file is news when it is there.
+    found = tuples(
+        db,
+        f"""
+        SELECT files.name, iif(state = 'skipped' AND error_code = 'gone', NULL, files.size_bytes),
+            mtime_ns, inode
+        FROM files JOIN recordings ON recordings.id = files.recording_id
+        WHERE directory = ? AND files.name IN ({",".join("?" * len(wanted))})
+        """,  # noqa: S608 - marks only
+        (os.fsencode(directory), *wanted),
+    )
+    return {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp that a file has by this lstat, as it would be stored."""
+    return status.st_size, stored_time(status.st_mtime_ns), signed_number(status.st_ino)
+
+
 def known_by_inode(db: Database, stamp: FileStamp) -> list[KnownFile]:
     """The known files that this one may be under another name: same inode, size and modification time.
 
@@ -104,7 +135,6 @@ def add_recording(
     metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Add a recording for a file; the file belongs to it from now on. Returns its id."""
-    # Not a query with RETURNING: sqlite-utils wraps each query into a savepoint of its own.
     added = db.execute(
         """
         INSERT INTO recordings (path, folder, name, size_bytes, modified_at, state, not_before, error_code,
@@ -191,7 +221,11 @@ def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> No
 
 
 def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int) -> None:
-    """The file, as it looks now, belongs to this recording."""
+    """The file, as it looks now, belongs to this recording.
+
+    `files.device` is that of its directory: some file systems (overlayfs) give each file another one.
+    """
+    device = _device_above(stamp.path)
     db.execute(
         "INSERT OR REPLACE INTO files"
         " (directory, name, folder, device, inode, size_bytes, mtime_ns, recording_id)"
@@ -199,13 +233,35 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
         (
             *_key(stamp.path),
             folder,
-            signed_number(stamp.device),
+            signed_number(stamp.device if device is None else device),
             signed_number(stamp.inode),
             stamp.size_bytes,
             stored_time(stamp.mtime_ns),
             recording_id,
         ),
     )
+
+
+def is_unmounted(db: Database, recording_id: int, root: Path) -> bool:
+    """Whether a file that is not there may only be out of sight: `root`, its watched folder, is not there, or
+    another file system is where the file's was when it was taken in."""
+    if not root.is_dir():
+        return True
+    sql = "SELECT directory, name, device FROM files WHERE recording_id = ?"
+    for file in rows(db, sql, (recording_id,)):
+        device = _device_above(os.fsdecode(file["directory"] + b"/" + file["name"]))
+        if device is not None and signed_number(device) != file["device"]:
+            return True
+    return False
+
+
+def _device_above(path: str) -> int | None:
+    """The device of the nearest directory above `path` that is there."""
+    directory = path
+    while directory := split_path(directory)[0]:
+        with suppress(OSError):
+            return Path(directory).stat().st_dev
+    return None
 
 
 def modified_at(stamp: FileStamp) -> str:

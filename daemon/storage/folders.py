@@ -26,36 +26,44 @@ class FolderRow:
     baseline_done: bool
 
 
-def configure_folder(db: Database, path: str, method: str, now: datetime) -> FolderRow:
+def configure_folder(db: Database, path: str, now: datetime) -> FolderRow:
     """The folder's row, added with `now` as `configured_at` when there is none yet."""
     with transaction(db):
         found = rows(
             db,
             """
-            INSERT INTO folders (path, method, configured_at) VALUES (?, ?, ?)
-            ON CONFLICT (path) DO UPDATE SET method = excluded.method
+            INSERT INTO folders (path, configured_at) VALUES (?, ?)
+            ON CONFLICT (path) DO UPDATE SET path = excluded.path
             RETURNING configured_at, baseline_done
             """,
-            (path, method, iso(now)),
+            (path, iso(now)),
         )
     row = found[0]
     return FolderRow(path, from_iso(row["configured_at"]), bool(row["baseline_done"]))
 
 
-def folder_available(db: Database, path: str, method: str, now: datetime) -> None:
-    """The folder is there and being watched by `method`; the first time is kept as `first_seen_at`."""
+def folder_available(
+    db: Database, path: str, method: str, reason: str, settle_seconds: float, now: datetime
+) -> None:
+    """The folder is there and watched by `method` for this `reason`; `first_seen_at` keeps the first time."""
     with transaction(db):
         db.execute(
-            "UPDATE folders SET available = 1, method = ?, first_seen_at = coalesce(first_seen_at, ?)"
-            " WHERE path = ?",
-            (method, iso(now), path),
+            "UPDATE folders SET available = 1, method = ?, reason = ?, settle_seconds = ?,"
+            " first_seen_at = coalesce(first_seen_at, ?) WHERE path = ?",
+            (method, reason, settle_seconds, iso(now), path),
         )
 
 
-def folder_unavailable(db: Database, path: str) -> None:
-    """The folder is missing or cannot be read."""
+def folder_unavailable(db: Database, path: str, reason: str) -> None:
+    """The folder is missing, cannot be read or does not answer, as `reason` says."""
     with transaction(db):
-        db.execute("UPDATE folders SET available = 0 WHERE path = ?", (path,))
+        db.execute("UPDATE folders SET available = 0, reason = ? WHERE path = ?", (reason, path))
+
+
+def count_missed(db: Database, path: str, files: int) -> None:
+    """So many files were found by a listing only, although the folder is watched by events."""
+    with transaction(db):
+        db.execute("UPDATE folders SET missed_by_events = missed_by_events + ? WHERE path = ?", (files, path))
 
 
 def folder_scanned(db: Database, path: str, now: datetime) -> None:

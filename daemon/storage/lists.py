@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from daemon.models import FileStamp, RecordingState, iso
 from daemon.storage.database import rows
-from daemon.storage.files import signed_number, split_path, stored_time
+from daemon.storage.files import Stamp, signed_number, split_path, stored_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,9 @@ class KnownList:
     sha256: str | None
 
     @property
-    def is_gone(self) -> bool:
-        """Never: a list has no state."""
-        return False
-
-    def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
-        """True when nothing about the file changed; without `inodes_last` its inode says nothing."""
-        if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, stored_time(stamp.mtime_ns)):
-            return False
-        return not inodes_last or self.inode == signed_number(stamp.inode)
+    def stamp(self) -> Stamp:
+        """How it looked when it was read."""
+        return self.size_bytes, self.mtime_ns, self.inode
 
 
 def known_lists(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownList]:

@@ -77,11 +77,13 @@ def pause_row(db: Database) -> Row | None:
 
 
 def folder_rows(db: Database) -> dict[str, Row]:
-    """What is known of each folder, by its path; `left_alone` counts what `existing: skip` passed over."""
+    """What is known of each folder, by its path; `left_alone` counts what `existing: skip` passed over,
+    `missed_by_events` what only a listing found although events are watched."""
     found = rows(
         db,
         """
-        SELECT path, method, available, first_seen_at, last_scan_at, (
+        SELECT path, method, reason, settle_seconds, available, first_seen_at, last_scan_at,
+            missed_by_events, (
             SELECT count(*) FROM recordings
             WHERE recordings.folder = folders.path AND state = 'skipped' AND error_code = 'existing'
         ) AS left_alone

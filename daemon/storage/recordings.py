@@ -35,19 +35,20 @@ def claim(
     *,
     scopes: Mapping[str | None, str] | None = None,
     suspects: bool | None = None,
+    away: Collection[str] = (),
 ) -> Recording | None:
     """Take the recording that has been due longest out of the queue, or None when none is due.
 
     Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`. What a
     pause holds is not claimed, except one probe each time the pause allows; `scopes` maps folders to the
     scope of pauses that concern them (None: recordings of no folder). `suspects` restricts it to those
-    that were in flight in SUSPECT_CRASHES crashes, or to the others.
+    that were in flight in SUSPECT_CRASHES crashes, or to the others; those of the folders `away` wait.
     """
     scopes = scopes or {}
-    if not _due(db, now, scopes, held_scopes(db, now), suspects):
+    if not _due(db, now, scopes, held_scopes(db, now), suspects, away):
         return None
     with transaction(db):
-        found = _due(db, now, scopes, held_scopes(db, now), suspects)
+        found = _due(db, now, scopes, held_scopes(db, now), suspects, away)
         if not found:
             return None
         claimed = rows(
@@ -83,9 +84,15 @@ def has_suspects(db: Database) -> bool:
     )
 
 
-def is_suspect_due(db: Database, now: datetime, *, scopes: Mapping[str | None, str] | None = None) -> bool:
+def is_suspect_due(
+    db: Database,
+    now: datetime,
+    *,
+    scopes: Mapping[str | None, str] | None = None,
+    away: Collection[str] = (),
+) -> bool:
     """Whether `claim` would find a recording with `suspects`."""
-    return bool(_due(db, now, scopes or {}, held_scopes(db, now), suspects=True))
+    return bool(_due(db, now, scopes or {}, held_scopes(db, now), True, away))
 
 
 def _due(
@@ -94,10 +101,11 @@ def _due(
     scopes: Mapping[str | None, str],
     held: Collection[str],
     suspects: bool | None,
+    away: Collection[str],
 ) -> list[dict[str, Any]]:
     if EVERYTHING in held:
         return []
-    folders = [folder for folder, scope in scopes.items() if scope in held]
+    folders = [*away, *(folder for folder, scope in scopes.items() if scope in held)]
     return rows(
         db,
         """
@@ -118,9 +126,17 @@ def _due(
     )
 
 
-def seconds_until_due(db: Database, now: datetime) -> float | None:
-    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits."""
-    found = rows(db, "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'")
+def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
+    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits.
+
+    Those of the folders `away` do not count.
+    """
+    found = rows(
+        db,
+        "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'"
+        " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))",
+        (json.dumps(list(away)),),
+    )
     due = found[0]["due"]
     if due is None:
         return None

@@ -66,10 +66,12 @@ class Arrival:
 
 @dataclass(slots=True)
 class Intake:
-    """What became of arrivals: how many recordings wait now that did not, and paths to offer again later."""
+    """What became of arrivals: how many recordings wait now that did not, paths to offer again later, and
+    those of files that were not known under any name."""
 
     queued: int = 0
     later: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
 
 
 Ending = tuple[RecordingState, str | None, str | None]
@@ -189,6 +191,7 @@ def _write(
         known = _renamed_from(db, stamp)
         if known is None:
             _add(db, place, arrival, intake)
+            intake.new.append(stamp.path)
             return
         if known.state == RecordingState.ANALYZING or _hash_missing(
             arrival, known, hashes, _is_doubtful_rename

@@ -21,7 +21,7 @@ from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
 from daemon.models import shown_path
 from daemon.storage.database import open_database
-from daemon.storage.files import signed_number, split_path, stored_time
+from daemon.storage.files import is_unmounted, signed_number, split_path, stored_time
 from daemon.storage.originals import (
     Original,
     Outcome,
@@ -119,8 +119,8 @@ def _settle(db: Database, folder: WatchFolder, original: Original, action: After
     try:
         descriptor = open_regular(original.path)
     except FileNotFoundError:
-        if not Path(folder.path).is_dir():
-            raise NotNowError(f"{folder.path} is not there; it is tried again") from None
+        if is_unmounted(db, original.recording_id, Path(folder.path)):
+            raise NotNowError(f"{folder.path} is not there or not mounted; it is tried again") from None
         _gone(db, original)
         return
     except ChangedError:

@@ -24,6 +24,7 @@ class Look:
     trouble: str | None
     is_new: bool = False
     is_other_device: bool = False
+    is_empty: bool = False
 
 
 class Root:
@@ -44,7 +45,8 @@ class Root:
             if not stat.S_ISDIR(status.st_mode):
                 raise NotADirectoryError(0, "not a directory")
             # Opening is the only honest test for permission, and for a stale network mount.
-            os.scandir(self.path).close()
+            with os.scandir(self.path) as entries:
+                is_empty = next(entries, None) is None
         except OSError as error:
             self.trouble = error.strerror or str(error)
             self._identity = None
@@ -53,7 +55,10 @@ class Root:
             return Look(self.trouble)
         identity = (status.st_dev, status.st_ino)
         found = Look(
-            None, is_new=identity != self._identity, is_other_device=self._device not in (None, status.st_dev)
+            None,
+            is_new=identity != self._identity,
+            is_other_device=self._device not in (None, status.st_dev),
+            is_empty=is_empty,
         )
         self.trouble, self._identity, self._device = None, identity, status.st_dev
         self._next_look = now + CHECK_SECONDS

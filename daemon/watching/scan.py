@@ -1,6 +1,7 @@
 """Looking at files: one of them, or all below a directory. Follows no links, reads no content.
 
-The walk hands over at most SCAN_CHUNK files at a time, so its memory does not grow with a directory.
+The walk hands over at most SCAN_CHUNK names at a time, so its memory does not grow with a directory, and asks
+for nothing but names and kinds: what more there is to know of a file is asked for by whoever needs it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 SCAN_CHUNK = 500
 
-Chunk = tuple[str, list[FileStamp]]
+Chunk = tuple[str, list[os.DirEntry[str]]]
+"""A directory, without a slash at its end, and regular files in it."""
 
 
 def stamp(path: str) -> FileStamp | None:
@@ -48,34 +50,36 @@ def fresh_stamp(path: str) -> FileStamp | None:
         os.close(descriptor)
 
 
-class Walker:
-    """Walks one folder, again and again; remembers which directories it could not read, to say so once.
+def entry_stamp(directory: str, entry: os.DirEntry[str]) -> FileStamp | None:
+    """What lstat says of a file from a listing of `directory`; None when it is none (any more)."""
+    try:
+        return _stamp(f"{directory}/{entry.name}", entry.stat(follow_symlinks=False))
+    except OSError:
+        return None
 
-    `directories` counts those that the latest walk of the whole folder has read.
+
+class Walker:
+    """Walks one folder, again and again; says once of each directory that it cannot read it.
+
+    `directories` counts those that the latest walk of the whole folder has read, `unreadable` are those
+    that it could not read.
     """
 
-    def __init__(
-        self,
-        root: str,
-        *,
-        recursive: bool,
-        is_recording: Callable[[str], bool],
-        is_ignored: Callable[[str], bool],
-    ) -> None:
+    def __init__(self, root: str, *, recursive: bool, is_ignored: Callable[[str], bool]) -> None:
         self.root = root
         self.directories = 0
+        self.unreadable: frozenset[str] = frozenset()
         self._recursive = recursive
-        self._is_recording = is_recording
         self._is_ignored = is_ignored
-        self._unreadable: set[str] = set()
 
     def walk(self, start: str | None = None) -> Iterator[Chunk]:
-        """Every file with a recording's name below `start` (default: the folder), by directory, in chunks.
+        """Every regular file below `start` (default: the folder), by directory, in chunks.
 
         What vanishes meanwhile is left out; a directory that cannot be read is logged, the others go on.
         """
         waiting = [self.root if start is None else start]
         visited: set[tuple[int, int]] = set()
+        unreadable: set[str] = set()
         read = 0
         while waiting:
             directory = waiting.pop()
@@ -86,50 +90,40 @@ class Walker:
                 if (status.st_dev, status.st_ino) in visited or not stat.S_ISDIR(status.st_mode):
                     continue
                 visited.add((status.st_dev, status.st_ino))
-                yield from self._list(directory, waiting)
+                yield from self._list(directory.rstrip("/"), waiting)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._say_unreadable(directory, error)
+                unreadable.add(directory)
+                if directory not in self.unreadable:
+                    logger.warning("directory unreadable path=%r error=%s", directory, error.strerror)
             else:
-                self._unreadable.discard(directory)
                 read += 1
         if start is None:
-            self.directories = read
+            self.directories, self.unreadable = read, frozenset(unreadable)
+        else:
+            self.unreadable |= unreadable
 
     def _list(self, directory: str, waiting: list[str]) -> Iterator[Chunk]:
-        directory = directory.rstrip("/")
-        prefix = directory + "/"
-        above = len(self.root.rstrip("/")) + 1
-        files: list[FileStamp] = []
-        with closing(os.scandir(prefix)) as entries:
+        files: list[os.DirEntry[str]] = []
+        with closing(os.scandir(directory + "/")) as entries:
             for entry in entries:
-                path = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if self._recursive and not self._is_ignored(entry.name):
-                        waiting.append(path)
-                elif self._is_recording(path[above:]) and (found := _entry_stamp(path, entry)):
-                    files.append(found)
+                try:
+                    # The kind is known from the listing: FIFOs, sockets and links cost no lstat.
+                    is_file = entry.is_file(follow_symlinks=False)
+                    is_directory = not is_file and entry.is_dir(follow_symlinks=False)
+                except OSError:
+                    # Where it is not, one file that cannot be looked at must not hide the others.
+                    continue
+                if is_file:
+                    files.append(entry)
                     if len(files) == SCAN_CHUNK:
                         yield directory, files
                         files = []
+                elif is_directory and self._recursive and not self._is_ignored(entry.name):
+                    waiting.append(f"{directory}/{entry.name}")
         if files:
             yield directory, files
-
-    def _say_unreadable(self, directory: str, error: OSError) -> None:
-        if directory not in self._unreadable:
-            self._unreadable.add(directory)
-            logger.warning("directory unreadable path=%r error=%s", directory, error.strerror)
-
-
-def _entry_stamp(path: str, entry: os.DirEntry[str]) -> FileStamp | None:
-    try:
-        # The kind is known from the listing: FIFOs, sockets and links cost no lstat.
-        return (
-            _stamp(path, entry.stat(follow_symlinks=False)) if entry.is_file(follow_symlinks=False) else None
-        )
-    except OSError:
-        return None
 
 
 def _stamp(path: str, status: os.stat_result) -> FileStamp | None:

@@ -41,6 +41,7 @@ class _Pending:
     quiet_since: float
     empty_since: float | None
     is_closed: bool
+    is_hinted: bool
     due: float
     queued: float
 
@@ -65,15 +66,20 @@ class Settler:
         """True when no further file should be added; they are found again by a later scan."""
         return len(self._pending) >= MAX_PENDING
 
-    def observe(self, stamp: FileStamp, now: float, *, closed: bool = False) -> None:
-        """Note how a file looks now; `closed` when its writer closed it or it was renamed in."""
+    def observe(self, stamp: FileStamp, now: float, *, closed: bool = False, hinted: bool = True) -> None:
+        """Note how a file looks now; `closed` when its writer closed it or it was renamed in.
+
+        Not `hinted` is what only a listing found although an event should have said it.
+        """
         pending = self._pending.get(stamp.path)
         if pending is None:
             empty_since = now if stamp.size_bytes == 0 else None
-            pending = _Pending(stamp, now, now, now, empty_since, closed, math.inf, math.inf)
+            pending = _Pending(stamp, now, now, now, empty_since, closed, hinted, math.inf, math.inf)
             self._pending[stamp.path] = pending
             self._schedule(pending, self._quiet_until(pending))
-        elif pending.stamp != stamp:
+            return
+        pending.is_hinted |= hinted
+        if pending.stamp != stamp:
             pending.stamp = stamp
             pending.quiet_since = now
             pending.is_closed = closed
@@ -91,7 +97,7 @@ class Settler:
 
         The file stays pending until `forget`, so what could not be stored is offered again.
         """
-        self.observe(stamp, now)
+        self.observe(stamp, now, hinted=False)
         pending = self._pending[stamp.path]
         pending.looked_at = now
         quiet_until = self._quiet_until(pending)
@@ -101,6 +107,10 @@ class Settler:
         # Looked at again even if the caller cannot do anything with the outcome now.
         self._schedule(pending, now + UNHINTED_LOOK_SECONDS)
         return Outcome.COMPLETE if stamp.size_bytes else Outcome.EMPTY
+
+    def is_hinted(self, path: str) -> bool:
+        """False for a pending file that no event announced."""
+        return path not in self._pending or self._pending[path].is_hinted
 
     def postpone(self, path: str, now: float, seconds: float | None = None) -> None:
         """Look at a quiet file again later; by default soon: a writer has it open."""

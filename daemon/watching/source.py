@@ -13,8 +13,8 @@ from enum import Enum, auto
 
 from daemon.config.models import WatchFolder
 from daemon.watching.events import Events, Hint
-from daemon.watching.mounts import watch_method
-from daemon.watching.root import Root
+from daemon.watching.mounts import WatchMethod, watch_method
+from daemon.watching.root import Look, Root
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,16 @@ class Condition(Enum):
 
 
 class Source:
-    """One folder, from its first `tend` to `close`; `method` says how it is watched."""
+    """One folder, from its first `tend` to `close`; `method` says how it is watched.
+
+    Nothing looks at the folder before: it may be on a share that hangs.
+    """
 
     def __init__(self, folder: WatchFolder, put: Callable[[Hint], None]) -> None:
         self.path = str(folder.path.absolute())
-        self.method = watch_method(folder)
+        self.method = WatchMethod("poll", "not looked at yet", self.path, ())
+        self.is_new = False
+        """True when the latest start found a folder that was not watched before, not one to watch anew."""
         self.is_other_device = False
         """True when the latest start found something else mounted at the path than before."""
         self._folder = folder
@@ -48,11 +53,13 @@ class Source:
         self._repair_seconds = FIRST_REPAIR_SECONDS
         self._refusal: str | None = None
         self._is_short = False
+        self._mounted_at = ""
+        self._unmounted: str | None = None
 
     @property
     def trouble(self) -> str | None:
         """Why the folder cannot be read; None when it can."""
-        return self._root.trouble
+        return self._root.trouble or self._unmounted
 
     def tend(self, now: float) -> Condition:
         """See that the folder is there and watched, and start again whatever has to be."""
@@ -65,13 +72,15 @@ class Source:
         if self._root.seconds_until_look(now) == 0:
             look = self._root.look(now)
             is_new, self.is_other_device = look.is_new, look.is_other_device
-        if self._root.trouble is not None:
+            self._unmounted = self._why_unmounted(look)
+        if self.trouble is not None:
             self.close()
             self._is_started = False
             return Condition.MISSING
         if is_new:
             self._refusal, self._is_short = None, False
         if is_new or not self._is_started or (self._repair_at is not None and now >= self._repair_at):
+            self.is_new = is_new or not self._is_started
             self._start()
             return Condition.STARTED
         return Condition.WATCHED
@@ -110,7 +119,7 @@ class Source:
     def seconds_until_due(self, now: float) -> float:
         """How long until `tend` has something to do."""
         look = self._root.seconds_until_look(now)
-        if self._repair_at is None or self._root.trouble is not None:
+        if self._repair_at is None or self.trouble is not None:
             return look
         return max(min(look, self._repair_at - now), 0.0)
 
@@ -120,10 +129,17 @@ class Source:
             self._events.close()
             self._events = None
 
+    def _why_unmounted(self, look: Look) -> str | None:
+        """An empty place where something was mounted before is not a folder whose files are gone."""
+        if not look.is_empty or len(_mount_point(watch_method(self._folder))) >= len(self._mounted_at):
+            return None
+        return f"empty, and nothing is mounted at {self._mounted_at} any more"
+
     def _start(self) -> None:
         self.close()
         self._repair_at = None
         self.method = watch_method(self._folder)
+        self._mounted_at = _mount_point(self.method)
         if self.method.method == "events" and self._refusal is None:
             try:
                 self._events = Events(self.path, recursive=self._folder.recursive, put=self._put)
@@ -140,6 +156,11 @@ class Source:
                 self.method.reason,
             )
         self._is_started = True
+
+
+def _mount_point(method: WatchMethod) -> str:
+    """Where the file system that holds the folder is mounted; empty where the kernel does not say."""
+    return method.mounts[0].point if method.mounts else ""
 
 
 def _refusal(error: OSError | RuntimeError) -> str:

@@ -6,28 +6,32 @@ Events only make it fast. What counts is the listing, repeated for ever, and wha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, tzinfo
 
 from sqlite_utils import Database
 
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
 from daemon.models import FileStamp
-from daemon.storage.files import known_files, split_path
+from daemon.storage.files import split_path
 from daemon.storage.folders import (
-    FolderRow,
     baseline_finished,
     configure_folder,
+    count_missed,
     folder_available,
     folder_scanned,
     folder_unavailable,
 )
-from daemon.storage.lists import known_lists
 from daemon.watching.addresses import is_list
+from daemon.watching.answers import Answers
 from daemon.watching.arrivals import Arrival, Intake, Kind, folder_name, take_in
+from daemon.watching.baseline import Baseline
+from daemon.watching.compare import news
+from daemon.watching.content import content_hash
 from daemon.watching.events import Hint, HintKind, Hints
+from daemon.watching.listings import Listing, Listings
 from daemon.watching.lists import take_in_lists
 from daemon.watching.mounts import rescan_seconds, settle_seconds
 from daemon.watching.patterns import is_ignored_directory, is_inside, recording_names
@@ -45,26 +49,16 @@ LOOKS_PER_STEP = 500
 LATER_SECONDS = 5.0
 DIRTY_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
-
-
-@dataclass(slots=True)
-class _Listing:
-    """A walk in progress, of the whole folder or of a directory that appeared.
-
-    `is_baseline`: files older than the folder's configured_at were there before earshot.
-    """
-
-    chunks: Iterator[Chunk]
-    is_full: bool
-    is_baseline: bool = False
-    left_alone: int = 0
+STALL_SECONDS = 15.0
+"""A file system that has not answered for so long hangs: no single question takes that long."""
 
 
 class FolderWatch:
     """Watches one folder from the first `step` to `close`.
 
-    `step`, `wait` and `close` belong to one thread; `wake` and `is_ready` are for any. The folder may be
-    missing, vanish and come back at any time; that it is gone never changes a row of a recording.
+    `step`, `wait` and `close` belong to one thread; `wake`, `rescan`, `tell_stall`, `is_ready` and `is_away`
+    are for any. The folder may be missing, vanish, hang and come back at any time; that it is gone never
+    changes a row of a recording. Nothing looks at the folder before the first `step`.
     """
 
     def __init__(
@@ -75,32 +69,26 @@ class FolderWatch:
         timezone: tzinfo | None = None,
     ) -> None:
         self.folder = folder
+        self.name = folder_name(folder)
+        """The folder as rows name it."""
         self.is_ready = False
         """True once the folder was listed, or was found missing and is being waited for."""
-        self._name = folder_name(folder)
         self._on_new = on_new
         self._hints = Hints()
         self._source = Source(folder, self._hints.put)
         self._is_recording = recording_names(folder)
-        self._walker = Walker(
-            self._source.path,
-            recursive=folder.recursive,
-            is_recording=self._is_recording,
-            is_ignored=is_ignored_directory,
-        )
+        self._walker = Walker(self._source.path, recursive=folder.recursive, is_ignored=is_ignored_directory)
+        self._listings = Listings(self._walker)
         self._settler = Settler(folder.settle, folder.empty_after)
         self._ready = Readiness(folder, self._settler)
         self._facts_of = facts_reader(folder.filename_pattern, timezone)
         self._is_available: bool | None = None
-        self._row: FolderRow | None = None
+        self._baseline: Baseline | None = None
         self._first_look_at: datetime | None = None
+        self._is_new = True
         self._now = 0.0
-        self._listing: _Listing | None = None
-        self._rescan_at = 0.0
-        self._directories: dict[str, tuple[float, int]] = {}
-        self._is_baseline = True
-        self._saw_files = False
-        self._quiet: set[str] = set()
+        self._answers = Answers()
+        self._is_stalled = False
 
     def step(self, db: Database, now_monotonic: float, now_utc: datetime) -> float:
         """Do what is due and return the seconds until something is due again (a hint may come sooner).
@@ -109,17 +97,16 @@ class FolderWatch:
         """
         now = self._now = now_monotonic
         try:
-            row = self._configured(db, now_utc)
-            if not self._tend(db, now, now_utc):
+            baseline = self._configured(db, now_utc)
+            if not self._tend(db, baseline, now, now_utc):
                 self._hints.drain()
                 return self._source.seconds_until_due(now)
-            self._read_hints(now)
-            self._list(db, row, now, now_utc)
-            self._finish(db, row, now, now_utc)
+            self._read_hints(baseline, now)
+            self._list(db, baseline, now, now_utc)
+            self._finish(db, baseline, now, now_utc)
         except BaseException:
             # A listing that was read and not stored must be read again.
-            self._listing = None
-            self._rescan_at = now + DIRTY_SECONDS
+            self._listings.start_over(now + DIRTY_SECONDS)
             raise
         return self._pause(now)
 
@@ -135,16 +122,38 @@ class FolderWatch:
         """List the whole folder at the next step, from any thread."""
         self._hints.put(Hint(HintKind.RESCAN))
 
+    @property
+    def is_away(self) -> bool:
+        """True while the folder is missing, cannot be read, or does not answer."""
+        return self._is_available is False or self._is_stalled
+
+    @property
+    def is_remote(self) -> bool:
+        """True while the folder, or a part of it, is on a network or FUSE mount: it may come to hang."""
+        return self._source.method.has_remote
+
+    def tell_stall(self, open_db: Callable[[], Database]) -> None:
+        """Say that the file system does not answer, if that is so; for another thread, now and then.
+
+        The folder's own thread is then stuck in the kernel, and can say nothing itself.
+        """
+        if self._is_stalled or self._answers.waiting_seconds() < STALL_SECONDS:
+            return
+        with closing(open_db()) as db:
+            folder_unavailable(db, self.name, "the file system does not answer")
+        logger.warning("folder does not answer path=%r; the other folders go on", self.name)
+        self._is_stalled = True
+        self.is_ready = True
+
     def is_idle(self) -> bool:
         """True when the folder was listed and nothing is left that will soon be complete.
 
         Files that stay empty or open for writing are not waited for longer than PATIENCE_SECONDS (or five
         times the settle time).
         """
-        if self._is_available is False:
+        if self.is_away:
             return True
-        is_listed = self.is_ready and not self._listing and not self._directories
-        if not is_listed or self._hints or self._rescan_at <= self._now:
+        if not self.is_ready or not self._listings.is_idle(self._now) or self._hints:
             return False
         patience = max(PATIENCE_SECONDS, 5 * self._settler.settle_seconds)
         return self._settler.is_stuck(self._now, patience, besides=self._ready.markers.is_waiting)
@@ -157,212 +166,208 @@ class FolderWatch:
         """Stop watching."""
         self._source.close()
 
-    def _configured(self, db: Database, now_utc: datetime) -> FolderRow:
+    def _configured(self, db: Database, now_utc: datetime) -> Baseline:
         # Kept when the database fails: what arrives until it works again is new all the same.
         self._first_look_at = self._first_look_at or now_utc
-        if self._row is None:
-            method = self._source.method.method
-            self._row = configure_folder(db, self._name, method, self._first_look_at)
-            self._is_baseline = not self._row.baseline_done
-        return self._row
+        if self._baseline is None:
+            self._baseline = Baseline(self.folder, configure_folder(db, self.name, self._first_look_at))
+        return self._baseline
 
-    def _tend(self, db: Database, now: float, now_utc: datetime) -> bool:
+    def _tend(self, db: Database, baseline: Baseline, now: float, now_utc: datetime) -> bool:
         """True when the folder is there and watched."""
-        condition = self._source.tend(now)
+        with self._answers.asking():
+            condition = self._source.tend(now)
+        if self._is_stalled:
+            logger.warning("folder answers again path=%r", self.name)
+            self._is_stalled, self._is_available = False, None
         if condition == Condition.MISSING:
-            self._lose(db)
+            self._lose(db, baseline)
             return False
         if condition == Condition.STARTED:
-            # A share that is mounted now where another file system was: its old files are no news.
-            self._is_baseline = self._is_baseline or self._source.is_other_device
+            if self._source.is_other_device:
+                baseline.reopen()
             self._settler.settle_seconds = settle_seconds(self.folder, self._source.method)
-            self._listing = None
-            self._rescan_at = now
+            self._listings.start_over(now)
+            self._is_new = self._is_new or self._source.is_new
             self._is_available = None
         if not self._is_available:
-            folder_available(db, self._name, self._source.method.method, now_utc)
+            method = self._source.method
+            folder_available(
+                db, self.name, method.method, method.reason, self._settler.settle_seconds, now_utc
+            )
             self._is_available = True
         return True
 
-    def _lose(self, db: Database) -> None:
+    def _lose(self, db: Database, baseline: Baseline) -> None:
         if self._is_available is False:
             return
-        logger.warning(
-            "folder unavailable path=%r error=%s; waiting for it", self._name, self._source.trouble
-        )
+        logger.warning("folder unavailable path=%r error=%s; waiting for it", self.name, self._source.trouble)
         for found in self._settler.unsettled():
             self._ready.forget(found.path)
         self._settler.clear()
-        self._quiet.clear()
-        self._directories.clear()
-        self._listing = None
-        folder_unavailable(db, self._name)
+        baseline.clear()
+        self._listings.clear()
+        folder_unavailable(db, self.name, self._source.trouble or "not there")
         self._is_available = False
         self.is_ready = True
 
-    def _read_hints(self, now: float) -> None:
+    def _read_hints(self, baseline: Baseline, now: float) -> None:
         for hint in self._hints.drain():
             relative = self._relative(hint.path)
             if hint.kind == HintKind.LOST:
                 self._source.repair(now)
             elif hint.kind == HintKind.RESCAN:
-                self._rescan_at = now
+                self._listings.full_by(now)
             elif hint.kind == HintKind.REMOVED:
-                self._forget(hint.path)
+                self._forget(baseline, hint.path)
                 if not relative:
                     self._source.look_soon()
             elif not relative or not is_inside(relative, recursive=self.folder.recursive):
                 continue
             elif hint.kind == HintKind.DIRECTORY:
                 if self.folder.recursive and not is_ignored_directory(split_path(hint.path)[1]):
-                    # Twice: what is written into it before it is watched makes no event.
-                    self._directories[hint.path] = (now, 2)
+                    self._listings.appeared(hint.path, now)
             elif self._ready.markers.is_marker(split_path(hint.path)[1]):
                 for path in self._ready.markers.waiting_for(hint.path):
                     self._settler.postpone(path, now, 0.0)
             elif self._is_recording(relative) and (found := stamp(hint.path)):
                 if self._settler.is_full and hint.path not in self._settler:
-                    self._rescan_at = min(self._rescan_at, now + DIRTY_SECONDS)
+                    self._listings.full_by(now + DIRTY_SECONDS)
                 else:
                     self._settler.observe(found, now, closed=hint.kind == HintKind.CLOSED)
 
-    def _list(self, db: Database, row: FolderRow, now: float, now_utc: datetime) -> None:
+    def _list(self, db: Database, baseline: Baseline, now: float, now_utc: datetime) -> None:
         for _ in range(CHUNKS_PER_STEP):
-            self._listing = self._listing or self._next_listing(now)
-            if self._listing is None or self._settler.is_full:
+            listing = self._listings.current(now, rescan_seconds(self.folder, self._source.method.method))
+            if listing is None or self._settler.is_full:
                 return
-            chunk = next(self._listing.chunks, None)
+            with self._answers.asking():
+                chunk = next(listing.chunks, None)
             if chunk is not None:
-                self._sort_chunk(db, row, self._listing, chunk, now, now_utc)
+                self._sort_chunk(db, baseline, listing, chunk, now, now_utc)
                 continue
-            listing, self._listing = self._listing, None
+            self._listings.end()
             if listing.is_full:
-                self._listed(db, row, listing, now, now_utc)
-
-    def _next_listing(self, now: float) -> _Listing | None:
-        due = {path for path, (at, _) in self._directories.items() if at <= now}
-        if now >= self._rescan_at:
-            self._rescan_at = now + rescan_seconds(self.folder, self._source.method.method)
-            self._source.look_soon()
-            return _Listing(self._walker.walk(), is_full=True, is_baseline=self._is_baseline)
-        if not due:
-            return None
-        for path in due:
-            _, looks = self._directories.pop(path)
-            if looks > 1:
-                self._directories[path] = (now + DIRTY_SECONDS, looks - 1)
-        tops = [path for path in due if not any(above in due for above in _parents(path, self._source.path))]
-        return _Listing((chunk for path in tops for chunk in self._walker.walk(path)), is_full=False)
+                self._listed(db, baseline, listing, now, now_utc)
 
     def _sort_chunk(
-        self, db: Database, row: FolderRow, listing: _Listing, chunk: Chunk, now: float, now_utc: datetime
+        self,
+        db: Database,
+        baseline: Baseline,
+        listing: Listing,
+        chunk: Chunk,
+        now: float,
+        now_utc: datetime,
     ) -> None:
-        directory, stamps = chunk
-        self._saw_files = True
-        names = [split_path(found.path)[1] for found in stamps]
-        known = known_files(db, directory, names)
-        lists = known_lists(db, directory, filter(is_list, names))
+        directory, entries = chunk
+        below = self._relative(directory)
+        prefix = f"{below}/" if below else ""
+        baseline.saw(lambda: any(self._is_recording(prefix + entry.name) for entry in entries))
         left_alone = []
-        for name, found in zip(names, stamps, strict=True):
-            file = lists.get(name) or known.get(name)
-            # A remote mount may number its files anew each time.
-            inodes_last = not self._source.method.is_remote(self._relative(found.path))
-            if file and not file.is_gone and file.has_stamp(found, inodes_last=inodes_last):
+        with self._answers.asking():
+            found_news = list(
+                news(
+                    db,
+                    directory,
+                    entries,
+                    is_recording=lambda name: self._is_recording(prefix + name),
+                    inodes_last=not self._source.method.is_remote(below),
+                )
+            )
+        for found, is_known in found_news:
+            is_old = listing.is_full and not is_known
+            if is_old and baseline.kind_of(found, directory) == Kind.LEFT_ALONE:
+                left_alone.append(Arrival(found, Kind.LEFT_ALONE))
                 continue
-            if listing.is_baseline and file is None and _is_older(found, row.configured_at):
-                if self.folder.existing == "skip":
-                    left_alone.append(Arrival(found, Kind.LEFT_ALONE))
-                    continue
-                if self.folder.existing == "quiet":
-                    self._quiet.add(found.path)
-            self._settler.observe(found, now)
+            # An event should have come before the listing, unless nothing was watched until now.
+            hinted = not listing.is_full or self._is_new or self._source.method.method == "poll"
+            self._settler.observe(found, now, hinted=hinted)
         self._take_in(db, left_alone, now_utc)
         listing.left_alone += len(left_alone)
 
-    def _listed(self, db: Database, row: FolderRow, listing: _Listing, now: float, now_utc: datetime) -> None:
-        folder_scanned(db, self._name, now_utc)
-        if listing.is_baseline:
-            self._is_baseline = False
-            if listing.left_alone:
-                logger.info(
-                    "existing files left alone path=%r files=%d; `earshot scan --existing` takes them in",
-                    self._name,
-                    listing.left_alone,
-                )
-        self._finish_baseline(db, row)
+    def _listed(
+        self, db: Database, baseline: Baseline, listing: Listing, now: float, now_utc: datetime
+    ) -> None:
+        folder_scanned(db, self.name, now_utc)
+        baseline.listed(self._walker.unreadable)
+        if listing.left_alone:
+            logger.info(
+                "existing files left alone path=%r files=%d; `earshot scan --existing` takes them in",
+                self.name,
+                listing.left_alone,
+            )
+        self._finish_baseline(db, baseline)
+        self._source.look_soon()
         self._source.check(now, self._walker.directories)
+        self._is_new = False
         self.is_ready = True
 
-    def _finish_baseline(self, db: Database, row: FolderRow) -> None:
-        # Not while the folder never had a file: it may be the empty place where a share is mounted later.
-        if row.baseline_done or self._is_baseline or self._quiet or not self._saw_files:
-            return
-        baseline_finished(db, self._name)
-        self._row = replace(row, baseline_done=True)
+    def _finish_baseline(self, db: Database, baseline: Baseline) -> None:
+        if not baseline.is_done and baseline.is_finished:
+            baseline_finished(db, self.name)
+            baseline.is_done = True
 
-    def _finish(self, db: Database, row: FolderRow, now: float, now_utc: datetime) -> None:
+    def _finish(self, db: Database, baseline: Baseline, now: float, now_utc: datetime) -> None:
         arrivals = [
             arrival
             for path in self._settler.due(now, LOOKS_PER_STEP)
-            if (arrival := self._arrival(path, row, now))
+            if (arrival := self._arrival(baseline, path, now))
         ]
         intake = self._take_in(db, arrivals, now_utc)
         for path in intake.later:
             self._settler.postpone(path, now, LATER_SECONDS)
+        self._count_missed(db, intake, now)
         for path in {arrival.stamp.path for arrival in arrivals}.difference(intake.later):
-            self._forget(path)
-        self._finish_baseline(db, row)
+            self._forget(baseline, path)
+        self._finish_baseline(db, baseline)
         if intake.queued:
             self._on_new()
+
+    def _count_missed(self, db: Database, intake: Intake, now: float) -> None:
+        """What no event announced although events are watched is counted, and they are watched anew."""
+        missed = [path for path in intake.new if not self._settler.is_hinted(path)]
+        if missed:
+            logger.warning("files found by listing only path=%r files=%d", self.name, len(missed))
+            count_missed(db, self.name, len(missed))
+            self._source.repair(now)
 
     def _take_in(self, db: Database, arrivals: list[Arrival], now_utc: datetime) -> Intake:
         lists = [arrival for arrival in arrivals if is_list(arrival.stamp.path)]
         others = [arrival for arrival in arrivals if not is_list(arrival.stamp.path)]
-        intake = take_in(db, self.folder, others, now_utc, facts_of=self._facts_of)
+        intake = take_in(db, self.folder, others, now_utc, hash_of=self._hash_of, facts_of=self._facts_of)
         hosted = take_in_lists(db, self.folder, lists, now_utc, facts_of=self._facts_of)
-        return Intake(intake.queued + hosted.queued, intake.later + hosted.later)
+        return Intake(intake.queued + hosted.queued, intake.later + hosted.later, intake.new)
 
-    def _arrival(self, path: str, row: FolderRow, now: float) -> Arrival | None:
+    def _arrival(self, baseline: Baseline, path: str, now: float) -> Arrival | None:
         """The file at `path` if it is complete, or was empty or cut off for too long."""
-
-        def kind_of(found: FileStamp) -> Kind:
-            is_quiet = path in self._quiet and _is_older(found, row.configured_at)
-            return Kind.QUIET if is_quiet else Kind.COMPLETE
-
-        is_remote = self._source.method.is_remote(self._relative(path))
-        rescan = rescan_seconds(self.folder, self._source.method.method)
-        arrival = self._ready.arrival(path, now, is_remote=is_remote, kind_of=kind_of, rescan=rescan)
+        with self._answers.asking():
+            arrival = self._ready.arrival(
+                path,
+                now,
+                is_remote=self._source.method.is_remote(self._relative(path)),
+                kind_of=baseline.kind_when_complete,
+                rescan=rescan_seconds(self.folder, self._source.method.method),
+            )
         if arrival is None and path not in self._settler:
-            self._forget(path)
+            self._forget(baseline, path)
         return arrival
+
+    def _hash_of(self, found: FileStamp) -> str | None:
+        with self._answers.asking():
+            return content_hash(found)
 
     def _relative(self, path: str) -> str:
         return path[len(self._source.path.rstrip("/")) + 1 :]
 
-    def _forget(self, path: str) -> None:
+    def _forget(self, baseline: Baseline, path: str) -> None:
         self._settler.forget(path)
         self._ready.forget(path)
-        self._quiet.discard(path)
+        baseline.forget(path)
 
     def _pause(self, now: float) -> float:
-        if self._listing and not self._settler.is_full:
-            return 0.0
-        times = [self._rescan_at - now, self._source.seconds_until_due(now)]
-        times += [at - now for at, _ in self._directories.values()]
+        times = [self._source.seconds_until_due(now)]
+        if not self._settler.is_full:
+            times.append(self._listings.seconds_until_due(now))
         if (due := self._settler.next_due(now)) is not None:
             times.append(due)
         return max(min(times), 0.0)
-
-
-def _is_older(found: FileStamp, moment: datetime) -> bool:
-    """By the time of its last change as the kernel kept it: copies keep old modification times."""
-    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (
-        found.ctime_ns
-        <= (elapsed.days * 86400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1000
-    )
-
-
-def _parents(path: str, root: str) -> Iterator[str]:
-    while len(path := split_path(path)[0]) > len(root):
-        yield path

@@ -35,8 +35,8 @@ def titles(here: Stage) -> list[str]:
 
 
 def appear(here: Stage) -> None:
-    configure_folder(here.db, here.folder, "poll", NOW)
-    folder_available(here.db, here.folder, "poll", NOW)
+    configure_folder(here.db, here.folder, NOW)
+    folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
 
 
 def test_failed_recordings_are_told_in_one_message_with_the_first_five(
@@ -91,13 +91,13 @@ def test_a_folder_that_is_gone_is_told_after_a_minute_and_when_it_is_back(
         here.configure({"destinations": {"ops": smtp.mailto()}, "operations": "ops", "rules": []})
         appear(here)
         here.tick(NOW)
-        folder_unavailable(here.db, here.folder)
+        folder_unavailable(here.db, here.folder, "not there")
         assert not here.tick(NOW)
         assert not here.tick(NOW + timedelta(seconds=59))
         assert here.tick(NOW + MINUTE)
         here.restart()
         assert not here.tick(NOW + 10 * MINUTE)
-        folder_available(here.db, here.folder, "poll", NOW)
+        folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
         assert here.tick(NOW + 11 * MINUTE)
         assert not here.tick(NOW + 12 * MINUTE)
         here.deliver()
@@ -113,18 +113,18 @@ def test_a_folder_that_is_gone_is_told_after_a_minute_and_when_it_is_back(
 def test_a_share_that_is_mounted_again_at_once_is_no_news(tmp_path: Path, http: HttpSink) -> None:
     with stage(tmp_path, operations(http)) as here:
         appear(here)
-        folder_unavailable(here.db, here.folder)
+        folder_unavailable(here.db, here.folder, "not there")
         here.tick(NOW)
-        folder_available(here.db, here.folder, "poll", NOW)
+        folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
         assert not here.tick(NOW + timedelta(seconds=30))
-        folder_unavailable(here.db, here.folder)
+        folder_unavailable(here.db, here.folder, "not there")
         assert not here.tick(NOW + timedelta(seconds=61))
         assert titles(here) == []
 
 
 def test_after_a_start_a_folder_has_its_minute_again(tmp_path: Path, http: HttpSink) -> None:
     with stage(tmp_path, operations(http)) as here:
-        configure_folder(here.db, here.folder, "poll", NOW)
+        configure_folder(here.db, here.folder, NOW)
         here.tick(NOW)
         here.restart()
         begin_anew(here.db, NOW + HOUR)
@@ -134,7 +134,7 @@ def test_after_a_start_a_folder_has_its_minute_again(tmp_path: Path, http: HttpS
 
 def test_a_folder_that_is_watched_no_longer_is_not_mentioned(tmp_path: Path, http: HttpSink) -> None:
     with stage(tmp_path, operations(http)) as here:
-        configure_folder(here.db, here.folder, "poll", NOW)
+        configure_folder(here.db, here.folder, NOW)
         here.tick(NOW)
         here.tick(NOW + MINUTE)
         here.configure(operations(http), watch=[str(tmp_path / "other")])
@@ -155,9 +155,9 @@ def test_a_folder_that_falls_silent_is_told_and_when_it_speaks_again(tmp_path: P
         here.restart()
         assert not here.tick(NOW + 20 * HOUR)
         # Gone for a moment: that it is silent is told already, and is not over.
-        folder_unavailable(here.db, here.folder)
+        folder_unavailable(here.db, here.folder, "not there")
         here.tick(NOW + 21 * HOUR)
-        folder_available(here.db, here.folder, "poll", NOW)
+        folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
         assert not here.tick(NOW + 21 * HOUR)
         here.record(NOW + 22 * HOUR, score=0.0)
         assert here.tick(NOW + 22 * HOUR)

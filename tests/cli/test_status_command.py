@@ -21,9 +21,12 @@ def unseen(site: Site) -> dict[str, object]:
     return {
         "path": str(site.watched),
         "method": None,
+        "reason": None,
+        "settle_seconds": None,
         "available": False,
         "first_seen_at": None,
         "last_scan_at": None,
+        "missed_by_events": 0,
         "left_alone": 0,
     }
 
@@ -56,6 +59,9 @@ def fill(site: Site) -> None:
         "folders",
         path=str(site.watched),
         method="poll",
+        reason="nfs4 mount",
+        settle_seconds=5.0,
+        missed_by_events=2,
         available=1,
         configured_at=SEEN_AT,
         first_seen_at=SEEN_AT,
@@ -86,9 +92,12 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
             {
                 "path": str(site.watched),
                 "method": "poll",
+                "reason": "nfs4 mount",
+                "settle_seconds": 5.0,
                 "available": True,
                 "first_seen_at": SEEN_AT,
                 "last_scan_at": "2026-03-01T12:00:00.000Z",
+                "missed_by_events": 2,
                 "left_alone": 1,
             }
         ],
@@ -100,6 +109,8 @@ def test_text_says_what_is_paused_waiting_and_left_alone(run: Run, site: Site) -
     text = run("status").stdout
     assert "paused      since 2026-03-01 10:00:00: key trouble; service trouble" in text
     assert "2 waiting, 1 failed, 3 skipped" in text
+    assert "by polling (nfs4 mount), settle 5 s, last scan" in text
+    assert "2 recordings found by listing only" in text
     assert "1 recording left alone" in text
     assert "earshot scan --existing" in text
     assert "1 pending, 1 failed" in text
@@ -115,5 +126,5 @@ def test_a_running_daemon_is_seen(run: Run, site: Site) -> None:
 
 
 def test_a_folder_that_is_gone_is_said_to_be(run: Run, site: Site) -> None:
-    site.add("folders", path=str(site.watched), method="events", configured_at=SEEN_AT, first_seen_at=SEEN_AT)
-    assert f"{site.watched}: not available" in run("status").stdout
+    site.add("folders", path=str(site.watched), reason="No such file or directory", configured_at=SEEN_AT)
+    assert f"{site.watched}: not available (No such file or directory)" in run("status").stdout

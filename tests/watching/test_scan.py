@@ -10,33 +10,31 @@ import pytest
 
 from daemon.watching import scan
 from daemon.watching.patterns import is_ignored_directory
-from daemon.watching.scan import Walker, fresh_stamp, stamp
+from daemon.watching.scan import Walker, entry_stamp, fresh_stamp, stamp
 
 
 def walker(root: Path, *, recursive: bool = True) -> Walker:
-    return Walker(
-        str(root),
-        recursive=recursive,
-        is_recording=lambda relative: relative.lower().endswith(".wav"),
-        is_ignored=is_ignored_directory,
-    )
+    return Walker(str(root), recursive=recursive, is_ignored=is_ignored_directory)
+
+
+def paths(walks: Walker) -> list[str]:
+    return sorted(f"{directory}/{file.name}" for directory, files in walks.walk() for file in files)
 
 
 def names(root: Path, *, recursive: bool = True) -> list[str]:
-    found = [file.path for _, files in walker(root, recursive=recursive).walk() for file in files]
-    return sorted(path.removeprefix(f"{root}/") for path in found)
+    return [path.removeprefix(f"{root}/") for path in paths(walker(root, recursive=recursive))]
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     (root / "sub/deep").mkdir(parents=True)
-    for name in ("a.wav", "b.txt", "sub/c.wav", "sub/deep/d.WAV"):
+    for name in ("a.wav", "sub/c.wav", "sub/deep/d.WAV"):
         (root / name).write_bytes(b"x")
     return root
 
 
-def test_recordings_are_found_in_all_directories_or_only_the_first(tree: Path) -> None:
+def test_files_are_found_in_all_directories_or_only_the_first(tree: Path) -> None:
     assert names(tree) == ["a.wav", "sub/c.wav", "sub/deep/d.WAV"]
     assert names(tree, recursive=False) == ["a.wav"]
 
@@ -78,8 +76,10 @@ def test_hidden_directories_are_left_out(tree: Path) -> None:
 def test_any_name_the_kernel_allows_comes_out_as_it_is(tmp_path: Path, name: bytes) -> None:
     path = os.fsencode(tmp_path) + b"/" + name
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
-    [(_, [found])] = list(walker(tmp_path).walk())
-    assert os.fsencode(found.path) == path
+    [(directory, [found])] = list(walker(tmp_path).walk())
+    stamped = entry_stamp(directory, found)
+    assert stamped
+    assert os.fsencode(stamped.path) == path
 
 
 def test_a_directory_vanishing_meanwhile_is_no_trouble(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -108,8 +108,8 @@ def test_an_unreadable_directory_is_logged_once_and_the_others_go_on(
     monkeypatch.setattr(os, "scandir", refusing)
     walks = walker(tree)
     for _ in range(3):
-        found = [file.path for _, files in walks.walk() for file in files]
-        assert sorted(found) == [f"{tree}/a.wav", f"{tree}/sub/c.wav"]
+        assert paths(walks) == [f"{tree}/a.wav", f"{tree}/sub/c.wav"]
+        assert walks.unreadable == {f"{tree}/sub/deep"}
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert walks.directories == 2
 

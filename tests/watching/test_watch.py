@@ -423,6 +423,27 @@ def test_events_that_were_lost_are_made_up_for(start: Callable[..., Running], ro
     eventually(lambda: watched.names() == ["deep/a.wav"])
     (root / "deep/b.wav").write_bytes(b"x")
     eventually(lambda: len(watched.names()) == 2)
+    eventually(lambda: watched.folder_row()["missed_by_events"] == 1, "counted")
+
+
+def test_what_only_a_listing_finds_is_counted_and_the_folder_watched_anew(
+    start: Callable[..., Running], root: Path
+) -> None:
+    (root / "old.wav").write_bytes(b"x")
+    watched = start(existing="analyze", rescan=3600)
+    eventually(lambda: watched.names() == ["old.wav"])
+    deaf = watched.watch._source._events
+    assert deaf
+    [emitter] = deaf._observer.emitters
+    emitter._inotify._is_active = False  # type: ignore[attr-defined]
+    (root / "a.wav").write_bytes(b"x")
+    os.utime(root / "old.wav", ns=(10**18, 10**18))
+    watched.watch.rescan()
+    eventually(lambda: watched.names() == ["a.wav", "old.wav"])
+    eventually(lambda: watched.watch._source._events is not deaf, "watched anew")
+    (root / "b.wav").write_bytes(b"x")
+    eventually(lambda: "b.wav" in watched.names())
+    assert watched.folder_row()["missed_by_events"] == 1
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
