@@ -59,7 +59,8 @@ class Recording:
     `source` is the file's path (as FileStamp.path) or, with `is_url`, the address of a hosted recording.
     `crashes` counts process deaths with this recording in flight, `doubtful` the replies lost, `failures`
     the temporary failures in a row, the first of them at `failing_since`. `part_words` is None, or how
-    many words of its transcript are analyzed at a time because the whole is too long for the API.
+    many words of its transcript are analyzed at a time because the whole is too long for the API. `anew` says
+    that a person wants it analyzed although the same was analyzed before.
     """
 
     id: int
@@ -79,6 +80,7 @@ class Recording:
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     part_words: int | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

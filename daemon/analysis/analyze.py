@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from sqlite_utils import Database
@@ -16,19 +15,26 @@ from sqlite_utils import Database
 from daemon.alerting.drafts import wanted_alerts
 from daemon.alerting.rules import conversation_of
 from daemon.alerting.volume import store_alerts
-from daemon.analysis.client import Reply
 from daemon.analysis.exchange import insist, note_discarded, note_failed, note_received
 from daemon.analysis.in_parts import read_parts
 from daemon.analysis.outcomes import settle_failure
 from daemon.analysis.parts import merge, missing_parts
 from daemon.analysis.reply import parse_body, read_reply
 from daemon.analysis.request import Request
-from daemon.analysis.upload import content_hash, open_recording, still_same
+from daemon.analysis.upload import (
+    READ_ONCE_BYTES,
+    OpenFile,
+    Upload,
+    content_hash,
+    open_recording,
+    still_same,
+)
 from daemon.analysis.workplace import Workplace
-from daemon.errors import AnalysisError, FileTrouble
+from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording
 from daemon.storage.database import transaction
-from daemon.storage.recordings import begin_request, claim
+from daemon.storage.recordings import claim
+from daemon.storage.requests import begin_request, has_twin, note_hash
 from daemon.storage.results import store_result, stored_reply
 
 logger = logging.getLogger(__name__)
@@ -105,52 +111,74 @@ def _ask(db: Database, recording: Recording, request: Request, place: Workplace)
     if recording.part_words is not None:
         request = request.without_features()
     if recording.is_url:
-        return _converse(
-            db, recording, None, request, place, lambda: place.client.listen_url(recording.source, request)
-        )
+        return _converse(db, recording, None, request, place)
     with open_recording(recording.source) as file:
-        sha256 = content_hash(file)
-        return _converse(
-            db,
-            recording,
-            sha256,
-            request,
-            place,
-            lambda: place.client.listen_file(file, sha256, request),
-            is_current=lambda: still_same(file, sha256),
-        )
+        sha256 = content_hash(file) if _needs_hash(db, recording, file) else None
+        upload = Upload(file, sha256, on_hash=lambda known: _keep_hash(db, recording, known))
+        return _converse(db, recording, upload, request, place)
+
+
+def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:
+    if file.size_bytes < READ_ONCE_BYTES:
+        return True
+    return not recording.anew and has_twin(db, recording.id, file.size_bytes)
+
+
+def _keep_hash(db: Database, recording: Recording, sha256: str) -> None:
+    """Before the reply comes, which may take long: files of the same size wait to be told apart from it."""
+    try:
+        with transaction(db):
+            note_hash(db, recording.id, sha256)
+    except StoreBusyError as error:
+        logger.warning("hash kept with the reply only id=%d error=%s", recording.id, error)
 
 
 def _converse(
-    db: Database,
-    recording: Recording,
-    sha256: str | None,
-    request: Request,
-    place: Workplace,
-    send: Callable[[], Reply],
-    *,
-    is_current: Callable[[], bool] = lambda: True,
+    db: Database, recording: Recording, upload: Upload | None, request: Request, place: Workplace
 ) -> bytes | None:
-    go, entry = _begin(db, recording, sha256, request, place)
+    go, entry = _begin(db, recording, upload, request, place)
     if not go:
         return None
     try:
-        reply = send()
+        if upload is None:
+            reply = place.client.listen_url(recording.source, request)
+        else:
+            reply = place.client.listen_file(upload, request)
         parse_body(reply.body)
     except (AnalysisError, FileTrouble) as error:
-        note_failed(db, recording, entry, error, place)
+        note_failed(db, recording, entry, error, place, sha256=_hash_after(upload, error))
         return None
-    if not is_current():
+    if upload and upload.sha256 and not still_same(upload.file, upload.sha256):
         note_discarded(db, recording, entry, reply, place)
         return None
-    note_received(db, recording, entry, reply, place)
+    note_received(db, recording, entry, reply, place, sha256=upload.sha256 if upload else None)
     return reply.body
 
 
 def _begin(
-    db: Database, recording: Recording, sha256: str | None, request: Request, place: Workplace
+    db: Database, recording: Recording, upload: Upload | None, request: Request, place: Workplace
 ) -> tuple[bool, int]:
-    decision, number = begin_request(db, recording, sha256=sha256, request_key=request.key, now=place.clock())
-    if decision == "duplicate":
-        logger.info("recording is a copy id=%d name=%s of=%d", recording.id, recording.name, number)
-    return decision == "send", number
+    while True:
+        decision, number = begin_request(
+            db,
+            recording,
+            sha256=upload.sha256 if upload else None,
+            size_bytes=upload.file.size_bytes if upload else None,
+            request_key=request.key,
+            now=place.clock(),
+        )
+        if decision == "duplicate":
+            logger.info("recording is a copy id=%d name=%s of=%d", recording.id, recording.name, number)
+        if decision != "hash" or upload is None:
+            return decision == "send", number
+        upload.sha256 = content_hash(upload.file)
+
+
+def _hash_after(upload: Upload | None, error: AnalysisError | FileTrouble) -> str | None:
+    """The hash of a file that gave no result: a refused one is known by it when it is touched or renamed."""
+    if upload is None or upload.sha256 or not isinstance(error, RecordingError):
+        return upload.sha256 if upload else None
+    try:
+        return content_hash(upload.file)
+    except FileTrouble:
+        return None

@@ -18,7 +18,7 @@ import httpx
 
 from daemon.analysis.failures import error_of_exception, error_of_status, one_line
 from daemon.analysis.request import Request
-from daemon.analysis.upload import OpenFile, upload_blocks
+from daemon.analysis.upload import Upload
 from daemon.errors import AccountError, DoubtfulReplyError, ServiceDownError
 
 CONNECT_SECONDS = 10.0
@@ -70,14 +70,15 @@ class ApiClient:
     ) -> None:
         self._http.close()
 
-    def listen_file(self, file: OpenFile, sha256: str, request: Request) -> Reply:
+    def listen_file(self, upload: Upload, request: Request) -> Reply:
         """Send a file to /v1/listen and return the 200's body; raises AnalysisError or FileTrouble.
 
         The body is streamed from disk with its Content-Length (Deepgram has cut off recordings sent
         without: github.com/deepgram/deepgram-python-sdk/issues/485).
         """
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.size_bytes)}
-        return self._post("/v1/listen", request, headers, upload_blocks(file, sha256), self._timeout)
+        size = str(upload.file.size_bytes)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
+        return self._post("/v1/listen", request, headers, iter(upload), self._timeout)
 
     def listen_url(self, url: str, request: Request) -> Reply:
         """Have Deepgram fetch and analyze a hosted recording; raises AnalysisError."""

@@ -16,13 +16,8 @@ from daemon.analysis.workplace import Workplace
 from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
 from daemon.models import Recording
 from daemon.storage.database import transaction
-from daemon.storage.recordings import (
-    count_billed,
-    count_doubtful,
-    end_request,
-    put_back,
-    uncount_attempt,
-)
+from daemon.storage.recordings import count_billed, count_doubtful, put_back, uncount_attempt
+from daemon.storage.requests import end_request, note_hash
 from daemon.storage.results import store_response
 
 logger = logging.getLogger(__name__)
@@ -33,9 +28,19 @@ Result = TypeVar("Result")
 
 
 def note_received(
-    db: Database, recording: Recording, entry: int, reply: Reply, place: Workplace, *, kind: str = "listen"
+    db: Database,
+    recording: Recording,
+    entry: int,
+    reply: Reply,
+    place: Workplace,
+    *,
+    kind: str = "listen",
+    sha256: str | None = None,
 ) -> None:
-    """Commit the raw reply before anything is made of it: from here on it is never asked for again."""
+    """Commit the raw reply before anything is made of it: from here on it is never asked for again.
+
+    `sha256` is that of the bytes that were sent, where it is known since then only.
+    """
 
     def store() -> None:
         now = place.clock()
@@ -43,6 +48,8 @@ def note_received(
             store_response(db, recording.id, reply.body, kind=kind, now=now)
             end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
             count_billed(db, recording.id)
+            if sha256:
+                note_hash(db, recording.id, sha256)
             answered(db, recording, place, now)
 
     insist(store, place)
@@ -73,7 +80,13 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
 
 
 def note_failed(
-    db: Database, recording: Recording, entry: int, error: AnalysisError | FileTrouble, place: Workplace
+    db: Database,
+    recording: Recording,
+    entry: int,
+    error: AnalysisError | FileTrouble,
+    place: Workplace,
+    *,
+    sha256: str | None = None,
 ) -> None:
     """Commit how a request failed, and what that means for the recording and the queue."""
 
@@ -82,6 +95,8 @@ def note_failed(
         with transaction(db):
             request_id = getattr(error, "request_id", None)
             end_request(db, entry, outcome=type(error).__name__, request_id=request_id, now=now)
+            if sha256:
+                note_hash(db, recording.id, sha256)
             if isinstance(error, FileTrouble):
                 uncount_attempt(db, recording.id)
             elif error.possibly_billed:

@@ -21,7 +21,7 @@ from daemon.analysis.request import Request
 from daemon.analysis.workplace import Workplace
 from daemon.errors import AnalysisError, RecordingError
 from daemon.models import Recording
-from daemon.storage.recordings import begin_part
+from daemon.storage.requests import begin_part
 from daemon.storage.results import stored_parts
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,9 @@ from daemon.errors import FileChangedError, FileGoneError, FileTrouble, FileUnre
 from daemon.models import shown_path
 
 BLOCK_BYTES = 256 * 1024
+READ_ONCE_BYTES = 8 * 1024 * 1024
+"""Files from this size on are read once for hash and upload, where no other file is as large. What is smaller
+the system still holds in memory for the second time."""
 MAX_BYTES = 2 * 1000**3
 """Deepgram's documented limit for a file (https://developers.deepgram.com/docs/pre-recorded-audio)."""
 
@@ -66,22 +69,50 @@ def content_hash(file: OpenFile) -> str:
     return digest.hexdigest()
 
 
-def upload_blocks(file: OpenFile, sha256: str) -> Iterator[bytes]:
-    """The file's bytes for the request body, at most BLOCK_BYTES in memory.
+class Upload:
+    """A file's bytes on their way into a request body: iterated once, at most BLOCK_BYTES in memory.
 
-    Raises FileChangedError before the body is complete when the bytes are not those that `sha256` was
-    taken of: the server then sees an unfinished request and bills nothing.
+    `sha256` is the hash of all that was handed over, hex; None until then, unless it was known before.
+    `on_hash` is told it as soon as it is known.
     """
-    digest = hashlib.sha256()
-    held = b""
-    for block in _blocks(file):
-        if held:
-            yield held
-        digest.update(block)
-        held = block
-    if digest.hexdigest() != sha256:
-        raise FileChangedError(f"{shown_path(file.path)}: the file changed while it was sent")
-    yield held
+
+    def __init__(
+        self,
+        file: OpenFile,
+        sha256: str | None = None,
+        *,
+        on_hash: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.file = file
+        self.sha256 = sha256
+        self._on_hash = on_hash
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises FileChangedError before the body is complete when the file is not one and the same from its
+        first byte to its last: the server then sees an unfinished request and bills nothing."""
+        digest = hashlib.sha256()
+        held = b""
+        for block in _blocks(self.file):
+            if held:
+                yield held
+            digest.update(block)
+            held = block
+        sent = digest.hexdigest()
+        if not self._is_one(sent):
+            raise FileChangedError(f"{shown_path(self.file.path)}: the file changed while it was sent")
+        if self.sha256 is None:
+            self.sha256 = sent
+            self._on_hash(sent)
+        yield held
+
+    def _is_one(self, sent: str) -> bool:
+        if self.sha256 is not None:
+            return sent == self.sha256
+        status = os.fstat(self.file.descriptor)
+        if (_stamp(status), status.st_ctime_ns) == (_stamp(self.file.before), self.file.before.st_ctime_ns):
+            return True
+        # Written to, or only touched, renamed or linked: the bytes tell.
+        return content_hash(self.file) == sent
 
 
 def still_same(file: OpenFile, sha256: str) -> bool:

@@ -131,8 +131,13 @@ def search(context: Context, words: tuple[str, ...], limit: int, as_json: bool) 
 @configuration_options
 @click.argument("ids", nargs=-1, type=row_id, metavar="[ID]...")
 @click.option("--failed", is_flag=True, help="All failed recordings.")
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="Duplicates too: analyzed, and paid for, although the same bytes or address were analyzed before.",
+)
 @pass_context
-def retry(context: Context, ids: tuple[int, ...], failed: bool) -> None:
+def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -> None:
     """Put failed or skipped recordings back in the queue.
 
     A paused queue tries again at once.
@@ -141,11 +146,13 @@ def retry(context: Context, ids: tuple[int, ...], failed: bool) -> None:
 
     if bool(ids) == failed:
         raise click.UsageError("name recordings by their ids, or all failed ones by --failed")
+    if failed and anew:
+        raise click.UsageError("--anew is for recordings that you name by their ids")
     now = datetime.now(UTC)
     if failed:
         click.echo(f"{plural(requeue_failed(context.database, now), 'recording')} back in the queue")
         return
-    refused = requeue(context.database, ids, now)
+    refused = requeue(context.database, ids, now, anew=anew)
     done = len(set(ids)) - len(refused)
     if done:
         click.echo(f"{plural(done, 'recording')} back in the queue")

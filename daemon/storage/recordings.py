@@ -153,99 +153,6 @@ def clamp_waits(db: Database, now: datetime) -> int:
         return changed.rowcount
 
 
-def original_of(db: Database, recording_id: int, sha256: str, request_key: str) -> tuple[int, str] | None:
-    """The recording with the same bytes and the same request that counts, as (id, state), or None.
-
-    `done` counts before `analyzing`; call inside the transaction that acts on the answer.
-    """
-    found = rows(
-        db,
-        """
-        SELECT id, state FROM recordings
-        WHERE sha256 = ? AND request_key = ? AND id != ? AND state IN ('done', 'analyzing')
-        ORDER BY state = 'done' DESC, id LIMIT 1
-        """,
-        (sha256, request_key, recording_id),
-    )
-    return (found[0]["id"], found[0]["state"]) if found else None
-
-
-def _original_of_url(db: Database, recording: Recording, request_key: str) -> tuple[int, str] | None:
-    """The same for a hosted recording, of which only the address is known."""
-    found = rows(
-        db,
-        """
-        SELECT id, state FROM recordings
-        WHERE is_url = 1 AND source = ? AND request_key = ? AND id != ? AND state IN ('done', 'analyzing')
-        ORDER BY state = 'done' DESC, id LIMIT 1
-        """,
-        (os.fsencode(recording.source), request_key, recording.id),
-    )
-    return (found[0]["id"], found[0]["state"]) if found else None
-
-
-def begin_request(
-    db: Database, recording: Recording, *, sha256: str | None, request_key: str, now: datetime
-) -> tuple[str, int]:
-    """Decide, just before the first byte would leave, what happens to a claimed recording.
-
-    Returns (`send`, request row id) after noting the request; (`duplicate`, id of the original) after
-    closing the row as its copy; or (`later`, id) when a copy is being analyzed right now: this row
-    waits for its outcome.
-    """
-    with transaction(db):
-        original = None
-        if recording.is_url:
-            original = _original_of_url(db, recording, request_key)
-        elif sha256:
-            original = original_of(db, recording.id, sha256, request_key)
-        if original and original[1] == RecordingState.DONE:
-            db.execute(
-                "UPDATE recordings SET state = 'duplicate', duplicate_of = ?, sha256 = ?, request_key = ?,"
-                " error_code = NULL, error = NULL WHERE id = ?",
-                (original[0], sha256, request_key, recording.id),
-            )
-            return "duplicate", original[0]
-        if original:
-            # Without its hash: two copies that wait for one another would never be sent.
-            db.execute(
-                "UPDATE recordings SET state = 'waiting', not_before = ? WHERE id = ?",
-                (iso(now + timedelta(seconds=2)), recording.id),
-            )
-            return "later", original[0]
-        db.execute(
-            "UPDATE recordings SET sha256 = ?, request_key = ?, attempts = attempts + 1 WHERE id = ?",
-            (sha256, request_key, recording.id),
-        )
-        return "send", _begin_entry(db, recording.id, now)
-
-
-def _begin_entry(db: Database, recording_id: int, now: datetime) -> int:
-    added = rows(
-        db,
-        "INSERT INTO requests (recording_id, started_at, outcome) VALUES (?, ?, 'sending') RETURNING id",
-        (recording_id, iso(now)),
-    )
-    entry: int = added[0]["id"]
-    return entry
-
-
-def end_request(
-    db: Database,
-    request: int,
-    *,
-    outcome: str,
-    now: datetime,
-    status: int | None = None,
-    request_id: str | None = None,
-) -> None:
-    """Note how a request ended, in the ledger; call inside the transaction that acts on the outcome."""
-    db.execute(
-        "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?",
-        (iso(now), outcome, status, request_id, request),
-    )
-
-
 def put_back(
     db: Database,
     recording: Recording,
@@ -275,13 +182,6 @@ def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
     """
     db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
     db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
-
-
-def begin_part(db: Database, recording_id: int, now: datetime) -> int:
-    """Note that a part of the transcript is about to be sent; returns the request's row id."""
-    with transaction(db):
-        db.execute("UPDATE recordings SET attempts = attempts + 1 WHERE id = ?", (recording_id,))
-        return _begin_entry(db, recording_id, now)
 
 
 def uncount_attempt(db: Database, recording_id: int) -> None:
@@ -407,4 +307,5 @@ def _recording(row: dict[str, Any]) -> Recording:
         tags=tuple(json.loads(row["tags"])),
         metadata=json.loads(row["metadata"]),
         part_words=row["part_words"],
+        anew=bool(row["anew"]),
     )

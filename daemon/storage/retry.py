@@ -21,19 +21,21 @@ _REQUEUE = """
         state = 'waiting', not_before = ?, error_code = NULL, error = NULL,
         crashes = 0, doubtful = 0, failures = 0, failing_since = NULL
 """
+_ANEW = ", anew = 1, duplicate_of = NULL"
 
 
-def requeue(db: Database, ids: Sequence[int], now: datetime) -> dict[int, str]:
+def requeue(db: Database, ids: Sequence[int], now: datetime, *, anew: bool = False) -> dict[int, str]:
     """Put these failed or skipped recordings back into the queue, and let a paused queue try at once.
 
-    Returns the ids that were refused with the reason; the others are done all the same.
+    With `anew` duplicates as well, and what was analyzed of the same bytes or address before does not
+    count for any of them. Returns the ids that were refused with the reason; the others are done all the
+    same.
     """
     refused: dict[int, str] = {}
+    update = _REQUEUE + (_ANEW if anew else "") + " WHERE id = ? AND state IN ('failed', 'skipped', ?)"
     with transaction(db):
         for recording_id in dict.fromkeys(ids):
-            changed = db.execute(
-                _REQUEUE + " WHERE id = ? AND state IN ('failed', 'skipped')", (iso(now), recording_id)
-            )
+            changed = db.execute(update, (iso(now), recording_id, "duplicate" if anew else "failed"))
             if not changed.rowcount:
                 refused[recording_id] = _reason(db, recording_id)
     probe_now(db, now)
@@ -78,7 +80,12 @@ def left_alone(db: Database, folders: Iterable[str]) -> Iterator[dict[str, Any]]
 
 
 def _reason(db: Database, recording_id: int) -> str:
-    found = rows(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
+    found = rows(db, "SELECT state, duplicate_of FROM recordings WHERE id = ?", (recording_id,))
     if not found:
         return f"there is no recording {recording_id}; `earshot list` shows them"
+    if found[0]["state"] == RecordingState.DUPLICATE:
+        return (
+            f"recording {recording_id} is a duplicate of {found[0]['duplicate_of']};"
+            f" `earshot retry --anew {recording_id}` has it analyzed, and paid for, all the same"
+        )
     return f"recording {recording_id} is {found[0]['state']}; only failed and skipped ones can be tried again"

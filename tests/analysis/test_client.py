@@ -18,7 +18,7 @@ import pytest
 
 from daemon.analysis import client as client_module
 from daemon.analysis.client import ApiClient, Reply, unpaid_look
-from daemon.analysis.upload import BLOCK_BYTES, content_hash, open_recording
+from daemon.analysis.upload import BLOCK_BYTES, Upload, open_recording
 from daemon.errors import (
     AccountError,
     AnalysisError,
@@ -51,7 +51,7 @@ def connection(url: str, *, timeout: float = 20.0, key: str | None = CANARY_KEY)
 def send(path: Path, url: str, *, timeout: float = 20.0, sha256: str | None = None) -> Reply:
     """Hash and send a file."""
     with connection(url, timeout=timeout) as client, open_recording(str(path)) as file:
-        return client.listen_file(file, sha256 or content_hash(file), REQUEST)
+        return client.listen_file(Upload(file, sha256), REQUEST)
 
 
 def failure(path: Path, url: str, *, timeout: float = 20.0) -> AnalysisError:
@@ -122,7 +122,7 @@ def test_a_text_is_sent_to_read(api: ScriptedApi) -> None:
 
 def test_without_a_key_none_is_sent(api: ScriptedApi, small: Path) -> None:
     with connection(api.url, key=None) as client, open_recording(str(small)) as file:
-        client.listen_file(file, content_hash(file), REQUEST)
+        client.listen_file(Upload(file), REQUEST)
 
     assert "authorization" not in api.calls[0].headers
 
@@ -133,7 +133,7 @@ def test_the_address_is_asked_for_at_each_request(small: Path) -> None:
         urls = iter([one.url + "/", other.url])
         with ApiClient(lambda: next(urls), key=None, timeout=20.0) as client:
             for _ in range(2):
-                client.listen_file(file, content_hash(file), REQUEST)
+                client.listen_file(Upload(file), REQUEST)
         assert [len(one.calls), len(other.calls)] == [1, 1]
         assert one.calls[0].path == "/v1/listen"
 
@@ -146,7 +146,7 @@ def test_memory_does_not_grow_with_the_file(api: ScriptedApi, tmp_path: Path) ->
 import re, sys
 from pathlib import Path
 from daemon.analysis.client import ApiClient
-from daemon.analysis.upload import content_hash, open_recording
+from daemon.analysis.upload import Upload, open_recording
 from tests.analysis.asking import request
 
 def peak():
@@ -157,7 +157,7 @@ with ApiClient(lambda: url, key="k", timeout=20.0) as client:
     peaks = []
     for path in (small, large):
         with open_recording(path) as file:
-            client.listen_file(file, content_hash(file), request())
+            client.listen_file(Upload(file), request())
         peaks.append(peak())
 print(peaks[1] - peaks[0])
 """
@@ -267,7 +267,7 @@ def test_the_time_for_a_reply_ends_however_it_drips(api: ScriptedApi, small: Pat
     with connection(api.url, timeout=0.5) as client, open_recording(str(small)) as file:
         started = time.monotonic()
         try:
-            reply = client.listen_file(file, content_hash(file), REQUEST)
+            reply = client.listen_file(Upload(file), REQUEST)
         except DoubtfulReplyError as caught:
             assert caught.possibly_billed
         else:
@@ -305,7 +305,7 @@ def test_a_reply_in_time_leaves_no_timer_behind(api: ScriptedApi, small: Path) -
     before = threading.active_count()
     with connection(api.url) as client, open_recording(str(small)) as file:
         for _ in range(3):
-            client.listen_file(file, content_hash(file), REQUEST)
+            client.listen_file(Upload(file), REQUEST)
     wait_until(
         lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()),
         what="timers",
@@ -472,7 +472,7 @@ def test_a_key_that_no_header_can_hold_is_not_repeated(api: ScriptedApi, small: 
         open_recording(str(small)) as file,
         pytest.raises(AccountError) as caught,
     ):
-        client.listen_file(file, content_hash(file), REQUEST)
+        client.listen_file(Upload(file), REQUEST)
     assert CANARY_KEY not in str(caught.value)
     assert api.calls == []
 
@@ -491,9 +491,8 @@ def test_the_request_id_is_read_from_either_header(
 def test_many_recordings_are_under_way_at_once(api: ScriptedApi, small: Path) -> None:
     api.script = lambda conversation: conversation.reply(delay=0.3)
     with connection(api.url) as client, open_recording(str(small)) as file:
-        sha256 = content_hash(file)
         threads = [
-            threading.Thread(target=client.listen_file, args=(file, sha256, REQUEST)) for _ in range(20)
+            threading.Thread(target=client.listen_file, args=(Upload(file), REQUEST)) for _ in range(20)
         ]
         for thread in threads:
             thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,10 +16,10 @@ from daemon.analysis import upload as upload_module
 from daemon.analysis.upload import (
     BLOCK_BYTES,
     MAX_BYTES,
+    Upload,
     content_hash,
     open_recording,
     still_same,
-    upload_blocks,
 )
 from daemon.errors import EarshotError, FileChangedError, FileGoneError, FileUnreadableError, RecordingError
 
@@ -178,7 +179,7 @@ def test_the_same_bytes_are_hashed_and_sent_as_often_as_asked(file: Path) -> Non
     with open_recording(str(file)) as opened:
         for _ in range(2):
             assert content_hash(opened) == SHA256
-            blocks = list(upload_blocks(opened, SHA256))
+            blocks = list(Upload(opened, SHA256))
             assert b"".join(blocks) == CONTENT
             assert max(map(len, blocks)) <= BLOCK_BYTES
 
@@ -188,7 +189,7 @@ def test_files_around_the_size_of_a_block_are_sent_whole(tmp_path: Path, size: i
     path = tmp_path / "a.wav"
     path.write_bytes(CONTENT[:1] * size)
     with open_recording(str(path)) as opened:
-        assert len(b"".join(upload_blocks(opened, content_hash(opened)))) == size
+        assert len(b"".join(Upload(opened, content_hash(opened)))) == size
 
 
 def grow(path: Path) -> None:
@@ -202,6 +203,7 @@ def shrink(path: Path) -> None:
 
 def rewrite(path: Path) -> None:
     with path.open("r+b") as stream:
+        stream.write(bytes([CONTENT[0] ^ 1]))
         stream.seek(len(CONTENT) - 1)
         stream.write(bytes([CONTENT[-1] ^ 1]))
 
@@ -211,16 +213,47 @@ CHANGES = [grow, shrink, rewrite]
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("when", [0, 1])
+@pytest.mark.parametrize("known", [SHA256, None], ids=["hashed before", "hashed on the way"])
 def test_a_file_that_changes_while_it_is_sent_is_never_sent_whole(
-    file: Path, change: Callable[[Path], None], when: int
+    file: Path, change: Callable[[Path], None], when: int, known: str | None
 ) -> None:
     sent = b""
+    threading.Event().wait(0.02)  # the kernel's clock for files is up to some milliseconds behind
     with open_recording(str(file)) as opened, pytest.raises(FileChangedError):
-        for index, block in enumerate(upload_blocks(opened, SHA256)):
+        for index, block in enumerate(Upload(opened, known)):
             if index == when:
                 change(file)
             sent += block
     assert len(sent) < len(CONTENT)
+
+
+def test_a_file_is_read_once_for_its_hash_and_its_upload(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, real = [], os.pread
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        block = real(descriptor, size, offset)
+        read.append(len(block))
+        return block
+
+    monkeypatch.setattr(os, "pread", counting)
+    with open_recording(str(file)) as opened:
+        known: list[str] = []
+        upload = Upload(opened, on_hash=known.append)
+        blocks = iter(upload)
+        sent = next(blocks)
+        assert (upload.sha256, known) == (None, [])
+        assert sent + b"".join(blocks) == CONTENT
+        assert (upload.sha256, known) == (SHA256, [SHA256])
+    assert sum(read) == len(CONTENT)
+
+
+def test_a_file_that_is_only_touched_while_it_is_sent_is_sent_whole(file: Path) -> None:
+    sent = b""
+    with open_recording(str(file)) as opened:
+        for block in Upload(opened):
+            os.utime(file, ns=(1, 1))
+            sent += block
+    assert sent == CONTENT
 
 
 def test_a_file_that_grows_without_end_is_read_no_further_than_it_was(tmp_path: Path) -> None:
@@ -230,7 +263,7 @@ def test_a_file_that_grows_without_end_is_read_no_further_than_it_was(tmp_path: 
     def growing() -> Iterator[bytes]:
         with open_recording(str(path)) as opened:
             os.truncate(path, MAX_BYTES)
-            yield from upload_blocks(opened, "")
+            yield from Upload(opened, "")
 
     with pytest.raises(FileChangedError):
         list(growing())

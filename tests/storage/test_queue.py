@@ -17,17 +17,16 @@ from daemon.storage.recordings import (
     DOUBTFUL_RESENDS,
     MAX_WAIT,
     add_claimed,
-    begin_request,
     claim,
     clamp_waits,
     close,
     count_billed,
     count_doubtful,
-    end_request,
     put_back,
     recover,
     seconds_until_due,
 )
+from daemon.storage.requests import begin_request, end_request, has_twin, note_hash
 from daemon.storage.results import store_response, stored_reply
 from daemon.storage.retry import requeue, requeue_failed
 from tests.storage.stores import NOW, add, later, row, states
@@ -39,8 +38,10 @@ def claimed(db: Database, seconds: float = 0.0) -> Recording:
     return recording
 
 
-def begin(db: Database, recording: Recording, sha256: str | None = "aa", key: str = "k") -> tuple[str, int]:
-    return begin_request(db, recording, sha256=sha256, request_key=key, now=NOW)
+def begin(
+    db: Database, recording: Recording, sha256: str | None = "aa", key: str = "k", size: int = 1000
+) -> tuple[str, int]:
+    return begin_request(db, recording, sha256=sha256, size_bytes=size, request_key=key, now=NOW)
 
 
 def done(db: Database, recording: Recording) -> None:
@@ -198,9 +199,9 @@ def test_two_copies_that_failed_before_do_not_wait_for_one_another(db: Database)
 
 
 @pytest.mark.parametrize(
-    ("sha256", "key"), [("bb", "k"), ("aa", "another request"), (None, "k")], ids=["bytes", "request", "url"]
+    ("sha256", "key"), [("bb", "k"), ("aa", "another request")], ids=["bytes", "request"]
 )
-def test_what_differs_is_sent(db: Database, sha256: str | None, key: str) -> None:
+def test_what_differs_is_sent(db: Database, sha256: str, key: str) -> None:
     add(db, 2)
     original, other = claimed(db), claimed(db)
     begin(db, original)
@@ -413,3 +414,60 @@ def test_a_recording_analyzed_by_hand_is_claimed_from_the_start(db: Database, tm
     )
     assert states(db) == {"analyzing": 2}
     assert claim(db, NOW) is None
+
+
+# Files without their hash
+
+
+def test_a_file_without_another_of_its_size_needs_no_hash(db: Database) -> None:
+    add(db, 2)
+    alone = claimed(db)
+    assert not has_twin(db, alone.id, 1000)
+    assert begin(db, alone, sha256=None)[0] == "send"
+    assert row(db, alone.id)["sha256"] is None
+    with transaction(db):
+        note_hash(db, alone.id, "aa")
+    assert row(db, alone.id)["sha256"] == "aa"
+
+
+@pytest.mark.parametrize("state", ["waiting", "analyzing", "done"])
+def test_a_file_with_another_of_its_size_needs_one(db: Database, state: str) -> None:
+    add(db, 2)
+    recording = claimed(db)
+    with transaction(db):
+        db.execute("UPDATE recordings SET size_bytes = 1000, state = ? WHERE id != ?", (state, recording.id))
+    assert has_twin(db, recording.id, 1000)
+    assert begin(db, recording, sha256=None) == ("hash", 0)
+    assert row(db, recording.id)["attempts"] == 0
+    assert begin(db, recording, sha256="bb")[0] == "send"
+
+
+def test_what_may_be_a_copy_of_one_sent_without_its_hash_waits_until_that_is_known(db: Database) -> None:
+    add(db, 2)
+    first, second = claimed(db), claimed(db)
+    begin(db, first, sha256=None)
+    assert begin(db, second, sha256="aa") == ("later", first.id)
+    assert begin(db, claimed(db, 3.0), sha256="aa", size=1001)[0] == "send", "another size"
+
+
+def test_one_that_was_claimed_and_not_sent_yet_holds_up_none_of_its_size(db: Database) -> None:
+    add(db, 2)
+    _, second = claimed(db), claimed(db)
+    assert begin(db, second, sha256="aa")[0] == "send"
+
+
+def test_what_a_person_wants_anew_is_no_duplicate_and_needs_no_hash(db: Database) -> None:
+    add(db, 2)
+    original, copy = claimed(db), claimed(db)
+    begin(db, original)
+    done(db, original)
+    begin(db, copy)
+    assert requeue(db, [copy.id], NOW) == {
+        copy.id: f"recording {copy.id} is a duplicate of {original.id};"
+        f" `earshot retry --anew {copy.id}` has it analyzed, and paid for, all the same"
+    }
+    assert requeue(db, [copy.id], NOW, anew=True) == {}
+    again = claimed(db)
+    assert again.anew
+    assert begin(db, again, sha256=None)[0] == "send"
+    assert row(db, copy.id)["duplicate_of"] is None

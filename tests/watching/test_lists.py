@@ -14,7 +14,8 @@ from sqlite_utils import Database
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
 from daemon.storage.database import open_database, rows
-from daemon.storage.recordings import begin_request, claim
+from daemon.storage.recordings import claim
+from daemon.storage.requests import begin_request
 from daemon.watching.addresses import LARGEST_BYTES
 from daemon.watching.arrivals import Arrival, Intake, Kind
 from daemon.watching.lists import take_in_lists
@@ -94,20 +95,26 @@ def test_an_address_that_another_list_brought_is_found_to_be_a_duplicate(db: Dat
     drop("a.urls", ONE)
     first = claim(db, NOW)
     assert first
-    begin_request(db, first, sha256=None, request_key="k", now=NOW)
+    begin_request(db, first, sha256=None, size_bytes=None, request_key="k", now=NOW)
     drop("b.urls", ONE)
     second = claim(db, NOW)
     assert second
-    assert begin_request(db, second, sha256=None, request_key="k", now=NOW) == ("later", first.id)
+    assert begin_request(db, second, sha256=None, size_bytes=None, request_key="k", now=NOW) == (
+        "later",
+        first.id,
+    )
     db.execute("UPDATE recordings SET state = 'done' WHERE id = ?", (first.id,))
     db.execute("UPDATE recordings SET state = 'analyzing' WHERE id = ?", (second.id,))
-    assert begin_request(db, second, sha256=None, request_key="k", now=NOW) == ("duplicate", first.id)
+    assert begin_request(db, second, sha256=None, size_bytes=None, request_key="k", now=NOW) == (
+        "duplicate",
+        first.id,
+    )
     [row] = rows(db, "SELECT state, duplicate_of FROM recordings WHERE id = ?", (second.id,))
     assert row == {"state": "duplicate", "duplicate_of": first.id}
     drop("c.urls", ONE)
     third = claim(db, NOW)
     assert third
-    assert begin_request(db, third, sha256=None, request_key="other", now=NOW)[0] == "send"
+    assert begin_request(db, third, sha256=None, size_bytes=None, request_key="other", now=NOW)[0] == "send"
 
 
 def test_what_was_there_before_is_left_alone_with_its_addresses(db: Database, drop: Drop) -> None:

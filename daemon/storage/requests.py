@@ -1,0 +1,154 @@
+"""The ledger of requests, and the decision before each: is a recording sent, or known already?
+
+Files of another size are other files, so that only where sizes are equal the bytes have to be told apart
+before one is sent. All others are read once, for their hash and their upload together.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlite_utils import Database
+
+from daemon.models import Recording, RecordingState, iso
+from daemon.storage.database import rows, transaction
+
+COPY_WAIT_SECONDS = 2.0
+"""How long a recording waits for one in flight that it may be a copy of, before it looks again."""
+
+Decision = Literal["send", "duplicate", "later", "hash"]
+
+
+def has_twin(db: Database, recording_id: int, size_bytes: int) -> bool:
+    """Whether there is another file of this size that this recording may be a copy of, or that of it."""
+    sql = (
+        "SELECT 1 FROM recordings WHERE size_bytes = ? AND state IN ('waiting', 'analyzing', 'done')"
+        " AND id != ? AND is_url = 0 LIMIT 1"
+    )
+    return bool(rows(db, sql, (size_bytes, recording_id)))
+
+
+def begin_request(
+    db: Database,
+    recording: Recording,
+    *,
+    sha256: str | None,
+    size_bytes: int | None,
+    request_key: str,
+    now: datetime,
+) -> tuple[Decision, int]:
+    """Decide, just before the first byte would leave, what happens to a claimed recording.
+
+    `sha256` is None where it was not needed: for a hosted recording (`size_bytes` is None then, too), and
+    for a file without a twin. Returns (`send`, request row id) after noting the request; (`duplicate`, id
+    of the original) after closing the row as its copy; (`later`, id) when what may be a copy is being
+    analyzed right now: this row waits for its outcome; or (`hash`, 0), nothing done, when a twin has come
+    up meanwhile: ask again with the hash. One transaction.
+    """
+    with transaction(db):
+        if recording.anew:
+            original = None
+        elif recording.is_url:
+            original = _original_of_url(db, recording, request_key)
+        elif sha256 is None and has_twin(db, recording.id, size_bytes or 0):
+            return "hash", 0
+        else:
+            original = _original_of(db, recording.id, sha256, size_bytes, request_key)
+        if original and original["state"] == RecordingState.DONE:
+            db.execute(
+                "UPDATE recordings SET state = 'duplicate', duplicate_of = ?, sha256 = ?, request_key = ?,"
+                " error_code = NULL, error = NULL WHERE id = ?",
+                (original["id"], sha256, request_key, recording.id),
+            )
+            return "duplicate", original["id"]
+        if original:
+            # Without its hash: two copies that wait for one another would never be sent.
+            db.execute(
+                "UPDATE recordings SET state = 'waiting', not_before = ? WHERE id = ?",
+                (iso(now + timedelta(seconds=COPY_WAIT_SECONDS)), recording.id),
+            )
+            return "later", original["id"]
+        db.execute(
+            "UPDATE recordings SET sha256 = ?, size_bytes = coalesce(?, size_bytes), request_key = ?,"
+            " attempts = attempts + 1 WHERE id = ?",
+            (sha256, size_bytes, request_key, recording.id),
+        )
+        return "send", _begin_entry(db, recording.id, now)
+
+
+def begin_part(db: Database, recording_id: int, now: datetime) -> int:
+    """Note that a part of the transcript is about to be sent; returns the request's row id."""
+    with transaction(db):
+        db.execute("UPDATE recordings SET attempts = attempts + 1 WHERE id = ?", (recording_id,))
+        return _begin_entry(db, recording_id, now)
+
+
+def end_request(
+    db: Database,
+    request: int,
+    *,
+    outcome: str,
+    now: datetime,
+    status: int | None = None,
+    request_id: str | None = None,
+) -> None:
+    """Note how a request ended, in the ledger; call inside the transaction that acts on the outcome."""
+    db.execute(
+        "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?",
+        (iso(now), outcome, status, request_id, request),
+    )
+
+
+def note_hash(db: Database, recording_id: int, sha256: str) -> None:
+    """Keep the hash of the bytes that were sent; call inside a transaction."""
+    db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, recording_id))
+
+
+def _original_of(
+    db: Database, recording_id: int, sha256: str | None, size_bytes: int | None, request_key: str
+) -> dict[str, Any] | None:
+    """The recording with the same bytes and the same request that counts: its id and state, or None.
+
+    `done` counts before `analyzing`, and one that was sent without its hash may turn out to be the same.
+    """
+    found = rows(
+        db,
+        """
+        SELECT id, state FROM recordings
+        WHERE id != ? AND request_key = ? AND (
+            (sha256 = ? AND state IN ('done', 'analyzing'))
+            OR (size_bytes = ? AND state = 'analyzing' AND sha256 IS NULL AND is_url = 0 AND EXISTS (
+                SELECT 1 FROM requests WHERE recording_id = recordings.id AND outcome = 'sending'
+            ))
+        )
+        ORDER BY state = 'done' DESC, id LIMIT 1
+        """,
+        (recording_id, request_key, sha256, size_bytes),
+    )
+    return found[0] if found else None
+
+
+def _original_of_url(db: Database, recording: Recording, request_key: str) -> dict[str, Any] | None:
+    """The same for a hosted recording, of which only the address is known."""
+    found = rows(
+        db,
+        """
+        SELECT id, state FROM recordings
+        WHERE is_url = 1 AND source = ? AND request_key = ? AND id != ? AND state IN ('done', 'analyzing')
+        ORDER BY state = 'done' DESC, id LIMIT 1
+        """,
+        (os.fsencode(recording.source), request_key, recording.id),
+    )
+    return found[0] if found else None
+
+
+def _begin_entry(db: Database, recording_id: int, now: datetime) -> int:
+    added = rows(
+        db,
+        "INSERT INTO requests (recording_id, started_at, outcome) VALUES (?, ?, 'sending') RETURNING id",
+        (recording_id, iso(now)),
+    )
+    entry: int = added[0]["id"]
+    return entry
