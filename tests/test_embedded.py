@@ -31,7 +31,9 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture
 def settings() -> dict[str, object]:
-    return {"analyzer": {"base_url": "embedded", "custom_intents": ["cancel subscription"]}}
+    return {
+        "analyzer": {"base_url": "embedded", "timeout": "100s", "custom_intents": ["cancel subscription"]}
+    }
 
 
 def test_a_spoken_complaint_becomes_an_alert_and_thanks_do_not(
@@ -49,7 +51,7 @@ def test_a_spoken_complaint_becomes_an_alert_and_thanks_do_not(
             service.start()
             for name in ("complaint.mp3", "thanks.mp3", "silence.mp3"):
                 service.drop(name, (SAMPLES / name).read_bytes())
-            service.wait_states(done=3, seconds=90)
+            service.wait_states(done=3, seconds=100)
             (request,) = sink.wait_for(1)
 
             rows = {row["name"]: row for row in service.rows("SELECT * FROM recordings")}

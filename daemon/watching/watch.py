@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime, tzinfo
 
 from sqlite_utils import Database
@@ -20,12 +19,9 @@ from daemon.storage.folders import (
     baseline_finished,
     configure_folder,
     count_missed,
-    folder_available,
     folder_scanned,
-    folder_unavailable,
 )
 from daemon.watching.addresses import is_list
-from daemon.watching.answers import Answers
 from daemon.watching.arrivals import Arrival, Intake, Kind, folder_name, take_in
 from daemon.watching.baseline import Baseline
 from daemon.watching.compare import news
@@ -35,10 +31,11 @@ from daemon.watching.listings import Listing, Listings
 from daemon.watching.lists import take_in_lists
 from daemon.watching.mounts import rescan_seconds, settle_seconds
 from daemon.watching.patterns import is_ignored_directory, is_inside, recording_names
+from daemon.watching.presence import Presence
 from daemon.watching.ready import Readiness
 from daemon.watching.scan import Chunk, Walker, stamp
 from daemon.watching.settle import Settler
-from daemon.watching.source import Condition, Source
+from daemon.watching.source import Condition
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +46,6 @@ LOOKS_PER_STEP = 500
 LATER_SECONDS = 5.0
 DIRTY_SECONDS = 1.0
 PATIENCE_SECONDS = 10.0
-STALL_SECONDS = 15.0
-"""A file system that has not answered for so long hangs: no single question takes that long."""
 
 
 class FolderWatch:
@@ -75,20 +70,19 @@ class FolderWatch:
         """True once the folder was listed, or was found missing and is being waited for."""
         self._on_new = on_new
         self._hints = Hints()
-        self._source = Source(folder, self._hints.put)
+        self._presence = Presence(folder, self.name, self._hints.put)
+        self._source = self._presence.source
+        self._answers = self._presence.answers
         self._is_recording = recording_names(folder)
         self._walker = Walker(self._source.path, recursive=folder.recursive, is_ignored=is_ignored_directory)
         self._listings = Listings(self._walker)
         self._settler = Settler(folder.settle, folder.empty_after)
         self._ready = Readiness(folder, self._settler)
         self._facts_of = facts_reader(folder.filename_pattern, timezone)
-        self._is_available: bool | None = None
         self._baseline: Baseline | None = None
         self._first_look_at: datetime | None = None
         self._is_new = True
         self._now = 0.0
-        self._answers = Answers()
-        self._is_stalled = False
 
     def step(self, db: Database, now_monotonic: float, now_utc: datetime) -> float:
         """Do what is due and return the seconds until something is due again (a hint may come sooner).
@@ -101,7 +95,8 @@ class FolderWatch:
             if not self._tend(db, baseline, now, now_utc):
                 self._hints.drain()
                 return self._source.seconds_until_due(now)
-            self._read_hints(baseline, now)
+            with self._answers.asking():
+                self._read_hints(baseline, now)
             self._list(db, baseline, now, now_utc)
             self._finish(db, baseline, now, now_utc)
         except BaseException:
@@ -125,7 +120,7 @@ class FolderWatch:
     @property
     def is_away(self) -> bool:
         """True while the folder is missing, cannot be read, or does not answer."""
-        return self._is_available is False or self._is_stalled
+        return self._presence.is_away
 
     @property
     def is_remote(self) -> bool:
@@ -133,17 +128,10 @@ class FolderWatch:
         return self._source.method.has_remote
 
     def tell_stall(self, open_db: Callable[[], Database]) -> None:
-        """Say that the file system does not answer, if that is so; for another thread, now and then.
-
-        The folder's own thread is then stuck in the kernel, and can say nothing itself.
-        """
-        if self._is_stalled or self._answers.waiting_seconds() < STALL_SECONDS:
-            return
-        with closing(open_db()) as db:
-            folder_unavailable(db, self.name, "the file system does not answer")
-        logger.warning("folder does not answer path=%r; the other folders go on", self.name)
-        self._is_stalled = True
-        self.is_ready = True
+        """Say that the file system does not answer, if that is so; from another thread, now and then."""
+        if self._presence.tell_stall(open_db):
+            # Nobody waits for it at a start.
+            self.is_ready = True
 
     def is_idle(self) -> bool:
         """True when the folder was listed and nothing is left that will soon be complete.
@@ -175,13 +163,10 @@ class FolderWatch:
 
     def _tend(self, db: Database, baseline: Baseline, now: float, now_utc: datetime) -> bool:
         """True when the folder is there and watched."""
-        with self._answers.asking():
-            condition = self._source.tend(now)
-        if self._is_stalled:
-            logger.warning("folder answers again path=%r", self.name)
-            self._is_stalled, self._is_available = False, None
+        condition = self._presence.tend(db, now, now_utc)
         if condition == Condition.MISSING:
-            self._lose(db, baseline)
+            self._clear(baseline)
+            self.is_ready = True
             return False
         if condition == Condition.STARTED:
             if self._source.is_other_device:
@@ -189,27 +174,14 @@ class FolderWatch:
             self._settler.settle_seconds = settle_seconds(self.folder, self._source.method)
             self._listings.start_over(now)
             self._is_new = self._is_new or self._source.is_new
-            self._is_available = None
-        if not self._is_available:
-            method = self._source.method
-            folder_available(
-                db, self.name, method.method, method.reason, self._settler.settle_seconds, now_utc
-            )
-            self._is_available = True
         return True
 
-    def _lose(self, db: Database, baseline: Baseline) -> None:
-        if self._is_available is False:
-            return
-        logger.warning("folder unavailable path=%r error=%s; waiting for it", self.name, self._source.trouble)
+    def _clear(self, baseline: Baseline) -> None:
         for found in self._settler.unsettled():
             self._ready.forget(found.path)
         self._settler.clear()
         baseline.clear()
         self._listings.clear()
-        folder_unavailable(db, self.name, self._source.trouble or "not there")
-        self._is_available = False
-        self.is_ready = True
 
     def _read_hints(self, baseline: Baseline, now: float) -> None:
         for hint in self._hints.drain():

@@ -1,0 +1,85 @@
+"""Whether a watched folder is there, and what the rows say of that: away, back, or without an answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from daemon.config.models import WatchFolder
+from daemon.storage.folders import folder_available, folder_unavailable
+from daemon.watching.answers import Answers
+from daemon.watching.events import Hint
+from daemon.watching.mounts import settle_seconds
+from daemon.watching.source import Condition, Source
+
+logger = logging.getLogger(__name__)
+
+STALL_SECONDS = 10.0
+"""A file system that has not answered for so long hangs: no single question takes that long."""
+
+
+class Presence:
+    """One folder, which may be missing, vanish, hang and come back at any time.
+
+    `source` is how it is watched; what asks its file system does so within `answers.asking()`. `tend`
+    belongs to the folder's thread; `tell_stall` and `is_away` are for any.
+    """
+
+    def __init__(self, folder: WatchFolder, name: str, put: Callable[[Hint], None]) -> None:
+        self.source = Source(folder, put)
+        self.answers = Answers()
+        self._folder = folder
+        self._name = name
+        self._is_available: bool | None = None
+        self._is_stalled = False
+        self._is_started = False
+
+    @property
+    def is_away(self) -> bool:
+        """True while the folder is missing, cannot be read, or does not answer."""
+        return self._is_available is False or self._is_stalled
+
+    def tend(self, db: Database, now: float, now_utc: datetime) -> Condition:
+        """See that the folder is there and watched, and have the rows say so when that has changed."""
+        with self.answers.asking():
+            condition = self.source.tend(now)
+        if self._is_stalled:
+            logger.warning("folder answers again path=%r", self._name)
+            self._is_stalled, self._is_available = False, None
+        if condition == Condition.MISSING:
+            self._lose(db)
+            return condition
+        # Kept until the rows say so: the database may be locked right now.
+        self._is_started |= condition == Condition.STARTED
+        if self._is_available and not self._is_started:
+            return Condition.WATCHED
+        method = self.source.method
+        settle = settle_seconds(self._folder, method)
+        folder_available(db, self._name, method.method, method.reason, settle, now_utc)
+        is_started, self._is_started, self._is_available = self._is_started, False, True
+        return Condition.STARTED if is_started else Condition.WATCHED
+
+    def tell_stall(self, open_db: Callable[[], Database]) -> bool:
+        """Say once that the file system does not answer, if that is so; for another thread, now and then.
+
+        The folder's own thread is then stuck in the kernel, and can say nothing itself.
+        """
+        if self._is_stalled or self.answers.waiting_seconds() < STALL_SECONDS:
+            return False
+        with closing(open_db()) as db:
+            folder_unavailable(db, self._name, "the file system does not answer")
+        logger.warning("folder does not answer path=%r; the other folders go on", self._name)
+        self._is_stalled = True
+        return True
+
+    def _lose(self, db: Database) -> None:
+        if self._is_available is False:
+            return
+        trouble = self.source.trouble or "not there"
+        logger.warning("folder unavailable path=%r error=%s; waiting for it", self._name, trouble)
+        folder_unavailable(db, self._name, trouble)
+        self._is_available = False
