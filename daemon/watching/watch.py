@@ -22,11 +22,12 @@ from daemon.storage.folders import (
     folder_scanned,
 )
 from daemon.watching.addresses import is_list
-from daemon.watching.arrivals import Arrival, Intake, Kind, folder_name, take_in
+from daemon.watching.arrivals import Arrival, Intake, Kind, folder_name
 from daemon.watching.baseline import Baseline
 from daemon.watching.compare import news
 from daemon.watching.content import content_hash
 from daemon.watching.events import Hint, HintKind, Hints
+from daemon.watching.intake import take_in
 from daemon.watching.listings import Listing, Listings
 from daemon.watching.lists import take_in_lists
 from daemon.watching.mounts import rescan_seconds, settle_seconds

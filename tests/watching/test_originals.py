@@ -22,7 +22,8 @@ from daemon.storage.originals import (
 )
 from daemon.storage.retry import requeue
 from daemon.watching import originals
-from daemon.watching.arrivals import Arrival, take_in
+from daemon.watching.arrivals import Arrival
+from daemon.watching.intake import take_in
 from daemon.watching.originals import outcomes_of, tidy
 from daemon.watching.relocate import free_names
 from daemon.watching.scan import stamp

@@ -19,7 +19,7 @@ from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
 from daemon.models import iso
 from daemon.storage.database import open_database, rows
-from daemon.watching import arrivals
+from daemon.watching import intake
 from daemon.watching.watch import FolderWatch
 
 DEADLINE_SECONDS = 20.0
@@ -484,7 +484,7 @@ def test_a_locked_database_loses_nothing(
 ) -> None:
     (root / "old.wav").write_bytes(b"x")
     threading.Event().wait(0.02)
-    real = arrivals.take_in
+    real = intake.take_in
     failures = iter([True] * 3)
 
     def failing(*arguments: Any, **keywords: Any) -> Any:

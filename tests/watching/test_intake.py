@@ -16,7 +16,8 @@ from daemon.models import FileStamp
 from daemon.storage.database import open_database, rows
 from daemon.storage.files import known_files, modified_at
 from daemon.storage.results import store_response
-from daemon.watching.arrivals import Arrival, Intake, Kind, take_in
+from daemon.watching.arrivals import Arrival, Intake, Kind
+from daemon.watching.intake import take_in
 from daemon.watching.scan import stamp
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
