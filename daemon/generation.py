@@ -21,7 +21,7 @@ from daemon.analysis.client import ApiClient
 from daemon.analysis.dispatch import Dispatcher
 from daemon.analysis.load import Load
 from daemon.analysis.outcomes import end_obsolete_pauses
-from daemon.analysis.request import EMBEDDED, requests_by_folder
+from daemon.analysis.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.analysis.workplace import Workplace
 from daemon.config.models import Config, WatchFolder
 from daemon.config.secrets import api_key, known_secrets
@@ -70,7 +70,9 @@ class Generation:
         """Start every loop; raises EarshotError when the embedded engine cannot be started."""
         analyzer = self.config.analyzer
         base_url = self._base_url()
-        client = self._resources.enter_context(ApiClient(base_url, key=self._key, timeout=analyzer.timeout))
+        client = self._resources.enter_context(
+            ApiClient(base_url, key=self._key, timeout=reply_timeout(analyzer))
+        )
         self._load.resize(analyzer.concurrency)
         place = Workplace(
             config=self.config,

@@ -401,6 +401,9 @@ class Service:
             return []
         with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)) as db:
             db.row_factory = sqlite3.Row
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'recordings'").fetchone():
+                # The process has created the file and not its tables yet.
+                return []
             return [dict(row) for row in db.execute(sql, parameters)]
 
     def states(self) -> dict[str, int]:

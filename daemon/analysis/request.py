@@ -15,6 +15,9 @@ from daemon.models import shown_path
 EMBEDDED = "embedded"
 """`base_url` of the engine that earshot brings along; also what `model` says of its results."""
 
+EMBEDDED_TIMEOUT_SECONDS = 12 * 3600.0
+"""It takes a fifth to a half of a recording's length, one recording a processor, and loses no reply on a wire."""
+
 _SWITCHES: dict[Feature, tuple[str, str]] = {
     "summary": ("summarize", "v2"),
     "topics": ("topics", "true"),
@@ -166,3 +169,11 @@ def _option_parameters(options: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _key(parameters: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256(json.dumps(sorted(parameters)).encode()).hexdigest()[:32]
+
+
+def reply_timeout(analyzer: Analyzer) -> float:
+    """Seconds to wait for a reply: as configured, and where nothing is, as long as the embedded engine may
+    take, which has no limit of its own as Deepgram has."""
+    if analyzer.base_url == EMBEDDED and "timeout" not in analyzer.model_fields_set:
+        return EMBEDDED_TIMEOUT_SECONDS
+    return analyzer.timeout

@@ -68,7 +68,7 @@ def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workpla
     from daemon.alerting.targets import open_targets
     from daemon.analysis.client import ApiClient
     from daemon.analysis.load import Load
-    from daemon.analysis.request import EMBEDDED, requests_by_folder
+    from daemon.analysis.request import EMBEDDED, reply_timeout, requests_by_folder
     from daemon.analysis.workplace import Workplace
     from daemon.config.secrets import api_key
     from daemon.embedded import EmbeddedEngine
@@ -82,7 +82,7 @@ def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workpla
         if base_url == EMBEDDED:
             base_url = resources.enter_context(EmbeddedEngine(context.env)).url
         client = resources.enter_context(
-            ApiClient(lambda: base_url, key=key, timeout=config.analyzer.timeout)
+            ApiClient(lambda: base_url, key=key, timeout=reply_timeout(config.analyzer))
         )
         db = open_database(config.database) if save else memory_database()
         resources.callback(db.close)

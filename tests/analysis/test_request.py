@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from daemon.analysis.request import build_request, requests_by_folder
+from daemon.analysis.request import (
+    EMBEDDED_TIMEOUT_SECONDS,
+    build_request,
+    reply_timeout,
+    requests_by_folder,
+)
+from daemon.config.models import Analyzer
 from tests.analysis.asking import config, request
 
 
@@ -228,3 +234,18 @@ def test_the_key_differs_for_whatever_may_change_the_answer() -> None:
 )
 def test_the_key_is_equal_for_requests_that_ask_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert request(**one).key == request(**other).key
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 660.0),
+        ({"timeout": "3m"}, 180.0),
+        ({"base_url": "embedded"}, EMBEDDED_TIMEOUT_SECONDS),
+        ({"base_url": "embedded", "timeout": "3m"}, 180.0),
+    ],
+)
+def test_the_embedded_engine_is_waited_for_unless_the_configuration_says_how_long(
+    settings: dict[str, str], seconds: float
+) -> None:
+    assert reply_timeout(Analyzer.model_validate(settings)) == seconds
