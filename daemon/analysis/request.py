@@ -16,7 +16,7 @@ EMBEDDED = "embedded"
 """`base_url` of the engine that earshot brings along; also what `model` says of its results."""
 
 EMBEDDED_TIMEOUT_SECONDS = 12 * 3600.0
-"""It takes a fifth to a half of a recording's length, one recording a processor, and loses no reply on a wire."""
+"""It takes a fifth to a half of a recording's length, one recording a processor at a time."""
 
 _SWITCHES: dict[Feature, tuple[str, str]] = {
     "summary": ("summarize", "v2"),

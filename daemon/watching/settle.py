@@ -33,6 +33,17 @@ class Outcome(Enum):
     EMPTY = auto()
 
 
+class FoundBy(Enum):
+    """How a pending file came to be known."""
+
+    HINT = auto()
+    """By an event, or by a listing where none could have come."""
+    LATE_LISTING = auto()
+    """By the listing that makes up for events that are known to be lost."""
+    LISTING_ONLY = auto()
+    """By a listing alone, although an event should have said it."""
+
+
 @dataclass(slots=True)
 class _Pending:
     stamp: FileStamp
@@ -41,7 +52,7 @@ class _Pending:
     quiet_since: float
     empty_since: float | None
     is_closed: bool
-    is_hinted: bool
+    found_by: FoundBy
     due: float
     queued: float
 
@@ -66,19 +77,19 @@ class Settler:
         """True when no further file should be added; they are found again by a later scan."""
         return len(self._pending) >= MAX_PENDING
 
-    def observe(self, stamp: FileStamp, now: float, *, closed: bool = False, hinted: bool = True) -> None:
-        """Note how a file looks now; `closed` when its writer closed it or it was renamed in.
-
-        Not `hinted` is what only a listing found although an event should have said it.
-        """
+    def observe(
+        self, stamp: FileStamp, now: float, *, closed: bool = False, found_by: FoundBy = FoundBy.HINT
+    ) -> None:
+        """Note how a file looks now; `closed` when its writer closed it or it was renamed in."""
         pending = self._pending.get(stamp.path)
         if pending is None:
             empty_since = now if stamp.size_bytes == 0 else None
-            pending = _Pending(stamp, now, now, now, empty_since, closed, hinted, math.inf, math.inf)
+            pending = _Pending(stamp, now, now, now, empty_since, closed, found_by, math.inf, math.inf)
             self._pending[stamp.path] = pending
             self._schedule(pending, self._quiet_until(pending))
             return
-        pending.is_hinted |= hinted
+        if found_by == FoundBy.HINT:
+            pending.found_by = found_by
         if pending.stamp != stamp:
             pending.stamp = stamp
             pending.quiet_since = now
@@ -97,7 +108,7 @@ class Settler:
 
         The file stays pending until `forget`, so what could not be stored is offered again.
         """
-        self.observe(stamp, now, hinted=False)
+        self.observe(stamp, now, found_by=self.found_by(stamp.path))
         pending = self._pending[stamp.path]
         pending.looked_at = now
         quiet_until = self._quiet_until(pending)
@@ -108,9 +119,10 @@ class Settler:
         self._schedule(pending, now + UNHINTED_LOOK_SECONDS)
         return Outcome.COMPLETE if stamp.size_bytes else Outcome.EMPTY
 
-    def is_hinted(self, path: str) -> bool:
-        """False for a pending file that no event announced."""
-        return path not in self._pending or self._pending[path].is_hinted
+    def found_by(self, path: str) -> FoundBy:
+        """How the file came to be known; HINT for one that is not pending."""
+        pending = self._pending.get(path)
+        return pending.found_by if pending else FoundBy.HINT
 
     def postpone(self, path: str, now: float, seconds: float | None = None) -> None:
         """Look at a quiet file again later; by default soon: a writer has it open."""

@@ -35,7 +35,7 @@ from daemon.watching.patterns import is_ignored_directory, is_inside, recording_
 from daemon.watching.presence import Presence
 from daemon.watching.ready import Readiness
 from daemon.watching.scan import Chunk, Walker, stamp
-from daemon.watching.settle import Settler
+from daemon.watching.settle import FoundBy, Settler
 from daemon.watching.source import Condition
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ class FolderWatch:
         self._facts_of = facts_reader(folder.filename_pattern, timezone)
         self._baseline: Baseline | None = None
         self._first_look_at: datetime | None = None
+        # Until the next listing of the whole folder: it was not watched before, or it is watched anew.
         self._is_new = True
+        self._is_renewed = True
         self._now = 0.0
 
     def step(self, db: Database, now_monotonic: float, now_utc: datetime) -> float:
@@ -175,6 +177,7 @@ class FolderWatch:
             self._settler.settle_seconds = settle_seconds(self.folder, self._source.method)
             self._listings.start_over(now)
             self._is_new = self._is_new or self._source.is_new
+            self._is_renewed = True
         return True
 
     def _clear(self, baseline: Baseline) -> None:
@@ -252,11 +255,14 @@ class FolderWatch:
             if is_old and baseline.kind_of(found, directory) == Kind.LEFT_ALONE:
                 left_alone.append(Arrival(found, Kind.LEFT_ALONE))
                 continue
-            # An event should have come before the listing, unless nothing was watched until now.
-            hinted = not listing.is_full or self._is_new or self._source.method.method == "poll"
-            self._settler.observe(found, now, hinted=hinted)
+            self._settler.observe(found, now, found_by=self._found_by(listing))
         self._take_in(db, left_alone, now_utc)
         listing.left_alone += len(left_alone)
+
+    def _found_by(self, listing: Listing) -> FoundBy:
+        if not listing.is_full or self._is_new or self._source.method.method == "poll":
+            return FoundBy.HINT
+        return FoundBy.LATE_LISTING if self._is_renewed else FoundBy.LISTING_ONLY
 
     def _listed(
         self, db: Database, baseline: Baseline, listing: Listing, now: float, now_utc: datetime
@@ -272,7 +278,7 @@ class FolderWatch:
         self._finish_baseline(db, baseline)
         self._source.look_soon()
         self._source.check(now, self._walker.directories)
-        self._is_new = False
+        self._is_new = self._is_renewed = False
         self.is_ready = True
 
     def _finish_baseline(self, db: Database, baseline: Baseline) -> None:
@@ -298,10 +304,12 @@ class FolderWatch:
 
     def _count_missed(self, db: Database, intake: Intake, now: float) -> None:
         """What no event announced although events are watched is counted, and they are watched anew."""
-        missed = [path for path in intake.new if not self._settler.is_hinted(path)]
-        if missed:
-            logger.warning("files found by listing only path=%r files=%d", self.name, len(missed))
-            count_missed(db, self.name, len(missed))
+        missed = [by for path in intake.new if (by := self._settler.found_by(path)) != FoundBy.HINT]
+        if not missed:
+            return
+        logger.warning("files found by listing only path=%r files=%d", self.name, len(missed))
+        count_missed(db, self.name, len(missed))
+        if FoundBy.LISTING_ONLY in missed:
             self._source.repair(now)
 
     def _take_in(self, db: Database, arrivals: list[Arrival], now_utc: datetime) -> Intake:
