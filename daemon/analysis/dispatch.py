@@ -89,9 +89,9 @@ class Dispatcher:
 
     def _start_next(self, db: Database) -> float:
         self._clamp(db)
+        away = self._place.away() | self._crowding()
         is_probe = any(pause.scope == EVERYTHING for pause in pauses(db))
-        if is_probe and self._probe and self._probe.is_alive():
-            # Its reply may take longer than the time to the next probe.
+        if is_probe and self._is_probing(away):
             return LOOK_SECONDS
         suspects = self._is_suspects_turn(db)
         if (suspects or self._is_alone) and self._place.load.in_flight:
@@ -105,13 +105,13 @@ class Dispatcher:
                 self._place.clock(),
                 scopes=self._place.scopes,
                 suspects=suspects,
-                away=self._place.away() | self._crowding(),
+                away=away,
             )
         finally:
             if recording is None:
                 self._place.load.leave()
         if recording is None:
-            return self._idle_seconds(db)
+            return self._idle_seconds(db, away)
         self._jobs = {job: folder for job, folder in self._jobs.items() if job.is_alive()}
         job = threading.Thread(
             target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
@@ -143,9 +143,16 @@ class Dispatcher:
             folder for folder in self._place.remote() if taken[folder] >= self._place.load.limit - 1
         )
 
-    def _idle_seconds(self, db: Database) -> float:
+    def _is_probing(self, away: frozenset[str]) -> bool:
+        """Whether a probe is under way: its reply may take longer than the time to the next one.
+
+        One whose folder went meanwhile may never come back.
+        """
+        return self._probe is not None and self._probe.is_alive() and self._jobs.get(self._probe) not in away
+
+    def _idle_seconds(self, db: Database, away: frozenset[str]) -> float:
         now = self._place.clock()
-        due = seconds_until_due(db, now, away=self._place.away())
+        due = seconds_until_due(db, now, away=away)
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
         # Never without a pause: a recording may have become due since it was not claimed.
         wait = max(wait, LEAST_SECONDS)
