@@ -20,13 +20,15 @@ def news(
     entries: Sequence[os.DirEntry[str]],
     *,
     is_recording: Callable[[str], bool],
-    inodes_last: bool,
+    inodes_last: bool = True,
+    names_only: bool = False,
 ) -> Iterator[tuple[FileStamp, bool]]:
     """The recordings among the files of `directory` that the rows do not have as they are, and whether the
     name is known.
 
     `is_recording` takes a name. Without `inodes_last` another inode alone is no news: network and FUSE
-    mounts may give a file another one each time they are mounted.
+    mounts may give a file another one each time they are mounted. With `names_only` files whose names are
+    known are not looked at: on a share each look may be a question to its server.
     """
     known = known_stamps(db, directory, (entry.name for entry in entries))
     if lists := [entry.name for entry in entries if entry.name not in known and is_list(entry.name)]:
@@ -34,7 +36,9 @@ def news(
     for entry in entries:
         before = known.get(entry.name)
         # Nearly always it is, and then it is not asked what its name means.
-        if before is not None and _is_as(before, entry, inodes_last=inodes_last):
+        if before is not None and (
+            (names_only and before[0] is not None) or _is_as(before, entry, inodes_last=inodes_last)
+        ):
             continue
         if is_recording(entry.name) and (found := entry_stamp(directory, entry)):
             yield found, before is not None

@@ -19,11 +19,13 @@ AGAIN_SECONDS = 1.0
 class Listing:
     """A walk in progress, of the whole folder (`is_full`) or of directories that appeared.
 
-    `left_alone` counts the files that were there before earshot.
+    With `names_only` files whose names are known need not be looked at. `left_alone` counts the files that
+    were there before earshot.
     """
 
     chunks: Iterator[Chunk]
     is_full: bool
+    names_only: bool = False
     left_alone: int = 0
 
 
@@ -34,6 +36,7 @@ class Listings:
         self._walker = walker
         self._current: Listing | None = None
         self._full_at = 0.0
+        self._look_at = 0.0
         self._directories: dict[str, tuple[float, int]] = {}
 
     def is_idle(self, now: float) -> bool:
@@ -47,7 +50,7 @@ class Listings:
     def start_over(self, at: float) -> None:
         """Give up what is being listed, and list the whole folder at this time."""
         self._current = None
-        self._full_at = at
+        self._full_at = self._look_at = at
 
     def clear(self) -> None:
         """Give up what is being listed, and forget the directories: the folder is gone."""
@@ -58,10 +61,14 @@ class Listings:
         """A directory appeared at this path."""
         self._directories[path] = (now, 2)
 
-    def current(self, now: float, rescan_seconds: float) -> Listing | None:
-        """The listing in progress, else a new one if one is due: the whole folder before directories."""
+    def current(self, now: float, rescan_seconds: float, look_seconds: float) -> Listing | None:
+        """The listing in progress, else a new one if one is due: the whole folder before directories.
+
+        The whole folder is listed every `rescan_seconds`, and the files known in it are looked at only where
+        that was not done within `look_seconds`.
+        """
         if self._current is None:
-            self._current = self._next(now, rescan_seconds)
+            self._current = self._next(now, rescan_seconds, look_seconds)
         return self._current
 
     def end(self) -> None:
@@ -74,10 +81,13 @@ class Listings:
             return 0.0
         return max(min([self._full_at, *(at for at, _ in self._directories.values())]) - now, 0.0)
 
-    def _next(self, now: float, rescan_seconds: float) -> Listing | None:
+    def _next(self, now: float, rescan_seconds: float, look_seconds: float) -> Listing | None:
         if now >= self._full_at:
             self._full_at = now + rescan_seconds
-            return Listing(self._walker.walk(), is_full=True)
+            names_only = now < self._look_at
+            if not names_only:
+                self._look_at = now + look_seconds
+            return Listing(self._walker.walk(), is_full=True, names_only=names_only)
         due = {path for path, (at, _) in self._directories.items() if at <= now}
         if not due:
             return None

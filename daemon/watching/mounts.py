@@ -23,6 +23,10 @@ REMOTE_SETTLE_SECONDS = 5.0
 """Quiet time on network and FUSE mounts when the configuration does not say: no close event, no question
 for writers, and a client that stalls leaves the file quiet for seconds."""
 
+REMOTE_LOOK_SECONDS = 60.0
+"""On network and FUSE mounts each look at a file may be a question to a server: more often than this only the
+names are read."""
+
 _TYPES = """
     9p acfs afpfs afs autofs beegfs ceph cifs coda davfs davfs2 drvfs fuse fuseblk ganesha gfs2 glusterfs gpfs
     lustre ncpfs nfs nfs4 ocfs2 orangefs panfs prl_fs pvfs2 sftpfs smb2 smb3 smbfs vboxsf virtiofs vmhgfs
@@ -97,6 +101,11 @@ def rescan_seconds(folder: WatchFolder, method: Method) -> float:
     if method == "events" or "rescan" in folder.model_fields_set:
         return max(folder.rescan, 0.1)
     return POLL_SECONDS
+
+
+def look_seconds(method: WatchMethod) -> float:
+    """How old what is known of a file may get before a listing looks at it again; 0: at every listing."""
+    return REMOTE_LOOK_SECONDS if method.has_remote else 0.0
 
 
 def settle_seconds(folder: WatchFolder, method: WatchMethod) -> float:

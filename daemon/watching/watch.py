@@ -30,7 +30,7 @@ from daemon.watching.events import Hint, HintKind, Hints
 from daemon.watching.intake import take_in
 from daemon.watching.listings import Listing, Listings
 from daemon.watching.lists import take_in_lists
-from daemon.watching.mounts import rescan_seconds, settle_seconds
+from daemon.watching.mounts import look_seconds, rescan_seconds, settle_seconds
 from daemon.watching.patterns import is_ignored_directory, is_inside, recording_names
 from daemon.watching.presence import Presence
 from daemon.watching.ready import Readiness
@@ -214,7 +214,10 @@ class FolderWatch:
 
     def _list(self, db: Database, baseline: Baseline, now: float, now_utc: datetime) -> None:
         for _ in range(CHUNKS_PER_STEP):
-            listing = self._listings.current(now, rescan_seconds(self.folder, self._source.method.method))
+            method = self._source.method
+            listing = self._listings.current(
+                now, rescan_seconds(self.folder, method.method), look_seconds(method)
+            )
             if listing is None or self._settler.is_full:
                 return
             with self._answers.asking():
@@ -248,6 +251,7 @@ class FolderWatch:
                     entries,
                     is_recording=lambda name: self._is_recording(prefix + name),
                     inodes_last=not self._source.method.is_remote(below),
+                    names_only=listing.names_only,
                 )
             )
         for found, is_known in found_news:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config.models import WatchFolder
-from daemon.watching.mounts import read_mounts, rescan_seconds, settle_seconds, watch_method
+from daemon.watching.mounts import look_seconds, read_mounts, rescan_seconds, settle_seconds, watch_method
 
 MOUNTINFO = r"""
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -71,3 +71,9 @@ def test_intervals_are_the_configured_ones_else_what_suits_the_mount(mountinfo: 
 
 def test_this_machine_has_a_root_mount() -> None:
     assert any(mount.point == "/" for mount in read_mounts())
+
+
+def test_on_shares_known_files_are_not_looked_at_at_every_listing(mountinfo: Path) -> None:
+    mounts = read_mounts(mountinfo)
+    assert look_seconds(watch_method(WatchFolder(path=Path("/srv/share")), mounts)) == 60
+    assert look_seconds(watch_method(WatchFolder(path=Path("/srv/local"), method="poll"), mounts)) == 0
