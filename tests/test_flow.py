@@ -34,6 +34,7 @@ from tests.harness import (
     sample,
     wav,
 )
+from tests.programs import restricted
 from tests.servers import HttpSink, SmtpSink, wait_until
 
 
@@ -69,15 +70,6 @@ def unhappy(*destinations: str) -> dict[str, Any]:
         "when": {"average_sentiment": "negative"},
         "notify": list(destinations),
     }
-
-
-def restricted() -> tuple[str, ...]:
-    """The prefix that makes file permissions count for a test that runs as root."""
-    if os.geteuid():
-        return ()
-    if shutil.which("setpriv") is None:
-        pytest.skip("permissions do not bind root, and there is no setpriv (util-linux) to give them force")
-    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
 
 
 # Every way of arriving
