@@ -1,0 +1,93 @@
+"""A share whose server does not answer: whoever looks at it waits, and only that may."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ScriptedApi, Service, wav
+from tests.servers import wait_until
+from tests.watching.mounts import mount_by_fuse, mounts_undone
+
+
+@dataclass(frozen=True)
+class Share:
+    """A mount at `path` that a process of its own answers for, from the files in `files`."""
+
+    path: Path
+    files: Path
+    server: int
+
+    def hang(self) -> None:
+        """Return once no question is answered any more."""
+        os.kill(self.server, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.server}/task")
+        wait_until(
+            lambda: all(_state(task) == "T" for task in tasks.iterdir()), what="the server to stand still"
+        )
+
+    def answer(self) -> None:
+        os.kill(self.server, signal.SIGCONT)
+
+
+def _state(task: Path) -> str:
+    return (task / "stat").read_text().rpartition(") ")[2][0]
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with ScriptedApi() as server:
+        yield server
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    path, files = tmp_path / "share", tmp_path / "files"
+    path.mkdir()
+    files.mkdir()
+    with mounts_undone(tmp_path):
+        server = mount_by_fuse(files, path)
+        try:
+            yield Share(path, files, server.pid)
+        finally:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def service(tmp_path: Path, api: ScriptedApi, share: Share) -> Iterator[Service]:
+    """Not started: it watches the share and another folder, and analyzes two recordings at once."""
+    watch = [
+        {"path": str(share.path), "settle": "0.2s", "rescan": "0.5s"},
+        {"path": str(tmp_path / "recordings"), "settle": "0.2s"},
+    ]
+    settings = {"watch": watch, "analyzer": {"base_url": api.url, "concurrency": 2}}
+    with Service(tmp_path, settings) as made, contextlib.ExitStack() as atlast:
+        # First of all: a process that waits for the share can hardly be ended.
+        atlast.callback(share.answer)
+        yield made
+
+
+def test_a_share_that_hangs_holds_up_only_its_own_folder(service: Service, share: Share) -> None:
+    """The other folder and the commands go on; what came meanwhile is found when it answers again."""
+    service.start()
+    (share.files / "before.wav").write_bytes(wav("before"))
+    service.wait_states(done=1)
+    share.hang()
+    (share.files / "meanwhile.wav").write_bytes(wav("meanwhile"))
+    service.drop("other.wav")
+    service.wait_states(done=2)
+    assert service.status()["daemon"]["ready"]
+    assert service.earshot("list").returncode == 0
+    service.drop("another.wav")
+    service.wait_states(done=3)
+    share.answer()
+    service.wait_states(done=4)
+    names = {row["name"] for row in service.rows("SELECT name FROM recordings")}
+    assert names == {"before.wav", "meanwhile.wav", "other.wav", "another.wav"}
