@@ -1,0 +1,55 @@
+"""When the kernel gives the service less of inotify than it needs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ScriptedApi, Service
+from tests.programs import program
+
+FOLDERS = 12
+
+
+def with_limit(name: str, value: int) -> tuple[str, ...]:
+    """The prefix of a command for which this limit of the kernel's is another one, and for nobody else."""
+    script = f'echo {value} > /proc/sys/user/{name} && exec "$@"'
+    prefix = (program("unshare"), "--user", "--map-root-user", "sh", "-c", script, "sh")
+    tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no user namespace with a limit of its own: {tried.stderr.strip()}")
+    return prefix
+
+
+def drop_into_each(service: Service, name: str) -> None:
+    for number in range(FOLDERS):
+        service.drop(f"{number}/{name}.wav")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("max_inotify_watches", FOLDERS // 2, "raise the sysctl fs.inotify.max_user_watches"),
+        ("max_inotify_watches", 0, "raise the sysctl fs.inotify.max_user_watches"),
+        ("max_inotify_instances", 0, "raise the sysctl fs.inotify.max_user_instances"),
+    ],
+)
+def test_without_enough_of_inotify_the_folder_is_polled_and_the_log_says_what_to_raise(
+    tmp_path: Path, limit: str, value: int, said: str
+) -> None:
+    """A few watches of the many that are needed are reported by nobody: it must be noticed."""
+    prefix = with_limit(limit, value)
+    with ScriptedApi() as api, Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
+        service.write_config(watch=[{"path": str(service.folder), "settle": "0.1s", "rescan": "0.5s"}])
+        for number in range(FOLDERS):
+            (service.folder / str(number)).mkdir()
+        service.start(prefix=prefix)
+        drop_into_each(service, "first")
+        service.wait_states(done=FOLDERS)
+        service.wait_row("SELECT * FROM folders WHERE method = 'poll'")
+        drop_into_each(service, "second")
+        service.wait_states(done=2 * FOLDERS)
+        assert said in service.log()
+    assert len(api.calls) == 2 * FOLDERS
