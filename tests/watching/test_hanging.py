@@ -91,3 +91,16 @@ def test_a_share_that_hangs_holds_up_only_its_own_folder(service: Service, share
     service.wait_states(done=4)
     names = {row["name"] for row in service.rows("SELECT name FROM recordings")}
     assert names == {"before.wav", "meanwhile.wav", "other.wav", "another.wav"}
+
+
+def test_the_service_starts_beside_a_share_that_hangs(service: Service, share: Share) -> None:
+    """Ready for the other folder, and for signals; the share's turn comes when it answers."""
+    (share.files / "there.wav").write_bytes(wav("there"))
+    share.hang()
+    service.start()
+    service.drop("other.wav")
+    service.wait_states(done=1)
+    share.answer()
+    service.wait_states(done=1, skipped=1)
+    (share.files / "new.wav").write_bytes(wav("new"))
+    service.wait_states(done=2, skipped=1)
