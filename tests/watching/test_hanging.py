@@ -104,3 +104,12 @@ def test_the_service_starts_beside_a_share_that_hangs(service: Service, share: S
     service.wait_states(done=1, skipped=1)
     (share.files / "new.wav").write_bytes(wav("new"))
     service.wait_states(done=2, skipped=1)
+
+
+def test_a_share_that_hangs_does_not_hold_up_the_end(service: Service, share: Share) -> None:
+    """Nothing is in flight: there is nothing to wait for, and a service manager would lose patience."""
+    service.start()
+    share.hang()
+    service.drop("other.wav")
+    service.wait_states(done=1)
+    assert service.stop(seconds=15) == 0
