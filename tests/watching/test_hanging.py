@@ -113,3 +113,17 @@ def test_a_share_that_hangs_does_not_hold_up_the_end(service: Service, share: Sh
     service.drop("other.wav")
     service.wait_states(done=1)
     assert service.stop(seconds=15) == 0
+
+
+def test_a_reload_beside_a_share_that_hangs_is_taken_over(service: Service, share: Share) -> None:
+    """The other folder goes on, with the new settings, and so does the share once it answers."""
+    service.start()
+    share.hang()
+    service.write_config(analyzer={"model": "nova-2"})
+    service.reload()
+    service.drop("other.wav")
+    service.wait_states(done=1)
+    assert service.rows("SELECT model FROM recordings") == [{"model": "nova-2"}]
+    share.answer()
+    (share.files / "late.wav").write_bytes(wav("late"))
+    service.wait_states(done=2)
