@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ScriptedApi, Service, wav
+from tests.harness import ScriptedApi, Service, answer, refuse, wav
 from tests.servers import wait_until
 from tests.watching.mounts import mount_by_fuse, mounts_undone
 
@@ -127,3 +127,22 @@ def test_a_reload_beside_a_share_that_hangs_is_taken_over(service: Service, shar
     share.answer()
     (share.files / "late.wav").write_bytes(wav("late"))
     service.wait_states(done=2)
+
+
+def test_recordings_on_a_share_that_hangs_do_not_take_the_turns_of_others(
+    service: Service, share: Share, api: ScriptedApi
+) -> None:
+    """More of them wait than are analyzed at once, and one of them is the probe of the paused queue."""
+    api.script = refuse("e401_key")
+    service.write_config(analyzer={"probe": "1s"})
+    service.start()
+    for number in range(4):
+        (share.files / f"{number}.wav").write_bytes(wav(f"{number}"))
+    service.wait_states(waiting=4)
+    wait_until(lambda: service.status()["paused"], what="the queue to be paused")
+    share.hang()
+    api.script = answer()
+    service.drop("other.wav")
+    service.wait_row("SELECT * FROM recordings WHERE name = 'other.wav' AND state = 'done'")
+    share.answer()
+    service.wait_states(done=5)
