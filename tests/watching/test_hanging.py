@@ -146,3 +146,15 @@ def test_recordings_on_a_share_that_hangs_do_not_take_the_turns_of_others(
     service.wait_row("SELECT * FROM recordings WHERE name = 'other.wav' AND state = 'done'")
     share.answer()
     service.wait_states(done=5)
+
+
+def test_a_file_moved_from_a_share_that_hangs_is_taken_in(service: Service, share: Share) -> None:
+    """To learn whether it was renamed, nobody may wait for the place where it was."""
+    service.start()
+    (share.files / "a.wav").write_bytes(wav("a"))
+    service.wait_states(done=1)
+    share.hang()
+    (share.files / "a.wav").rename(service.folder / "moved.wav")
+    service.drop("other.wav")
+    service.wait_row("SELECT * FROM recordings WHERE name = 'other.wav' AND state = 'done'")
+    share.answer()
