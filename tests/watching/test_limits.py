@@ -1,4 +1,4 @@
-"""When the kernel gives the service less of inotify than it needs."""
+"""When the kernel gives the service less than it needs: watches, inotify instances, open files."""
 
 from __future__ import annotations
 
@@ -53,3 +53,17 @@ def test_without_enough_of_inotify_the_folder_is_polled_and_the_log_says_what_to
         service.wait_states(done=2 * FOLDERS)
         assert said in service.log()
     assert len(api.calls) == 2 * FOLDERS
+
+
+def test_with_few_open_files_many_recordings_are_analyzed_once_all_the_same(tmp_path: Path) -> None:
+    """Each that found no descriptor waits for its next turn, and nothing else goes wrong."""
+    prefix = ("sh", "-c", 'ulimit -n 64 && exec "$@"', "sh")
+    with ScriptedApi() as api, Service(tmp_path) as service:
+        api.script = lambda conversation: conversation.reply(delay=0.3)
+        service.write_config(analyzer={"base_url": api.url, "concurrency": 50})
+        service.start(prefix=prefix)
+        for number in range(100):
+            service.drop(f"{number}.wav")
+        service.wait_states(done=100)
+        assert service.stop() == 0
+    assert len(api.calls) == 100
