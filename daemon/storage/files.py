@@ -27,7 +27,8 @@ _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 
 _COLUMNS = """
-    files.directory, files.name, files.size_bytes, files.mtime_ns, files.inode, files.recording_id,
+    files.directory, files.name, files.folder, files.device, files.size_bytes, files.mtime_ns, files.inode,
+    files.recording_id,
     recordings.state, recordings.attempts, recordings.error_code, recordings.sha256
     FROM files JOIN recordings ON recordings.id = files.recording_id
 """
@@ -42,6 +43,8 @@ class KnownFile:
     """A file that has a recording, as it looked when that was written, and how far the recording is."""
 
     path: str
+    folder: str
+    device: int
     size_bytes: int
     mtime_ns: int
     inode: int
@@ -107,17 +110,22 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return status.st_size, stored_time(status.st_mtime_ns), signed_number(status.st_ino)
 
 
-def known_by_inode(db: Database, stamp: FileStamp) -> list[KnownFile]:
+def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
     """The known files that this one may be under another name: same inode, size and modification time.
 
-    The device is not compared: its number may be another one after each mount.
+    In `folder`, its watched folder, the device does not count: its number may be another one after each
+    mount. From another folder a file is renamed within its file system only.
     """
     found = rows(
         db,
         f"SELECT {_COLUMNS} WHERE files.inode = ? AND files.size_bytes = ? AND files.mtime_ns = ?",
         (signed_number(stamp.inode), stamp.size_bytes, stored_time(stamp.mtime_ns)),
     )
-    return [_known(row) for row in found]
+    known = [_known(row) for row in found]
+    if any(each.folder != folder for each in known):
+        device = _stored_device(stamp)
+        known = [each for each in known if each.folder == folder or each.device == device]
+    return known
 
 
 def add_recording(
@@ -225,7 +233,6 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
 
     `files.device` is that of its directory: some file systems (overlayfs) give each file another one.
     """
-    device = _device_above(stamp.path)
     db.execute(
         "INSERT OR REPLACE INTO files"
         " (directory, name, folder, device, inode, size_bytes, mtime_ns, recording_id)"
@@ -233,7 +240,7 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
         (
             *_key(stamp.path),
             folder,
-            signed_number(stamp.device if device is None else device),
+            _stored_device(stamp),
             signed_number(stamp.inode),
             stamp.size_bytes,
             stored_time(stamp.mtime_ns),
@@ -253,6 +260,11 @@ def is_unmounted(db: Database, recording_id: int, root: Path) -> bool:
         if device is not None and signed_number(device) != file["device"]:
             return True
     return False
+
+
+def _stored_device(stamp: FileStamp) -> int:
+    device = _device_above(stamp.path)
+    return signed_number(stamp.device if device is None else device)
 
 
 def _device_above(path: str) -> int | None:
@@ -279,6 +291,8 @@ def _due(state: RecordingState, now: datetime) -> str | None:
 def _known(row: dict[str, Any]) -> KnownFile:
     return KnownFile(
         path=os.fsdecode(row["directory"] + b"/" + row["name"]),
+        folder=row["folder"],
+        device=row["device"],
         size_bytes=row["size_bytes"],
         mtime_ns=row["mtime_ns"],
         inode=row["inode"],

@@ -76,7 +76,7 @@ def take_in(
         hashes = {
             arrival.stamp.path: hash_of(arrival.stamp)
             for arrival, known in _with_known(db, batch)
-            if _needs_hash(db, arrival, known)
+            if _needs_hash(db, place, arrival, known)
         }
         with transaction(db):
             # Unknown names first: a file that was renamed away and replaced is then still known by its inode.
@@ -94,9 +94,9 @@ def _with_known(db: Database, batch: list[Arrival]) -> Iterator[tuple[Arrival, K
             yield arrival, known.get(name)
 
 
-def _needs_hash(db: Database, arrival: Arrival, known: KnownFile | None) -> bool:
+def _needs_hash(db: Database, place: Place, arrival: Arrival, known: KnownFile | None) -> bool:
     if known is None:
-        renamed = _renamed_from(db, arrival.stamp)
+        renamed = _renamed_from(db, place, arrival.stamp)
         return renamed is not None and _is_doubtful_rename(arrival.stamp, renamed)
     return _may_be_touched(arrival.stamp, known)
 
@@ -128,7 +128,7 @@ def _write(
 ) -> None:
     stamp = arrival.stamp
     if known is None:
-        known = _renamed_from(db, stamp)
+        known = _renamed_from(db, place, stamp)
         if known is None:
             _add(db, place, arrival, intake)
             intake.new.append(stamp.path)
@@ -178,9 +178,9 @@ def _is_same_left_alone(stamp: FileStamp, known: KnownFile) -> bool:
     return left_alone and known.has_stamp(stamp, inodes_last=False)
 
 
-def _renamed_from(db: Database, stamp: FileStamp) -> KnownFile | None:
+def _renamed_from(db: Database, place: Place, stamp: FileStamp) -> KnownFile | None:
     """The known file that is now at `stamp.path`: its inode, size and time, and no longer where it was."""
-    for known in known_by_inode(db, stamp):
+    for known in known_by_inode(db, place.name, stamp):
         try:
             status = os.lstat(known.path)
         except FileNotFoundError:

@@ -56,7 +56,7 @@ def share_that_goes_and_comes(place: Place) -> None:
     place.expected["old.wav"].append("skipped existing")
     place.drop("a.wav")
     unmount(place.path)
-    place.wait_listing()
+    place.wait_available(False)
     # Somebody else writes to the share meanwhile.
     shutil.copy(place.source("b.wav"), place.outside / "share")
     bind(place.outside / "share", place.path)
