@@ -109,7 +109,8 @@ def configuration_options(command: Function) -> Function:
     return click.option(
         "-c",
         "--config",
-        type=click.Path(path_type=Path),
+        # Whether it can be read is for the loader to say: an unusable configuration is 78, not wrong usage.
+        type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
         expose_value=False,
         callback=_keep_file,

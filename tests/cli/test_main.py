@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,25 @@ def test_without_a_configuration_the_places_are_named(run: Run, site: Site) -> N
     assert len(answer.stderr.splitlines()) == 1
     for place in ("$EARSHOT_CONFIG", "/etc/earshot/config.yaml", str(site.config), "-c FILE"):
         assert place in answer.stderr
+
+
+def test_a_named_file_that_may_not_be_read_is_an_unusable_configuration(site: Site) -> None:
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("permissions do not bind root, and there is no setpriv (util-linux) to give them force")
+    site.config.chmod(0)
+    # Root may read everything, unless these two rights are taken away.
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    answer = subprocess.run(
+        [*prefix, sys.executable, "-m", "daemon", "status", "-c", str(site.config)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 78
+    assert answer.stderr.splitlines() == [
+        f"earshot: {site.config}: no permission to read it; make it readable for the user earshot runs as"
+    ]
 
 
 def test_every_problem_of_the_configuration_is_a_line(run: Run, site: Site) -> None:
