@@ -5,11 +5,14 @@ Commands are imported when they are used, so that `earshot status` does not wait
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO, Any
 
 import click
 
@@ -67,18 +70,47 @@ def earshot() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments (default: the process's) ask for, and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets its code instead of an error.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _open_streams()
     context = Context()
     try:
         code = _run(arguments, context)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has enough. Python's own flush at exit must not fail on it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        # The reader (`| head`) has enough, or not even an error can be written.
         code = EXIT_FAILED
-    sys.exit(code)
+    sys.exit(_flushed(code, context))
+
+
+def _open_streams() -> None:
+    """Make the standard streams such that nothing printed to them is an error of the command."""
+    # Closed by the caller (`>&-`): Python then has None, and the next file opened would be number 1 or 2.
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nothing(number, mode))
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its code instead of an error.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _nothing(number: int, mode: str) -> IO[Any]:
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    if descriptor != number:
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return open(number, mode, encoding="utf-8", closefd=False)
+
+
+def _flushed(code: int, context: Context) -> int:
+    """The exit code once all output is written; what cannot be is dropped, lest Python fail on it again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            if code == 0 and not isinstance(error, BrokenPipeError):
+                with suppress(OSError):
+                    _failed(context, error, [_what_failed(error)])
+            code = code or EXIT_FAILED
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
 
 
 def _run(arguments: Sequence[str] | None, context: Context) -> int:
@@ -96,14 +128,25 @@ def _run(arguments: Sequence[str] | None, context: Context) -> int:
     except EarshotError as error:
         return _failed(context, error, [str(error)])
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _failed(context, error, [f"{place}{error.strerror or type(error).__name__}"])
+        return _failed(context, error, [_what_failed(error)])
     except Exception as error:  # noqa: BLE001 - the last stop before a user would see a traceback
         return _failed(
             context, error, [f"unexpected {type(error).__name__}; run again with --debug to see where"]
         )
     # What `ctx.exit(n)` leaves; a command's own return value says nothing.
     return result if isinstance(result, int) else 0
+
+
+def _what_failed(error: OSError) -> str:
+    """The file and the reason. Two failures name no file: writing the output, and asking for the folder."""
+    reason = error.strerror or type(error).__name__
+    if error.filename:
+        return f"{os.fsdecode(error.filename)}: {reason}"
+    if isinstance(error, FileNotFoundError):
+        return "the current folder is no longer there; change to another one"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return f"the output cannot be written: {reason}"
+    return reason
 
 
 def _failed(context: Context, error: Exception, lines: list[str]) -> int:

@@ -170,6 +170,44 @@ def test_a_reader_that_has_enough_is_no_error(site: Site) -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("1>&-", 0, ""),
+        ("0<&- 1>&- 2>&-", 0, ""),
+        (">/dev/full", 1, "earshot: the output cannot be written: No space left on device\n"),
+        (">/dev/full 2>/dev/full", 1, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full_give_no_traceback(
+    site: Site, redirection: str, code: int, said: str
+) -> None:
+    site.add("recordings", id=1, state="waiting")
+    answer = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m daemon list {redirection}', sys.executable],
+        env=environment(EARSHOT_CONFIG=str(site.config)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (code, "", said)
+
+
+def test_a_current_folder_that_is_gone_is_said_to_be(site: Site) -> None:
+    site.add("recordings", id=1, state="waiting")
+    program = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m daemon list --folder calls'
+    answer = subprocess.run(
+        ["sh", "-c", program, sys.executable],
+        cwd=site.home,
+        env=environment(EARSHOT_CONFIG=str(site.config)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr == "earshot: the current folder is no longer there; change to another one\n"
+
+
 def test_sigint_is_130_without_a_traceback(site: Site) -> None:
     # A command that waits: nobody reads what it writes.
     for number in range(300):
