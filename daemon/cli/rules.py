@@ -126,7 +126,8 @@ def _print_examples(outcome: Outcome) -> None:
     """The newest first, each with what an alert would have said of it."""
     shown = sorted(outcome.examples, key=lambda each: (each.at, each.recording_id), reverse=True)
     for each in shown:
-        click.echo(escaped(f"\nrecording {each.recording_id}  {local_time(each.at)}  {each.name}"))
+        click.echo()
+        click.echo(escaped(f"recording {each.recording_id}  {local_time(each.at)}  {each.name}"))
         print_paragraph("; ".join(each.reasons), indent="  ")
         for segment in each.segments:
             print_paragraph(_quote(segment), indent="  ")
