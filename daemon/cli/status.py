@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from daemon.cli.options import Context, configuration_options, json_option, pass
 from daemon.cli.output import ago, local_time, plural, print_json
 from daemon.logs import escaped
 from daemon.models import shown_path
+
+if TYPE_CHECKING:
+    from daemon.config.models import WatchFolder
 
 
 @click.command(epilog="Example: earshot status --json | jq .recordings.waiting")
@@ -45,18 +48,27 @@ def status_document(context: Context) -> dict[str, Any]:
         "paused": queries.pause_row(db),
         "daemon": daemon_status(context.config.database),
         "originals": originals_left(db),
-        "folders": [
-            known.get(path) or _unseen(path)
-            for path in (shown_path(str(folder.path)) for folder in context.config.watch)
-        ],
+        "folders": [_folder(known, folder) for folder in context.config.watch],
     }
 
 
-def _unseen(path: str) -> dict[str, Any]:
-    """A folder that no daemon has looked at yet."""
+def _folder(known: dict[str, dict[str, Any]], folder: WatchFolder) -> dict[str, Any]:
+    found = known.get(shown_path(str(folder.path))) or _unseen(folder)
+    return found if found["method"] else found | {"method": _method(folder)}
+
+
+def _method(folder: WatchFolder) -> str:
+    """By its path alone: a folder that nobody has seen yet may be on a share that hangs."""
+    from daemon.watching.mounts import watch_method
+
+    return watch_method(folder, root=str(folder.path.absolute())).method
+
+
+def _unseen(folder: WatchFolder) -> dict[str, Any]:
+    """A folder that no daemon has looked at yet, with the method by which one would watch it."""
     return {
-        "path": path,
-        "method": None,
+        "path": shown_path(str(folder.path)),
+        "method": _method(folder),
         "reason": None,
         "settle_seconds": None,
         "available": False,

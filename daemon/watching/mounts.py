@@ -81,9 +81,14 @@ def read_mounts(source: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...
     return tuple(mount for line in text.split("\n") if (mount := _parse(line)))
 
 
-def watch_method(folder: WatchFolder, mounts: tuple[Mount, ...] | None = None) -> WatchMethod:
-    """Whether to watch the folder by events or to poll it, from its configuration and its mounts."""
-    root = os.path.realpath(folder.path)
+def watch_method(
+    folder: WatchFolder, mounts: tuple[Mount, ...] | None = None, *, root: str | None = None
+) -> WatchMethod:
+    """Whether to watch the folder by events or to poll it, from its configuration and its mounts.
+
+    `root` is its path without links; it is asked of the file system where it is not given.
+    """
+    root = os.path.realpath(folder.path) if root is None else root
     relevant = _relevant(root, read_mounts() if mounts is None else mounts)
     if folder.method != "auto":
         return WatchMethod(folder.method, "configured", root, relevant)

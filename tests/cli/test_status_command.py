@@ -7,6 +7,8 @@ import os
 import subprocess
 from collections.abc import Callable
 
+import pytest
+
 from daemon.storage.database import daemon_lock
 from tests.cli.sites import SEEN_AT, Site
 
@@ -20,7 +22,7 @@ STOPPED = {"running": False, "ready": False, "pid": None}
 def unseen(site: Site) -> dict[str, object]:
     return {
         "path": str(site.watched),
-        "method": None,
+        "method": "events",
         "reason": None,
         "settle_seconds": None,
         "available": False,
@@ -44,6 +46,15 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "folders": [unseen(site)],
     }
     assert not site.database.parent.exists()
+
+
+@pytest.mark.parametrize("method", ["events", "poll"])
+def test_a_folder_that_was_never_watched_has_the_method_it_will_be_watched_by(
+    run: Run, site: Site, method: str
+) -> None:
+    site.configure(watch=[{"path": str(site.home / "not-there"), "method": method}])
+    (folder,) = json.loads(run("status", "--json").stdout)["folders"]
+    assert (folder["method"], folder["available"]) == (method, False)
 
 
 def fill(site: Site) -> None:
