@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
     report = Report(file)
     for number, folder in enumerate(config.watch):
         _check_folder(report, ("watch", number, "path"), folder)
-        _check_afterwards(report, ("watch", number), folder)
+        _check_afterwards(report, ("watch", number), folder, config.watch)
     _check_database(report, config.database)
     _check_room(report, config)
     _check_analyzer(report, config, env, offline=offline)
@@ -86,25 +86,35 @@ def _check_folder(report: Report, location: Location, folder: WatchFolder) -> No
         report.say_fine(f"folder {folder.path} can be read, {how} ({method.reason})")
 
 
-def _check_afterwards(report: Report, location: Location, folder: WatchFolder) -> None:
+def _check_afterwards(
+    report: Report, location: Location, folder: WatchFolder, watched: Sequence[WatchFolder]
+) -> None:
     for key, action in (("after_success", folder.after_success), ("after_failure", folder.after_failure)):
         if isinstance(action, MoveTo):
-            _check_target(report, (*location, key, "move_to"), folder, action.folder)
+            _check_target(report, (*location, key, "move_to"), folder, action.folder, watched)
         if not isinstance(action, Keep) and folder.path.is_dir() and not os.access(folder.path, os.W_OK):
             text = f"{folder.path} may not be written to, so nothing can be moved or deleted there"
             report.problem((*location, key), text)
 
 
-def _check_target(report: Report, location: Location, folder: WatchFolder, target: Path) -> None:
-    real, watched = os.path.realpath(target), os.path.realpath(folder.path)
+def _check_target(
+    report: Report, location: Location, folder: WatchFolder, target: Path, watched: Sequence[WatchFolder]
+) -> None:
+    around = next((each for each in watched if _leads_into(target, each)), None)
     if not target.is_dir():
         report.problem(location, f"{target} is not there; create or mount it, files wait for it")
     elif not os.access(target, os.W_OK | os.X_OK):
         report.problem(location, f"{target} may not be written to; give earshot's user the right to")
-    elif real == watched or (folder.recursive and real.startswith(watched + "/")):
-        report.problem(location, f"{target} leads into the watched folder; write another one")
+    elif around is not None:
+        report.problem(location, f"{target} leads into the watched folder {around.path}; write another one")
     else:
         report.say_fine(f"originals of {folder.path} can be moved to {target}")
+
+
+def _leads_into(target: Path, folder: WatchFolder) -> bool:
+    """True when what is moved to the target is found again in the folder: by links, which the file hides."""
+    real, watched = os.path.realpath(target), os.path.realpath(folder.path)
+    return real == watched or (folder.recursive and real.startswith(watched.rstrip("/") + "/"))
 
 
 def _check_database(report: Report, path: Path) -> None:

@@ -186,3 +186,15 @@ def test_a_mistake_in_a_template_is_told_with_its_own_file_and_line(run: Run, si
     template.write_text("fine: {{ reasons }}")
     answer = run("check", "--offline")
     assert f"template {template} can be used" in answer.stdout
+
+
+def test_a_folder_for_originals_that_links_into_any_watched_folder_is_a_problem(run: Run, site: Site) -> None:
+    other, link = site.home / "other", site.home / "done"
+    (other / "sub").mkdir(parents=True)
+    link.symlink_to(other / "sub")
+    site.configure(watch=[{"path": str(site.watched), "after_success": {"move_to": str(link)}}, str(other)])
+    answer = run("check", "--offline", "--json")
+    assert answer.returncode == 1
+    (told,) = problems(answer)
+    text = f"{link} leads into the watched folder {other}; write another one"
+    assert told[1:] == ("watch[0].after_success.move_to", text)
