@@ -396,11 +396,16 @@ def test_analyze_prints_and_stores_only_when_told(tmp_path: Path, api: ScriptedA
         refused = service.earshot("analyze", str(bad), str(tmp_path / "nowhere.wav"), str(call))
         assert refused.returncode == 1
         assert "corrupt or unsupported data" in refused.stderr
-        assert "no longer there" in refused.stderr or "no such file" in refused.stderr.lower()
+        assert f"{tmp_path}/nowhere.wav: there is no such file; check its name" in refused.stderr
         assert "Traceback" not in refused.stderr
         assert "Parker Scarves" in refused.stdout
 
         before = len(api.calls)
+        for address in ("ftp://example.com/call.wav", "https://"):
+            unusable = service.earshot("analyze", str(call), address)
+            assert (unusable.returncode, unusable.stdout) == (2, "")
+            assert f"'{address}' is no address of a recording" in unusable.stderr
+        assert len(api.calls) == before
         for _ in range(2):
             saved = service.earshot("analyze", "--save", "--json", str(call))
             assert saved.returncode == 0, saved.stderr

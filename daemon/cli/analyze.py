@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
     """
     from daemon.storage.queries import recording
 
+    for source in inputs:
+        _refuse_unusable(source)
     # What the stages would log is said below, once for each input.
     context.start_logging("CRITICAL")
     shown: list[dict[str, Any]] = []
@@ -57,7 +60,20 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
         click.get_current_context().exit(EXIT_FAILED)
 
 
+def _refuse_unusable(source: str) -> None:
+    """UsageError for an address that nobody could fetch a recording from, before anything is paid for."""
+    from daemon.watching.addresses import is_web_address
+
+    if "://" not in source or is_web_address(source) or os.path.lexists(source):
+        return
+    raise click.UsageError(
+        f"{source!r} is no address of a recording; write one such as https://example.com/call.mp3"
+    )
+
+
 def _trouble(found: dict[str, Any]) -> str:
+    if found["error_code"] == "gone" and not found["attempts"]:
+        return f"{found['path']}: there is no such file; check its name"
     error: str = found["error"] or "the running service has it in work right now"
     # What is wrong with a file names it already.
     return error if error.startswith(found["path"]) else f"{found['path']}: {error}"
