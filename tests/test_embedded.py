@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +31,11 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def in_work(database: Path) -> bool:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT 1 FROM recordings WHERE state = 'analyzing'").fetchone() is not None
 
 
 @pytest.fixture
@@ -100,4 +109,27 @@ def test_the_demo_shows_a_real_analysis_and_a_real_alert(tmp_path: Path) -> None
     assert "negative -0." in done.stdout
     assert "cancel subscription" in done.stdout
     assert "earshot alert 1, recording 1" in done.stdout
+    assert not any(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_an_interrupted_demo_ends_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "daemon", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    with demo:
+        assert demo.stdout is not None
+        assert any("is dropped into it" in line for line in demo.stdout)
+        (database,) = tmp_path.glob("*/earshot.db")
+        wait_until(lambda: in_work(database), what="the sample to be in work")
+        began = time.monotonic()
+        demo.send_signal(signal.SIGINT)
+        _, said = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert "Traceback" not in said
+    assert time.monotonic() - began < 12, "it waits for no reply that nobody will see"
     assert not any(tmp_path.iterdir()), "nothing is left behind"

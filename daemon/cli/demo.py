@@ -27,6 +27,7 @@ from daemon.logs import escaped
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "complaint.mp3"
 PATIENCE_SECONDS = 120.0
+ENDING_SECONDS = 3.0
 CONFIGURATION = """\
 database: {database}
 watch:
@@ -127,7 +128,12 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
         yield service
     finally:
         service.terminate()
-        service.wait()
+        try:
+            service.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            # It waits for a reply that nobody pays for; the engine ends with it.
+            service.kill()
+            service.wait()
 
 
 def _environment() -> dict[str, str]:
