@@ -375,6 +375,19 @@ def test_scan_does_everything_once_and_says_what_it_did(
         assert service.states() == {"done": 2, "duplicate": 1, "failed": 1, "waiting": 1}
 
 
+def test_scan_fails_where_it_could_not_look(tmp_path: Path, api: ScriptedApi) -> None:
+    """A folder that is gone stops only itself; the exit code says that not all is well."""
+    gone = tmp_path / "gone"
+    folders = [{"path": str(tmp_path / "recordings"), "settle": "0.2s", "existing": "analyze"}, str(gone)]
+    with Service(tmp_path, {"watch": folders, "analyzer": {"base_url": api.url}}) as service:
+        service.drop("a.wav")
+        done = service.earshot("scan", "--json")
+        assert json.loads(done.stdout)["done"] == 1
+        assert done.returncode == 1
+        text = f"earshot: {gone}: the folder is not there or cannot be read; `earshot check` says why"
+        assert done.stderr.splitlines()[-1] == text
+
+
 def test_analyze_prints_and_stores_only_when_told(tmp_path: Path, api: ScriptedApi) -> None:
     """Files and addresses, in the shape of show; stored only with --save, and then not paid for twice."""
     with Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,13 @@ from daemon.cli.existing import take_in_existing
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
 from daemon.errors import EXIT_FAILED
+from daemon.models import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from daemon.config.models import Config
     from daemon.one_pass import Progress
 
 OUTCOMES = ("done", "failed", "duplicate", "skipped")
@@ -53,7 +55,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     try:
         paused = pause_row(db)
         undelivered = undelivered_alerts(db)
-        left_alone = sum(row["left_alone"] for row in folder_rows(db).values())
+        folders = folder_rows(db)
     finally:
         db.close()
     counts = {state: after.recordings[state] - before.recordings[state] for state in OUTCOMES}
@@ -64,8 +66,10 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
         more = {"existing": taken_in.document()} if taken_in else {}
         print_json({**counts, "alerts": alerts, "paused": paused, **more})
     else:
-        _print_counts(counts, alerts, left_alone)
-    troubles = _troubles(counts, undelivered, paused["reason"] if paused else None)
+        _print_counts(counts, alerts, sum(row["left_alone"] for row in folders.values()))
+    troubles = _not_listed(context.config, folders) + _troubles(
+        counts, undelivered, paused["reason"] if paused else None
+    )
     for trouble in troubles:
         say_error(trouble)
     if troubles:
@@ -80,6 +84,16 @@ def _print_counts(counts: dict[str, int], alerts: dict[str, int], left_alone: in
             f"{plural(left_alone, 'recording')} left alone, there before earshot first saw the folder "
             "(existing: skip); `earshot scan --existing` takes them in"
         )
+
+
+def _not_listed(config: Config, folders: dict[str, dict[str, Any]]) -> list[str]:
+    """The folders that are gone or closed: what is in them was not looked for."""
+    paths = [shown_path(str(folder.path)) for folder in config.watch]
+    return [
+        f"{path}: the folder is not there or cannot be read; `earshot check` says why"
+        for path in paths
+        if path not in folders or not folders[path]["available"]
+    ]
 
 
 def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> list[str]:
