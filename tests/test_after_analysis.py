@@ -183,7 +183,11 @@ def test_the_backlog_is_taken_in_with_a_yes(tmp_path: Path, api: ScriptedApi) ->
         assert service.states() == {"done": 3}
 
 
-@pytest.mark.parametrize(("word", "code", "states"), [("y", 0, {"done": 3}), ("n", 1, {"skipped": 3})])
+@pytest.mark.parametrize(
+    ("word", "code", "states"),
+    [("y", 0, {"done": 3}), ("n", 1, {"skipped": 3}), ("\4", 1, {"skipped": 3})],
+    ids=["yes", "no", "end of input"],
+)
 def test_on_a_terminal_somebody_is_asked(
     tmp_path: Path, api: ScriptedApi, word: str, code: int, states: dict[str, int]
 ) -> None:

@@ -65,9 +65,20 @@ def _ask(*, yes: bool) -> None:
     if not sys.stdin.isatty():
         say_error("nothing is sent without your word: --yes, or an answer on a terminal")
         click.get_current_context().exit(EXIT_FAILED)
-    if not click.confirm("Take them in?", err=True):
+    if not _is_agreed():
         click.echo("nothing was sent", err=True)
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _is_agreed() -> bool:
+    try:
+        return click.confirm("Take them in?", err=True)
+    except click.Abort as abort:
+        # click makes the same of Ctrl-C, which is an interrupt, and of Ctrl-D, which is no yes.
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        click.echo(err=True)
+        return False
 
 
 def _sentence(total: Estimate) -> str:
