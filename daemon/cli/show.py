@@ -92,7 +92,8 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("not analyzed", ", ".join(f"{name} ({why})" for name, why in found["not_analyzed"].items())),
         ("tags", ", ".join(found["tags"])),
         ("metadata", ", ".join(f"{key}: {value}" for key, value in found["metadata"].items())),
-        ("cost", found["estimated_cost_usd"] is not None and f"about {found['estimated_cost_usd']:.4f} USD"),
+        # Nothing for the embedded engine, which costs nothing.
+        ("cost", found["estimated_cost_usd"] and f"about {found['estimated_cost_usd']:.4f} USD"),
         ("request", found["request_id"]),
         ("original", _original(found.get("original"))),
     ]

@@ -102,6 +102,13 @@ def test_text_has_everything_a_person_asks_for(run: Run, site: Site) -> None:
     assert max(len(line) for line in text.partition("Summary")[2].splitlines()) <= 80
 
 
+def test_what_cost_nothing_has_no_cost(run: Run, site: Site) -> None:
+    site.add("recordings", id=1, state="done", estimated_cost_usd=0.0)
+    site.add("recordings", id=2, state="done", estimated_cost_usd=0.0013)
+    assert "USD" not in run("show", "1").stdout
+    assert "cost          about 0.0013 USD\n" in run("show", "2").stdout
+
+
 def test_an_unknown_recording_is_1(run: Run, site: Site) -> None:
     site.sql("SELECT 1")
     answer = run("show", "7")
