@@ -44,7 +44,10 @@ from daemon.models import AlertState, iso
 @pass_context
 def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
     """List alerts, those held back or given up with the reason."""
-    if click.get_current_context().invoked_subcommand is not None:
+    command = click.get_current_context()
+    if command.invoked_subcommand is not None:
+        # `alerts --json show 5` means what `alerts show --json 5` does.
+        command.default_map = {"show": {"as_json": as_json}}
         return
     from daemon.storage.queries import alerts_list
 

@@ -79,6 +79,11 @@ def test_show_has_the_body(run: Run, site: Site) -> None:
     assert run("alerts", "show", "4").stdout.endswith("\n[warning] unhappy\n\nwhy\n\nearshot alert 4\n")
 
 
+def test_json_may_stand_before_show(run: Run, site: Site) -> None:
+    add_alerts(site)
+    assert json.loads(run("alerts", "--json", "show", "1").stdout)["body"] == "B"
+
+
 def test_an_unknown_alert_is_1(run: Run, site: Site) -> None:
     site.sql("SELECT 1")
     for command in ("show", "retry"):
