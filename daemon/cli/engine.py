@@ -41,4 +41,11 @@ def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> Non
     context.start_logging("WARNING" if exit_with_stdin else "INFO")
     with engine_packages():
         from daemon.engine.server import serve
-    serve(host, port, exit_with_stdin=exit_with_stdin)
+    try:
+        serve(host, port, exit_with_stdin=exit_with_stdin)
+    except OSError as error:
+        # Python puts the address behind the system's reason, in a form of its own.
+        reason = (error.strerror or type(error).__name__).partition(" (while")[0]
+        raise EarshotError(
+            f"cannot listen on {host}, port {port}: {reason}; name others by --host and --port"
+        ) from error
