@@ -122,6 +122,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 """Adds `--json`, passed to the command as `as_json`."""
 
 row_id = click.IntRange(min=1, max=LARGEST_ID)
+row_id.name = "id"
 """The type of an argument that is the id of a row."""
 
 

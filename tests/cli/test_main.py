@@ -106,6 +106,7 @@ def test_every_problem_of_the_configuration_is_a_line(run: Run, site: Site) -> N
 def test_wrong_usage_is_2(run: Run) -> None:
     assert run("list", "--state", "lost").returncode == 2
     assert run("show", "seven").returncode == 2
+    assert "'seven' is not a valid id" in run("show", "seven").stderr
     assert run("frobnicate").returncode == 2
 
 
