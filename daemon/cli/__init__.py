@@ -77,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError:
         # The reader (`| head`) has enough, or not even an error can be written.
         code = EXIT_FAILED
-    sys.exit(_flushed(code, context))
+    code = _flushed(code, context)
+    if code == EXIT_INTERRUPTED:
+        # Not by sys.exit; see daemon/__main__.py.
+        os._exit(code)
+    sys.exit(code)
 
 
 def _open_streams() -> None:

@@ -229,6 +229,22 @@ def test_sigint_is_130_without_a_traceback(site: Site) -> None:
     assert b"Traceback" not in said
 
 
+@pytest.mark.parametrize("package", ["click", "sqlite_utils"])
+def test_an_interrupt_while_it_is_still_loading_is_130_without_a_traceback(
+    site: Site, tmp_path: Path, package: str
+) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    # Inside exec(), as dataclasses and named tuples are made.
+    (slow / f"{package}.py").write_text("exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')")
+    env = environment(EARSHOT_CONFIG=str(site.config))
+    env["PYTHONPATH"] = f"{slow}{os.pathsep}{env['PYTHONPATH']}"
+    answer = subprocess.run(
+        [sys.executable, "-m", "daemon", "status"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (answer.returncode, answer.stderr.strip()) == (130, "")
+
+
 def test_a_missing_engine_package_says_what_to_install(site: Site, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.mkdir()
