@@ -16,6 +16,7 @@ from daemon.cli.options import (
     json_option,
     pass_context,
     row_id,
+    row_limit,
     say_error,
 )
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
@@ -37,7 +38,7 @@ from daemon.models import AlertState, iso
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=row_limit,
     help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
 )
 @json_option

@@ -11,6 +11,7 @@ from daemon.cli.options import Context, configuration_options, json_option, pass
 from daemon.cli.output import plural, print_json
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped, redacted
+from daemon.models import shown_path
 
 if TYPE_CHECKING:
     from daemon.config.models import Config
@@ -65,7 +66,7 @@ def _check_name(config: Config, name: str, *, as_json: bool) -> None:
 
     readings = readings_of(config, name)
     if as_json:
-        print_json({"problems": [], "file": name, "readings": readings})
+        print_json({"problems": [], "file": shown_path(name), "readings": readings})
     else:
         print_readings(readings)
     if not any(reading["fits"] for reading in readings):
@@ -74,5 +75,8 @@ def _check_name(config: Config, name: str, *, as_json: bool) -> None:
 
 
 def _print_document(problems: list[ConfigProblem], fine: list[str]) -> None:
-    cleaned = [asdict(problem) | {"problem": redacted(problem.problem)} for problem in problems]
+    cleaned = [
+        asdict(problem) | {"file": shown_path(problem.file), "problem": redacted(problem.problem)}
+        for problem in problems
+    ]
     print_json({"problems": cleaned, "fine": [redacted(text) for text in fine]})

@@ -37,6 +37,8 @@ def engine_packages() -> Iterator[None]:
 @pass_context
 def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> None:
     """Run the embedded engine alone, as an HTTP server."""
+    if not host.isprintable() or not host:
+        raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
     # As a child its requests are in the log of the daemon already.
     context.start_logging("WARNING" if exit_with_stdin else "INFO")
     with engine_packages():

@@ -126,6 +126,10 @@ row_id.name = "id"
 """The type of an argument that is the id of a row."""
 
 
+row_limit = click.IntRange(min=1, max=LARGEST_ID)
+"""The type of a number of rows."""
+
+
 def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The stored form of `24h` (ago) or of an ISO date or time; without a zone it is this machine's."""
     from daemon.config.units import parse_duration

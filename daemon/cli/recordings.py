@@ -16,6 +16,7 @@ from daemon.cli.options import (
     moment,
     pass_context,
     row_id,
+    row_limit,
     say_error,
 )
 from daemon.cli.output import (
@@ -40,6 +41,11 @@ def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     return None if value is None else shown_path(os.path.abspath(value))  # noqa: PTH100 - without `..`
 
 
+def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """What was typed, as the database could hold it: bytes that are not UTF-8 fit nothing."""
+    return tuple(map(shown_path, values))
+
+
 @click.command("list", epilog="Example: earshot list --state failed --since 24h")
 @configuration_options
 @click.option(
@@ -58,11 +64,16 @@ def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 )
 @click.option("--sentiment", type=click.Choice(["negative", "neutral", "positive"]), help="The average.")
 @click.option(
-    "--intent", "intents", multiple=True, metavar="PATTERN", help='As in rules: "*refund*"; repeatable.'
+    "--intent",
+    "intents",
+    multiple=True,
+    metavar="PATTERN",
+    callback=_patterns,
+    help='As in rules: "*refund*"; repeatable.',
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=row_limit,
     help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
 )
 @json_option
@@ -103,9 +114,7 @@ def list_command(
 @click.command(epilog="""Example: earshot search 'refund* "credit card"'""")
 @configuration_options
 @click.argument("words", nargs=-1, required=True)
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=SEARCH_HITS, show_default=True, help="Hits at most."
-)
+@click.option("--limit", type=row_limit, default=SEARCH_HITS, show_default=True, help="Hits at most.")
 @json_option
 @pass_context
 def search(context: Context, words: tuple[str, ...], limit: int, as_json: bool) -> None:

@@ -85,3 +85,8 @@ def test_check_looks_at_where_originals_go(run: Run, site: Site) -> None:
     missing.mkdir()
     answer = run("check", "--offline")
     assert f"{done} leads into the watched folder" in answer.stderr
+
+
+def test_a_name_that_is_not_utf_8_is_shown_as_the_tables_show_it(run: Run, site: Site) -> None:
+    configure(site)
+    assert json.loads(run("check", "--json", "--file", "\udcff.wav").stdout)["file"] == "\\xff.wav"

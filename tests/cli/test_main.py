@@ -110,6 +110,28 @@ def test_wrong_usage_is_2(run: Run) -> None:
     assert run("frobnicate").returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["list", "--intent", "\udcff"], 0),
+        (["list", "--folder", "\udcff"], 0),
+        (["search", "\udcff"], 0),
+        (["search", "refund", "--limit", "9" * 30], 2),
+        (["engine", "--host", "\udcff"], 2),
+        (["test-alert", "\udcff"], 1),
+        (["show", "\udcff"], 2),
+    ],
+)
+def test_what_nobody_would_type_is_no_unexpected_error(
+    run: Run, site: Site, arguments: list[str], code: int
+) -> None:
+    site.add("recordings", id=1, state="done")
+    site.add("intents", recording_id=1, position=0, intent="refund")
+    answer = run(*arguments)
+    assert answer.returncode == code, answer.stderr
+    assert "unexpected" not in answer.stderr
+
+
 def test_a_database_that_is_none_is_78_and_one_line(run: Run, site: Site) -> None:
     site.database.parent.mkdir()
     site.database.write_bytes(b"certainly not a database, but long enough to have a header" * 20)
