@@ -451,6 +451,7 @@ BAD_FOLDERS = [
     ("after_success:", "after_success", "must be keep, delete or {move_to: FOLDER}"),
     ("after_success: {move_to: /srv/a}", "after_success.move_to", "inside the watched folder watch[1]"),
     ("after_success: {move_to: /srv/a/done}", "after_success.move_to", "inside the watched folder watch[1]"),
+    ("after_success: {move_to: //srv/a/done}", "after_success.move_to", "inside the watched folder watch[1]"),
     ("after_failure: {move_to: /srv/b/x/y}", "after_failure.move_to", "inside the watched folder watch[0]"),
     ("after_failure: {move_to: /srv}", "after_failure.move_to", "inside it; write a folder beside"),
     ("filename_pattern: '{a}{b}'", "filename_pattern", "nothing between {a} and {b}"),

@@ -38,7 +38,10 @@ SEARCH_HITS = 20
 
 def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The folder in the spelling of the database; it need not exist any more."""
-    return None if value is None else shown_path(os.path.abspath(value))  # noqa: PTH100 - without `..`
+    if value is None:
+        return None
+    path = os.path.abspath(value)  # noqa: PTH100 - without `..`
+    return shown_path("/" + path.lstrip("/"))
 
 
 def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

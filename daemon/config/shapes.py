@@ -62,7 +62,9 @@ def absolute_path(text: str, folder: Path, env: Mapping[str, str]) -> str:
     if home is not None and (text == "~" or text.startswith("~/")):
         path = home / text[2:]
     # Only as text: following links here would make the path differ from what people wrote and see.
-    return os.path.normpath(folder / path)
+    normal = os.path.normpath(folder / path)
+    # Two slashes at the start mean nothing of their own on Linux; they would only hide which paths are equal.
+    return "/" + normal.lstrip("/") if normal.startswith("//") else normal
 
 
 def default_database(env: Mapping[str, str]) -> str | None:

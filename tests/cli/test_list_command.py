@@ -70,6 +70,7 @@ def filled(site: Site) -> None:
         (("--state", "failed", "--state", "skipped"), [3, 2]),
         (("--folder", "/srv/a"), [3, 2]),
         (("--folder", "/srv/a/../a/sub/"), [3]),
+        (("--folder", "//srv/a/sub"), [3]),
         (("--since", "2h"), [3]),
         (("--since", "2026-03-01"), [4, 3, 2, 1]),
         (("--since", "2026-03-01T11:00+00:00"), [3]),
