@@ -34,6 +34,9 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
 
     With --existing, count, hours and estimated cost are shown first, and nothing is sent without a yes.
     Where the service is running, that takes them in.
+
+    Exits with 1 when a recording failed or is left waiting, when an alert is not delivered yet, and when a
+    folder could not be looked at.
     """
     from daemon.one_pass import run_once
     from daemon.storage.database import open_existing
