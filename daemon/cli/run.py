@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context
@@ -15,6 +18,7 @@ def run(context: Context) -> None:
 
     SIGHUP reads configuration and key again; one that cannot be used is refused and the old one kept.
     """
+    _obey_signals_early()
     from daemon.config.load import load_config
     from daemon.logs import log_uncaught
     from daemon.service import run_service
@@ -25,3 +29,11 @@ def run(context: Context) -> None:
     log_uncaught()
     code = run_service(config, reload=lambda: load_config(file, env=context.env), env=context.env)
     click.get_current_context().exit(code)
+
+
+def _obey_signals_early() -> None:
+    """What signals mean until the service listens to them itself; by default both would kill the process."""
+    # The configuration is about to be read.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Nothing has begun that would have to end in order.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 from tests.harness import CANARY_KEY, ScriptedApi, Service, merged, running
@@ -73,3 +76,38 @@ def test_a_refused_reload_leaves_the_service_ready(tmp_path: Path) -> None:
         service.wait_states(done=1)
 
         assert service.log().count("ready folders=") == 1
+
+
+def reading_its_configuration(service: Service) -> tuple[int, bytes]:
+    """Start the service with a pipe for a configuration: the pipe, once it waits there, and what to write."""
+    content = service.config_file.read_bytes()
+    service.config_file.unlink()
+    os.mkfifo(service.config_file)
+    service.start(ready=False)
+    found: list[int] = []
+
+    def opened() -> bool:
+        # Refused as long as nobody has the other end.
+        with suppress(OSError):
+            found.append(os.open(service.config_file, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(found)
+
+    wait_until(opened, what="the configuration to be opened")
+    return found[0], content
+
+
+def test_a_reload_that_comes_before_the_service_listens_does_not_end_it(tmp_path: Path) -> None:
+    with ScriptedApi() as api, Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
+        pipe, content = reading_its_configuration(service)
+        service.signal(signal.SIGHUP)
+        os.write(pipe, content)
+        os.close(pipe)
+        service.wait_ready()
+        assert service.stop() == 0
+
+
+def test_an_end_that_comes_before_the_service_listens_is_an_end_in_order(tmp_path: Path) -> None:
+    with Service(tmp_path) as service:
+        pipe, _ = reading_its_configuration(service)
+        assert service.stop() == 0
+        os.close(pipe)
