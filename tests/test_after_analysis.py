@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,28 @@ def test_on_a_terminal_somebody_is_asked(
         assert service.states() == states
     os.close(ours)
     os.close(theirs)
+
+
+def test_the_progress_bar_leaves_the_cursor_alone(tmp_path: Path, api: ScriptedApi) -> None:
+    """A second Ctrl-C ends the process at once, and nothing would bring it back."""
+    ours, theirs = pty.openpty()
+    said = b""
+    with backlog(tmp_path, api) as service:
+        with subprocess.Popen(
+            service.command("scan"),
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            env=os.environ | {"TERM": "xterm"},
+        ) as process:
+            os.close(theirs)
+            # Linux: EIO once no process has the other end open.
+            with suppress(OSError):
+                while block := os.read(ours, 4096):
+                    said += block
+        assert process.returncode == 0
+    os.close(ours)
+    assert b"looking" in said
+    assert b"\x1b[?25l" not in said
 
 
 def test_a_running_service_takes_in_the_backlog(tmp_path: Path, api: ScriptedApi) -> None:

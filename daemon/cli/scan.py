@@ -122,13 +122,19 @@ def _bar(*, quiet: bool) -> AbstractContextManager[Callable[[Progress], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
+    class VisibleCursor(Console):
+        """A second Ctrl-C ends the process at once: a cursor that was hidden would stay so."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False
+
     @contextmanager
     def shown():  # type: ignore[no-untyped-def]
         if quiet or not sys.stderr.isatty():
             yield lambda _: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Bar(*columns, console=Console(stderr=True)) as bar:
+        with Bar(*columns, console=VisibleCursor(stderr=True)) as bar:
             task = bar.add_task("looking", total=None)
             first: list[int] = []
 
