@@ -121,6 +121,7 @@ def test_one_value_stands_for_a_list_of_one_at_any_depth(tmp_path: Path) -> None
         ("'true'", ("true",)),
         ("summary", ("summary",)),
         ("[topics, intents]", ("topics", "intents")),
+        ("[true]", ("true",)),
     ],
 )
 def test_not_analyzed_takes_true_or_features(tmp_path: Path, value: str, expected: tuple[str, ...]) -> None:

@@ -165,9 +165,10 @@ def _when(when: Any) -> Any:
     if not isinstance(when, dict):
         return when
     full = dict(when)
-    if isinstance(full.get("not_analyzed"), bool):
-        full["not_analyzed"] = str(full["not_analyzed"]).lower()
     _change(full, _CONDITION_LISTS, _one_in_list)
+    if isinstance(full.get("not_analyzed"), list):
+        # To YAML it is a switch, beside the features it is a word.
+        full["not_analyzed"] = ["true" if each is True else each for each in full["not_analyzed"]]
     if isinstance(full.get("metadata"), dict):
         full["metadata"] = {key: _one_in_list(value) for key, value in full["metadata"].items()}
     for key in ("any", "all"):
