@@ -29,7 +29,7 @@ from daemon.config.times import zone_of
 from daemon.embedded import EmbeddedEngine
 from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
-from daemon.loops import Loops
+from daemon.loops import HAND_OVER_SECONDS, Loops
 from daemon.storage.database import open_database
 from daemon.storage.originals import configure_afterwards
 from daemon.watching.originals import outcomes_of, run_originals
@@ -38,8 +38,6 @@ from daemon.watching.watch import FolderWatch
 logger = logging.getLogger(__name__)
 
 LEAST_LOOP_END_SECONDS = 5.0
-LOOP_END_SECONDS = 50.0
-"""Longer than one message to a slow destination may take."""
 ERROR_PAUSE_SECONDS = 5.0
 
 
@@ -56,6 +54,7 @@ class Generation:
         self._resources = ExitStack()
         self._loops = Loops()
         self._engine: EmbeddedEngine | None = None
+        self._successor: Generation | None = None
         self.watches: list[FolderWatch] = []
         self._target_wakes: list[threading.Event] = []
         self._original_wakes: list[threading.Event] = []
@@ -129,9 +128,14 @@ class Generation:
         """Let go of what a `start` that failed had taken."""
         self._resources.close()
 
-    def end_loops(self) -> None:
-        """Stop claiming, watching and alerting; what is in flight goes on."""
-        self._loops.end(LOOP_END_SECONDS)
+    def take_over(self, before: Generation) -> None:
+        """Let `before` stop claiming, watching and alerting; what it has in flight goes on.
+
+        To be called before `start`. Returns at once: each loop begins when the one that it replaces ended.
+        """
+        self._loops.take_over(before._loops)
+        # What it still analyzes causes alerts, and its own senders are no more.
+        before._successor = self
 
     def end(self, drain_seconds: float) -> None:
         """Stop claiming and watching, wait for what is in flight, then end the rest."""
@@ -143,7 +147,7 @@ class Generation:
                 self.dispatcher.in_flight,
             )
         # Asked at the start already: a whole wait of their own would end after systemd's TimeoutStopSec.
-        self._loops.end(max(LEAST_LOOP_END_SECONDS, LOOP_END_SECONDS - (time.monotonic() - started)))
+        self._loops.end(max(LEAST_LOOP_END_SECONDS, HAND_OVER_SECONDS - (time.monotonic() - started)))
         for watch in self.watches:
             watch.close()
         self._resources.close()
@@ -197,6 +201,8 @@ class Generation:
     def _on_ended(self) -> None:
         for wake in (*self._target_wakes, *self._original_wakes):
             wake.set()
+        if self._successor is not None:
+            self._successor._on_ended()
 
     def _start_originals(self, folder: WatchFolder) -> None:
         wake = threading.Event()

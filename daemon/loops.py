@@ -14,6 +14,12 @@ logger = logging.getLogger(__name__)
 STUCK_END_SECONDS = 3.0
 """How long the end waits for a loop that may hang: whatever such a loop does can be cut off anywhere."""
 
+HAND_OVER_SECONDS = 50.0
+"""Longer than one message to a slow destination may take. What hangs for longer, as a share that is gone for
+good may, must not keep its successor from working."""
+
+LOOK_SECONDS = 1.0
+
 
 @dataclass(slots=True)
 class Loop:
@@ -47,6 +53,15 @@ class Loops:
         self.stop = threading.Event()
         self._loops: list[Loop] = []
         self._wakes: list[Callable[[], None]] = []
+        self._before: dict[str, threading.Thread] = {}
+
+    def take_over(self, before: Loops) -> None:
+        """Ask these to end; a loop that is started from now on works once the one of its name has ended.
+
+        Nobody else waits: two threads must never do the same, and no one has to stand still for another.
+        """
+        before.end(0.0)
+        self._before = {loop.name: loop.thread for loop in before._loops}
 
     def start(
         self,
@@ -58,7 +73,9 @@ class Loops:
     ) -> None:
         """Run `work(beat)` in a thread; it must end soon after `stop` is set and `wake()` was called."""
         loop = Loop(name, threading.Thread(name=name, daemon=True), patience)
-        loop.thread = threading.Thread(target=_guarded, args=(name, work, loop.beat), name=name, daemon=True)
+        loop.thread = threading.Thread(
+            target=_guarded, args=(name, work, loop.beat, self._before.get(name)), name=name, daemon=True
+        )
         self._loops.append(loop)
         self._wakes.append(wake)
         loop.thread.start()
@@ -82,9 +99,25 @@ class Loops:
             loop.thread.join(max(0.0, started + limit - time.monotonic()))
 
 
-def _guarded(name: str, work: Callable[[Callable[[], None]], None], beat: Callable[[], None]) -> None:
+def _guarded(
+    name: str,
+    work: Callable[[Callable[[], None]], None],
+    beat: Callable[[], None],
+    before: threading.Thread | None,
+) -> None:
     try:
+        if before is not None:
+            _wait_for(before, beat)
         work(beat)
     except Exception:
         # The outermost edge of a thread: the service sees that it ended, and ends with an error itself.
         logger.exception("loop failed name=%s", name)
+
+
+def _wait_for(before: threading.Thread, beat: Callable[[], None]) -> None:
+    """Let the thread before this one end, also when this one is to end itself: the next waits for this."""
+    deadline = time.monotonic() + HAND_OVER_SECONDS
+    while before.is_alive() and (left := deadline - time.monotonic()) > 0:
+        beat()
+        before.join(min(left, LOOK_SECONDS))
+    beat()

@@ -181,8 +181,7 @@ def _reloaded(
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays: %s", error)
         return old
-    # Two threads for one destination would send alerts twice: the old ones end before the new ones begin.
-    old.end_loops()
+    new.take_over(old)
     threading.Thread(
         target=old.end, args=(old.config.analyzer.timeout,), name="old-generation", daemon=True
     ).start()
@@ -192,6 +191,7 @@ def _reloaded(
         logger.error("configuration not taken over, going back to the old one: %s", error)
         new.abandon()
         new = Generation(old.config, env=env, load=load, ended=ended.is_set)
+        new.take_over(old)
         new.start()
         return new
     logger.info("configuration taken over")

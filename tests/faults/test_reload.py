@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
+from threading import Event, Thread
 
-from tests.harness import CANARY_KEY, ScriptedApi, Service, merged, running
-from tests.servers import wait_until
+from tests.harness import CANARY_KEY, Conversation, ScriptedApi, Service, answer, merged, reply, running
+from tests.servers import Answer, HttpSink, wait_until
 
 REFUSED = "configuration not taken over"
+RULE = {"name": "unhappy caller", "when": {"average_sentiment": "negative"}, "notify": ["slow", "quick"]}
 
 
 def settings_with_key_file(place: Path, api: ScriptedApi) -> dict[str, object]:
@@ -111,3 +117,83 @@ def test_an_end_that_comes_before_the_service_listens_is_an_end_in_order(tmp_pat
         pipe, _ = reading_its_configuration(service)
         assert service.stop() == 0
         os.close(pipe)
+
+
+def test_a_delivery_that_hangs_holds_up_no_reload_and_is_not_sent_twice(tmp_path: Path) -> None:
+    """All else goes on at once with the new configuration, and the service manager hears of it as ever."""
+    hanging = 5.0
+    with (
+        ScriptedApi(answer(200, reply(average=-0.8))) as api,
+        HttpSink(Answer(delay=hanging)) as slow,
+        HttpSink() as quick,
+        manager(tmp_path / "notify") as said,
+    ):
+        alerts = {
+            "destinations": {"slow": f"json://{slow.address}", "quick": f"json://{quick.address}"},
+            "rules": [RULE],
+        }
+        settings = {"analyzer": {"base_url": api.url}, "alerts": alerts}
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with Service(tmp_path / "place", settings, environment) as service:
+            service.start()
+            service.drop("a.wav")
+            (first,) = slow.wait_for(1)
+            service.reload()
+            service.reload()
+            service.drop("b.wav")
+            quick.wait_for(2)
+            assert time.monotonic() - first.at < hanging - 1
+            assert len(slow.requests) == 1
+            slow.wait_for(2)
+            # Every 0.2 s, unless the machine is busy; never for as long as a delivery takes.
+            assert max(later - sooner for sooner, later in pairwise(said)) < hanging / 2
+            wait_until(lambda: sent(service) == 4, what="all alerts to be sent")
+            assert service.stop() == 0
+            bodies = [request.json()["message"] for sink in (slow, quick) for request in sink.requests]
+            assert len(bodies) == len(set(bodies)) == 4
+
+
+def test_what_finishes_after_a_reload_is_told_at_once(tmp_path: Path) -> None:
+    go_on = Event()
+
+    def late(conversation: Conversation) -> None:
+        go_on.wait(20)
+        conversation.reply(body=reply(average=-0.8))
+
+    with ScriptedApi(late) as api, HttpSink() as slow, HttpSink() as quick:
+        destinations = {"slow": f"json://{slow.address}", "quick": f"json://{quick.address}"}
+        alerts = {"destinations": destinations, "rules": [RULE]}
+        with running(tmp_path, api, alerts=alerts) as service:
+            service.drop("a.wav")
+            api.wait_for_calls(1)
+            service.reload()
+            service.reload()
+            service.wait_ready()
+            released = time.monotonic()
+            go_on.set()
+            (request,) = quick.wait_for(1)
+            assert request.at - released < 2.5
+
+
+@contextmanager
+def manager(place: Path) -> Iterator[list[float]]:
+    """A service manager that listens there: when it heard that all is well (time.monotonic())."""
+    heard: list[float] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(place))
+
+        def listen() -> None:
+            while said := listening.recv(4096):
+                if said == b"WATCHDOG=1":
+                    heard.append(time.monotonic())
+
+        thread = Thread(target=listen, daemon=True)
+        thread.start()
+        yield heard
+        listening.sendto(b"", str(place))
+        thread.join()
+
+
+def sent(service: Service) -> int:
+    count: int = service.rows("SELECT count(*) AS n FROM alerts WHERE state = 'sent'")[0]["n"]
+    return count
