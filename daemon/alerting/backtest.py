@@ -1,30 +1,60 @@
-"""What the rules would have done with conversations that are stored: `earshot rules test`. Pure."""
+"""What the rules would have done with conversations that are stored: `earshot rules test`."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
-from daemon.alerting.rules import Conversation, evaluated
+from daemon.alerting.drafts import Wanted
+from daemon.alerting.rules import Conversation, Match, evaluated
+from daemon.alerting.targets import READABLE, Target
+from daemon.alerting.volume import cooldown_group, cooldown_seconds, store_alerts
 from daemon.config.models import Alerts, Rule
-from daemon.models import Segment, from_iso
+from daemon.models import AlertDraft, AlertState, Analysis, Segment, from_iso
 from daemon.storage.analyses import StoredAnalysis
+from daemon.storage.database import memory_database, transaction
+from daemon.storage.outbox import alert_counts
+from daemon.storage.volume import add_conversation
 
 EXAMPLES = 20
 """Conversations kept with their quotes: the last ones that came in."""
 
 QUOTES = 3
 
+_TARGET = Target("anyone", 0, "", READABLE, title_in_body=False)
+_UNSEEN = Analysis(
+    request_id=None,
+    model=None,
+    language=None,
+    duration_seconds=None,
+    channels=None,
+    confidence=None,
+    transcript="",
+    summary=None,
+    average_sentiment=None,
+    average_sentiment_score=None,
+    sentiments=(),
+    topics=(),
+    intents=(),
+    not_analyzed={},
+    estimated_cost_usd=None,
+)
+"""Volume control does not look at what was said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A conversation for which the rule would have fired: when it took place, and what cooldown counts by."""
+    """A conversation for which the rule would have fired: when it took place, and what cooldown counts by.
+
+    `group` is the key in the metadata, None for the folder, and what the conversation has there.
+    """
 
     at: datetime
     recording_id: int
-    group: str
+    group: tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +117,46 @@ def peak_per_day(fired: Iterable[Fired], zone: tzinfo) -> int:
 def held_back(fired: Iterable[Fired], rule: Rule, alerts: Alerts) -> int:
     """How many of these cooldown and burst would not have let out at once, were this the only rule.
 
-    Time is that of the conversations. A cooldown counts from the last alert of the same group; a window of
-    the burst begins with the first message after the one before.
+    Volume control itself decides, on a database in memory; its time is that of the conversations.
     """
-    cooldown = alerts.cooldown if rule.cooldown is None else rule.cooldown
-    last_of_group: dict[str, datetime] = {}
-    window_start, in_window, held = None, 0, 0
-    for each in sorted(fired, key=lambda one: (one.at, one.recording_id)):
-        last = last_of_group.get(each.group)
-        if last is not None and (each.at - last).total_seconds() < cooldown:
-            held += 1
-            continue
-        last_of_group[each.group] = each.at
-        if alerts.burst is None:
-            continue
-        if window_start is None or (each.at - window_start).total_seconds() >= alerts.burst.window:
-            window_start, in_window = each.at, 0
-        in_window += 1
-        held += in_window > alerts.burst.limit
-    return held
+    if not cooldown_seconds(alerts, rule) and alerts.burst is None:
+        return 0
+    alone = alerts.model_copy(update={"rules": (rule,)})
+    with closing(memory_database()) as db, transaction(db):
+        for each in sorted(fired, key=lambda one: (one.at, one.recording_id)):
+            wanted = _wanted(rule, each)
+            conversation = wanted.conversation
+            add_conversation(
+                db, conversation.recording_id, conversation.folder, conversation.metadata, each.at
+            )
+            store_alerts(db, alone, [wanted], conversation.recording_id, each.at)
+        return alert_counts(db)[AlertState.SUPPRESSED]
+
+
+def _wanted(rule: Rule, fired: Fired) -> Wanted:
+    """The alert as far as volume control looks at it."""
+    key, value = fired.group
+    conversation = Conversation(
+        recording_id=fired.recording_id,
+        name="",
+        path="",
+        folder=value if key is None else None,
+        recorded_at=None,
+        modified_at=None,
+        analysis=_UNSEEN,
+        metadata={} if key is None or value is None else {key: value},
+    )
+    draft = AlertDraft(
+        destination=_TARGET.destination,
+        target=_TARGET.index,
+        rules=(rule.name,),
+        severity=rule.severity,
+        state=AlertState.PENDING,
+        reason=None,
+        title="",
+        body="",
+    )
+    return Wanted(conversation, _TARGET, (Match(rule.name, rule.severity, (), (), ()),), draft)
 
 
 def _note(outcome: Outcome, conversation: Conversation, took_place_at: str) -> None:
@@ -115,7 +166,7 @@ def _note(outcome: Outcome, conversation: Conversation, took_place_at: str) -> N
     if not finding.truth:
         return
     outcome.fired.append(
-        Fired(from_iso(took_place_at), conversation.recording_id, _group(outcome.rule, conversation))
+        Fired(from_iso(took_place_at), conversation.recording_id, cooldown_group(outcome.rule, conversation))
     )
     outcome.examples.append(
         Example(
@@ -126,10 +177,3 @@ def _note(outcome: Outcome, conversation: Conversation, took_place_at: str) -> N
             finding.segments[:QUOTES],
         )
     )
-
-
-def _group(rule: Rule, conversation: Conversation) -> str:
-    """What the rule's cooldown counts by: the folder, or a field of the metadata."""
-    if rule.cooldown_by == "folder":
-        return conversation.folder or ""
-    return str(conversation.metadata.get(rule.cooldown_by.removeprefix("metadata."), ""))
