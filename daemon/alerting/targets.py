@@ -26,6 +26,9 @@ READABLE = 3500
 SMALLEST = 160
 """Characters. A reason and the last line need that much; a service that takes less gets too much."""
 
+_RECIPIENT_LISTS = ("targets", "channels", "rooms", "users", "topics", "phone")
+"""Where Apprise's plugins keep those whom one message goes to, each by a call of its own."""
+
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 20.0
 """Apprise waits 4 s by default, and takes a message for lost that a slow service did accept."""
@@ -77,26 +80,39 @@ def destination_template(destination: Destination) -> Template | None:
 
 
 def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
-    """A mail URL with several recipients as one URL for each, so that a bad one keeps no other from its mail.
+    """A URL with several recipients as one URL for each, so that a bad one keeps no other from its message.
 
     Apprise calls a message failed when one of its recipients refuses it, and the retry would go to all. With
     cc or bcc the URL stays as it is: those would get every mail several times.
     """
-    recipients = getattr(service, "targets", None)
+    lists = {
+        name: value for name in _RECIPIENT_LISTS if isinstance(value := getattr(service, name, None), list)
+    }
+    recipients = [(name, each) for name, value in lists.items() for each in value]
     copies = getattr(service, "cc", None) or getattr(service, "bcc", None)
-    if not isinstance(service, NotifyEmail) or not recipients or len(recipients) < 2 or copies:
+    if len(recipients) < 2 or copies:
         return [url]
+    if not isinstance(service, NotifyEmail):
+        # Some plugins keep them in a set on the way, and after a restart each must have the same number.
+        recipients.sort(key=repr)
     urls = []
-    for recipient in recipients:
-        service.targets = [recipient]
+    for name, recipient in recipients:
+        vars(service).update({each: [recipient] if each == name else [] for each in lists})
         urls.append(str(service.url(privacy=False)))  # type: ignore[no-untyped-call]
-    service.targets = recipients
-    return urls if all(_same_sender(service, open_service(each)) for each in urls) else [url]
+    vars(service).update(lists)
+    others = [open_service(each) for each in urls]
+    is_whole = all(_same_sender(service, other) for other in others) and len(set(urls)) == len(urls)
+    return urls if is_whole else [url]
 
 
 def _same_sender(service: NotifyBase, other: NotifyBase | None) -> bool:
-    """Whether nothing was lost on the way through a URL."""
-    names = ("host", "port", "user", "password", "from_addr", "secure_mode", "smtp_host", "reply_to")
+    """Whether nothing was lost on the way through a URL, and it has one recipient."""
+    if other is None or len(other) != 1 or other.url_identifier != service.url_identifier:
+        return False
+    names = (
+        *("host", "port", "user", "password", "secure", "schema", "from_addr", "secure_mode", "smtp_host"),
+        *("reply_to", "notify_format", "overflow_mode", "socket_connect_timeout", "socket_read_timeout"),
+    )
     return all(getattr(service, name, None) == getattr(other, name, None) for name in names)
 
 

@@ -12,7 +12,7 @@ from apprise import Apprise
 
 from daemon.alerting.targets import fit, one_recipient_each, open_service
 from tests.alerting.stage import NOW, stage
-from tests.servers import HttpSink, SmtpSink
+from tests.servers import Answer, HttpSink, Received, SmtpSink
 
 
 class OneRefuses(SmtpSink):
@@ -37,6 +37,52 @@ def test_a_recipient_that_is_refused_keeps_no_other_from_the_mail_and_repeats_no
             assert [row["state"] for row in here.alerts()] == ["sent", "pending", "sent"]
             assert [row["target"] for row in here.alerts()] == [0, 1, 2]
         assert sorted(to for _, [to] in smtp.envelopes) == ["ann@example.org", "bob@example.org"]
+
+
+class OneTopicIsGone(HttpSink):
+    """A server of ntfy that lets nobody write to one of the topics."""
+
+    def answer_to(self, request: Received) -> Answer:
+        answer = super().answer_to(request)
+        return Answer(403) if request.json()["topic"] == "gone" else answer
+
+
+def test_a_channel_that_refuses_repeats_the_message_in_no_other(tmp_path: Path) -> None:
+    """Apprise calls the whole of it failed, and a day of retries would tell the others thirty times."""
+    with OneTopicIsGone() as ntfy:
+        with stage(tmp_path, {"destinations": {"team": f"ntfy://{ntfy.address}/calls/gone/nights"}}) as here:
+            here.record(NOW)
+            here.deliver(NOW)
+            here.deliver(NOW + timedelta(minutes=1))
+            assert [row["state"] for row in here.alerts()] == ["sent", "pending", "sent"]
+        topics = [request.json()["topic"] for request in ntfy.requests]
+        assert sorted(topics) == ["calls", "gone", "gone", "nights"]
+
+
+@pytest.mark.parametrize(
+    ("url", "count"),
+    [
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#a/#b?footer=no&rto=9", 2),
+        ("slack://xoxb-1234-1234-abc124/#a/@ann/#b", 3),
+        ("tgram://123456789:abcdefg_hijklmnop/12315544/-1001234/?silent=yes", 2),
+        ("matrixs://user:p%40ss@chat.example/#room/!abc:chat.example", 2),
+        ("mmosts://chat.example/3ccdd113474722377935511fc85d3dd4?channels=a,b", 2),
+        # Not every plugin writes its URL as it read it: then it stays one.
+        ("rocket://user:pass@chat.example/#a/#b/@ann", 1),
+    ],
+)
+def test_a_url_of_several_channels_is_one_for_each_or_stays_whole(url: str, count: int) -> None:
+    whole = open_service(url)
+    assert whole is not None
+    before = str(vars(whole))
+    parts = one_recipient_each(url, whole)
+    assert len(set(parts)) == len(parts) == count
+    assert str(vars(whole)) == before
+    for part in parts if count > 1 else ():
+        service = open_service(part)
+        assert service is not None
+        assert (len(service), service.url_identifier) == (1, whole.url_identifier)
+        assert service.socket_read_timeout == whole.socket_read_timeout
 
 
 @pytest.mark.parametrize(
@@ -64,7 +110,7 @@ def test_a_mail_url_for_one_recipient_sends_as_the_whole_one_does(url: str) -> N
         "mailto://user:pass@mail.example?to=a@x.org",
         "mailto://user:pass@mail.example?to=a@x.org,b@x.org&cc=c@x.org",
         "json://localhost/a/b",
-        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#a/#b",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js/?ping=@a,@b",
     ],
 )
 def test_other_urls_stay_as_they_are(url: str) -> None:
