@@ -13,18 +13,26 @@ BREAK = "\u200b"
 """Zero-width space: not seen by people, but it ends a mention, a link or a pair of markup characters."""
 
 ELLIPSIS = "…"
+_MACRON = "\u02cd"
 
 _DROPPED = frozenset({"Cc", "Cf"})
 """Controls (ESC) and format characters (bidi overrides, joiners, tags, marks of byte order)."""
 
-# An angle quotation mark or an asterisk operator looks like what it stands for, and no markup knows it.
-_LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "@": "@" + BREAK})
-_DOUBLED = re.compile(r"([_~|\\])(?=\1)")
+# An angle quotation mark or a tilde operator looks like what it stands for, and no markup knows it.
+_LOOK_ALIKES = str.maketrans(
+    {"<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "~": "\u223c", "@": "@" + BREAK}
+)
+_DOUBLED = re.compile(r"([|\\])(?=\1)")
+_UNDERLINE = re.compile(r"_{2,}")
+_EMPHASIS = re.compile(r"(?<!\w)_(?=\S)|(?<=\S)_(?![^\W_])")
+"""`_so_` is set in italics, `a_b` is not, nor is one of these alone."""
+
 _MARKDOWN_LINK = re.compile(r"\](?=[(\[:])")
 _WEB_HOST = re.compile(r"www\.(?=\w)", re.IGNORECASE)
 
 # Chat programs make a link of `example.com`. A name that ends as recordings do is none, and stays as it is.
-_ENDINGS = "wav|ogg|oga|opus|flac|aac|wma|webm|amr|mp[234]|mov|avi|mkv|aiff?|gsm|mpeg|mpg"
+# (Except mov, which has become a top-level domain.)
+_ENDINGS = "wav|ogg|oga|opus|flac|aac|wma|webm|amr|mp[234]|avi|mkv|aiff?|gsm|mpeg|mpg"
 _DOMAIN = re.compile(
     rf"(?<=\w)\.(?!(?:[\w-]{{1,80}}\.){{0,5}}(?:{_ENDINGS})(?!\.?\w))(?=[^\W\d_]{{2,}}+(?!\d))",
     re.IGNORECASE,
@@ -35,6 +43,9 @@ def harmless(text: str) -> str:
     """The text on one line, unable to ping anyone, to format or forge anything, or to become a link."""
     kept = text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
     line = " ".join(kept.split()).translate(_LOOK_ALIKES).replace("://", "[:]//")
+    line = _UNDERLINE.sub(_with_macrons, line)
+    emphasized, count = _EMPHASIS.subn(_MACRON, line)
+    line = emphasized if count > 1 else line
     line = _MARKDOWN_LINK.sub("]" + BREAK, _DOUBLED.sub(r"\1" + BREAK, line))
     return _DOMAIN.sub("." + BREAK, _WEB_HOST.sub(lambda found: found[0] + BREAK, line))
 
@@ -58,6 +69,10 @@ def shorten(text: str, limit: int) -> str:
 def shorten_front(text: str, limit: int) -> str:
     """At most `limit` characters of the end: of a path, the last part says most."""
     return text if len(text) <= limit else ELLIPSIS + text[len(text) - limit + 1 :]
+
+
+def _with_macrons(found: re.Match[str]) -> str:
+    return _MACRON * len(found[0])
 
 
 def _visible(character: str) -> str:

@@ -42,7 +42,8 @@ def failed_message(failed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Title and body of the message about recordings that failed."""
     number = "1 recording" if len(failed) == 1 else f"{len(failed)} recordings"
     lines = [
-        f"{shorten(harmless(row['name']), 60)} (recording {row['recording_id']}):"
+        # A name must not begin a line: there a `#` or a `-` is markup.
+        f"recording {row['recording_id']}, {shorten(harmless(row['name']), 60)}:"
         f" {shorten(harmless(row['error'] or row['error_code'] or 'unknown'), 200)}"
         for row in failed[:FAILURES_NAMED]
     ]

@@ -52,7 +52,7 @@ def test_failed_recordings_are_told_in_one_message_with_the_first_five(
     (request,) = http.requests
     message = request.json()
     assert (request.path, message["title"]) == ("/ops", "[warning] 7 recordings failed")
-    assert "broken-0.wav (recording 1): it is broken" in message["message"]
+    assert "recording 1, broken-0.wav: it is broken" in message["message"]
     assert "broken-4.wav" in message["message"]
     assert "broken-5.wav" not in message["message"]
     assert "and 2 more" in message["message"]
@@ -242,3 +242,15 @@ def test_an_error_text_can_do_nothing_in_a_channel(tmp_path: Path, http: HttpSin
         (row,) = here.alerts(recording_id=None)
     for forbidden in ("@here", "<b>", "](", "http://", "\x1b"):
         assert forbidden not in row["body"]
+
+
+def test_a_name_begins_no_line_where_a_channel_would_take_it_for_markup(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        for name in ("# Call 555-1234 at once", "- item", "-# small", "1. one"):
+            here.fail(name)
+        here.tick(NOW + MINUTE)
+        (row,) = here.alerts(recording_id=None)
+    assert len(row["body"].splitlines()) > 4
+    assert not [line for line in row["body"].splitlines() if line.startswith(("#", "-", "1"))]
