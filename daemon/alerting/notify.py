@@ -265,9 +265,10 @@ def _give_up(
     )
     with transaction(db):
         alert_failed(db, alert.id, error)
-        # A message to operations went to all of them when it was made.
         known = told_since(db, [each[0] for each in others], title, now - TELL_AGAIN_AFTER)
-        if alert.recording_id is not None and not known:
+        # A message to operations went to all of them when it was made.
+        to_operations = alert.recording_id is None and len(others) < len(operations)
+        if not to_operations and not known:
             add_operations_alert(db, others, title, body, "warning", now)
     logger.error(
         "alert given up id=%d destination=%s target=%d attempts=%d error=%r",

@@ -24,7 +24,7 @@ from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError
 from daemon.models import AlertDraft, AlertState
 from daemon.storage.database import open_database, rows, transaction
-from daemon.storage.outbox import add_alerts
+from daemon.storage.outbox import add_alerts, add_messages
 from tests.alerting.examples import add_recording
 from tests.servers import Answer, HttpSink, SmtpSink, wait_until
 
@@ -137,6 +137,25 @@ def test_many_alerts_given_up_at_once_are_one_word_to_operations(db: Database) -
     db.execute("UPDATE alerts SET attempts = 20 WHERE recording_id IS NULL")
     assert step(db, target("", "ops"), Refusing(), NOW + timedelta(days=2), operations=[("ops", 0), ("b", 0)])
     assert rows(db, "SELECT count(*) AS n FROM alerts WHERE recording_id IS NULL")[0]["n"] == 1
+
+
+def test_a_digest_that_is_given_up_is_told_to_operations_and_their_own_messages_are_not(db: Database) -> None:
+    """A message of operations went to all of them anyway; two that are down must not tell of each other."""
+    operations = [("ops", 0), ("more", 0)]
+    for destination in ("team", "ops"):
+        digest = AlertDraft(destination, 0, (), "info", AlertState.PENDING, None, "[info] digest", "numbers")
+        with transaction(db):
+            add_messages(db, [digest], NOW - timedelta(hours=30))
+        # The messages of operations are tried after it.
+        db.execute("UPDATE alerts SET attempts = iif(title LIKE '%digest%', 20, 50)")
+        assert step(db, target("", destination), Refusing(), NOW, operations=operations)
+    assert [row["state"] for row in rows(db, "SELECT state FROM alerts WHERE title LIKE '%digest%'")] == [
+        "failed"
+    ] * 2
+    told = rows(db, "SELECT destination, title FROM alerts WHERE title NOT LIKE '%digest%' ORDER BY id")
+    assert told == [
+        {"destination": to, "title": "[warning] alerts do not reach team"} for to in ("ops", "more")
+    ]
 
 
 def test_an_old_alert_that_was_put_back_is_tried_more_than_once(db: Database) -> None:
