@@ -10,6 +10,7 @@ from datetime import datetime, tzinfo
 
 from daemon.alerting.drafts import Wanted
 from daemon.alerting.rules import Conversation, Match, evaluated
+from daemon.alerting.sentiment import worst_passages
 from daemon.alerting.targets import READABLE, Target
 from daemon.alerting.volume import cooldown_group, cooldown_seconds, store_alerts
 from daemon.config.models import Alerts, Rule
@@ -174,6 +175,6 @@ def _note(outcome: Outcome, conversation: Conversation, took_place_at: str) -> N
             conversation.name,
             took_place_at,
             finding.reasons,
-            finding.segments[:QUOTES],
+            (finding.segments or worst_passages(conversation.analysis))[:QUOTES],
         )
     )

@@ -13,7 +13,7 @@ from daemon.alerting.findings import (
     interleave,
     negated,
     shown_clock,
-    shown_score,
+    shown_confidence,
     true,
 )
 from daemon.alerting.harmless import harmless, shorten
@@ -62,7 +62,7 @@ def _labels(kind: str, patterns: Sequence[str], at_least: float | None, analysis
     """Pattern and confidence must hold for the same segment; a missing confidence counts as 0."""
     if f"{kind}s" in analysis.not_analyzed or not analysis.transcript.strip():
         return UNKNOWN
-    bound = "" if at_least is None else f", at least {shown_score(at_least)}"
+    bound = "" if at_least is None else f", at least {shown_confidence(at_least)}"
     fitting: list[tuple[Segment, str]] = []
     for segment in analysis.intents if kind == "intent" else analysis.topics:
         pattern = next((each for each in patterns if pattern_matches(each, segment.label)), None)
@@ -80,7 +80,7 @@ def _labels(kind: str, patterns: Sequence[str], at_least: float | None, analysis
 
 
 def _label_reason(kind: str, segment: Segment, pattern: str) -> str:
-    score = "" if segment.score is None else f" {shown_score(segment.score)}"
+    score = "" if segment.score is None else f" {shown_confidence(segment.score)}"
     return f"{kind} {_quoted(segment.label)}{score}, pattern {_written(pattern)}"
 
 

@@ -75,6 +75,11 @@ def shown_score(score: float) -> str:
     return f"{round(score, 2) + 0.0:.2f}"
 
 
+def shown_confidence(confidence: float) -> str:
+    """Like a score, but never 0.00 for more than nothing: even right answers can be as low as that."""
+    return f"{confidence:.1g}" if 0.0 < confidence < 0.005 else shown_score(confidence)
+
+
 def shown_clock(seconds: float) -> str:
     """`mm:ss`, or `h:mm:ss` from an hour on."""
     minutes, second = divmod(max(int(seconds), 0), 60)

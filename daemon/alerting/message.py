@@ -7,7 +7,7 @@ fired stays, and so does the last line, for which the caller leaves room.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from jinja2 import Template
 from daemon.alerting.findings import interleave, shown_clock, shown_score
 from daemon.alerting.harmless import harmless, shorten, shorten_front
 from daemon.alerting.rules import Conversation, Match
+from daemon.alerting.sentiment import worst_passages
 from daemon.alerting.template import Metadata, rendered
 from daemon.models import Analysis, Segment, from_iso
 
@@ -82,7 +83,7 @@ def compose(
     `title_in_body` says that the channel has no titles of its own and counts ours as a part of the body.
     A `template` that fails is as none; one that leaves out why it fired gets that added.
     """
-    ordered = sorted(matches, key=lambda match: SEVERITIES.index(match.severity))
+    ordered = _quotable(sorted(matches, key=lambda match: SEVERITIES.index(match.severity)), conversation)
     title = _title(
         ordered, conversation, limit=min(TITLE_LIMIT, limit // 3) if title_in_body else TITLE_LIMIT
     )
@@ -180,10 +181,20 @@ def _quotes(matches: Sequence[Match], cut: Cut) -> list[str]:
 
 
 def _passages(matches: Sequence[Match], count: int) -> list[Segment]:
-    """The most telling passages, at least one of each rule as far as they go, the worst first."""
+    """The most telling passages, at least one of each rule as far as they go, the worst first.
+
+    Fewer of them are the worst of them: what `{seconds}` in a link leads to is quoted as long as anything is.
+    """
     said = ((segment for segment in match.segments if harmless(segment.text)) for match in matches)
-    chosen = list(islice(interleave([tuple(segments) for segments in said]), count))
-    return sorted(chosen, key=lambda segment: min(segment.score or 0.0, 0.0))
+    chosen = list(islice(interleave([tuple(segments) for segments in said]), CUTS[0].quotes))
+    return sorted(chosen, key=lambda segment: min(segment.score or 0.0, 0.0))[:count]
+
+
+def _quotable(matches: Sequence[Match], conversation: Conversation) -> Sequence[Match]:
+    """With the worst passages where no rule has one of its own: a person wants to know what was said."""
+    if any(match.segments for match in matches):
+        return matches
+    return [replace(matches[0], segments=worst_passages(conversation.analysis)), *matches[1:]]
 
 
 def _worst_second(matches: Sequence[Match]) -> int:

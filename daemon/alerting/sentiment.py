@@ -66,6 +66,11 @@ def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Ana
         yield _score_drop_above(when.score_drop_above, side)
 
 
+def worst_passages(analysis: Analysis) -> tuple[Segment, ...]:
+    """The negative passages, the worst first: what to quote where a rule looks at none itself."""
+    return tuple(_worst(analysis.sentiments))
+
+
 def has_sentiment_condition(when: When) -> bool:
     """True when this mapping itself has a condition that `speaker` limits."""
     return any(getattr(when, name) is not None for name in SENTIMENT_CONDITIONS)

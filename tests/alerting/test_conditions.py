@@ -181,6 +181,9 @@ LABELS = [
         'topic "Billing" 0.90, pattern "*bill*"',
     ),
     ({"topic": ("*bill*",)}, about(topics=[("Weather", 0.9)]), False, 'no topic "*bill*"'),
+    # Deepgram's confidences can be very small, and 0.00 against 0.00 says nothing.
+    ({"intent": ("*",), "intent_confidence": 0.001}, about(intents=[("C", 0.0042)]), True, "0.004, pattern"),
+    ({"intent": ("*",), "intent_confidence": 0.001}, about(intents=[("C", 0.0042)]), True, "at least 0.001"),
     ({"topic": ("*",), "topic_confidence": 0.9}, about(topics=[("Bill", 0.9)]), True, "at least 0.90"),
     ({"topic": ("*",), "topic_confidence": 0.95}, about(topics=[("Bill", 0.9)]), False, "at least 0.95"),
     ({"topic": ("*",)}, about(intents=[("Bill", 0.9)]), False, 'no topic "*"'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -37,6 +38,8 @@ HOSTILE = [
     "www.evil.example and evil.example/path and a.evil.example.com and evil.example.wav.com",
     "mail to boss@evil.example now",
     "**bold** __under__ ~~gone~~ ||spoiler|| `code` ```block```",
+    "_slanted_ (_so_), _and so on_ ~struck~ ~town-square",
+    "evil.mov and www.evil.mov",
     "\x1b[31mred\x1b[0m \x07 \x00 \x9b31m",
     "\u202egnp.exe\u202c \u2066x\u2069 \u200f\u061c",
     "line one\r\nSubject: forged\r\n\r\nline\x0btwo\x0cthree\x85four\u2028five\u2029six",
@@ -100,6 +103,27 @@ def test_what_is_not_known_is_left_out() -> None:
         "",
         "/srv/a.wav",
     ]
+
+
+def test_a_rule_that_looks_at_no_passage_quotes_the_worst() -> None:
+    said = [passage("Fine.", "neutral", 0.1), passage("Bad.", score=-0.4, word=4), passage("Worse.", word=9)]
+    told = conversation(analysis(sentiments=said))
+    silent, loud = match(rule="long", segments=()), match(segments=(said[1],))
+    body = compose([silent], told, link="/{seconds}", limit=ROOMY).body
+    assert re.findall(r': "(.*)"', body) == ["Worse.", "Bad."]
+    assert re.findall(r': "(.*)"', compose([silent, loud], told, link=None, limit=ROOMY).body) == ["Bad."]
+
+
+def test_the_one_quote_that_there_is_room_for_is_the_one_that_the_link_leads_to() -> None:
+    said = (
+        passage("I want to cancel. " * 9, score=0.4, start=5.0),
+        passage("It is bad. " * 20, start=70.0, word=9),
+    )
+    rules = [match(severity="critical", segments=said[:1]), match(rule="other", segments=said[1:])]
+    for limit in (ROOMY, 700, 500, 400):
+        body = compose(rules, conversation(), link="http://h/#t={seconds}", limit=limit).body
+        assert "http://h/#t=70" in body
+        assert re.findall(r"^\[(.*?)\]", body, re.MULTILINE)[:1] == ["01:10"]
 
 
 def test_a_summary_that_only_repeats_the_transcript_is_skipped() -> None:
@@ -184,9 +208,10 @@ def assert_harmless(text: str) -> None:
     assert not set("<>`*") & set(text)
     assert "://" not in text
     assert not re.search(r"\][(\[:]", text)
-    assert not re.search(r"([_~|\\])\1", text)
+    assert not re.search(r"([_|\\])\1|~", text)
+    assert not re.search(r"(?<!\w)_\w.*\w_(?!\w)", text)
     assert not re.search(r"www\.\w", text, re.IGNORECASE)
-    assert "evil.example" not in text
+    assert not re.search(r"evil\.(example|mov\b)", text)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
     text.encode()
 
@@ -231,6 +256,7 @@ def test_ordinary_text_stays_as_it_is() -> None:
     for text in (
         "It's 5 & 6, isn't it? Yes (50 %): Zoë said “no” — twice!",
         "call_2026-03-01_agent.wav",
+        "/srv/_incoming/a_b.wav",
         "2026.call.of.ann.wav and b.MP3",
         "2026.03.01 call.mp3",
         "1.5 of 2.0 e.g. this",
@@ -238,6 +264,13 @@ def test_ordinary_text_stays_as_it_is() -> None:
         "東京の電話 مرحبا",
     ):
         assert harmless(text) == text
+
+
+def test_long_text_is_made_harmless_in_no_time() -> None:
+    started = time.monotonic()
+    for piece in ("_a ", "_", "a_ ", "a.b ", "a.", "](", "@", "www.", "\\", "a.wav", "-"):
+        harmless(piece * (50_000 // len(piece)))
+    assert time.monotonic() - started < 5
 
 
 def test_our_own_link_stays_a_link() -> None:
