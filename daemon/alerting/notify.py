@@ -289,6 +289,10 @@ def _failure(result: AppriseResult) -> str:
 
 def _answered(status: int) -> str:
     try:
-        return f"the service answered {status} ({HTTPStatus(status).phrase})"
+        said = f"the service answered {status} ({HTTPStatus(status).phrase})"
     except ValueError:
-        return f"the service answered {status}"
+        said = f"the service answered {status}"
+    moved = 300 <= status < 400
+    return (
+        f"{said}; write the address that it redirects to, or add redirect=yes to the URL" if moved else said
+    )

@@ -146,7 +146,9 @@ def open_service(url: str) -> NotifyBase | None:
         return None
     # No limit of its own: Apprise would hand the call to a shared pool of threads that a few hanging services
     # exhaust for all others. The sender has a thread and a limit for each target.
-    asset = AppriseAsset(app_id="earshot", app_desc="earshot", service_timeout=0)
+    # No redirects: one from http to https turns a POST into a GET without the message, and its 200 looks like
+    # success. A URL with redirect=yes has its way.
+    asset = AppriseAsset(app_id="earshot", app_desc="earshot", service_timeout=0, http_redirects=False)
     service = Apprise.instantiate(url, asset=asset)
     if service is None:
         return None

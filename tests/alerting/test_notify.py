@@ -194,7 +194,6 @@ def test_an_accepted_alert_is_not_sent_again_because_the_database_was_locked(
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (302, "the service answered 302 (Found)"),
         (401, "the service answered 401 (Unauthorized)"),
         (404, "the service answered 404 (Not Found)"),
         (429, "the service answered 429 (Too Many Requests)"),
@@ -205,6 +204,22 @@ def test_an_accepted_alert_is_not_sent_again_because_the_database_was_locked(
 def test_a_refusal_names_the_status(status: int, says: str) -> None:
     with HttpSink(status) as sink:
         assert send(f"json://{sink.address}/{HIDDEN}") == says
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_no_delivery_unless_the_url_asks_for_it(status: int) -> None:
+    """A POST that is redirected to a page for logging in becomes a GET, and gets a 200."""
+    with (
+        HttpSink() as elsewhere,
+        HttpSink(default=Answer(status, headers={"Location": elsewhere.url})) as sink,
+    ):
+        error = send(f"json://{sink.address}")
+        assert error is not None
+        assert f"the service answered {status} (" in error
+        assert "redirect=yes" in error
+        assert elsewhere.requests == []
+        assert send(f"json://{sink.address}?redirect=yes") is None
+        assert len(elsewhere.requests) == 1
 
 
 def test_no_connection_no_answer_and_a_broken_one_are_told_apart() -> None:
