@@ -6,6 +6,7 @@ Each trouble is told once when it has lasted long enough, and once when it is ov
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ from daemon.storage.notices import (
     notices,
     untold_failures,
     waiting_alerts,
+    waiting_targets,
 )
 from daemon.storage.outbox import add_operations_alert
 
@@ -99,7 +101,11 @@ def troubles(
     db: Database, config: Config, targets: Sequence[Target], known: dict[Key, Notice], now: datetime
 ) -> dict[Key, Trouble]:
     """Everything that is wrong at this moment."""
-    return _folder_troubles(db, config, known, now) | _outbox_troubles(db, targets, now)
+    return (
+        _folder_troubles(db, config, known, now)
+        | _outbox_troubles(db, targets, now)
+        | _orphans(db, targets, now)
+    )
 
 
 def _folder_troubles(
@@ -134,6 +140,16 @@ def _outbox_troubles(db: Database, targets: Sequence[Target], now: datetime) -> 
             detail = f"{waiting['count']}{error}"
             found["outbox", _subject(target)] = Trouble(timedelta(0), detail, target.destination)
     return found
+
+
+def _orphans(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, Trouble]:
+    """Alerts for destinations that were renamed or taken out: nobody sends them, and nobody would know."""
+    known = {(target.destination, target.index) for target in targets}
+    counts: Counter[str] = Counter()
+    for row in waiting_targets(db):
+        if (row["destination"], row["target"]) not in known and now - from_iso(row["oldest"]) >= STUCK_AFTER:
+            counts[row["destination"]] += row["count"]
+    return {("orphans", name): Trouble(timedelta(0), str(count)) for name, count in counts.items()}
 
 
 def _begins(trouble: Trouble, notice: Notice | None, now: datetime) -> bool:
@@ -182,6 +198,8 @@ def _ended(
 
 def _is_configured(key: Key, config: Config, targets: Sequence[Target]) -> bool:
     cause, subject = key
+    if cause == "orphans":
+        return True
     if cause == "outbox":
         return subject in map(_subject, targets)
     folders = [folder for folder in config.watch if shown_path(str(folder.path)) == subject]

@@ -57,7 +57,7 @@ def failed_message(failed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def trouble_message(cause: str, subject: str, detail: str) -> tuple[str, str]:
-    """Title and body of the one message that says that something lasts: folder, silent or outbox."""
+    """Title and body of the one message that says that something lasts: folder, silent, outbox, orphans."""
     name = harmless(subject)
     if cause == "folder":
         return (
@@ -70,6 +70,12 @@ def trouble_message(cause: str, subject: str, detail: str) -> tuple[str, str]:
         return (
             f"[warning] a watched folder is silent - {shorten_front(name, 60)}",
             f"No recording came into {name}{since}. Is what records them still working?",
+        )
+    if cause == "orphans":
+        return (
+            f"[warning] alerts wait for {name}, which is not configured",
+            f"Nobody sends them, in all {detail}: the configuration has no such destination or address"
+            " any more. They go out once it has it again; `earshot alerts --state pending` lists them.",
         )
     return (
         f"[warning] alerts wait for {name}",
@@ -89,6 +95,8 @@ def over_message(
     if cause == "silent":
         title = f"[info] a watched folder is silent no longer - {shorten_front(name, 60)}"
         return title, f"Recordings come into {name} again."
+    if cause == "orphans":
+        return f"[info] no alerts wait for {name} any longer", "It is configured again, or they were removed."
     if was_delivered:
         return f"[info] alerts reach {name} again", f"They had waited for {lasted}."
     return (

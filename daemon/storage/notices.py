@@ -109,6 +109,17 @@ def waiting_alerts(db: Database, destination: str, target: int) -> dict[str, Any
     return found
 
 
+def waiting_targets(db: Database) -> list[dict[str, Any]]:
+    """For each target with pending alerts, configured or not: how many (`count`), the `oldest` since when."""
+    return rows(
+        db,
+        """
+        SELECT destination, target, count(*) AS count, min(coalesce(due_at, created_at)) AS oldest
+        FROM alerts WHERE state = 'pending' GROUP BY destination, target
+        """,
+    )
+
+
 def delivered_since(db: Database, destination: str, target: int, since: str) -> bool:
     """True when an alert reached this target since then."""
     found = rows(

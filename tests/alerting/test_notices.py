@@ -12,7 +12,7 @@ import pytest
 from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
 from daemon.storage.notices import begin_anew
 from daemon.storage.retry import requeue
-from tests.alerting.stage import NOW, Stage, stage
+from tests.alerting.stage import NOW, UNHAPPY, Stage, stage
 from tests.servers import HttpSink, SmtpSink
 
 MINUTE = timedelta(minutes=1)
@@ -222,6 +222,30 @@ def test_alerts_that_wait_for_the_end_of_quiet_hours_are_not_stuck(tmp_path: Pat
         assert not here.tick(NOW + 7 * HOUR)
         # From their end on they should be delivered.
         assert here.tick(NOW + 9 * HOUR)
+
+
+def test_alerts_for_a_destination_that_was_renamed_are_told_and_when_it_is_back(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    """They are pending, but no thread sends them: without this nobody would ever know."""
+    urls = {name: f"json://{http.address}/{name}" for name in ("team", "ops")}
+    before = {"destinations": urls, "operations": ["ops"]}
+    with stage(tmp_path, before) as here:
+        here.record(NOW)
+        after = {"crew": urls["team"], "ops": urls["ops"]}
+        here.configure(before | {"destinations": after, "rules": [UNHAPPY | {"notify": "crew"}]})
+        assert not here.tick(NOW + HOUR - MINUTE)
+        assert here.tick(NOW + HOUR)
+        assert not here.tick(NOW + 2 * HOUR)
+        here.configure(before)
+        here.deliver(NOW + 2 * HOUR)
+        assert here.tick(NOW + 2 * HOUR)
+        assert titles(here) == [
+            "[warning] alerts wait for team, which is not configured",
+            "[info] no alerts wait for team any longer",
+        ]
+        assert here.alerts()[0]["state"] == "sent"
+        assert "in all 1:" in here.alerts()[1]["body"]
 
 
 def test_without_anyone_to_tell_nothing_is_stored_and_nothing_is_told_later(
