@@ -24,10 +24,13 @@ TITLE_LIMIT = 100
 SEVERITIES = ("critical", "warning", "info")
 """The most severe first."""
 
-MAX_REASON = 300
+MAX_REASON = 1000
 MAX_REASONS = 10
 MAX_NAME = 60
 """Characters of a rule's name, a speaker, a metadata key or value."""
+
+SHORTER_NAMES = (MAX_NAME, 20, 0)
+"""Of rules, before a reason is cut: the title names them as well."""
 
 MAX_FACTS = 10
 MAX_PATH = 200
@@ -99,9 +102,15 @@ def compose(
             body = f"{body}\n\n{_reasons(ordered)}".strip()
         if len(body) <= room:
             return Message(title, body)
-    reasons = _reasons(ordered)
-    start = shorten(text or "", room - len(reasons) - len("\n\n"))
-    return Message(title, f"{start}\n\n{reasons}" if start else shorten(reasons, room))
+    for name_length in SHORTER_NAMES:
+        reasons = _reasons(ordered, name_length)
+        if len(reasons) <= room:
+            start = shorten(text or "", room - len(reasons) - len("\n\n"))
+            return Message(title, f"{start}\n\n{reasons}" if start else reasons)
+    if title_in_body:
+        title = f"[{ordered[0].severity}]"
+        room = limit - len(title) - len("\r\n")
+    return Message(title, shorten(_reasons(ordered, 0), room))
 
 
 def variables(
@@ -161,16 +170,16 @@ def _body(
     return "\n\n".join(filter(None, sections))
 
 
-def _reasons(matches: Sequence[Match]) -> str:
+def _reasons(matches: Sequence[Match], name_length: int = MAX_NAME) -> str:
     """Why it fired: a line for each rule."""
-    return "\n".join(_reason_lines(matches))
+    return "\n".join(_reason_lines(matches, name_length))
 
 
-def _reason_lines(matches: Sequence[Match]) -> list[str]:
-    lines = [
-        shorten(f"{shorten(_one_line(match.rule), MAX_NAME)}: {'; '.join(match.reasons)}", MAX_REASON)
-        for match in matches[:MAX_REASONS]
-    ]
+def _reason_lines(matches: Sequence[Match], name_length: int = MAX_NAME) -> list[str]:
+    lines = []
+    for match in matches[:MAX_REASONS]:
+        name = f"{shorten(_one_line(match.rule), name_length)}: " if name_length else ""
+        lines.append(shorten(name + "; ".join(match.reasons), MAX_REASON))
     if len(matches) > MAX_REASONS:
         lines.append(f"and {len(matches) - MAX_REASONS} more rules")
     return lines

@@ -170,8 +170,26 @@ def test_quotes_are_cut_before_the_summary_and_the_summary_before_the_facts() ->
     assert seen[-1] == (0, 0, False, False)
 
 
+def test_a_reason_is_whole_in_the_smallest_channel_whatever_the_rule_is_called() -> None:
+    reason = "last quarter of speaker 1 -0.53, below -0.30; share of negative passages 0.56, above 0.30"
+    for name in ("unhappy caller", "a rule with a name of sixty characters, as long as it may be"):
+        rules = [match(rule=name, reasons=(reason,))]
+        message = compose(rules, conversation(), link=None, limit=125, title_in_body=True)
+        assert reason in message.body
+        assert len(f"{message.title}\r\n{message.body}") <= 125
+        assert message.title.startswith("[warning]")
+
+
+def test_a_reason_of_many_conditions_is_whole_where_there_is_room() -> None:
+    reasons = tuple(f"share of negative passages of customer {n}.00, above 0.30" for n in range(12))
+    assert (
+        "; ".join(reasons) in compose([match(reasons=reasons)], conversation(), link=None, limit=ROOMY).body
+    )
+    assert "; ".join(reasons) in compose([match(reasons=reasons)], conversation(), link=None, limit=950).body
+
+
 def test_many_rules_with_long_names_stay_bounded() -> None:
-    rules = [match(rule=f"rule {n} " + "x" * 300, reasons=("y" * 600,)) for n in range(40)]
+    rules = [match(rule=f"rule {n} " + "x" * 300, reasons=("y" * 250,)) for n in range(40)]
     message = compose(rules, conversation(), link=None, limit=1000)
     assert len(message.title) <= TITLE_LIMIT
     assert len(message.body) <= 1000
