@@ -33,6 +33,7 @@ from daemon.storage.outbox import (
     alert_sent,
     hold_alert,
     next_alert,
+    release_held,
     seconds_until_due,
     told_since,
 )
@@ -141,6 +142,19 @@ def step(
     return True
 
 
+def release(db: Database, target: Target, now: datetime) -> None:
+    """Outside of quiet hours nothing waits for their end: the configuration may have had others before."""
+    if quiet_period(target.quiet, now) is not None:
+        return
+    try:
+        count = release_held(db, target.destination, target.index, now)
+    except StoreBusyError as error:
+        logger.warning("alerts wait for quiet hours that have changed error=%s", error)
+        return
+    if count:
+        logger.info("quiet hours have changed destination=%s released=%d", target.destination, count)
+
+
 def _quiet_until(target: Target, alert: Alert, now: datetime) -> datetime | None:
     """Until when the target's quiet hours hold this alert, None when it may go out.
 
@@ -204,6 +218,7 @@ def run_target(
     """
     with closing(open_database(db_path)) as db:
         sender = AppriseSender(target.url)
+        release(db, target, datetime.now(UTC))
         while not stop.is_set():
             # Before looking: what comes in while looking sets it again.
             wake.clear()

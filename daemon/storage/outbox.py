@@ -1,7 +1,7 @@
 """The outbox: alerts from the moment a rule fires until they are sent or given up.
 
 All functions that write are called inside a transaction of the caller, so that an alert is stored together
-with what caused it; only `retry_alert` opens its own.
+with what caused it; only `retry_alert` and `release_held` open their own.
 """
 
 from __future__ import annotations
@@ -138,6 +138,20 @@ def hold_alert(db: Database, alert_id: int, until: datetime) -> None:
     db.execute(
         "UPDATE alerts SET not_before = ?, due_at = ? WHERE id = ?", (iso(until), iso(until), alert_id)
     )
+
+
+def release_held(db: Database, destination: str, target: int, now: datetime) -> int:
+    """Let go what waits for the end of quiet hours; returns how many that are. One transaction, if any."""
+    held = (
+        "state = 'pending' AND destination = :destination AND target = :target"
+        " AND due_at > :now AND not_before = due_at"
+    )
+    values = {"destination": destination, "target": target, "now": iso(now)}
+    found = rows(db, f"SELECT id FROM alerts WHERE {held}", values)  # noqa: S608 - the text above
+    if found:
+        with transaction(db):
+            db.execute(f"UPDATE alerts SET not_before = :now, due_at = :now WHERE {held}", values)  # noqa: S608
+    return len(found)
 
 
 def alert_failed(db: Database, alert_id: int, error: str) -> None:

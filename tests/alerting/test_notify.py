@@ -24,7 +24,7 @@ from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError
 from daemon.models import AlertDraft, AlertState
 from daemon.storage.database import open_database, rows, transaction
-from daemon.storage.outbox import add_alerts, add_messages
+from daemon.storage.outbox import add_alerts, add_messages, hold_alert
 from tests.alerting.examples import add_recording
 from tests.servers import Answer, HttpSink, SmtpSink, wait_until
 
@@ -320,9 +320,12 @@ def test_a_thread_sends_what_comes_in_tries_again_by_itself_and_ends_at_once(
 
 
 def test_what_was_pending_before_the_start_is_sent(path: Path, db: Database) -> None:
-    alert = add(db, now=datetime.now(UTC))
+    alerts = [add(db, now=datetime.now(UTC)) for _ in range(2)]
+    with transaction(db):
+        # The quiet hours that it waited for were taken out of the configuration.
+        hold_alert(db, alerts[1], datetime.now(UTC) + timedelta(hours=9))
     with HttpSink() as sink, running(path, [target(f"json://{sink.address}")]):
-        wait_until(lambda: row(db, alert)["state"] == "sent")
+        wait_until(lambda: [row(db, alert)["state"] for alert in alerts] == ["sent", "sent"])
 
 
 def test_a_thread_survives_whatever_goes_wrong(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from daemon.alerting.drafts import wanted_alerts
+from daemon.alerting.notify import release
 from daemon.alerting.volume import store_alerts
 from daemon.storage.database import transaction
 from daemon.storage.outbox import retry_alert
@@ -313,6 +314,26 @@ def test_a_retry_that_falls_into_quiet_hours_waits_as_well(tmp_path: Path) -> No
             retry_alert(here.db, stored["id"], with_retry)
             here.deliver(with_retry)
             assert here.states() == [SENT]
+
+
+def test_what_waits_for_quiet_hours_that_are_no_more_goes_out_at_once(tmp_path: Path, http: HttpSink) -> None:
+    night = datetime(2026, 3, 4, 23, 0, tzinfo=UTC)
+    team = {"urls": f"json://{http.address}", "quiet_hours": "22:00-07:00"}
+    with stage(tmp_path, {"destinations": {"team": team}}) as here:
+        here.record(night)
+        # As at every start: the same quiet hours hold what they held.
+        release(here.db, here.targets[0], night)
+        here.deliver(night)
+        assert http.requests == []
+        here.configure({"destinations": {"team": team | {"quiet_hours": "01:00-07:00"}}})
+        release(here.db, here.targets[0], night)
+        here.deliver(night)
+        assert here.states() == [SENT]
+        # Neither that nor a retry is later than it was.
+        here.db.execute("UPDATE alerts SET state = 'pending', not_before = '2026-03-05T00:00:00.000Z'")
+        release(here.db, here.targets[0], night)
+        here.deliver(night)
+        assert here.states() == [PENDING]
 
 
 def test_the_day_of_retries_begins_when_the_quiet_hours_end(tmp_path: Path) -> None:
