@@ -90,7 +90,8 @@ def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
     }
     recipients = [(name, each) for name, value in lists.items() for each in value]
     copies = getattr(service, "cc", None) or getattr(service, "bcc", None)
-    if len(recipients) < 2 or copies:
+    # A batch is one call to many: that cannot be refused by some of them.
+    if len(recipients) < 2 or copies or len(service) != len(recipients):
         return [url]
     if not isinstance(service, NotifyEmail):
         # Some plugins keep them in a set on the way, and after a restart each must have the same number.

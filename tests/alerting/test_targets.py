@@ -67,6 +67,7 @@ def test_a_channel_that_refuses_repeats_the_message_in_no_other(tmp_path: Path) 
         ("tgram://123456789:abcdefg_hijklmnop/12315544/-1001234/?silent=yes", 2),
         ("matrixs://user:p%40ss@chat.example/#room/!abc:chat.example", 2),
         ("mmosts://chat.example/3ccdd113474722377935511fc85d3dd4?channels=a,b", 2),
+        ("signal://chat.example:9922/+11234567890/+11234567891/+11234567892?batch=yes", 1),
         # Not every plugin writes its URL as it read it: then it stays one.
         ("rocket://user:pass@chat.example/#a/#b/@ann", 1),
     ],
