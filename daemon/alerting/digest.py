@@ -137,7 +137,8 @@ def digest_body(
 def _numbers(current: Figures) -> list[str]:
     totals = current.totals
     average = "" if totals["average"] is None else f", average score {shown_score(totals['average'])}"
-    lines = [f"{totals['count']} recordings analyzed, {shown_clock(totals['seconds'])} of audio{average}"]
+    count = "1 recording" if totals["count"] == 1 else f"{totals['count']} recordings"
+    lines = [f"{count} analyzed, {shown_clock(totals['seconds'])} of audio{average}"]
     failed = ", ".join(f"{row['count']} {harmless(row['code'])}" for row in current.failed)
     lines.append(f"failed: {failed}; `earshot list --state failed` says why" if failed else "none failed")
     if current.alerts:
@@ -149,14 +150,20 @@ def _numbers(current: Figures) -> list[str]:
 
 
 def _folders(current: Sequence[Row], before: Sequence[Row]) -> list[str]:
+    """Each folder against the period before; those in which nothing came any more at the end."""
     earlier = {row["folder"]: row for row in before}
     lines = []
     for row in current:
-        name = shorten_front(harmless(row["folder"] or "no folder"), FOLDER_LENGTH)
-        was = earlier.get(row["folder"])
+        was = earlier.pop(row["folder"], None)
         past = "none before" if was is None else f"before {was['count']}, {_average(was)}"
-        lines.append(f"{name}: {row['count']}, {_average(row)} ({past})")
-    return lines
+        lines.append(f"{_folder(row)}: {row['count']}, {_average(row)} ({past})")
+    return lines + [
+        f"{_folder(was)}: none (before {was['count']}, {_average(was)})" for was in earlier.values()
+    ]
+
+
+def _folder(row: Row) -> str:
+    return shorten_front(harmless(row["folder"] or "no folder"), FOLDER_LENGTH)
 
 
 def _average(row: Row) -> str:

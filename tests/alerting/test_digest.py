@@ -70,6 +70,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
         here.configure(daily(http) | {"destinations": {"team": [f"json://{http.address}", smtp.mailto()]}})
         assert not here.tick(EIGHT)
         here.record(EIGHT - timedelta(hours=5), score=0.2)
+        here.record(EIGHT - timedelta(hours=6), score=0.2, folder="/srv/quiet")
         for number in range(7):
             here.record(
                 EIGHT + timedelta(hours=number),
@@ -100,6 +101,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
         "-0.50 call-2.wav",
         f"…{here.folder[-59:]}: 7, average -0.60 (before 1, average 0.20)",
         "/srv/b: 1, average 0.10 (none before)",
+        "/srv/quiet: none (before 1, average 0.20)",
         "7 cancel subscription",
         "1 topics: language",
         "unhappy caller: 1 of 2",
@@ -132,7 +134,7 @@ def test_a_digest_that_was_missed_is_sent_once_with_everything_since(tmp_path: P
         assert not here.tick(EIGHT + 4 * DAY + timedelta(hours=4))
         (row,) = digests(here)
         assert row["title"].endswith("2026-03-04 08:00 - 2026-03-08 08:00")
-        assert row["body"].startswith("1 recordings analyzed")
+        assert row["body"].startswith("1 recording analyzed")
 
 
 def test_digests_begin_with_their_configuration_and_end_with_it(tmp_path: Path, http: HttpSink) -> None:
