@@ -153,6 +153,9 @@ def open_service(url: str) -> NotifyBase | None:
     service = Apprise.instantiate(url, asset=asset)
     if service is None:
         return None
+    # Both are said in URLs for other programs: the outbox tries again itself, for a day instead of a minute,
+    # and what did not arrive is not sent, even where a URL calls that success.
+    service.retry, service.optional = 0, False
     if "socket_connect_timeout" not in vars(service):
         service.socket_connect_timeout = max(service.socket_connect_timeout, CONNECT_SECONDS)
     if "socket_read_timeout" not in vars(service):

@@ -206,6 +206,13 @@ def test_a_refusal_names_the_status(status: int, says: str) -> None:
         assert send(f"json://{sink.address}/{HIDDEN}") == says
 
 
+@pytest.mark.parametrize("query", ["optional=yes", "retry=3&wait=0.1", "optional=yes&retry=1&wait=0"])
+def test_what_a_url_says_of_retries_makes_no_failure_a_success(query: str) -> None:
+    with HttpSink(default=500) as sink:
+        assert send(f"json://{sink.address}?{query}") == "the service answered 500 (Internal Server Error)"
+        assert len(sink.requests) == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_no_delivery_unless_the_url_asks_for_it(status: int) -> None:
     """A POST that is redirected to a page for logging in becomes a GET, and gets a 200."""
