@@ -12,14 +12,24 @@ from functools import lru_cache
 SNIPPET_WORDS = 12
 """Words shown before and after a phrase where no passage of the analysis has it."""
 
+SNIPPET_CHARACTERS = 60
+"""The same for languages without blanks, where half a transcript may be a single word."""
+
+_LONGEST_SNIPPET = 400
+
 # Whatever the keyboard or the API made of an apostrophe or a quotation mark.
 _QUOTES = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u2032\u00b4\u0060\uff07", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\uff02", '"')
 )
-_EDGES = "'\"()[]{}.,;:!?\u2026\u00a1\u00bf-\u2013\u2014"
+_EDGES = "'\"()[]{}.,;:!?\u2026\u00a1\u00bf-\u2013\u2014\u3001\u3002\uff01\uff1f\uff0c\u300c\u300d"
 _BETWEEN = r"[^\w.?!]+"
 """Between two words: blanks, and the commas and hyphens of which nobody knows whether they were said."""
+
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without blanks: words have no edges there.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_EDGELESS_START = re.compile(f"[{_UNSPACED}]")
+_EDGELESS_END = re.compile(f"[{_UNSPACED}]$")
 
 _START = r"(?<!\w)(?<!\w')"
 _END = r"(?!\w|'(?!s\b)\w)"
@@ -56,7 +66,11 @@ def hits(phrase: str, text: str) -> Iterator[Hit]:
         first = max(len((folded[: found.start()] + "x").split()) - 1, 0)
         count = len(found[0].split())
         start, end = max(first - SNIPPET_WORDS, 0), first + count + SNIPPET_WORDS
-        yield Hit(first, " ".join(words[start:end]))
+        snippet = " ".join(words[start:end])
+        if len(snippet) > _LONGEST_SNIPPET:
+            around = max(found.start() - SNIPPET_CHARACTERS, 0), found.end() + SNIPPET_CHARACTERS
+            snippet = folded[slice(*around)]
+        yield Hit(first, snippet)
 
 
 @lru_cache(maxsize=8)
@@ -75,5 +89,9 @@ def _expression(phrase: str) -> re.Pattern[str]:
             sentence_ends = False
         expression += re.escape(word)
         sentence_ends = sentence_ends or piece.endswith((".", "?", "!"))
-    # A phrase without a word in it is in nothing; the configuration refuses it.
-    return re.compile(_START + expression + _END if expression else r"(?!)")
+    if not expression:
+        # A phrase without a word in it is in nothing; the configuration refuses it.
+        return re.compile(r"(?!)")
+    words = _folded(phrase).strip(_EDGES + " ")
+    start = "" if _EDGELESS_START.match(words) else _START
+    return re.compile(start + expression + ("" if _EDGELESS_END.search(words) else _END))

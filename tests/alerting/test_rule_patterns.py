@@ -45,6 +45,11 @@ from daemon.alerting.patterns import has_phrase, hits
         ("stra\u00dfe", "STRASSE", True),
         ("caf\u00e9", "cafe\u0301", True),
         ("...", "...", False),
+        # Without blanks between words there are no edges to go by.
+        ("\u89e3\u7d04", "\u5951\u7d04\u3092\u89e3\u7d04\u3057\u305f\u3044\u3067\u3059", True),
+        ("\u89e3\u7d04\u3002", "\u3092\u89e3\u7d04\u3057\u305f\u3044", True),
+        ("\u9000\u6b3e", "\u6211\u8981\u6c42\u9000\u94b1", False),
+        ("VIP\u9867\u5ba2", "xVIP\u9867\u5ba2\u3067\u3059", False),
     ],
 )
 def test_a_phrase_is_whole_words_in_order(phrase: str, text: str, said: bool) -> None:
@@ -58,6 +63,11 @@ def test_each_place_is_found_with_the_words_around_it() -> None:
     assert first.word == 21
     assert first.snippet == " ".join([*["x"] * 12, '"Two', 'three",', *["y"] * 12])
     assert second.word == 43
+
+
+def test_around_a_phrase_in_a_text_without_blanks_is_no_more_than_a_line() -> None:
+    (hit,) = hits("\u89e3\u7d04", "\u3042" * 5000 + "\u89e3\u7d04" + "\u3044" * 5000)
+    assert hit.snippet == "\u3042" * 60 + "\u89e3\u7d04" + "\u3044" * 60
 
 
 def test_a_phrase_takes_no_time_in_a_long_transcript() -> None:
