@@ -113,10 +113,16 @@ class ApiClient:
                 ) as response,
             ):
                 return self._reply(response, conversation)
+        except UnicodeError as error:
+            # A host or a parameter that no encoding has letters for; it would be so for every recording.
+            raise AccountError(
+                "request",
+                "the request cannot be built: analyzer.base_url or a text in analyzer.options cannot be sent",
+            ) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             failure = error_of_exception(error, sent=conversation.sent, late=conversation.late)
             if isinstance(failure, DoubtfulReplyError):
-                failure.body = bytes(conversation.received)
+                failure.body = self._without_key(bytes(conversation.received))
                 failure.request_id = conversation.request_id
             raise failure from error
 
@@ -130,11 +136,11 @@ class ApiClient:
             if response.status_code == 200:
                 raise
             complete = False
-        body = bytes(conversation.received)
+        body = self._without_key(bytes(conversation.received))
         if response.status_code != 200:
             raise error_of_status(
                 response.status_code,
-                self._without_key(body[:MAX_ERROR_BYTES]),
+                body[:MAX_ERROR_BYTES],
                 response.headers,
                 request_id=conversation.request_id,
             )
@@ -147,7 +153,7 @@ class ApiClient:
         return Reply(body, conversation.request_id)
 
     def _without_key(self, body: bytes) -> bytes:
-        """An error's body for people and logs: some proxies repeat the request's headers in it."""
+        """A body for the database, for people and logs: some proxies repeat the request's headers in it."""
         return body.replace(self._key.encode(), b"***") if self._key else body
 
 
@@ -218,7 +224,13 @@ def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[byte
 
 
 def _read(response: httpx.Response, conversation: _Conversation) -> bool:
-    """Take the body in as far as a reply may be long; False when it is longer."""
+    """Take the body in as far as a reply may be long; False when it is longer.
+
+    Raises DecodingError for encodings within one another: a few kilobytes of those become gigabytes before
+    there is anything to measure.
+    """
+    if "," in response.headers.get("content-encoding", ""):
+        raise httpx.DecodingError("encoded more than once", request=response.request)
     limit = MAX_REPLY_BYTES if response.status_code == 200 else MAX_ERROR_BYTES
     for block in response.iter_bytes():
         conversation.received += block
@@ -239,7 +251,13 @@ def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int
     """
     headers = {"Authorization": f"Token {key}"} if key else {}
     try:
-        return httpx.get(f"{base_url.rstrip('/')}/v1/projects", headers=headers, timeout=seconds).status_code
+        # Its body is not looked at, so that it does not matter how long it is.
+        with httpx.stream(
+            "GET", f"{base_url.rstrip('/')}/v1/projects", headers=headers, timeout=seconds
+        ) as response:
+            return response.status_code
+    except UnicodeError as error:
+        raise AccountError("request", "analyzer.base_url is not a usable address; correct it") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         failure = error_of_exception(error, sent=False, late=False)
         if not isinstance(failure, AccountError | ServiceDownError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +33,7 @@ from daemon.errors import (
 )
 from tests.analysis.asking import request
 from tests.harness import CANARY_KEY, Conversation, ScriptedApi, answer, error, refuse
-from tests.servers import HttpSink, wait_until
+from tests.servers import Answer, HttpSink, wait_until
 
 REQUEST = request(custom_intents=["cancel & leave", "übel"], options={"keyterm": ["a b", "c"]})
 BIG = 32 * 1024 * 1024
@@ -455,6 +457,43 @@ def test_a_body_that_is_compressed_against_our_wish_is_doubtful(api: ScriptedApi
     assert isinstance(failure(small, api.url), DoubtfulReplyError)
 
 
+def test_encodings_within_one_another_are_not_unpacked(api: ScriptedApi, small: Path) -> None:
+    """Some kilobytes would become gigabytes before their length is known."""
+    bomb = gzip.compress(gzip.compress(bytes(50_000_000), 1) * 10, 9)
+    api.script = answer(200, bomb, Content_Encoding="gzip, gzip")
+    tracemalloc.start()
+    lost = failure(small, api.url)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert isinstance(lost, DoubtfulReplyError)
+    assert peak < 20_000_000
+
+
+def test_a_reply_that_repeats_the_key_is_kept_without_it(api: ScriptedApi, small: Path) -> None:
+    """What is received goes into the database, also when it is no reply."""
+    api.script = answer(200, f"<html>Authorization: Token {CANARY_KEY}</html>".encode())
+    assert send(small, api.url).body == b"<html>Authorization: Token ***</html>"
+
+    def cut(conversation: Conversation) -> None:
+        conversation.reply(200, f"Token {CANARY_KEY}".encode(), {"Content-Length": "1000"})
+        conversation.close()
+
+    api.script = cut
+    lost = failure(small, api.url)
+    assert isinstance(lost, DoubtfulReplyError)
+    assert lost.body == b"Token ***"
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".com"])
+def test_a_host_that_no_resolver_takes_is_the_configuration_s(small: Path, host: str) -> None:
+    refused = failure(small, f"http://{host}:80")
+    assert isinstance(refused, AccountError)
+    assert refused.cause == "request"
+    with pytest.raises(AccountError):
+        unpaid_look(f"http://{host}:80", CANARY_KEY)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429, 500, 504])
 def test_an_error_that_repeats_the_key_does_not_spread_it(api: ScriptedApi, small: Path, status: int) -> None:
     """Some proxies put the request's headers into their error pages."""
@@ -512,6 +551,15 @@ def test_an_unpaid_look_says_the_status(status: int) -> None:
         (seen,) = server.requests
     assert (seen.method, seen.path) == ("GET", "/v1/projects")
     assert seen.headers["authorization"] == f"Token {CANARY_KEY}"
+
+
+def test_an_unpaid_look_does_not_read_what_it_does_not_need() -> None:
+    with HttpSink(Answer(200, bytes(80_000_000))) as sink:
+        tracemalloc.start()
+        assert unpaid_look(sink.url, CANARY_KEY) == 200
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_an_unpaid_look_without_an_answer_says_that_the_service_is_down() -> None:
