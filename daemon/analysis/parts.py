@@ -6,13 +6,12 @@ Deepgram analyzes at most 150,000 tokens in one request and refuses more with TO
 
 from __future__ import annotations
 
-import copy
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.analysis.reply import clean_text, strict_json, valid_score
 from daemon.errors import DoubtfulReplyError
 from daemon.models import NEGATIVE_BOUND
 
@@ -34,8 +33,8 @@ class Part:
 def words_of(reply: Mapping[str, Any]) -> list[str]:
     """The words of a transcription, in the order in which the API's word indexes count them."""
     channels = reply["results"]["channels"]
-    transcripts = [_first_alternative(channel).get("transcript") or "" for channel in channels]
-    return " ".join(str(text) for text in transcripts).split()
+    transcripts = [clean_text(_first_alternative(channel).get("transcript")) or "" for channel in channels]
+    return " ".join(transcripts).split()
 
 
 def cut(words: Sequence[str], most: int) -> list[Part]:
@@ -55,8 +54,8 @@ def cut(words: Sequence[str], most: int) -> list[Part]:
 def parse_part(body: bytes) -> dict[str, Any]:
     """The JSON of a reply of /v1/read; DoubtfulReplyError when it is none."""
     try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        reply = strict_json(body)
+    except ValueError as error:
         raise DoubtfulReplyError("the reply to a part of the transcript is no JSON", body=body) from error
     if not isinstance(reply, dict) or not isinstance(reply.get("results"), dict):
         raise DoubtfulReplyError("the reply to a part of the transcript has no results in it", body=body)
@@ -71,8 +70,9 @@ def merge(
     Word indexes count in the whole transcript; the average sentiment is weighted by words; summaries are
     joined. `replies` belong to the parts in order.
     """
-    merged: dict[str, Any] = copy.deepcopy(dict(transcription))
-    results = merged["results"]
+    # Copied only as deep as it is changed: a reply may be nested deeper than Python can follow.
+    results = dict(transcription["results"])
+    metadata = dict(transcription["metadata"])
     answers = list(zip(parts, replies, strict=False))
     for section in ("sentiments", "topics", "intents"):
         found = [(part, _section(reply, section)) for part, reply in answers]
@@ -85,8 +85,8 @@ def merge(
     summaries = [text for _, reply in answers if (text := _summary(reply))]
     if summaries:
         results["summary"] = {"result": "success", "short": " ".join(summaries)}
-    _count_tokens(merged.setdefault("metadata", {}), replies)
-    return merged
+    _count_tokens(metadata, replies)
+    return {**transcription, "metadata": metadata, "results": results}
 
 
 def missing_parts(parts: Sequence[Part], replies: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -106,10 +106,10 @@ def missing_parts(parts: Sequence[Part], replies: Sequence[Mapping[str, Any]]) -
 
 def _average(found: Sequence[tuple[Part, Mapping[str, Any]]]) -> dict[str, Any] | None:
     scores = [
-        (part.words, content["average"]["sentiment_score"])
+        (part.words, score)
         for part, content in found
         if isinstance(content.get("average"), dict)
-        and isinstance(content["average"].get("sentiment_score"), int | float)
+        and (score := valid_score(content["average"].get("sentiment_score"))) is not None
     ]
     words = sum(count for count, _ in scores)
     if not words:
@@ -122,8 +122,9 @@ def _average(found: Sequence[tuple[Part, Mapping[str, Any]]]) -> dict[str, Any] 
 def _moved(segment: Mapping[str, Any], part: Part) -> dict[str, Any]:
     moved = dict(segment)
     for edge in ("start_word", "end_word"):
-        if isinstance(moved.get(edge), int | float):
-            moved[edge] += part.first_word
+        index = moved.get(edge)
+        if isinstance(index, int | float) and index >= 0:
+            moved[edge] = index + part.first_word
     return moved
 
 
@@ -150,7 +151,8 @@ def _count_tokens(metadata: dict[str, Any], replies: Sequence[Mapping[str, Any]]
     for section, count in itertools.product(sections, ("input_tokens", "output_tokens")):
         counts = [_tokens(reply, section, count) for reply in replies]
         if any(counts):
-            metadata.setdefault(section, {})[count] = sum(counts)
+            known = metadata.get(section)
+            metadata[section] = {**(known if isinstance(known, dict) else {}), count: sum(counts)}
 
 
 def _tokens(reply: Mapping[str, Any], section: str, count: str) -> int:

@@ -43,6 +43,15 @@ _REASON_OF_WARNING = {
     "low_confidence": LOW_CONFIDENCE,
     "too_short": TOO_SHORT,
 }
+_KNOWN_REASONS = frozenset(_REASON_OF_WARNING.values())
+
+
+def strict_json(body: bytes) -> Any:
+    """What a body says. ValueError where it is no JSON, or NaN, or nested beyond what the parser takes."""
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -51,15 +60,15 @@ def parse_body(body: bytes) -> dict[str, Any]:
     Strict JSON: NaN, cut-off text, and nesting beyond what the parser takes are refused.
     """
     try:
-        reply = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        reply = strict_json(body)
+    except ValueError as error:
         raise DoubtfulReplyError(f"the reply is no JSON ({_kind(body)})", body=body) from error
     if not isinstance(reply, dict):
         raise DoubtfulReplyError("the reply is JSON, but no object", body=body)
     channels = _mapping(reply.get("results")).get("channels")
     if not isinstance(channels, list) or not channels or not all(isinstance(item, dict) for item in channels):
         raise DoubtfulReplyError(
-            "the reply has no transcript in it", body=body, request_id=_text(reply.get("request_id"))
+            "the reply has no transcript in it", body=body, request_id=clean_text(reply.get("request_id"))
         )
     if not isinstance(reply.get("metadata"), dict):
         raise DoubtfulReplyError("the reply has no metadata in it", body=body)
@@ -74,7 +83,7 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     metadata = _mapping(reply.get("metadata"))
     results = _mapping(reply.get("results"))
     channels = _list(results.get("channels"))
-    texts = [_text(_alternative(channel).get("transcript")) or "" for channel in channels]
+    texts = [clean_text(_alternative(channel).get("transcript")) or "" for channel in channels]
     transcript = _joined(texts, request.channels)
     words = _Words(channels, request.channels)
     reasons = _Reasons(
@@ -85,8 +94,8 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     )
     sentiments = _segments(results, "sentiments", "sentiment", words)
     average = _mapping(_mapping(results.get("sentiments")).get("average"))
-    score = _score(average.get("sentiment_score"))
-    label = _text(average.get("sentiment"))
+    score = valid_score(average.get("sentiment_score"))
+    label = clean_text(average.get("sentiment"))
     summary = _summary(results, texts, reasons)
     topics = _segments(results, "topics", "topic", words)
     intents = _segments(results, "intents", "intent", words)
@@ -98,9 +107,9 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     channel_count = _whole(metadata.get("channels")) or len(channels)
     analyzed = reasons.not_analyzed
     return Analysis(
-        request_id=_text(metadata.get("request_id")) or request_id,
+        request_id=clean_text(metadata.get("request_id")) or request_id,
         model=request.model,
-        language=_text(channels[0].get("detected_language")) or request.language,
+        language=clean_text(channels[0].get("detected_language")) or request.language,
         duration_seconds=duration,
         channels=channel_count,
         confidence=_confidence(channels),
@@ -171,8 +180,9 @@ class _Reasons:
             self.not_analyzed[feature] = LANGUAGE
         elif not self._spoken:
             self.not_analyzed[feature] = NO_SPEECH
-        elif feature in self._warned:
-            self.not_analyzed[feature] = self._warned[feature]
+        elif (warned := self._warned.get(feature)) and not (has_result and warned not in _KNOWN_REASONS):
+            # A warning of another kind (a parameter that is deprecated, say) takes no result away.
+            self.not_analyzed[feature] = warned
         elif not has_result:
             # `say` was first where the section itself gave the reason.
             self.say(feature, TOO_SHORT if self._words <= FEW_WORDS else NO_RESULT)
@@ -182,16 +192,16 @@ def _warned(reply: Mapping[str, Any]) -> dict[str, str]:
     warnings = _list(_mapping(reply.get("metadata")).get("warnings")) + _list(reply.get("warnings"))
     found: dict[str, str] = {}
     for warning in map(_mapping, warnings):
-        feature = _FEATURE_OF_PARAMETER.get(_text(warning.get("parameter")) or "")
+        feature = _FEATURE_OF_PARAMETER.get(clean_text(warning.get("parameter")) or "")
         if feature:
-            kind = _text(warning.get("type")) or ""
+            kind = clean_text(warning.get("type")) or ""
             found[feature] = _REASON_OF_WARNING.get(kind, kind.replace("_", " ") or NO_RESULT)
     return found
 
 
 def _summary(results: Mapping[str, Any], texts: Sequence[str], reasons: _Reasons) -> str | None:
     section = _mapping(results.get("summary"))
-    text = _text(section.get("short")) or _text(section.get("text"))
+    text = clean_text(section.get("short")) or clean_text(section.get("text"))
     if section.get("result") == "failure":
         # The text then is an excuse, not a summary; English only is the one that is documented.
         reasons.say("summary", LANGUAGE if text and "English" in text else NO_RESULT)
@@ -220,10 +230,10 @@ def _segments(results: Mapping[str, Any], section: str, label: str, words: _Word
 
 def _labels(entry: Mapping[str, Any], section: str, label: str) -> list[tuple[str, float | None]]:
     if section == "sentiments":
-        value = _text(entry.get(label))
-        return [(value, _score(entry.get("sentiment_score")))] if value else []
+        value = clean_text(entry.get(label))
+        return [(value, valid_score(entry.get("sentiment_score")))] if value else []
     inner = [_mapping(item) for item in _list(entry.get(section))]
-    named = [(_text(item.get(label)), _score(item.get("confidence_score"))) for item in inner]
+    named = [(clean_text(item.get(label)), valid_score(item.get("confidence_score"))) for item in inner]
     return [(value, score) for value, score in named if value]
 
 
@@ -234,7 +244,7 @@ def _segment(
     start_seconds, end_seconds, speaker = words.span(start, end)
     return Segment(
         position=position,
-        text=_text(entry.get("text")) or "",
+        text=clean_text(entry.get("text")) or "",
         start_word=start,
         end_word=end,
         start_seconds=start_seconds,
@@ -257,7 +267,7 @@ def _joined(texts: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _confidence(channels: Sequence[Mapping[str, Any]]) -> float | None:
-    scores = [_score(_alternative(channel).get("confidence")) for channel in channels]
+    scores = [valid_score(_alternative(channel).get("confidence")) for channel in channels]
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else None
 
@@ -275,14 +285,15 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: object) -> str | None:
+def clean_text(value: object) -> str | None:
     """A string without what SQLite cannot hold (lone surrogates) or would end it (NUL)."""
     if not isinstance(value, str):
         return None
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
 
 
-def _score(value: object) -> float | None:
+def valid_score(value: object) -> float | None:
+    """A number from -1 to 1, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -108,5 +109,47 @@ def test_the_transcription_itself_is_not_changed() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"results": 1}', b"<html>", b"[" * 100_000])
 def test_a_body_that_is_no_reply_is_doubtful(body: bytes) -> None:
+    with pytest.raises(DoubtfulReplyError):
+        parse_part(body)
+
+
+@pytest.mark.parametrize("score", [10**400, float("inf"), float("nan"), 55, True, "0.5", None])
+def test_a_score_that_is_none_does_not_count_towards_the_average(score: object) -> None:
+    odd, good = read_reply(0.4, 10), read_reply(0.4, 10)
+    odd["results"]["sentiments"]["average"]["sentiment_score"] = score
+    merged = merge(sample("full_diarized"), [Part("a", 0, 10), Part("b", 10, 10)], [odd, good])
+
+    average = merged["results"]["sentiments"]["average"]
+    assert average == {"sentiment": "positive", "sentiment_score": pytest.approx(0.4)}
+
+
+def test_an_index_before_the_part_is_not_moved_into_the_one_before() -> None:
+    reply = read_reply(0.4, 10)
+    reply["results"]["sentiments"]["segments"][0] |= {"start_word": -3, "end_word": -1}
+    merged = merge(sample("full_diarized"), [Part("a", 30, 10)], [reply])
+
+    segment = merged["results"]["sentiments"]["segments"][0]
+    assert (segment["start_word"], segment["end_word"]) == (-3, -1)
+
+
+def test_a_transcription_may_be_nested_as_deep_as_the_parser_takes_it() -> None:
+    transcription = sample("full_diarized")
+    transcription["extra"] = json.loads("[" * 900 + "]" * 900)
+    before = json.dumps(transcription)
+
+    merged = merge(transcription, [Part("a", 0, 53)], [read_reply(0.4, 53)])
+    assert merged["extra"] is transcription["extra"]
+    assert json.dumps(transcription) == before
+
+
+def test_a_transcript_that_no_request_can_hold_is_sent_without_what_breaks_it() -> None:
+    transcription = sample("full_diarized")
+    transcription["results"]["channels"][0]["alternatives"][0]["transcript"] = "One \ud800two\x00 three."
+
+    assert words_of(transcription) == ["One", "?two", "three."]
+
+
+@pytest.mark.parametrize("body", [b'{"results": {"x": NaN}}', b'{"results": {"x": -Infinity}}'])
+def test_a_reply_to_a_part_is_strict_json(body: bytes) -> None:
     with pytest.raises(DoubtfulReplyError):
         parse_part(body)

@@ -172,14 +172,29 @@ def test_features_that_were_not_wanted_are_not_kept() -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["metadata", "top"])
-def test_a_warning_makes_a_feature_not_analyzed(kind: object, reason: str, place: str) -> None:
+def test_a_warning_is_the_reason_for_a_missing_result(kind: object, reason: str, place: str) -> None:
     content = sample("full_diarized")
+    del content["results"]["sentiments"]
     warning = {"parameter": "sentiment", "type": kind}
     (content["metadata"] if place == "metadata" else content)["warnings"] = [warning]
     analysis = read(content)
 
     assert analysis.not_analyzed == {"sentiment": reason}
     assert analysis.average_sentiment is None
+
+
+@pytest.mark.parametrize("kind", ["unsupported_language", "low_confidence", "too_short"])
+def test_a_warning_that_says_so_makes_a_feature_not_analyzed(kind: str) -> None:
+    content = sample("full_diarized")
+    content["metadata"]["warnings"] = [{"parameter": "sentiment", "type": kind}]
+    assert (read(content).average_sentiment, list(read(content).not_analyzed)) == (None, ["sentiment"])
+
+
+@pytest.mark.parametrize("parameter", ["summarize", "sentiment", "topics", "intents"])
+def test_a_warning_of_another_kind_takes_no_result_away(parameter: str) -> None:
+    content = sample("full_diarized")
+    content["metadata"]["warnings"] = [{"parameter": parameter, "type": "deprecated_parameter"}]
+    assert read(content) == read(sample("full_diarized"))
 
 
 @pytest.mark.parametrize("parameter", ["smart_format", "", None, 5, {}])
