@@ -191,7 +191,9 @@ def daemon_status(path: Path) -> dict[str, Any]:
 
 
 def _lock_path(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
+    # Beside the file itself, whatever links lead to it: SQLite keeps its own files there as well.
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + ".lock")
 
 
 def _lock_content(descriptor: int) -> dict[str, Any]:
@@ -203,6 +205,8 @@ def _lock_content(descriptor: int) -> dict[str, Any]:
 
 
 def _create_private(path: Path) -> None:
+    # A link to a file that is not there yet: SQLite would create that one for everybody to read.
+    path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_file():

@@ -299,6 +299,23 @@ def test_one_daemon_at_a_time_and_the_second_hears_of_the_first(path: Path) -> N
         pass
 
 
+def test_a_link_to_the_database_leads_to_the_same_lock(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with daemon_lock(path):
+        with pytest.raises(EarshotError, match="another earshot"), daemon_lock(link):
+            pass
+        assert daemon_status(link)["running"]
+
+
+def test_a_database_created_through_a_link_is_its_owner_s_alone(tmp_path: Path) -> None:
+    link, target = tmp_path / "link.db", tmp_path / "new" / "real.db"
+    link.symlink_to(target)
+    with umask(0), closing(open_database(link)):
+        assert (target.stat().st_mode & 0o777, target.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
 def test_status_says_whether_a_daemon_runs_and_is_ready(path: Path) -> None:
     assert daemon_status(path) == STOPPED
     with daemon_lock(path) as lock:
