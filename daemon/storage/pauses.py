@@ -18,6 +18,7 @@ from daemon.storage.database import rows, transaction
 
 EVERYTHING = ""
 """The scope of a pause that holds every recording."""
+CLOCK_SLACK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class Pause:
     probe_seconds: float
     probes: int
     shared: bool
+
+    def holds(self, now: datetime) -> bool:
+        """Whether nothing may be tried yet. A probe that is further away than they ever are was put there
+        before the clock was set back: it is due.
+        """
+        furthest = now + timedelta(seconds=self.probe_seconds) + CLOCK_SLACK
+        return iso(now) < self.next_probe_at <= iso(furthest)
 
 
 def pauses(db: Database) -> list[Pause]:
@@ -94,7 +102,7 @@ def probe_now(db: Database, now: datetime) -> None:
 
 def held_scopes(db: Database, now: datetime) -> set[str]:
     """The scopes of which nothing may be claimed now; EVERYTHING among them means nothing at all."""
-    return {pause.scope for pause in pauses(db) if pause.next_probe_at > iso(now)}
+    return {pause.scope for pause in pauses(db) if pause.holds(now)}
 
 
 def count_probe(db: Database, scopes: Collection[str], now: datetime) -> None:
@@ -115,7 +123,7 @@ def seconds_until_probe(db: Database, now: datetime, *, is_due: bool) -> float:
 
     `is_due` says that recordings are due but none may be claimed: then what holds those counts as well.
     """
-    held = [pause for pause in pauses(db) if pause.next_probe_at > iso(now)]
+    held = [pause for pause in pauses(db) if pause.holds(now)]
     whole = [pause.next_probe_at for pause in held if pause.scope == EVERYTHING]
     part = [pause.next_probe_at for pause in held if is_due]
     until = max(whole) if whole else min(part, default=iso(now))

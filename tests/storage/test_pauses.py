@@ -170,3 +170,14 @@ def test_a_pause_that_one_recording_began_is_shared_once_another_met_it(db: Data
     pause(db, "service", shared=False)
     pause(db, "service", shared=True)
     assert pauses(db)[0].shared
+
+
+def test_a_probe_put_far_away_by_a_clock_that_was_set_back_is_due(db: Database) -> None:
+    """T1: while the process lives, too."""
+    add(db, 2)
+    pause(db, at=later(2 * 86400), seconds=300)
+
+    assert seconds_until_probe(db, NOW, is_due=True) == 0
+    assert claims(db, NOW) == 1
+    assert claims(db, later(1)) == 0
+    assert claims(db, later(300)) == 1
