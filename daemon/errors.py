@@ -156,8 +156,22 @@ class RecordingError(AnalysisError):
 
 
 class AccountError(AnalysisError):
-    """The account or the configuration is refused; `cause` is `key`, `credit` or `request`."""
+    """The account or the configuration is refused; `cause` is `key`, `credit` or `request`.
 
-    def __init__(self, cause: str, message: str, *, request_id: str | None = None) -> None:
+    `said` is what the service said, in its own words; `of_request` is False when it would say the same to
+    any other request.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        message: str,
+        *,
+        request_id: str | None = None,
+        said: str = "",
+        of_request: bool = False,
+    ) -> None:
         super().__init__(message, request_id=request_id)
         self.cause = cause
+        self.said = said
+        self.of_request = of_request or cause == "request"

@@ -427,6 +427,21 @@ def test_analyze_prints_and_stores_only_when_told(tmp_path: Path, api: ScriptedA
         assert service.states()["done"] == 1
 
 
+@pytest.mark.parametrize("options", [[], ["--save"]], ids=["", "save"])
+def test_analyze_asks_once_where_everything_is_refused(
+    tmp_path: Path, api: ScriptedApi, options: list[str]
+) -> None:
+    """A refused key is said; it is not asked again and again until somebody stops it."""
+    api.script = refuse("e401_key")
+    with Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
+        call = tmp_path / "call.wav"
+        call.write_bytes(wav("call"))
+        refused = service.earshot("analyze", *options, str(call))
+        assert refused.returncode == 1
+        assert "the API key is refused" in refused.stderr
+    assert len(api.calls) == 1
+
+
 # What people put into folders
 
 

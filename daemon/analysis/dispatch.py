@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from daemon.analysis.analyze import analyze
+from daemon.analysis.exchange import insist
 from daemon.analysis.outcomes import hold, resume
 from daemon.analysis.workplace import Workplace
 from daemon.errors import StoreBusyError
@@ -69,6 +70,7 @@ class Dispatcher:
                 wait = self._look(db)
                 if not stop.is_set() and wait:
                     self.wake.wait(wait)
+        self._place.retired.set()
 
     def drain(self, seconds: float) -> bool:
         """Wait for what is in flight, `seconds` at most; True when all of it ended."""
@@ -238,5 +240,10 @@ class Dispatcher:
             f"earshot itself failed on it ({type(error).__name__}); its log says where, please report it. "
             f"`earshot retry {recording.id}` tries again, from the stored reply if there is one"
         )
-        with transaction(db):
-            close(db, recording.id, RecordingState.FAILED, error_code="internal_error", error=message)
+
+        def store() -> None:
+            with transaction(db):
+                close(db, recording.id, RecordingState.FAILED, error_code="internal_error", error=message)
+
+        # However long the database is locked: left `analyzing`, it would wait for the next start.
+        insist(store, self._place)

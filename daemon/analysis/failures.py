@@ -29,6 +29,8 @@ from daemon.errors import (
 MAX_RETRY_AFTER = 900.0
 """Seconds; a service that asks for more gets asked again after this."""
 MAX_MESSAGE = 300
+GATEWAY_TIMEOUTS = (504, 524)
+"""The request was passed on and may still be in work: 524 is Cloudflare's word for it."""
 
 _ABOUT_THE_RECORDING = re.compile(r"corrupt or unsupported data|failed to process audio|REMOTE_CONTENT", re.I)
 _ADDRESS = re.compile(r"(https?://)(?:[^\s/@?]+@)?([^\s?\"'<>]*)(\?[^\s\"'<>]*)?")
@@ -57,6 +59,8 @@ def error_of_status(
             "key",
             f"the API key may not do this ({said}); check its rights and the model",
             request_id=request_id,
+            # A model that the project has no access to: other folders may ask for another one.
+            of_request=True,
         )
     if status == 402:
         return AccountError(
@@ -68,7 +72,7 @@ def error_of_status(
         )
     if status == 400 or status in (411, 413, 415):
         return _refusal(status, said, code, text, request_id)
-    if status == 504:
+    if status in GATEWAY_TIMEOUTS:
         return DoubtfulReplyError(f"the service gave up on it ({said})", request_id=request_id, body=body)
     if status in (408, 409, 422, 425, 499):
         return TemporaryError(
@@ -87,6 +91,7 @@ def error_of_status(
         "request",
         f"the endpoint does not take this request ({said}); check analyzer.base_url and analyzer.options",
         request_id=request_id,
+        said=said,
     )
 
 
@@ -168,6 +173,7 @@ def _refusal(status: int, said: str, code: str, text: str, request_id: str | Non
             "request",
             f"the request is refused for every recording ({said}); correct model, language or options",
             request_id=request_id,
+            said=said,
         )
     return RecordingError("refused", f"Deepgram refuses this recording ({said})", request_id=request_id)
 

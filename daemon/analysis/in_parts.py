@@ -16,10 +16,10 @@ from sqlite_utils import Database
 
 from daemon.analysis.client import Reply
 from daemon.analysis.exchange import note_failed, note_received
-from daemon.analysis.parts import FIRST_PART_WORDS, Part, cut, parse_part, words_of
+from daemon.analysis.parts import FIRST_PART_WORDS, LEAST_PART_WORDS, Part, cut, parse_part, words_of
 from daemon.analysis.request import Request
 from daemon.analysis.workplace import Workplace
-from daemon.errors import AnalysisError, RecordingError
+from daemon.errors import AccountError, AnalysisError, RecordingError
 from daemon.models import Recording
 from daemon.storage.requests import begin_part
 from daemon.storage.results import stored_parts
@@ -52,8 +52,8 @@ def _read_part(
     try:
         reply = place.client.read_text(part.text, request)
         parse_part(reply.body)
-    except RecordingError as error:
-        if error.code == "too_long":
+    except AnalysisError as error:
+        if not _is_final(error, recording, part, place):
             # The next size is half of what was refused.
             sent = replace(recording, part_words=part.words)
             note_failed(db, sent, entry, error, place)
@@ -61,8 +61,17 @@ def _read_part(
         # The transcript and the other parts are worth having without this one.
         logger.warning("part not analyzed id=%d first_word=%d error=%s", recording.id, part.first_word, error)
         reply = Reply(json.dumps({"results": {}, "error": str(error)}).encode(), error.request_id)
-    except AnalysisError as error:
-        note_failed(db, recording, entry, error, place)
-        return None
     note_received(db, recording, entry, reply, place, kind="read")
     return reply
+
+
+def _is_final(error: AnalysisError, recording: Recording, part: Part, place: Workplace) -> bool:
+    """Whether this part of the transcript will never be analyzed."""
+    if isinstance(error, RecordingError):
+        return error.code != "too_long" or part.words // 2 < LEAST_PART_WORDS
+    # An endpoint that transcribes for everyone, and has no /v1/read.
+    return (
+        isinstance(error, AccountError)
+        and error.cause == "request"
+        and place.refusals.is_alone(recording.id, place.request_for(recording).key)
+    )

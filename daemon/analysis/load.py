@@ -75,8 +75,16 @@ class Load:
             self._failed.clear()
             self._successes = 0
             self._limit = max(1, min(self._limit, max(1, self._in_flight)) // 2)
-            if retry_after:
-                self._hold_until = max(self._hold_until, self._monotonic() + retry_after)
+            self._rest(retry_after)
+
+    def rest(self, seconds: float | None) -> None:
+        """Ask nothing for so long: the service wishes it."""
+        with self._lock:
+            self._rest(seconds)
+
+    def _rest(self, seconds: float | None) -> None:
+        if seconds:
+            self._hold_until = max(self._hold_until, self._monotonic() + seconds)
 
     def failed(self, recording_id: int) -> tuple[bool, bool]:
         """The service failed this recording. Returns (it seems to be down, several recordings met this)."""

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from sqlite_utils import Database
 
 from daemon.alerting.operations import paused_message, resumed_message
+from daemon.analysis.failures import MAX_RETRY_AFTER
 from daemon.analysis.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
-from daemon.analysis.retry import backoff, probe_interval
+from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff, probe_interval
 from daemon.analysis.workplace import Workplace
 from daemon.errors import (
     AccountError,
@@ -27,20 +28,28 @@ from daemon.errors import (
     RecordingError,
     ServiceDownError,
 )
-from daemon.models import Recording, RecordingState, from_iso, shown_path
+from daemon.models import Recording, RecordingState, from_iso, iso, shown_path
 from daemon.storage.database import transaction
 from daemon.storage.files import is_unmounted
 from daemon.storage.outbox import add_operations_alert
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
-from daemon.storage.recordings import DOUBTFUL_RESENDS, analyze_in_parts, close, put_back, uncount_attempt
-from daemon.storage.results import store_response
+from daemon.storage.recordings import (
+    DOUBTFUL_RESENDS,
+    analyze_in_parts,
+    close,
+    put_back,
+    reopen_refused,
+    uncount_attempt,
+)
+from daemon.storage.requests import last_request_at
+from daemon.storage.results import store_response, stored_reply
 
 logger = logging.getLogger(__name__)
 
 FILE_RETRY_SECONDS = 2.0
 SKIPPED_CODES = frozenset({"empty", "gone"})
 FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
-SERVICE_CAUSES: frozenset[str | None] = frozenset({"key", "credit", "request", "service"})
+SERVICE_CAUSES = frozenset({"key", "credit", "request", "service"})
 """What an answer of the service ends; room in the store is another matter."""
 
 
@@ -58,25 +67,22 @@ def settle_failure(
             _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
         case FileTrouble():
             _wait_or_give_up(db, recording, error, place, now, code="unreadable")
-        case RecordingError(code="too_long") if _next_part_words(recording) >= LEAST_PART_WORDS:
+        case RecordingError(code="too_long") if _is_worth_cutting(db, recording):
             answered(db, recording, place, now)
             analyze_in_parts(db, recording.id, _next_part_words(recording))
             _wait(db, recording, error, 0.0, now, failing=False)
+        case RecordingError(code="refused"):
+            _refused(db, recording, error, place, now)
         case RecordingError():
             if error.code not in FOUND_BEFORE_SENDING:
                 answered(db, recording, place, now)
             _close(db, recording, error.code, str(error), request_id=error.request_id)
         case AccountError():
-            answered(db, recording, place, now, but=error.cause)
-            uncount_attempt(db, recording.id)
-            scope = place.request_for(recording).key if error.cause == "request" else EVERYTHING
-            hold(db, error.cause, str(error), place, now, shared=True, scope=scope)
-            _wait(db, recording, error, 0.0, now, failing=False)
+            _account_failure(db, recording, error, place, now)
         case RateLimitedError():
-            answered(db, recording, place, now)
+            _reached(db, recording, place, now)
             place.load.too_many(error.retry_after)
-            delay = max(error.retry_after or 0.0, backoff(recording.attempts, place.random))
-            _wait(db, recording, error, delay, now, failing=False)
+            _wait(db, recording, error, _delay(error, recording.attempts, place), now, failing=False)
         case DoubtfulReplyError():
             _service_failure(db, recording, error, place, now)
             _doubtful(db, recording, error, place, now)
@@ -92,6 +98,12 @@ def settle_failure(
 def _is_unmounted(db: Database, recording: Recording, place: Workplace) -> bool:
     folders = [folder for folder in place.config.watch if shown_path(str(folder.path)) == recording.folder]
     return any(is_unmounted(db, recording.id, folder.path) for folder in folders)
+
+
+def _is_worth_cutting(db: Database, recording: Recording) -> bool:
+    """Whether smaller parts may help; not where the transcript alone is refused as too long already."""
+    has_transcript = recording.part_words is None or stored_reply(db, recording.id) is not None
+    return has_transcript and _next_part_words(recording) >= LEAST_PART_WORDS
 
 
 def _next_part_words(recording: Recording) -> int:
@@ -117,14 +129,24 @@ def hold(
         add_operations_alert(db, place.operations, title, body, "critical", now)
 
 
-def answered(
-    db: Database, recording: Recording, place: Workplace, now: datetime, *, but: str | None = None
+def answered(db: Database, recording: Recording, place: Workplace, now: datetime) -> None:
+    """The service looked at this recording, whatever it found: what held it is over."""
+    place.refusals.accepted(recording.id, place.request_for(recording).key)
+    _reached(db, recording, place, now, ends=SERVICE_CAUSES)
+
+
+def _reached(
+    db: Database,
+    recording: Recording,
+    place: Workplace,
+    now: datetime,
+    *,
+    ends: Collection[str] = frozenset({"service"}),
 ) -> None:
-    """The service answered for this recording: what held it is over, except the cause `but`."""
+    """The service gave a proper answer to this recording's request, which ends these causes."""
     place.load.answered()
-    resume(
-        db, place, now, causes=SERVICE_CAUSES - {but}, scopes={EVERYTHING, place.request_for(recording).key}
-    )
+    scopes = {EVERYTHING, place.request_for(recording).key}
+    resume(db, place, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
 
 
 def resume(
@@ -132,11 +154,19 @@ def resume(
     place: Workplace,
     now: datetime,
     *,
-    causes: Collection[str | None],
+    causes: Collection[str],
     scopes: Collection[str] | None = None,
+    asked_at: str | None = None,
 ) -> None:
-    """End the pauses of these causes (and scopes), and tell operations that they are over."""
+    """End the pauses of these causes (and scopes), and tell operations that they are over.
+
+    With `asked_at`, when a request began that was answered, only those that it can speak of: what was asked
+    before the trouble began may well be answered while it lasts.
+    """
     for pause in pauses(db):
+        # One that begins in the future is from before the clock was set back.
+        if asked_at is not None and asked_at < pause.since <= iso(now):
+            continue
         if pause.cause in causes and (scopes is None or pause.scope in scopes):
             end_pause(db, pause)
             logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
@@ -149,12 +179,59 @@ def end_obsolete_pauses(db: Database, place: Workplace) -> None:
     now = place.clock()
     with transaction(db):
         gone = {pause.scope for pause in pauses(db)} - {EVERYTHING, *place.scopes.values()}
-        resume(db, place, now, causes={"request"}, scopes=gone)
+        resume(db, place, now, causes=SERVICE_CAUSES, scopes=gone)
+
+
+def _account_failure(
+    db: Database, recording: Recording, error: AccountError, place: Workplace, now: datetime
+) -> None:
+    """Hold the queue, unless the refusal turns out to be about this recording or about an earlier key."""
+    request = place.request_for(recording).key
+    if error.cause == "request" and place.refusals.is_alone(recording.id, request):
+        _reached(db, recording, place, now)
+        message = (
+            f"the service refuses this recording ({error.said or error}) and takes others that are asked for "
+            f"in the same way; look at the file, then `earshot retry {recording.id}`"
+        )
+        _close(db, recording, "refused", message, request_id=error.request_id)
+        return
+    uncount_attempt(db, recording.id)
+    if not place.retired.is_set():
+        # Without credit means with a good key; nothing else here says anything of another cause.
+        _reached(
+            db, recording, place, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
+        )
+        scope = request if error.of_request else EVERYTHING
+        hold(db, error.cause, str(error), place, now, shared=True, scope=scope)
+    _wait(db, recording, error, 0.0, now, failing=False)
+
+
+def _refused(
+    db: Database, recording: Recording, error: RecordingError, place: Workplace, now: datetime
+) -> None:
+    """Refused in words that nobody knows: the recording fails, unless one after the other is refused so."""
+    _reached(db, recording, place, now)
+    request = place.request_for(recording).key
+    alike = place.refusals.refused_alike(recording.id, request, str(error))
+    if not alike:
+        _close(db, recording, error.code, str(error), request_id=error.request_id)
+        return
+    uncount_attempt(db, recording.id)
+    reopen_refused(db, alike, now)
+    reason = f"one recording after the other is refused in the same words: {error}"
+    hold(db, "request", reason, place, now, shared=True, scope=request)
+    _wait(db, recording, error, 0.0, now, failing=False)
 
 
 def _service_failure(
     db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
 ) -> None:
+    if place.retired.is_set():
+        # Its address may be another one by now.
+        return
+    asked = getattr(error, "retry_after", None) or 0.0
+    # A longer one is this recording's: a service that is down is looked at once a minute at least.
+    place.load.rest(asked if asked <= SERVICE_PROBE_SECONDS else None)
     down, shared = place.load.failed(recording.id)
     if down or any(pause.cause == "service" for pause in pauses(db)):
         hold(db, "service", str(error), place, now, shared=shared)
@@ -194,9 +271,16 @@ def _wait_or_give_up(
         )
         _close(db, recording, code, message, request_id=getattr(error, "request_id", None))
         return
-    retry_after = getattr(error, "retry_after", None) or 0.0
-    delay = max(retry_after, backoff(recording.failures, place.random))
-    _wait(db, recording, error, delay, now, failing=True)
+    _wait(db, recording, error, _delay(error, recording.failures, place), now, failing=True)
+
+
+def _delay(error: AnalysisError | FileTrouble, failures: int, place: Workplace) -> float:
+    """Seconds until the next try: what the service asked for, and some more, because those that were refused
+    together must not come back together.
+    """
+    asked = getattr(error, "retry_after", None) or 0.0
+    wait = backoff(failures, place.random)
+    return min(asked + wait, max(MAX_RETRY_AFTER, wait))
 
 
 def _wait(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from daemon.alerting.targets import Target
 from daemon.analysis.client import ApiClient
 from daemon.analysis.load import Load
+from daemon.analysis.refusals import Refusals
 from daemon.analysis.request import Request
 from daemon.config.models import Config
 from daemon.models import Recording
@@ -27,7 +29,8 @@ class Workplace:
     `on_alerts` is called when there are new rows in the outbox; `requests` is keyed by `recordings.folder`,
     None for what belongs to no folder. `ended` says that the process will not wait any longer, so a reply
     that cannot be stored is given up. `away` names the folders that are not there or do not answer, `remote`
-    those on shares.
+    those on shares. `retired` is set once nothing is claimed here any more: what its key and its parameters
+    meet from then on concerns nobody else.
     """
 
     config: Config
@@ -41,6 +44,8 @@ class Workplace:
     away: Callable[[], frozenset[str]] = frozenset
     remote: Callable[[], frozenset[str]] = frozenset
     random: random.Random = field(default_factory=random.Random)
+    refusals: Refusals = field(default_factory=Refusals)
+    retired: threading.Event = field(default_factory=threading.Event)
 
     @property
     def operations(self) -> list[tuple[str, int]]:

@@ -62,7 +62,11 @@ def claim(
 
 
 def claim_again(db: Database, recording_id: int, now: datetime) -> Recording | None:
-    """Claim this one recording if it waits and is due now, whatever else waits; None when it is not."""
+    """Claim this one recording if it waits and is due now, whatever else waits; None when it is not,
+    or when anything is held: it waits for that then, although it is due.
+    """
+    if held_scopes(db, now):
+        return None
     with transaction(db):
         claimed = rows(
             db,
@@ -182,6 +186,15 @@ def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
     """
     db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
     db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
+
+
+def reopen_refused(db: Database, ids: Collection[int], now: datetime) -> None:
+    """Return recordings that failed as `refused` to the queue; call inside a transaction."""
+    db.execute(
+        "UPDATE recordings SET state = 'waiting', not_before = ?, error_code = NULL"
+        " WHERE state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(?))",
+        (iso(now), json.dumps(list(ids))),
+    )
 
 
 def uncount_attempt(db: Database, recording_id: int) -> None:

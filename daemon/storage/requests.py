@@ -101,6 +101,13 @@ def end_request(
     )
 
 
+def last_request_at(db: Database, recording_id: int) -> str | None:
+    """When the newest request for this recording began, as stored; None when there was none."""
+    found = rows(db, "SELECT max(started_at) AS at FROM requests WHERE recording_id = ?", (recording_id,))
+    at: str | None = found[0]["at"]
+    return at
+
+
 def note_hash(db: Database, recording_id: int, sha256: str) -> None:
     """Keep the hash of the bytes that were sent; call inside a transaction."""
     db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, recording_id))

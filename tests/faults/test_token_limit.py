@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Conversation, Script, ScriptedApi, refuse, reply, running
+from tests.harness import Conversation, Script, ScriptedApi, answer, refuse, reply, running, wav
 from tests.servers import wait_until
 
 SECTIONS = ("sentiments", "topics", "intents", "summary")
@@ -130,8 +130,9 @@ def test_a_crash_between_the_parts_loses_none_and_pays_for_none_twice(tmp_path: 
 
         api.script = hang_at_the_second
         service.drop("long.wav")
-        # Asked for one after the other: that the second is asked for says that the first is committed.
-        wait_until(lambda: len([c for c in api.calls if c.path == "/v1/read"]) == 2, what="a second part")
+        # The whole, which is refused, then the parts one after the other: that the second is asked for says
+        # that the first is committed.
+        wait_until(lambda: len([c for c in api.calls if c.path == "/v1/read"]) == 3, what="a second part")
         service.kill()
         api.script = limited(30)
         service.start()
@@ -141,3 +142,43 @@ def test_a_crash_between_the_parts_loses_none_and_pays_for_none_twice(tmp_path: 
         listens = [call for call in api.calls if call.path == "/v1/listen" and call.answered == 200]
     assert sorted(texts) == ["I got ", "Oh, I ", "Parker"]
     assert len(listens) == 1
+
+
+def test_audio_is_not_sent_again_for_smaller_parts_of_a_transcript_that_is_not_there(tmp_path: Path) -> None:
+    with ScriptedApi(refuse("e400_tokens")) as api, running(tmp_path, api) as service:
+        service.drop("long.wav")
+        service.wait_states(failed=1)
+        assert service.rows("SELECT error_code FROM recordings") == [{"error_code": "too_long"}]
+    assert len(api.calls) == 2
+
+
+def test_transcript_is_kept_where_its_analysis_is_refused_to_the_last(tmp_path: Path) -> None:
+    """It was paid for: neither a part that stays too long nor an endpoint without /v1/read loses it."""
+    with ScriptedApi(limited(0)) as api, running(tmp_path, api) as service:
+        service.drop("long.wav")
+        service.wait_states(done=1)
+        row = service.rows("SELECT transcript, average_sentiment, not_analyzed FROM recordings")[0]
+        assert row["transcript"].startswith("Parker Scarves.")
+        assert row["average_sentiment"] is None
+        assert json.loads(row["not_analyzed"]).keys() == {"summary", "sentiment", "topics", "intents"}
+
+
+def test_endpoint_that_has_no_analysis_of_texts_holds_up_no_other_recording(tmp_path: Path) -> None:
+    long = wav("long.wav")
+
+    def script(conversation: Conversation) -> None:
+        call = conversation.call
+        if call.path == "/v1/listen" and call.size != len(long) + 2:
+            conversation.reply()
+        else:
+            limited(1000, on_read=answer(404, b"not found"))(conversation)
+
+    with ScriptedApi(script) as api, running(tmp_path, api, analyzer={"probe": "0.3s"}) as service:
+        service.drop("long.wav", long + b"\0\0")
+        service.wait_row("SELECT 1 FROM pauses")
+        service.drop("short.wav")
+        service.wait_states(done=2)
+        assert service.rows("SELECT * FROM pauses") == []
+        row = service.rows("SELECT * FROM recordings WHERE name = 'long.wav'")[0]
+        assert row["transcript"].startswith("Parker Scarves.")
+        assert row["average_sentiment"] is None
