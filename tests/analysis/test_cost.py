@@ -35,6 +35,8 @@ def cost(
         ({"channels": 2, "multichannel": "true"}, 0.0086),
         ({"channels": None, "multichannel": "true"}, 0.0043),
         ({"metadata": {"summary_info": {"input_tokens": 1000, "output_tokens": 1000}}}, 0.0052),
+        ({"metadata": {"summary_info": {"input_tokens": 1000.0, "output_tokens": 1000.0}}}, 0.0052),
+        ({"metadata": {"summary_info": {"input_tokens": float("nan"), "output_tokens": 1e300}}}, 0.0043),
         ({"metadata": {"summary_info": {"input_tokens": "1000", "output_tokens": -1}}}, 0.0043),
         ({"metadata": {"topics_info": {"input_tokens": True}, "intents_info": []}}, 0.0043),
         ({"model": "nova-2"}, None),
