@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -54,6 +54,7 @@ class Dispatcher:
         # Only a crash makes suspects, so that none come up while this process lives.
         self._may_have_suspects = True
         self._is_alone = False
+        self._store_trouble: tuple[str, datetime] | None = None
         self.wake = threading.Event()
 
     @property
@@ -81,13 +82,24 @@ class Dispatcher:
 
     def _look(self, db: Database) -> float:
         """Start one recording if there is one to start; returns seconds to wait before the next look."""
+        began = self._place.clock()
         try:
+            self._tell_store_trouble(db)
             if not self._has_room(db):
                 return STORE_WAIT_SECONDS
             return self._start_next(db)
         except StoreBusyError as error:
             logger.error("queue not usable, trying again: %s", error)
+            self._store_trouble = self._store_trouble or (str(error), began)
             return STORE_WAIT_SECONDS
+
+    def _tell_store_trouble(self, db: Database) -> None:
+        """Note a pause for the time in which nothing could be written: not even that. It ends right after."""
+        if self._store_trouble:
+            reason, began = self._store_trouble
+            with transaction(db):
+                hold(db, "store", reason, self._place, began, shared=True)
+            self._store_trouble = None
 
     def _start_next(self, db: Database) -> float:
         self._clamp(db)

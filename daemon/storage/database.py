@@ -25,6 +25,7 @@ from daemon.storage.migrations import migrations
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock before a write is refused."""
 
+LOCKED = "the database is locked by another process; end what holds it"
 LOCK_ATTEMPTS = 5
 
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
@@ -80,7 +81,7 @@ def transaction(db: Database) -> Iterator[Database]:
     one wrote in between, whatever the busy timeout. Raises StoreBusyError when the database stays locked
     or its disk is full.
     """
-    with _writer:
+    with _turn_to_write():
         try:
             db.conn.execute("BEGIN IMMEDIATE")
             try:
@@ -93,6 +94,17 @@ def transaction(db: Database) -> Iterator[Database]:
                 raise
         except sqlite3.OperationalError as error:
             raise _trouble(error) from error
+
+
+@contextmanager
+def _turn_to_write() -> Iterator[None]:
+    # Not without end: where another process holds the database, each thread before this one waits its time.
+    if not _writer.acquire(timeout=BUSY_SECONDS):
+        raise StoreBusyError(LOCKED)
+    try:
+        yield
+    finally:
+        _writer.release()
 
 
 def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[dict[str, Any]]:
@@ -286,7 +298,7 @@ def _trouble(error: sqlite3.OperationalError) -> Exception:
     """What may work again later as StoreBusyError, anything else (a mistake in SQL) as it is."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreBusyError("the database is locked by another process; end what holds it")
+        return StoreBusyError(LOCKED)
     if name.startswith("SQLITE_FULL"):
         return StoreBusyError("the disk of the database is full; make room on it")
     if name.startswith("SQLITE_IOERR"):

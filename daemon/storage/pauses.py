@@ -95,9 +95,15 @@ def end_pause(db: Database, pause: Pause) -> None:
 
 
 def probe_now(db: Database, now: datetime) -> None:
-    """Let the next recording be tried at once: after a restart, a new key, `retry` or SIGHUP."""
+    """Let the next recording be tried at once: after a restart, a new key, `retry` or SIGHUP.
+
+    Writes also when nothing is held: a start and a reload learn here whether the database takes anything,
+    while they can still wait for that, or be refused. Raises StoreBusyError.
+    """
     with transaction(db):
         db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0", (iso(now),))
+        # SQLite's own number for users, of which we have no other use: a page is written, the same as before.
+        db.execute("PRAGMA user_version = 0")
 
 
 def held_scopes(db: Database, now: datetime) -> set[str]:

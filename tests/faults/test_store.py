@@ -110,6 +110,36 @@ def test_reply_in_hand_is_written_once_there_is_room(tmp_path: Path, small_disk:
         assert service.rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
+def test_start_after_a_kill_waits_for_room_too(tmp_path: Path, small_disk: Path, api: ScriptedApi) -> None:
+    """D1: SQLite's own files are still there, so that the database opens and reads, and nothing is left to
+    bring back, so that the first write comes late."""
+    with running(tmp_path, api, min_free="0B") as service:
+        service.kill()
+        filler = fill(small_disk)
+        service.start(ready=False)
+        wait_until(lambda: "database not usable, trying again" in service.log(), what="it to wait")
+        filler.unlink()
+        service.wait_ready()
+        service.drop("call.wav")
+        service.wait_states(done=1)
+
+
+def test_reload_with_a_full_disk_ends_nothing(tmp_path: Path, small_disk: Path) -> None:
+    """D1, P9: it is refused in one line; the reply in hand is stored as soon as there is room."""
+    held = Held()
+    with ScriptedApi(held) as api, running(tmp_path, api, min_free="0B") as service:
+        service.drop("call.wav")
+        api.wait_for_calls(1)
+        filler = fill(small_disk)
+        held.release()
+        wait_until(lambda: "cannot store a result" in service.log(), what="a reply that waits")
+        service.reload()
+        assert "configuration not taken over, the old one stays: the disk" in service.log()
+        filler.unlink()
+        service.wait_states(done=1)
+        assert len(api.calls) == 1
+
+
 def test_start_with_a_full_disk_waits_for_room(tmp_path: Path, small_disk: Path, api: ScriptedApi) -> None:
     """D1: not an end with an error, again and again, until systemd starts it no more."""
     with running(tmp_path, api, min_free="0B") as service:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -238,6 +239,32 @@ def test_a_write_lock_held_by_another_process_is_busy(path: Path, monkeypatch: p
         assert rows(db, "SELECT 1 AS one") == [{"one": 1}]
         other.execute("ROLLBACK")
         add(db)
+
+
+def test_threads_behind_a_lock_of_another_process_do_not_wait_one_after_the_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many replies in hand the last thread would seem to hang, and the service would end itself."""
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.3)
+    waited: list[float] = []
+
+    def write() -> None:
+        with closing(open_existing(path)) as db:
+            began = time.monotonic()
+            with pytest.raises(StoreBusyError, match="locked"), transaction(db):
+                pass
+            waited.append(time.monotonic() - began)
+
+    open_database(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threads = [threading.Thread(target=write) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(waited) == 12
+    assert max(waited) < 3 * 0.3
 
 
 def test_a_full_disk_is_busy_and_leaves_nothing(db: Database) -> None:
