@@ -19,7 +19,7 @@ import httpx
 from daemon.analysis.failures import error_of_exception, error_of_status, one_line
 from daemon.analysis.request import Request
 from daemon.analysis.upload import Upload
-from daemon.errors import AccountError, DoubtfulReplyError, ServiceDownError
+from daemon.errors import AccountError, DoubtfulReplyError, RecordingError, ServiceDownError
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
@@ -82,6 +82,11 @@ class ApiClient:
 
     def listen_url(self, url: str, request: Request) -> Reply:
         """Have Deepgram fetch and analyze a hosted recording; raises AnalysisError."""
+        if not url.isprintable():
+            # Bytes of a command line that are no text, or control characters.
+            raise RecordingError(
+                "remote_content", "the address has characters in it that none may have; correct it"
+            )
         return self._post("/v1/listen", request, {}, {"url": url}, self._timeout + URL_REPLY_ALLOWANCE)
 
     def read_text(self, text: str, request: Request) -> Reply:

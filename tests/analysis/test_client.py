@@ -111,6 +111,13 @@ def test_a_hosted_recording_is_named_and_not_fetched(api: ScriptedApi) -> None:
     assert call.headers["content-length"] == str(call.size)
 
 
+@pytest.mark.parametrize("url", ["https://example.com/\udcff.mp3", "https://example.com/\x01.mp3"])
+def test_an_address_that_is_no_text_is_its_own_fault(api: ScriptedApi, url: str) -> None:
+    with connection(api.url) as client, pytest.raises(RecordingError):
+        client.listen_url(url, REQUEST)
+    assert api.calls == []
+
+
 def test_a_text_is_sent_to_read(api: ScriptedApi) -> None:
     with connection(api.url) as client:
         client.read_text('He said "no".', REQUEST.for_text())
