@@ -28,8 +28,8 @@ class Refusals:
     def accepted(self, recording_id: int, request: str) -> None:
         """The service took this request for a recording, whatever it found in it."""
         with self._lock:
+            # One that is alone stays so: the next part of its transcript may be refused as the last one was.
             self._refused.pop(recording_id, None)
-            self._alone.discard(recording_id)
             self._alone.update(other for other, refused in self._refused.items() if refused == request)
             self._alike = {key: ids for key, ids in self._alike.items() if key[0] != request}
 

@@ -101,6 +101,13 @@ def probe_now(db: Database, now: datetime) -> None:
     while they can still wait for that, or be refused. Raises StoreBusyError.
     """
     with transaction(db):
+        # What failed again and again waits for minutes, or as long as the service asked for: then there would
+        # be nothing to try.
+        db.execute(
+            "UPDATE recordings SET not_before = :now WHERE state = 'waiting' AND not_before > :now"
+            " AND EXISTS (SELECT 1 FROM pauses)",
+            {"now": iso(now)},
+        )
         db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0", (iso(now),))
         # SQLite's own number for users, of which we have no other use: a page is written, the same as before.
         db.execute("PRAGMA user_version = 0")

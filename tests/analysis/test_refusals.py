@@ -31,11 +31,11 @@ def test_another_request_that_is_taken_says_nothing() -> None:
     assert not refusals.is_alone(1, REQUEST)
 
 
-def test_a_recording_that_is_taken_itself_is_under_no_suspicion() -> None:
+def test_a_recording_that_is_taken_in_the_end_is_under_no_suspicion() -> None:
     refusals = Refusals()
     refusals.is_alone(1, REQUEST)
-    refusals.accepted(2, REQUEST)
     refusals.accepted(1, REQUEST)
+    refusals.accepted(2, REQUEST)
 
     assert not refusals.is_alone(1, REQUEST)
 

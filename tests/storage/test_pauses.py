@@ -181,3 +181,16 @@ def test_a_probe_put_far_away_by_a_clock_that_was_set_back_is_due(db: Database) 
     assert claims(db, NOW) == 1
     assert claims(db, later(1)) == 0
     assert claims(db, later(300)) == 1
+
+
+def test_a_person_who_acted_need_not_wait_for_what_failed_before(db: Database) -> None:
+    """Else the only recording of a held queue would be tried minutes later, by its own backoff."""
+    add(db, 2)
+    with transaction(db):
+        db.execute("UPDATE recordings SET not_before = ?", (iso(later(290)),))
+    probe_now(db, later(1))
+    assert claims(db, later(2)) == 0
+
+    pause(db, "service")
+    probe_now(db, later(3))
+    assert claims(db, later(4)) == 1
