@@ -19,7 +19,7 @@ import httpx
 from daemon.analysis.failures import error_of_exception, error_of_status, one_line
 from daemon.analysis.request import Request
 from daemon.analysis.upload import Upload
-from daemon.errors import AccountError, DoubtfulReplyError, RecordingError, ServiceDownError
+from daemon.errors import AccountError, DoubtfulReplyError, EarshotError, RecordingError, ServiceDownError
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
@@ -53,7 +53,7 @@ class ApiClient:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
         if key:
             headers["Authorization"] = f"Token {key}"
-        self._http = httpx.Client(
+        self._http = _http_client(
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
             # A connection for each request: a server that closes an idle one just as it is used again
@@ -122,7 +122,8 @@ class ApiClient:
             # A host or a parameter that no encoding has letters for; it would be so for every recording.
             raise AccountError(
                 "request",
-                "the request cannot be built: analyzer.base_url or a text in analyzer.options cannot be sent",
+                "the request cannot be built: analyzer.base_url, a proxy's address or a text in "
+                "analyzer.options has letters in it that cannot be sent",
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             failure = error_of_exception(error, sent=conversation.sent, late=conversation.late)
@@ -210,6 +211,25 @@ class _Conversation:
             _shut_down(self._socket)
 
 
+def _http_client(**settings: Any) -> httpx.Client:
+    """A client with the proxies and certificates that the environment names.
+
+    Raises EarshotError where those are of no use, never with their text: an address may have a password.
+    """
+    try:
+        return httpx.Client(**settings)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise EarshotError(
+            "the proxy that the environment names cannot be used; correct or unset HTTP_PROXY, HTTPS_PROXY "
+            "and ALL_PROXY (an address such as http://proxy:3128)"
+        ) from error
+    except OSError as error:
+        raise EarshotError(
+            f"the certificates that the environment names cannot be read ({error.strerror or error}); "
+            "correct or unset SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE"
+        ) from error
+
+
 def _shut_down(connection: Any) -> None:
     """End a connection under whoever reads from it, below TLS, without closing their descriptor."""
     try:
@@ -252,14 +272,16 @@ def _request_id(response: httpx.Response) -> str | None:
 def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int:
     """The status of a GET that costs nothing, to learn whether the endpoint is there and the key is good.
 
-    Raises ServiceDownError when there is no answer, AccountError when address or key cannot be used at all.
+    Raises ServiceDownError when there is no answer, AccountError when address or key cannot be used at all,
+    EarshotError when a proxy or certificates that the environment names cannot.
     """
     headers = {"Authorization": f"Token {key}"} if key else {}
     try:
         # Its body is not looked at, so that it does not matter how long it is.
-        with httpx.stream(
-            "GET", f"{base_url.rstrip('/')}/v1/projects", headers=headers, timeout=seconds
-        ) as response:
+        with (
+            _http_client(headers=headers, timeout=seconds) as client,
+            client.stream("GET", f"{base_url.rstrip('/')}/v1/projects") as response,
+        ):
             return response.status_code
     except UnicodeError as error:
         raise AccountError("request", "analyzer.base_url is not a usable address; correct it") from error

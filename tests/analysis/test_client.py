@@ -25,6 +25,7 @@ from daemon.errors import (
     AccountError,
     AnalysisError,
     DoubtfulReplyError,
+    EarshotError,
     FileChangedError,
     RateLimitedError,
     RecordingError,
@@ -417,6 +418,26 @@ def test_where_nobody_listens_the_service_is_not_reached(small: Path) -> None:
 
     assert isinstance(down, ServiceDownError)
     assert not down.reached
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ALL_PROXY", "socks5://me:a-password@127.0.0.1:1", "ALL_PROXY"),
+        ("HTTPS_PROXY", "ftp://me:a-password@127.0.0.1:1", "HTTPS_PROXY"),
+        ("HTTP_PROXY", "http://me:a-password@[::1", "HTTP_PROXY"),
+        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE"),
+    ],
+)
+def test_an_environment_that_is_of_no_use_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    for ask in (lambda: connection("http://127.0.0.1:1"), lambda: unpaid_look("http://127.0.0.1:1", None)):
+        with pytest.raises(EarshotError) as caught:
+            ask()
+        assert said in str(caught.value)
+        assert "a-password" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["", "api.deepgram.com", "ftp://x", "http://", "http://[::1", "http://a:b"])
