@@ -719,6 +719,8 @@ def held(api: ScriptedApi, service: Service, sink: HttpSink, name: str, told: li
     told.append("paused")
     wait_told(sink, *told)
     wait_until(lambda: service.states().get("waiting") == 2, what="both to wait")
+    # Marked as sent: one that is killed in between sends it again, as promised.
+    wait_until(lambda: not service.rows("SELECT 1 FROM alerts WHERE state = 'pending'"), what="the mark")
 
 
 def restart(service: Service) -> None:
