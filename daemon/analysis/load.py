@@ -51,8 +51,9 @@ class Load:
             self._in_flight -= 1
 
     def resize(self, concurrency: int) -> None:
-        """Take a new setting over."""
+        """Take a new setting over. It may be of another service, so what this one asked for is over."""
         with self._lock:
+            self._hold_until = 0.0
             # One that was lowered because of a 429 climbs on from where it is.
             was_lowered = self._limit < self._setting
             self._setting = concurrency

@@ -114,6 +114,21 @@ def test_a_new_setting_does_not_undo_a_429(after: int, limit: int, end: int) -> 
     assert load.limit == end
 
 
+def test_a_rest_that_was_asked_for_ends_with_a_new_setting_or_by_itself() -> None:
+    clock = Clock()
+    load = Load(10, monotonic=clock)
+    load.rest(60.0)
+    assert not load.enter()
+    clock.now += 60.0
+    assert load.enter()
+
+    load.too_many(900.0)
+    assert not load.enter()
+    load.resize(10)
+    load.leave()
+    assert load.enter()
+
+
 def test_places_beyond_a_smaller_setting_are_given_back_first() -> None:
     load = Load(4)
     taken(load)
