@@ -279,11 +279,22 @@ def _migrate(db: Database, path: Path) -> None:
     if applied == _known():
         return
     if applied:
+        _refuse_under_a_daemon(path)
         _back_up(db, path, len(applied))
     with transaction(db):
         # Another process may have migrated while this one waited for the lock.
         if migrations.pending(db):
             migrations.apply(db)
+
+
+def _refuse_under_a_daemon(path: Path) -> None:
+    """A command of a new version must not change the tables under a service that still runs the old one."""
+    daemon = daemon_status(path)
+    if daemon["running"] and daemon["pid"] != os.getpid():
+        raise EarshotError(
+            f"{path}: an older earshot (process {daemon['pid']}) is working on this database; "
+            "restart it first, it then brings the tables up to date"
+        )
 
 
 def _back_up(db: Database, path: Path, version: int) -> None:

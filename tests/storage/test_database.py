@@ -354,7 +354,9 @@ def test_status_says_whether_a_daemon_runs_and_is_ready(path: Path) -> None:
     assert daemon_status(path) == STOPPED
 
 
-def test_a_daemon_that_was_killed_does_not_run(path: Path) -> None:
+@contextmanager
+def another_daemon(path: Path) -> Iterator[int]:
+    """A process that holds the lock until it is killed at the end; its id."""
     script = (
         "import sys; from pathlib import Path; from daemon.storage.database import daemon_lock\n"
         "with daemon_lock(Path(sys.argv[1])) as lock:\n"
@@ -366,8 +368,22 @@ def test_a_daemon_that_was_killed_does_not_run(path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert daemon_status(path) == {"running": True, "ready": True, "pid": process.pid}
+        yield process.pid
         process.kill()
+
+
+def test_tables_are_not_changed_under_a_service_that_runs_an_older_version(path: Path) -> None:
+    with closing(open_database(path)) as db:
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (max(database_module._known()),))
+    with another_daemon(path) as pid:
+        with pytest.raises(EarshotError, match=f"older earshot .process {pid}."):
+            open_existing(path)
+        assert list(path.parent.glob("*.before-*")) == []
+
+
+def test_a_daemon_that_was_killed_does_not_run(path: Path) -> None:
+    with another_daemon(path) as pid:
+        assert daemon_status(path) == {"running": True, "ready": True, "pid": pid}
     assert daemon_status(path) == STOPPED
     with daemon_lock(path):
         assert daemon_status(path)["ready"] is False
