@@ -17,7 +17,7 @@ from daemon.analysis.analyze import analyze
 from daemon.analysis.exchange import insist
 from daemon.analysis.outcomes import hold, resume
 from daemon.analysis.workplace import Workplace
-from daemon.errors import StoreBusyError
+from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Recording, RecordingState
 from daemon.storage.database import free_bytes, open_database, open_existing, transaction
 from daemon.storage.pauses import EVERYTHING, pauses, seconds_until_probe
@@ -54,6 +54,7 @@ class Dispatcher:
         # Only a crash makes suspects, so that none come up while this process lives.
         self._may_have_suspects = True
         self._is_alone = False
+        self._unusable: StoreError | None = None
         self._store_trouble: tuple[str, datetime] | None = None
         self.wake = threading.Event()
 
@@ -63,10 +64,15 @@ class Dispatcher:
         return sum(job.is_alive() for job in list(self._jobs))
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
-        """Work until `stop` is set; what is in flight then goes on (see `drain`)."""
+        """Work until `stop` is set; what is in flight then goes on (see `drain`).
+
+        Raises StoreError when the database cannot be used any more.
+        """
         with closing(open_database(self._db_path)) as db:
             while not stop.is_set():
                 beat()
+                if self._unusable:
+                    raise self._unusable
                 self.wake.clear()
                 wait = self._look(db)
                 if not stop.is_set() and wait:
@@ -207,6 +213,10 @@ class Dispatcher:
                 except Exception as error:
                     logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
                     self._set_aside(db, recording, error)
+        except StoreError as error:
+            # Not this recording's alone: the service ends, and its next start says it again, or goes on.
+            logger.error("recording left behind id=%d error=%s", recording.id, error)
+            self._unusable = error
         except Exception:
             # The outer edge of the job: its row stays `analyzing` and is found at the next start.
             logger.exception("recording left behind id=%d", recording.id)

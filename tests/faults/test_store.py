@@ -264,6 +264,21 @@ def test_database_that_vanishes_ends_the_service(tmp_path: Path, api: ScriptedAp
         assert service.database.exists() == (what == "replaced")
 
 
+def test_database_that_another_version_took_over_ends_the_service(tmp_path: Path, api: ScriptedApi) -> None:
+    """P11: it does not go on claiming recordings that it can do nothing with."""
+    with running(tmp_path, api) as service:
+        with closing(sqlite3.connect(service.database)) as db:
+            db.execute(
+                "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+                " VALUES ('earshot', 'm999', '')"
+            )
+            db.commit()
+        service.drop("call.wav")
+        assert service.wait_end() == 1
+        assert "written by a newer earshot" in service.log()
+        assert api.calls == []
+
+
 def test_first_start_leaves_alone_what_was_there(tmp_path: Path, api: ScriptedApi) -> None:
     """D6: a database that is missing must not make a whole archive be paid for."""
     with Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
