@@ -134,7 +134,8 @@ class ApiClient:
 
     def _reply(self, response: httpx.Response, conversation: _Conversation) -> Reply:
         """The reply of a 200; raises the error of any other status, also when its body never ends."""
-        conversation.request_id = _request_id(response)
+        named = _request_id(response) or ""
+        conversation.request_id = self._without_key(named.encode()).decode() or None
         try:
             complete = _read(response, conversation)
         except httpx.HTTPError:

@@ -500,8 +500,9 @@ def test_encodings_within_one_another_are_not_unpacked(api: ScriptedApi, small: 
 
 def test_a_reply_that_repeats_the_key_is_kept_without_it(api: ScriptedApi, small: Path) -> None:
     """What is received goes into the database, also when it is no reply."""
-    api.script = answer(200, f"<html>Authorization: Token {CANARY_KEY}</html>".encode())
-    assert send(small, api.url).body == b"<html>Authorization: Token ***</html>"
+    page = f"<html>Authorization: Token {CANARY_KEY}</html>".encode()
+    api.script = answer(200, page, dg_request_id=f"for {CANARY_KEY}")
+    assert send(small, api.url) == Reply(b"<html>Authorization: Token ***</html>", "for ***")
 
     def cut(conversation: Conversation) -> None:
         conversation.reply(200, f"Token {CANARY_KEY}".encode(), {"Content-Length": "1000"})
