@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,3 +159,12 @@ def test_a_file_moved_from_a_share_that_hangs_is_taken_in(service: Service, shar
     service.drop("other.wav")
     service.wait_row("SELECT * FROM recordings WHERE name = 'other.wav' AND state = 'done'")
     share.answer()
+
+
+def test_check_says_which_share_does_not_answer(service: Service, share: Share) -> None:
+    """It ends all the same: it is what a person calls who wants to know what is wrong."""
+    share.hang()
+    command = service.command("check", "--offline")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert str(share.path) in done.stdout + done.stderr
