@@ -167,3 +167,14 @@ def test_names_are_read_by_the_pattern_and_read_again_after_a_rename(
     [row] = loop.recordings()
     assert row["recorded_at"] == "2026-07-01T00:00:00.000Z"
     assert row["metadata"] == '{"team": "sales", "agent": "anna"}'
+
+
+def test_a_recording_without_a_sample_is_not_queued(root: Path, start: Callable[..., Loop]) -> None:
+    """A header and nothing else: a recorder that was stopped at once. It is not worth a request."""
+    loop = start(empty_after=60)
+    (root / "a.wav").write_bytes(wav("a", seconds=0))
+    loop.run(1000)
+    assert ("waiting", None) not in loop.states()
+    (root / "a.wav").write_bytes(WHOLE)
+    loop.run(10)
+    assert loop.states() == [("waiting", None)]
