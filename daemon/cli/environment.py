@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +20,8 @@ from daemon.config.models import Config, Destination, WatchFolder
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
 
 API_SECONDS = 10.0
+FOLDER_SECONDS = 5.0
+"""A file system that takes longer to answer hangs."""
 REFUSED = (401, 403)
 ENGINE_PACKAGES = ("av", "pocketsphinx", "snowballstemmer", "starlette", "uvicorn", "vaderSentiment")
 
@@ -55,15 +59,47 @@ class Report:
 def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], offline: bool) -> Report:
     """Check everything outside the configuration file; every problem is found, not only the first."""
     report = Report(file)
-    for number, folder in enumerate(config.watch):
-        _check_folder(report, ("watch", number, "path"), folder)
-        _check_afterwards(report, ("watch", number), folder, config.watch)
+    answering = [
+        (number, folder)
+        for number, folder in enumerate(config.watch)
+        if _answers(report, ("watch", number, "path"), folder, _check_folder)
+    ]
+    watched = [folder for _, folder in answering]
+    for number, folder in answering:
+        _answers(report, ("watch", number), folder, partial(_check_afterwards, watched=watched))
     _check_database(report, config.database)
     _check_room(report, config)
     _check_analyzer(report, config, env, offline=offline)
     for name, destination in config.alerts.destinations.items():
         _check_destination(report, name, destination, env)
     return report
+
+
+def _answers(
+    report: Report,
+    location: Location,
+    folder: WatchFolder,
+    check: Callable[[Report, Location, WatchFolder], None],
+) -> bool:
+    """Check a folder; False when its file system, a share whose server is gone, does not answer."""
+    failed: list[Exception] = []
+
+    def work() -> None:
+        try:
+            check(report, location, folder)
+        except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
+            failed.append(error)
+
+    # A thread that hangs in the kernel can only be left behind.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(FOLDER_SECONDS)
+    if failed:
+        raise failed[0]
+    if thread.is_alive():
+        text = f"{folder.path} does not answer; see to the server or the network of its share"
+        report.problem(location, text)
+    return not thread.is_alive()
 
 
 def _check_folder(report: Report, location: Location, folder: WatchFolder) -> None:

@@ -328,11 +328,19 @@ def _unusable(path: Path, error: sqlite3.DatabaseError) -> EarshotError:
     name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, sqlite3.OperationalError) and name.startswith(_PASSING):
         return StoreBusyError(f"{path}: {_trouble(error)}")
+    if name.startswith("SQLITE_CANTOPEN") and _may_be_opened(path):
+        return StoreBusyError(
+            f"{path}: the database may be opened and cannot be; if too many files are open, raise LimitNOFILE"
+        )
     if "not a database" in str(error) or "malformed" in str(error):
         return StoreError(
             f"{path}: this file is not a usable database ({error}); restore it from a backup or move it away"
         )
     return StoreError(f"{path}: the database cannot be opened ({error}); check the disk and the file's owner")
+
+
+def _may_be_opened(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def free_bytes(path: Path) -> int:

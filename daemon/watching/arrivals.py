@@ -59,7 +59,7 @@ _ENDINGS: dict[Kind, Ending] = {
 def ending_of(kind: Kind, flaw: str = "") -> Ending:
     """How the row of such a file begins: waiting, or ended at once with the reason."""
     if kind == Kind.INCOMPLETE:
-        text = f"the file looks cut off: {flaw}; copy it again, it is taken up when it changes"
+        text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"
         return RecordingState.FAILED, "incomplete", text
     return _ENDINGS.get(kind, (RecordingState.WAITING, None, None))
 

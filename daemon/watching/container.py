@@ -1,4 +1,4 @@
-"""Does a file look cut off? By what its container says of its own length: RIFF, MP4 and Ogg.
+"""Does a file look cut off, or begun only? By what its container says of its own length: RIFF, MP4 and Ogg.
 
 Reads only heads and tails. A container that is not known, or says nothing of its length, counts as whole,
 and so does whatever cannot be read here: the analysis says more about that.
@@ -17,6 +17,9 @@ TOLERATED_BYTES = 64
 
 _STREAMED_BYTES = 0x7FFF0000
 """A RIFF length from here on is that of a program that did not know it (2^31 or 2^32, less a header)."""
+
+_LONGEST_HEADER = 65536
+"""A WAVE file larger than this is not looked at for having a header only."""
 
 _MOST_BOXES = 4096
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
@@ -56,7 +59,7 @@ def flaw(path: str) -> Flaw | None:
 def _flaw(descriptor: int, size: int) -> Flaw | None:
     head = os.pread(descriptor, 48, 0)
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and len(head) >= 12:
-        return _riff_flaw(head, size)
+        return _riff_flaw(head, size) or _silent_flaw(descriptor, size)
     if head[4:8] in _BOXES:
         return _mp4_flaw(descriptor, size)
     if head[:4] == b"OggS":
@@ -76,6 +79,20 @@ def _riff_flaw(head: bytes, size: int) -> Flaw | None:
         return None
     if size + TOLERATED_BYTES < length + 8:
         return Flaw(f"its header announces {length + 8} bytes and there are {size}")
+    return None
+
+
+def _silent_flaw(descriptor: int, size: int) -> Flaw | None:
+    """A WAVE file that ends where its samples would begin: a recorder that has just started, or failed."""
+    if size > _LONGEST_HEADER:
+        return None
+    head = os.pread(descriptor, size, 0)
+    at = 12
+    while head[8:12] == b"WAVE" and at + 8 <= len(head):
+        (length,) = struct.unpack_from("<I", head, at + 4)
+        if head[at : at + 4] == b"data":
+            return None if at + 8 < len(head) else Flaw("there is no sound in it, only its header")
+        at += 8 + length + length % 2
     return None
 
 

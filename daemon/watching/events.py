@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -107,8 +108,10 @@ class Events:
 
     def __init__(self, root: str, *, recursive: bool, put: Callable[[Hint], None]) -> None:
         """Start watching. Raises OSError when the kernel refuses: folder missing, limits of inotify."""
-        # watchdog reports an overflow that we handle, and every stop, as errors of its own.
+        # watchdog reports an overflow that we handle, and every stop, as errors of its own; and it warns, at
+        # great length, of a new folder that is told by event and found by listing.
         logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         # Full events tell a file that is renamed in (complete) from one that is created (not yet).
         self._observer = InotifyObserver(generate_full_events=True)
         try:

@@ -80,7 +80,7 @@ class Readiness:
             since = now
         if now - since < INCOMPLETE_GRACE_SECONDS:
             if found.path not in self._flawed or before != found:
-                logger.info("file looks cut off path=%r waiting_for=%.0fs: %s", *_said(found, trouble))
+                logger.info("file does not look whole path=%r waiting_for=%.0fs: %s", *_said(found, trouble))
             self._flawed[found.path] = (found, since)
             self._settler.postpone(found.path, now, since + INCOMPLETE_GRACE_SECONDS - now)
             return None

@@ -44,6 +44,7 @@ WHOLE = {
     "RIFF of a stream as arecord writes it": riff(0x80000024, size=5000),
     "RIFF with bytes behind its end": riff(4000, size=5000),
     "RIFF that counts its header as content": riff(5000, size=5000),
+    "WAVE of one sample": wav("a", seconds=0) + bytes(2),
     "RF64": rf64(4992, size=5000),
     "RF64 of a stream": rf64(2**64 - 1, size=5000),
     "RIFF too short to say anything": b"RIFF\xff\xff",
@@ -62,6 +63,7 @@ WHOLE = {
 CUT = {
     "RIFF": (wav("a", seconds=1)[:10_000], "announces 32044 bytes and there are 10000"),
     "RF64": (rf64(9_000_000, size=5000), "announces 9000008 bytes"),
+    "WAVE with a header only": (wav("a", seconds=0), "no sound in it"),
     "MP4 without an index": (FTYP + box(b"mdat", bytes(500)), "`moov`) is missing"),
     "MP4 cut in its content": (FTYP + box(b"mdat", bytes(500), length=90_000), "`mdat` ends at byte"),
     "MP4 cut after its index": (FTYP + MOOV + box(b"mdat", bytes(500), length=90_000), "`mdat` ends at byte"),
