@@ -27,6 +27,7 @@ _ANEW = ", anew = 1, duplicate_of = NULL"
 def requeue(db: Database, ids: Sequence[int], now: datetime, *, anew: bool = False) -> dict[int, str]:
     """Put these failed or skipped recordings back into the queue, and let a paused queue try at once.
 
+    One that waits in it for its next try is due now.
     With `anew` duplicates as well, and what was analyzed of the same bytes or address before does not
     count for any of them. Returns the ids that were refused with the reason; the others are done all the
     same.
@@ -36,10 +37,18 @@ def requeue(db: Database, ids: Sequence[int], now: datetime, *, anew: bool = Fal
     with transaction(db):
         for recording_id in dict.fromkeys(ids):
             changed = db.execute(update, (iso(now), recording_id, "duplicate" if anew else "failed"))
-            if not changed.rowcount:
+            if not changed.rowcount and not _made_due(db, recording_id, now):
                 refused[recording_id] = _reason(db, recording_id)
     probe_now(db, now)
     return refused
+
+
+def _made_due(db: Database, recording_id: int, now: datetime) -> bool:
+    """Whether the recording is in the queue already; then its turn is now."""
+    changed = db.execute(
+        "UPDATE recordings SET not_before = ? WHERE id = ? AND state = 'waiting'", (iso(now), recording_id)
+    )
+    return bool(changed.rowcount)
 
 
 def requeue_failed(db: Database, now: datetime) -> int:

@@ -55,6 +55,15 @@ def test_a_recording_is_due_now_and_its_history_stays(run: Run, site: Site, stat
     assert [after[column] for column in kept] == ["waiting", None, None, 0, 0, None, 4, 2]
 
 
+def test_one_that_waits_for_its_next_try_is_due_now_and_keeps_its_counts(run: Run, site: Site) -> None:
+    site.add("recordings", id=1, state="waiting", not_before="2999-01-01T00:00:00.000Z", doubtful=2)
+    answer = run("retry", "1")
+    assert (answer.returncode, answer.stdout) == (0, "1 recording back in the queue\n")
+    after = row(site, 1)
+    assert from_iso(after["not_before"]) <= datetime.now(UTC)
+    assert after["doubtful"] == 2
+
+
 def test_what_cannot_be_retried_is_named_and_the_others_are_done(run: Run, site: Site) -> None:
     add_failed(site, 1)
     site.add("recordings", id=2, state="done")

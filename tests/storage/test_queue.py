@@ -385,11 +385,11 @@ def test_retry_forgets_what_led_to_giving_up_and_keeps_history(db: Database) -> 
 
 
 def test_retry_refuses_what_needs_none_and_does_the_rest(db: Database) -> None:
-    waiting, failed = [*add(db), *add(db, state=RecordingState.FAILED)]
-    refused = requeue(db, [waiting, 999, failed, failed], NOW)
+    finished, failed = [*add(db, state=RecordingState.DONE), *add(db, state=RecordingState.FAILED)]
+    refused = requeue(db, [finished, 999, failed, failed], NOW)
 
-    assert refused.keys() == {waiting, 999}
-    assert states(db) == {"waiting": 2}
+    assert refused.keys() == {finished, 999}
+    assert states(db) == {"done": 1, "waiting": 1}
 
 
 def test_retry_of_all_failed_ones_leaves_the_skipped(db: Database) -> None:
