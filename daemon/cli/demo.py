@@ -138,8 +138,13 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
 
 def _environment() -> dict[str, str]:
     """Without what would make the demo depend on, or talk to, anything outside it."""
-    withheld = ("DEEPGRAM_API_KEY", "EARSHOT_CONFIG", "NOTIFY_SOCKET", "http_proxy", "HTTP_PROXY")
-    return {name: value for name, value in os.environ.items() if name not in withheld}
+    withheld = ("DEEPGRAM_API_KEY", "EARSHOT_CONFIG", "NOTIFY_SOCKET")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        # In either letter case; ALL_PROXY stands for the others.
+        if name not in withheld and not name.lower().endswith("_proxy")
+    }
 
 
 @contextmanager
