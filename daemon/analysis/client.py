@@ -27,6 +27,9 @@ STALL_SECONDS = 60.0
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 """A reply of hours of speech with word times has some 20 MB; more than this is not a reply."""
 MAX_ERROR_BYTES = 64 * 1024
+_DIRECTLY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""Not through a proxy, whatever the environment says: its loopback is another one, and what is for the
+embedded engine would leave this host."""
 URL_REPLY_ALLOWANCE = 600.0
 """Extra seconds for a hosted recording: Deepgram fetches it first."""
 
@@ -213,12 +216,12 @@ class _Conversation:
 
 
 def _http_client(**settings: Any) -> httpx.Client:
-    """A client with the proxies and certificates that the environment names.
+    """A client with the proxies and certificates that the environment names, directly to this host itself.
 
     Raises EarshotError where those are of no use, never with their text: an address may have a password.
     """
     try:
-        return httpx.Client(**settings)
+        return httpx.Client(mounts=_DIRECTLY, **settings)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise EarshotError(
             "the proxy that the environment names cannot be used; correct or unset HTTP_PROXY, HTTPS_PROXY "

@@ -19,7 +19,6 @@ from daemon.config.document import Location, read_document
 from daemon.config.models import Config, Destination, WatchFolder
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
 
-API_SECONDS = 10.0
 FOLDER_SECONDS = 5.0
 """A file system that takes longer to answer hangs."""
 REFUSED = (401, 403)
@@ -219,17 +218,12 @@ def _check_engine(report: Report) -> None:
 
 
 def _ask_api(report: Report, base_url: str, key: str | None) -> None:
-    import httpx
+    from daemon.analysis.client import unpaid_look
 
-    address = f"{base_url}/v1/projects"
-    headers = {"Authorization": f"Token {key}"} if key else {}
     try:
-        # Redirects are not followed: the key is for this address only.
-        status = httpx.get(address, headers=headers, timeout=API_SECONDS, follow_redirects=False).status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        text = f"{base_url} cannot be reached: {reason}; check address, network and proxy"
-        report.problem(("analyzer", "base_url"), text)
+        status = unpaid_look(base_url, key)
+    except EarshotError as error:
+        report.problem(("analyzer", "base_url"), f"{base_url} cannot be asked: {error}")
         return
     if status in REFUSED:
         text = f"{base_url} refuses the API key ({status}); put in a valid one"
@@ -240,7 +234,7 @@ def _ask_api(report: Report, base_url: str, key: str | None) -> None:
         report.say_fine(f"{base_url} answers (without /v1/projects, as a self-hosted Deepgram does)")
     else:
         report.problem(
-            ("analyzer", "base_url"), f"{address} answers {status}; check the address, or try later"
+            ("analyzer", "base_url"), f"{base_url} answers {status}; check the address, or try later"
         )
 
 

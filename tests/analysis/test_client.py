@@ -573,6 +573,17 @@ def test_many_recordings_are_under_way_at_once(api: ScriptedApi, small: Path) ->
 # A look that costs nothing
 
 
+def test_what_is_for_this_host_is_kept_from_proxies(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedApi() as proxy, ScriptedApi() as api:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        port = api.url.rpartition(":")[2]
+        for host in ("127.0.0.1", "localhost"):
+            send(small, f"http://{host}:{port}")
+            assert unpaid_look(f"http://{host}:{port}", CANARY_KEY) == 200
+        assert (len(api.listened()), proxy.calls) == (2, [])
+
+
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
 def test_an_unpaid_look_says_the_status(status: int) -> None:
     with HttpSink(status) as server:
