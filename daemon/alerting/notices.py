@@ -13,7 +13,14 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.alerting.operations import failed_message, over_message, trouble_message
+from daemon.alerting.operations import (
+    LASTS,
+    failed_message,
+    over_message,
+    paused_message,
+    paused_title,
+    trouble_message,
+)
 from daemon.alerting.targets import Target, operations_targets
 from daemon.config.models import Config
 from daemon.models import from_iso, shown_path
@@ -33,7 +40,8 @@ from daemon.storage.notices import (
     waiting_alerts,
     waiting_targets,
 )
-from daemon.storage.outbox import add_operations_alert
+from daemon.storage.outbox import add_operations_alert, times_told
+from daemon.storage.pauses import Pause, pauses
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +85,26 @@ def _may_tell_failures(db: Database, now: datetime) -> bool:
         return False
     told_at = failures_told_at(db)
     return told_at is None or not timedelta(0) <= now - from_iso(told_at) < FAILURES_EVERY
+
+
+def tell_pauses(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
+    """Store the message about a pause that lasts and was not told when it began, because it does so often."""
+    audience = operations_targets(config.alerts, targets)
+    if not audience or not any(_is_untold(db, pause, now) for pause in pauses(db)):
+        return False
+    told = False
+    with transaction(db):
+        # Read again: a worker may have ended one in the meantime.
+        for pause in pauses(db):
+            if _is_untold(db, pause, now):
+                title, body = paused_message(pause.cause, pause.reason, pause.probe_seconds)
+                told |= bool(add_operations_alert(db, audience, title, body, "critical", now))
+    return told
+
+
+def _is_untold(db: Database, pause: Pause, now: datetime) -> bool:
+    since = from_iso(pause.since)
+    return now - since >= LASTS and not times_told(db, paused_title(pause.cause), since)
 
 
 def tell_troubles(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from daemon.alerting.harmless import harmless, shorten, shorten_front
 from daemon.models import from_iso
 
 FAILURES_NAMED = 5
+
+FLAPS = 5
+FLAP_WINDOW = timedelta(minutes=30)
+LASTS = timedelta(minutes=5)
+"""A cause that began so often within the window is told only when it lasts: a service that fails every other
+request must not wake anyone every few seconds."""
 
 _NAMES = {
     "key": "the API key is refused",
@@ -20,15 +26,29 @@ _NAMES = {
 }
 
 
-def paused_message(cause: str, reason: str, probe_seconds: float) -> tuple[str, str]:
-    """Title and body of the one message that says that the queue is held."""
-    title = f"[critical] earshot paused - {_NAMES.get(cause, cause)}"
+def paused_title(cause: str) -> str:
+    """The title of the message that says that the queue is held, always the same for a cause."""
+    return f"[critical] earshot paused - {_NAMES.get(cause, cause)}"
+
+
+def paused_message(
+    cause: str, reason: str, probe_seconds: float, *, is_last: bool = False
+) -> tuple[str, str]:
+    """Title and body of the one message that says that the queue is held.
+
+    `is_last` says that it began so often lately that it is told from now on only when it lasts.
+    """
     body = (
         f"Recordings wait, none is lost: {harmless(reason)}.\n\n"
         f"earshot tries one recording every {_interval(probe_seconds)} and goes on by itself; after a repair "
         "`systemctl reload earshot` or `earshot retry --failed` makes it try at once."
     )
-    return title, body
+    if is_last:
+        body += (
+            f"\n\nThis began {FLAPS} times within {_interval(FLAP_WINDOW.total_seconds())}: from now on you"
+            f" hear of it when it lasts for {_interval(LASTS.total_seconds())}, or after a calm."
+        )
+    return paused_title(cause), body
 
 
 def resumed_message(cause: str, reason: str, since: datetime, now: datetime) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from daemon.alerting.digest import send_digest
-from daemon.alerting.notices import tell_failures, tell_troubles
+from daemon.alerting.notices import tell_failures, tell_pauses, tell_troubles
 from daemon.alerting.targets import Target
 from daemon.alerting.volume import close_window
 from daemon.config.models import Config
@@ -69,6 +69,7 @@ def step(db: Database, config: Config, targets: Sequence[Target], now: datetime)
         send_digest(db, config, targets, now),
         tell_failures(db, config, targets, now),
         tell_troubles(db, config, targets, now),
+        tell_pauses(db, config, targets, now),
     ]
     return any(done)
 

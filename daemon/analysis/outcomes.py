@@ -12,7 +12,13 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.alerting.operations import paused_message, resumed_message
+from daemon.alerting.operations import (
+    FLAP_WINDOW,
+    FLAPS,
+    paused_message,
+    paused_title,
+    resumed_message,
+)
 from daemon.analysis.failures import MAX_RETRY_AFTER
 from daemon.analysis.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
 from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff, probe_interval
@@ -31,7 +37,7 @@ from daemon.errors import (
 from daemon.models import Recording, RecordingState, from_iso, iso, shown_path
 from daemon.storage.database import transaction
 from daemon.storage.files import is_unmounted
-from daemon.storage.outbox import add_operations_alert
+from daemon.storage.outbox import add_operations_alert, times_told
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
 from daemon.storage.recordings import (
     DOUBTFUL_RESENDS,
@@ -120,12 +126,19 @@ def hold(
     shared: bool,
     scope: str = EVERYTHING,
 ) -> None:
-    """Hold the queue for `cause`: one operations alert when it begins, none while it lasts."""
+    """Hold the queue for `cause`: one operations alert when it begins, none while it lasts.
+
+    Where it begins again and again, there is one when it lasts (see alerting/notices.py).
+    """
     held = [pause for pause in pauses(db) if (pause.cause, pause.scope) == (cause, scope)]
     interval = probe_interval(cause, held[0].probes if held else 0, place.config.analyzer.probe)
     if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, scope=scope, now=now):
         logger.error("queue paused cause=%s reason=%s", cause, reason)
-        title, body = paused_message(cause, reason, interval)
+        told = times_told(db, paused_title(cause), now - FLAP_WINDOW)
+        if told >= FLAPS:
+            logger.warning("operations hear of it when it lasts cause=%s", cause)
+            return
+        title, body = paused_message(cause, reason, interval, is_last=told == FLAPS - 1)
         add_operations_alert(db, place.operations, title, body, "critical", now)
 
 
@@ -170,8 +183,10 @@ def resume(
         if pause.cause in causes and (scopes is None or pause.scope in scopes):
             end_pause(db, pause)
             logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
-            title, body = resumed_message(pause.cause, pause.reason, from_iso(pause.since), now)
-            add_operations_alert(db, place.operations, title, body, "info", now)
+            since = from_iso(pause.since)
+            if times_told(db, paused_title(pause.cause), since):
+                title, body = resumed_message(pause.cause, pause.reason, since, now)
+                add_operations_alert(db, place.operations, title, body, "info", now)
 
 
 def end_obsolete_pauses(db: Database, place: Workplace) -> None:

@@ -208,6 +208,17 @@ def told_since(db: Database, destinations: Sequence[str], title: str, since: dat
     return any(row["destination"] in destinations for row in found)
 
 
+def times_told(db: Database, title: str, since: datetime) -> int:
+    """How many operations alerts with this title were stored since then, for the target with the most."""
+    found = rows(
+        db,
+        "SELECT count(*) AS n FROM alerts WHERE recording_id IS NULL AND title = ? AND created_at >= ?"
+        " GROUP BY destination, target ORDER BY n DESC LIMIT 1",
+        (title, iso(since)),
+    )
+    return found[0]["n"] if found else 0
+
+
 def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetime) -> int | None:
     due = None if draft.not_before is None else iso(draft.not_before)
     row: dict[str, Any] = {

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import re
 import signal
+import sqlite3
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -22,8 +25,9 @@ from typing import Any
 
 import pytest
 
+from daemon.alerting.operations import FLAPS, LASTS
 from daemon.analysis.failures import retry_after
-from daemon.models import from_iso
+from daemon.models import from_iso, iso
 from tests.harness import (
     CANARY_KEY,
     Call,
@@ -794,6 +798,37 @@ def test_one_cause_after_another_is_told_each(tmp_path: Path, api: ScriptedApi, 
         service.wait_states(done=2)
         wait_until(lambda: len(titles(sink)) == 4, what="four messages")
         assert sum("paused" in title for title in titles(sink)) == 2
+
+
+def test_a_service_that_fails_again_and_again_wakes_nobody_each_time(
+    tmp_path: Path, api: ScriptedApi, sink: HttpSink
+) -> None:
+    """A3: a few times it is told at once, then only when it lasts; that it is over is told as often."""
+    names = itertools.count()
+    with running(tmp_path, api, **telling(sink, analyzer={"concurrency": 1})) as service:
+
+        def begin() -> None:
+            api.script = refuse("e401_key")
+            service.drop(f"{next(names)}.wav")
+            service.wait_row("SELECT * FROM pauses")
+
+        def end() -> None:
+            api.script = answer()
+            wait_until(lambda: not service.rows("SELECT * FROM pauses"), what="the pause to end")
+
+        for _ in range(FLAPS + 2):
+            begin()
+            end()
+        wait_told(sink, *["paused", "goes on"] * FLAPS)
+        said = [request.json()["message"] for request in sink.requests]
+        assert ["when it lasts for 5 min" in message for message in said[::2]] == [False] * 4 + [True]
+        begin()
+        with closing(sqlite3.connect(service.database, timeout=10)) as db, db:
+            db.execute("UPDATE pauses SET since = ?", (iso(datetime.now(UTC) - LASTS),))
+            db.execute("UPDATE alerts SET created_at = ?", (iso(datetime.now(UTC) - 2 * LASTS),))
+        wait_told(sink, *["paused", "goes on"] * FLAPS, "paused")
+        end()
+        wait_told(sink, *["paused", "goes on"] * (FLAPS + 1))
 
 
 def test_a_probe_without_an_answer_is_the_only_request(
