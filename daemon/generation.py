@@ -209,7 +209,14 @@ class Generation:
         self._original_wakes.append(wake)
 
         def work(beat: Callable[[], None]) -> None:
-            run_originals(self.config.database, folder, stop=self._loops.stop, wake=wake, beat=beat)
+            run_originals(
+                self.config.database,
+                folder,
+                stop=self._loops.stop,
+                wake=wake,
+                beat=beat,
+                roots=lambda: [(watch.root, watch.folder.recursive) for watch in self.watches],
+            )
 
         # In a loop of its own: a large copy, or a share that hangs, must not keep anyone else waiting.
         self._loops.start(f"originals-{folder.path}", work, wake=wake.set, patience=math.inf)

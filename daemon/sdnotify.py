@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+SEND_SECONDS = 1.0
+
 
 def notify(message: str, *, env: Mapping[str, str] = os.environ) -> bool:
     """Send `READY=1`, `WATCHDOG=1`, `STATUS=...` and the like; several are separated by newlines.
@@ -21,6 +23,8 @@ def notify(message: str, *, env: Mapping[str, str] = os.environ) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+            # One that does not read is as good as gone.
+            connection.settimeout(SEND_SECONDS)
             connection.connect(address)
             connection.sendall(message.encode("utf-8", "backslashreplace"))
     except OSError:

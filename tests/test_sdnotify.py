@@ -55,6 +55,15 @@ def test_manager_that_has_gone_away_raises_nothing(manager: socket.socket, tmp_p
     assert not sdnotify.notify("READY=1", env={"NOTIFY_SOCKET": address})
 
 
+def test_manager_that_does_not_read_stops_nobody(manager: socket.socket, tmp_path: Path) -> None:
+    address = str(tmp_path / "deaf")
+    manager.bind(address)
+    for _ in range(10_000):
+        if not sdnotify.notify("WATCHDOG=1", env={"NOTIFY_SOCKET": address}):
+            return
+    raise AssertionError("nobody reads it and it is never full")
+
+
 def test_no_descriptor_is_left_open(manager: socket.socket, tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     manager.bind(address)

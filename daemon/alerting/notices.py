@@ -201,8 +201,8 @@ def _begun(
         return False
     title, body = trouble_message(*key, trouble.detail)
     notice_told(db, key, now)
-    logger.warning("operations told cause=%s subject=%r", *key)
     audience = [each for each in operations_targets(config.alerts, targets) if each[0] != trouble.not_to]
+    logger.warning("trouble cause=%s subject=%r operations_told=%d", *key, len(audience))
     return bool(add_operations_alert(db, audience, title, body, "warning", now))
 
 
@@ -220,7 +220,7 @@ def _ended(
         audience = [each for each in audience if each[0] != target.destination]
         was_delivered = delivered_since(db, target.destination, target.index, notice.since)
     title, body = over_message(cause, subject, from_iso(notice.since), now, was_delivered=was_delivered)
-    logger.info("operations told that it is over cause=%s subject=%r", cause, subject)
+    logger.info("trouble over cause=%s subject=%r operations_told=%d", cause, subject, len(audience))
     return bool(add_operations_alert(db, audience, title, body, "info", now))
 
 

@@ -89,8 +89,9 @@ def _finish(
     wanted = wanted_alerts(alerts, place.targets, conversation_of(recording, analysis), place.clock())
 
     def store() -> int:
-        now = place.clock()
         with transaction(db):
+            # Not before it has its turn: a digest that is stored meanwhile closes its period.
+            now = place.clock()
             store_result(db, recording.id, analysis, now=now)
             return len(store_alerts(db, alerts, wanted, recording.id, now))
 

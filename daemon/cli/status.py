@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +31,8 @@ def status(context: Context, as_json: bool) -> None:
     _print_folders(document["folders"])
     _print_originals(document["originals"])
     _print_alerts(document["alerts"])
+    for rule, until in document["snoozed"].items():
+        click.echo(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
 
 
 def status_document(context: Context) -> dict[str, Any]:
@@ -39,6 +42,7 @@ def status_document(context: Context) -> dict[str, Any]:
 
     db = context.database if context.has_database else memory_database()
     from daemon.storage.originals import originals_left
+    from daemon.storage.volume import snoozed_rules
 
     known = queries.folder_rows(db)
     return {
@@ -48,6 +52,7 @@ def status_document(context: Context) -> dict[str, Any]:
         "paused": queries.pause_row(db),
         "daemon": daemon_status(context.config.database),
         "originals": originals_left(db),
+        "snoozed": snoozed_rules(db, datetime.now(UTC)),
         "folders": [_folder(known, folder) for folder in context.config.watch],
     }
 

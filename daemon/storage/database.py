@@ -257,7 +257,9 @@ def _check_ours(db: Database, path: Path) -> None:
     # Tables before migrations: another process may be creating them between the two looks.
     tables = db.table_names()
     applied = _applied(db)
-    if applied - _known():
+    (version,) = db.conn.execute("PRAGMA user_version").fetchone()
+    # This version leaves SQLite's own number at 0; another one may not.
+    if applied - _known() or version:
         raise StoreError(
             f"{path}: this database was written by a newer earshot; install that version again, "
             "or point `database` at another file"

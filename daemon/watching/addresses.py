@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
@@ -24,20 +25,25 @@ class NoAddressesError(Exception):
     """The file holds no usable address; the text says why, and never repeats what is in it."""
 
 
-def addresses(name: str, content: bytes) -> list[str]:
-    """The addresses in a file of this name; raises NoAddressesError."""
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The web addresses in a file, and how many others are in it, which are not taken."""
+
+    usable: list[str]
+    refused: int
+
+
+def addresses(name: str, content: bytes) -> Addresses:
+    """The addresses in a file of this name; raises NoAddressesError where none is of use."""
     found = list(dict.fromkeys(_READERS[_ending(name)](content)))
     if len(found) > MOST_ADDRESSES:
         raise NoAddressesError(f"it has {len(found)} addresses, at most {MOST_ADDRESSES} are taken; split it")
     usable = [address for address in found if is_web_address(address)]
-    if len(usable) < len(found):
-        number = len(found) - len(usable)
-        raise NoAddressesError(
-            f"{number} of its {len(found)} addresses are not http:// or https:// ones; correct them"
-        )
-    if not usable:
+    if not found:
         raise NoAddressesError("there is no address in it; write one that begins with https://")
-    return usable
+    if not usable:
+        raise NoAddressesError("no address in it is an http:// or https:// one; correct them")
+    return Addresses(usable, len(found) - len(usable))
 
 
 def is_list(name: str) -> bool:

@@ -77,7 +77,11 @@ def _take_in(
     try:
         if not content:
             raise NoAddressesError(f"it has more than {LARGEST_BYTES} bytes; split it")
-        found = addresses(split_path(path)[1], content)
+        taken = addresses(split_path(path)[1], content)
+        found = taken.usable
+        if taken.refused:
+            text = "addresses not taken path=%r count=%d: they are not http:// or https:// ones; correct them"
+            logger.warning(text, path, taken.refused)
     except NoAddressesError as error:
         logger.warning("list of addresses not taken path=%r error=%s", path, error)
     with transaction(db):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +52,10 @@ FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 600.0
 
 
+Roots = Callable[[], Iterable[tuple[str, bool]]]
+"""The watched folders, by their paths without links, each with whether it is recursive."""
+
+
 class NotNowError(Exception):
     """It cannot be done now; the text says why."""
 
@@ -73,14 +77,15 @@ def run_originals(
     stop: threading.Event,
     wake: threading.Event,
     beat: Callable[[], None],
+    roots: Roots = tuple,
 ) -> None:
-    """Do it for one folder until `stop` is set."""
+    """Do it for one folder until `stop` is set. `roots` says where the watched folders are, without links."""
     with closing(open_database(db_path)) as db:
         while not stop.is_set():
             beat()
             wake.clear()
             try:
-                wait = tidy(db, folder, datetime.now(UTC), is_stopped=stop.is_set)
+                wait = tidy(db, folder, datetime.now(UTC), is_stopped=stop.is_set, roots=roots)
             except StoreBusyError as error:
                 logger.error("originals wait path=%r error=%s", folder_name(folder), error)
                 wait = FIRST_RETRY_SECONDS
@@ -93,7 +98,12 @@ def run_originals(
 
 
 def tidy(
-    db: Database, folder: WatchFolder, now: datetime, *, is_stopped: Callable[[], bool] = lambda: False
+    db: Database,
+    folder: WatchFolder,
+    now: datetime,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
+    roots: Roots = tuple,
 ) -> float:
     """Do what is due and return the seconds until it is worth another look."""
     due = originals_due(db, folder_name(folder), now, BATCH)
@@ -102,7 +112,7 @@ def tidy(
             return 0.0
         action = folder.after_failure if original.outcome == "failure" else folder.after_success
         try:
-            _settle(db, folder, original, action)
+            _settle(db, folder, original, action, roots)
         except (NotNowError, OSError) as error:
             reason = str(error) if isinstance(error, NotNowError) else _reason(error)
             _postpone(db, original, reason, now)
@@ -112,7 +122,9 @@ def tidy(
     return LOOK_SECONDS if wait is None else min(max(wait, 0.1), LOOK_SECONDS)
 
 
-def _settle(db: Database, folder: WatchFolder, original: Original, action: AfterSuccess) -> None:
+def _settle(
+    db: Database, folder: WatchFolder, original: Original, action: AfterSuccess, roots: Roots
+) -> None:
     if not isinstance(action, Delete | MoveTo) or original.is_anothers:
         original_settled(db, original)
         return
@@ -127,7 +139,7 @@ def _settle(db: Database, folder: WatchFolder, original: Original, action: After
         _leave(db, original)
         return
     try:
-        _act(db, folder, original, action, descriptor)
+        _act(db, folder, original, action, descriptor, roots)
     except ChangedError:
         _leave(db, original)
     finally:
@@ -135,7 +147,12 @@ def _settle(db: Database, folder: WatchFolder, original: Original, action: After
 
 
 def _act(
-    db: Database, folder: WatchFolder, original: Original, action: Delete | MoveTo, descriptor: int
+    db: Database,
+    folder: WatchFolder,
+    original: Original,
+    action: Delete | MoveTo,
+    descriptor: int,
+    roots: Roots,
 ) -> None:
     _check_bytes(original, descriptor)
     directory = split_path(original.path)[0] or "/"
@@ -149,7 +166,7 @@ def _act(
         original_settled(db, original, is_away=True)
         logger.info("original deleted id=%d path=%r", original.recording_id, original.path)
     else:
-        target = _moved(db, folder, original, str(action.folder), descriptor)
+        target = _moved(db, folder, original, str(action.folder), descriptor, roots)
         original_settled(db, original, moved_to=target)
         logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
     _remove_marker(folder, original.path)
@@ -163,15 +180,22 @@ def _check_bytes(original: Original, descriptor: int) -> None:
         raise ChangedError
 
 
-def _moved(db: Database, folder: WatchFolder, original: Original, top: str, descriptor: int) -> str:
+def _moved(
+    db: Database, folder: WatchFolder, original: Original, top: str, descriptor: int, roots: Roots
+) -> str:
     """Move the open file below `top`; returns where it is."""
     if not Path(top).is_dir():
         raise NotNowError(f"{top} is not there; create or mount it, it is tried again")
-    real, watched = os.path.realpath(top), os.path.realpath(folder.path)
-    if real == watched or (folder.recursive and real.startswith(watched + "/")):
-        raise NotNowError(f"{top} leads into the watched folder; write another one")
+    real = os.path.realpath(top)
+    for watched, recursive in ((os.path.realpath(folder.path), folder.recursive), *roots()):
+        if real == watched or (recursive and real.startswith(watched.rstrip("/") + "/")):
+            # Found again there, it would be moved again, for ever.
+            raise NotNowError(f"{top} leads into the watched folder {watched}; write another one")
     relative, name = _below(folder, original.path)
     directory = make_directories(top.rstrip("/"), relative, str(folder.path))
+    if os.path.realpath(directory) == os.path.realpath(split_path(original.path)[0] or "/"):
+        # Tried again after it had been moved there.
+        return original.path
     if original.target and is_same_content(descriptor, original.target):
         # Killed after the copy was there and before the original was gone.
         _remove(original, descriptor)

@@ -126,6 +126,11 @@ class FolderWatch:
         return self._presence.is_away
 
     @property
+    def root(self) -> str:
+        """The folder's path without links, as it was when it was last looked for."""
+        return self._source.method.root
+
+    @property
     def is_remote(self) -> bool:
         """True while the folder, or a part of it, is on a network or FUSE mount: it may come to hang."""
         return self._source.method.has_remote

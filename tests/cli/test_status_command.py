@@ -43,6 +43,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "paused": None,
         "daemon": STOPPED,
         "originals": {"waiting": 0, "error": None},
+        "snoozed": {},
         "folders": [unseen(site)],
     }
     assert not site.database.parent.exists()
@@ -99,6 +100,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "paused": {"reason": "key trouble; service trouble", "since": SEEN_AT},
         "daemon": STOPPED,
         "originals": {"waiting": 0, "error": None},
+        "snoozed": {},
         "folders": [
             {
                 "path": str(site.watched),
@@ -139,3 +141,14 @@ def test_a_running_daemon_is_seen(run: Run, site: Site) -> None:
 def test_a_folder_that_is_gone_is_said_to_be(run: Run, site: Site) -> None:
     site.add("folders", path=str(site.watched), reason="No such file or directory", configured_at=SEEN_AT)
     assert f"{site.watched}: not available (No such file or directory)" in run("status").stdout
+
+
+def test_snoozes_in_force_are_shown(run: Run, site: Site) -> None:
+    site.add("snoozes", rule="unhappy caller", until="2999-01-01T00:00:00.000Z")
+    site.add("snoozes", rule="over", until="2001-01-01T00:00:00.000Z")
+    assert json.loads(run("status", "--json").stdout)["snoozed"] == {
+        "unhappy caller": "2999-01-01T00:00:00.000Z"
+    }
+    text = run("status").stdout
+    assert "rule unhappy caller is snoozed until 2999-01-01" in text
+    assert "rule over" not in text

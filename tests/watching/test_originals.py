@@ -279,6 +279,30 @@ def test_a_target_that_leads_into_the_folder_by_a_link_is_refused(site: Site) ->
     assert "leads into the watched folder" in site.left()["error"]
 
 
+def test_a_target_that_leads_into_another_watched_folder_is_refused(site: Site, tmp_path: Path) -> None:
+    """From there it would be moved on, and if that leads back here, for ever."""
+    other = tmp_path / "other"
+    other.mkdir()
+    site.done.rmdir()
+    site.done.symlink_to(other)
+    site.end(site.take("a.wav"), "done")
+    tidy(site.db, site.folder, NOW, roots=lambda: [(str(other), True)])
+    assert (list(content_of(site.root)), content_of(other)) == (["a.wav"], {})
+    assert "leads into the watched folder" in site.left()["error"]
+
+
+def test_a_failure_that_fails_again_after_a_retry_stays_where_it_was_moved(site: Site) -> None:
+    number = site.end(site.take("sub/a.wav"), "failed", "corrupt_audio")
+    site.tidy()
+    for _ in range(2):
+        assert requeue(site.db, [number], NOW) == {}
+        site.end(number, "failed", "corrupt_audio")
+        site.tidy()
+    assert content_of(site.failed) == {"sub/a.wav": b"sub/a.wav"}
+    assert site.path(number) == str(site.failed / "sub/a.wav")
+    assert site.left() == {"waiting": 0, "error": None}
+
+
 @pytest.mark.parametrize("crash", ["after the plan", "after the copy", "after all but the row"])
 def test_killed_at_any_point_it_ends_in_one_file(site: Site, crash: str) -> None:
     number = site.end(site.take("a.wav"), "done")
