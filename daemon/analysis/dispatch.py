@@ -48,7 +48,7 @@ class Dispatcher:
         self._db_path = db_path
         self._place = place
         self._jobs: dict[threading.Thread, str | None] = {}
-        self._probe: threading.Thread | None = None
+        self._probes: dict[str, threading.Thread] = {}
         self._clamped_at = 0.0
         self._started_at = time.monotonic()
         # Only a crash makes suspects, so that none come up while this process lives.
@@ -110,8 +110,9 @@ class Dispatcher:
     def _start_next(self, db: Database) -> float:
         self._clamp(db)
         away = self._place.away() | self._crowding()
-        is_probe = any(pause.scope == EVERYTHING for pause in pauses(db))
-        if is_probe and self._is_probing(away):
+        paused = {pause.scope for pause in pauses(db)}
+        probed = {scope for scope in paused if self._is_probed(scope, away)}
+        if EVERYTHING in probed:
             return LOOK_SECONDS
         suspects = self._is_suspects_turn(db)
         if (suspects or self._is_alone) and self._place.load.in_flight:
@@ -125,6 +126,7 @@ class Dispatcher:
                 self._place.clock(),
                 scopes=self._place.scopes,
                 suspects=suspects,
+                also_held=probed,
                 away=away,
             )
         finally:
@@ -137,7 +139,9 @@ class Dispatcher:
             target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
         )
         self._jobs[job] = recording.folder
-        self._probe = job if is_probe else None
+        self._probes = {scope: self._probes[scope] for scope in probed}
+        for scope in paused & {EVERYTHING, self._place.request_for(recording).key}:
+            self._probes[scope] = job
         self._is_alone = suspects
         job.start()
         return 0.0
@@ -163,12 +167,13 @@ class Dispatcher:
             folder for folder in self._place.remote() if taken[folder] >= self._place.load.limit - 1
         )
 
-    def _is_probing(self, away: frozenset[str]) -> bool:
+    def _is_probed(self, scope: str, away: frozenset[str]) -> bool:
         """Whether a probe is under way: its reply may take longer than the time to the next one.
 
         One whose folder went meanwhile may never come back.
         """
-        return self._probe is not None and self._probe.is_alive() and self._jobs.get(self._probe) not in away
+        probe = self._probes.get(scope)
+        return probe is not None and probe.is_alive() and self._jobs.get(probe) not in away
 
     def _idle_seconds(self, db: Database, away: frozenset[str]) -> float:
         now = self._place.clock()

@@ -35,20 +35,22 @@ def claim(
     *,
     scopes: Mapping[str | None, str] | None = None,
     suspects: bool | None = None,
+    also_held: Collection[str] = (),
     away: Collection[str] = (),
 ) -> Recording | None:
     """Take the recording that has been due longest out of the queue, or None when none is due.
 
     Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`. What a
     pause holds is not claimed, except one probe each time the pause allows; `scopes` maps folders to the
-    scope of pauses that concern them (None: recordings of no folder). `suspects` restricts it to those
-    that were in flight in SUSPECT_CRASHES crashes, or to the others; those of the folders `away` wait.
+    scope of pauses that concern them (None: recordings of no folder that is watched). `suspects` restricts
+    it to those that were in flight in SUSPECT_CRASHES crashes, or to the others; `also_held` are scopes of
+    which none is claimed either, and those of the folders `away` wait.
     """
     scopes = scopes or {}
-    if not _due(db, now, scopes, held_scopes(db, now), suspects, away):
+    if not _due(db, now, scopes, held_scopes(db, now) | {*also_held}, suspects, away):
         return None
     with transaction(db):
-        found = _due(db, now, scopes, held_scopes(db, now), suspects, away)
+        found = _due(db, now, scopes, held_scopes(db, now) | {*also_held}, suspects, away)
         if not found:
             return None
         claimed = rows(
@@ -110,18 +112,20 @@ def _due(
     if EVERYTHING in held:
         return []
     folders = [*away, *(folder for folder, scope in scopes.items() if scope in held)]
+    # What belongs to no folder, or to one that is not watched any more, is asked for in the same way.
     return rows(
         db,
         """
         SELECT id FROM recordings
         WHERE state = 'waiting' AND not_before <= :now
             AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
-            AND (folder IS NOT NULL OR :with_no_folder)
+            AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
             AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
         ORDER BY not_before, id LIMIT 1
         """,
         {
             "now": iso(now),
+            "known": json.dumps([folder for folder in scopes if folder is not None]),
             "folders": json.dumps([folder for folder in folders if folder is not None]),
             "with_no_folder": None not in folders,
             "suspects": suspects,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,19 @@ def test_refusal_of_a_key_that_was_replaced_meanwhile_holds_nothing(tmp_path: Pa
         service.wait_states(done=1)
         assert service.rows("SELECT * FROM pauses") == []
         assert service.rows("SELECT * FROM alerts") == []
+
+
+def test_probe_of_one_request_ends_before_the_next(tmp_path: Path, api: ScriptedApi, sink: HttpSink) -> None:
+    """A7: a refusal that takes longer than the time between two probes, as an upload may."""
+    api.script = lambda conversation: conversation.reply(
+        403, {"err_code": "INSUFFICIENT_PERMISSIONS"}, delay=0.8
+    )
+    with running(tmp_path, api, **telling(sink, probe="0.1s", concurrency=4)) as service:
+        for number in range(6):
+            service.drop(f"{number}.wav")
+        service.wait_row("SELECT 1 FROM pauses")
+        wait_until(lambda: "analyzing" not in service.states(), what="the first requests to end")
+        before = len(api.calls)
+        api.wait_for_calls(before + 3)
+    probes = api.calls[before : before + 3]
+    assert all(later.started_at >= (earlier.ended_at or 0) for earlier, later in pairwise(probes))

@@ -194,3 +194,25 @@ def test_a_person_who_acted_need_not_wait_for_what_failed_before(db: Database) -
     pause(db, "service")
     probe_now(db, later(3))
     assert claims(db, later(4)) == 1
+
+
+def test_a_folder_that_is_watched_no_more_is_held_with_what_has_none(db: Database) -> None:
+    """Else its recordings were asked for again and again, without a pause, while the request is refused."""
+    add(db, 2, folder="/former")
+    add(db, 1, folder="/r")
+    pause(db, scope="none")
+
+    assert claims(db, NOW, r="other") == 1
+    assert claims(db, later(60), r="other") == 1
+
+
+def test_a_scope_of_which_a_probe_is_under_way_is_held_as_well(db: Database) -> None:
+    add(db, 1, folder="/a")
+    add(db, 1, folder="/b")
+    scopes: dict[str | None, str] = {"/a": "one", "/b": "two", None: "none"}
+
+    claimed = claim(db, NOW, scopes=scopes, also_held={"one"})
+    assert claimed is not None
+    assert claimed.folder == "/b"
+    assert claim(db, NOW, scopes=scopes, also_held={"one"}) is None
+    assert claim(db, NOW, scopes=scopes) is not None
