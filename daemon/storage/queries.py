@@ -29,6 +29,7 @@ HIDDEN_COLUMNS = (
     "failures",
     "failing_since",
     "part_words",
+    "anew",
     "due_at",
 )
 """Columns of `recordings` and `alerts` that are earshot's own."""
