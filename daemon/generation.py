@@ -19,8 +19,8 @@ from daemon.alerting.schedule import run_schedule
 from daemon.alerting.targets import Target, open_targets, operations_targets
 from daemon.analysis.client import ApiClient
 from daemon.analysis.dispatch import Dispatcher
+from daemon.analysis.gates import end_obsolete_pauses
 from daemon.analysis.load import Load
-from daemon.analysis.outcomes import end_obsolete_pauses
 from daemon.analysis.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.analysis.workplace import Workplace
 from daemon.config.models import Config, WatchFolder
@@ -239,6 +239,9 @@ def _watch(watch: FolderWatch, db_path: Path, stop: threading.Event, beat: Calla
             beat()
             try:
                 wait = watch.step(db, time.monotonic(), datetime.now(UTC))
+            except StoreBusyError as error:
+                logger.error("what was found cannot be stored, trying again path=%r: %s", watch.name, error)
+                wait = ERROR_PAUSE_SECONDS
             except Exception as error:
                 # The outer edge of the folder's loop: nothing is lost, the next look finds it all again.
                 logger.exception(

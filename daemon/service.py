@@ -130,7 +130,7 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
                 lock.say(ready=True)
                 sdnotify.notify("READY=1\nSTATUS=watching")
                 logger.info("ready folders=%d pid=%d", len(generation.watches), os.getpid())
-            if troubles := _troubles(generation, database):
+            if troubles := _troubles(generation, database, lock):
                 logger.critical("ending, because %s", "; ".join(troubles))
                 break
             sdnotify.notify("WATCHDOG=1")
@@ -206,8 +206,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _troubles(generation: Generation, database: tuple[int, int] | None) -> list[str]:
+def _troubles(generation: Generation, database: tuple[int, int] | None, lock: DaemonLock) -> list[str]:
     troubles = generation.troubles()
+    if not lock.is_held:
+        # A second process could take up the same recordings.
+        troubles.append(f"the lock file of the database {generation.config.database} was deleted")
     if _identity(generation.config.database) != database:
         # What is written now would go into a file that has no name any more.
         troubles.append(f"the database {generation.config.database} was deleted or replaced")

@@ -43,7 +43,7 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     # The alerts of a result, and of a pause, are stored in its transaction.
     "analysis.analyze": frozenset({"alerting.rules", "alerting.drafts", "alerting.volume"}),
-    "analysis.outcomes": frozenset({"alerting.operations"}),
+    "analysis.gates": frozenset({"alerting.operations"}),
     "analysis.workplace": frozenset({"alerting.targets"}),
 }
 

@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from daemon.analysis.analyze import analyze
 from daemon.analysis.exchange import insist
-from daemon.analysis.outcomes import hold, resume
+from daemon.analysis.gates import hold, resume
 from daemon.analysis.workplace import Workplace
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Recording, RecordingState

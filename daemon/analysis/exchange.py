@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import TypeVar
 from sqlite_utils import Database
 
 from daemon.analysis.client import Reply
-from daemon.analysis.outcomes import answered, settle_failure
+from daemon.analysis.gates import answered
+from daemon.analysis.outcomes import settle_failure
 from daemon.analysis.workplace import Workplace
 from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
 from daemon.models import Recording
@@ -23,6 +25,8 @@ from daemon.storage.results import store_response
 logger = logging.getLogger(__name__)
 
 STORE_RETRY_SECONDS = 1.0
+STORE_RETRIES_PER_WORD = 30
+"""Said once in so many tries: there may be as many replies in hand as are asked for at once."""
 
 Result = TypeVar("Result")
 
@@ -36,10 +40,12 @@ def note_received(
     *,
     kind: str = "listen",
     sha256: str | None = None,
+    billed: bool = True,
 ) -> None:
     """Commit the raw reply before anything is made of it: from here on it is never asked for again.
 
-    `sha256` is that of the bytes that were sent, where it is known since then only.
+    `sha256` is that of the bytes that were sent, where it is known since then only. Not `billed` is what was
+    clearly refused.
     """
 
     def store() -> None:
@@ -47,7 +53,8 @@ def note_received(
         with transaction(db):
             store_response(db, recording.id, reply.body, kind=kind, now=now)
             end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
-            count_billed(db, recording.id)
+            if billed:
+                count_billed(db, recording.id)
             if sha256:
                 note_hash(db, recording.id, sha256)
             answered(db, recording, place, now)
@@ -108,11 +115,13 @@ def note_failed(
 
 def insist(store: Callable[[], Result], place: Workplace) -> Result:
     """Write what was paid for, however long the disk is full or the database locked."""
-    while True:
+    for attempt in itertools.count():
         try:
             return store()
         except StoreBusyError as error:
             if place.ended():
                 raise
-            logger.error("cannot store a result, trying again: %s", error)
+            if attempt % STORE_RETRIES_PER_WORD == 0:
+                logger.error("cannot store a result, trying again: %s", error)
             time.sleep(STORE_RETRY_SECONDS)
+    raise AssertionError("it is tried for ever")

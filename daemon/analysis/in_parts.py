@@ -49,6 +49,7 @@ def _read_part(
     db: Database, recording: Recording, part: Part, request: Request, place: Workplace
 ) -> Reply | None:
     entry = begin_part(db, recording.id, place.clock())
+    refused = False
     try:
         reply = place.client.read_text(part.text, request)
         parse_part(reply.body)
@@ -61,7 +62,8 @@ def _read_part(
         # The transcript and the other parts are worth having without this one.
         logger.warning("part not analyzed id=%d first_word=%d error=%s", recording.id, part.first_word, error)
         reply = Reply(json.dumps({"results": {}, "error": str(error)}).encode(), error.request_id)
-    note_received(db, recording, entry, reply, place, kind="read")
+        refused = True
+    note_received(db, recording, entry, reply, place, kind="read", billed=not refused)
     return reply
 
 

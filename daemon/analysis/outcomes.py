@@ -7,21 +7,14 @@ the recording is not blamed. Everything here is called inside the caller's trans
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.alerting.operations import (
-    FLAP_WINDOW,
-    FLAPS,
-    paused_message,
-    paused_title,
-    resumed_message,
-)
 from daemon.analysis.failures import MAX_RETRY_AFTER
+from daemon.analysis.gates import answered, hold, reached
 from daemon.analysis.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
-from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff, probe_interval
+from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff
 from daemon.analysis.workplace import Workplace
 from daemon.errors import (
     AccountError,
@@ -34,11 +27,9 @@ from daemon.errors import (
     RecordingError,
     ServiceDownError,
 )
-from daemon.models import Recording, RecordingState, from_iso, iso, shown_path
-from daemon.storage.database import transaction
+from daemon.models import Recording, RecordingState, from_iso, shown_path
 from daemon.storage.files import is_unmounted
-from daemon.storage.outbox import add_operations_alert, times_told
-from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
+from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.recordings import (
     DOUBTFUL_RESENDS,
     analyze_in_parts,
@@ -47,7 +38,6 @@ from daemon.storage.recordings import (
     reopen_refused,
     uncount_attempt,
 )
-from daemon.storage.requests import last_request_at
 from daemon.storage.results import store_response, stored_reply
 
 logger = logging.getLogger(__name__)
@@ -55,8 +45,6 @@ logger = logging.getLogger(__name__)
 FILE_RETRY_SECONDS = 2.0
 SKIPPED_CODES = frozenset({"empty", "gone"})
 FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
-SERVICE_CAUSES = frozenset({"key", "credit", "request", "service"})
-"""What an answer of the service ends; room in the store is another matter."""
 
 
 def settle_failure(
@@ -86,7 +74,7 @@ def settle_failure(
         case AccountError():
             _account_failure(db, recording, error, place, now)
         case RateLimitedError():
-            _reached(db, recording, place, now)
+            reached(db, recording, place, now)
             place.load.too_many(error.retry_after)
             _wait(db, recording, error, _delay(error, recording.attempts, place), now, failing=False)
         case DoubtfulReplyError():
@@ -116,94 +104,13 @@ def _next_part_words(recording: Recording) -> int:
     return recording.part_words // 2 if recording.part_words else FIRST_PART_WORDS
 
 
-def hold(
-    db: Database,
-    cause: str,
-    reason: str,
-    place: Workplace,
-    now: datetime,
-    *,
-    shared: bool,
-    scope: str = EVERYTHING,
-) -> None:
-    """Hold the queue for `cause`: one operations alert when it begins, none while it lasts.
-
-    Where it begins again and again, there is one when it lasts (see alerting/notices.py).
-    """
-    held = [pause for pause in pauses(db) if (pause.cause, pause.scope) == (cause, scope)]
-    interval = probe_interval(cause, held[0].probes if held else 0, place.config.analyzer.probe)
-    if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, scope=scope, now=now):
-        logger.error("queue paused cause=%s reason=%s", cause, reason)
-        told = times_told(db, paused_title(cause), now - FLAP_WINDOW)
-        if told >= FLAPS:
-            logger.warning("operations hear of it when it lasts cause=%s", cause)
-            return
-        title, body = paused_message(cause, reason, interval, is_last=told == FLAPS - 1)
-        add_operations_alert(db, place.operations, title, body, "critical", now)
-
-
-def answered(db: Database, recording: Recording, place: Workplace, now: datetime) -> None:
-    """The service looked at this recording, whatever it found: what held it is over."""
-    place.refusals.accepted(recording.id, place.request_for(recording).key)
-    _reached(db, recording, place, now, ends=SERVICE_CAUSES)
-
-
-def _reached(
-    db: Database,
-    recording: Recording,
-    place: Workplace,
-    now: datetime,
-    *,
-    ends: Collection[str] = frozenset({"service"}),
-) -> None:
-    """The service gave a proper answer to this recording's request, which ends these causes."""
-    place.load.answered()
-    scopes = {EVERYTHING, place.request_for(recording).key}
-    resume(db, place, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
-
-
-def resume(
-    db: Database,
-    place: Workplace,
-    now: datetime,
-    *,
-    causes: Collection[str],
-    scopes: Collection[str] | None = None,
-    asked_at: str | None = None,
-) -> None:
-    """End the pauses of these causes (and scopes), and tell operations that they are over.
-
-    With `asked_at`, when a request began that was answered, only those that it can speak of: what was asked
-    before the trouble began may well be answered while it lasts.
-    """
-    for pause in pauses(db):
-        # One that begins in the future is from before the clock was set back.
-        if asked_at is not None and asked_at < pause.since <= iso(now):
-            continue
-        if pause.cause in causes and (scopes is None or pause.scope in scopes):
-            end_pause(db, pause)
-            logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
-            since = from_iso(pause.since)
-            if times_told(db, paused_title(pause.cause), since):
-                title, body = resumed_message(pause.cause, pause.reason, since, now)
-                add_operations_alert(db, place.operations, title, body, "info", now)
-
-
-def end_obsolete_pauses(db: Database, place: Workplace) -> None:
-    """End the pauses of requests that the configuration does not make any more."""
-    now = place.clock()
-    with transaction(db):
-        gone = {pause.scope for pause in pauses(db)} - {EVERYTHING, *place.scopes.values()}
-        resume(db, place, now, causes=SERVICE_CAUSES, scopes=gone)
-
-
 def _account_failure(
     db: Database, recording: Recording, error: AccountError, place: Workplace, now: datetime
 ) -> None:
     """Hold the queue, unless the refusal turns out to be about this recording or about an earlier key."""
     request = place.request_for(recording).key
     if error.cause == "request" and place.refusals.is_alone(recording.id, request):
-        _reached(db, recording, place, now)
+        reached(db, recording, place, now)
         message = (
             f"the service refuses this recording ({error.said or error}) and takes others that are asked for "
             f"in the same way; look at the file, then `earshot retry {recording.id}`"
@@ -213,7 +120,7 @@ def _account_failure(
     uncount_attempt(db, recording.id)
     if not place.retired.is_set():
         # Without credit means with a good key; nothing else here says anything of another cause.
-        _reached(
+        reached(
             db, recording, place, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
         )
         scope = request if error.of_request else EVERYTHING
@@ -225,7 +132,7 @@ def _refused(
     db: Database, recording: Recording, error: RecordingError, place: Workplace, now: datetime
 ) -> None:
     """Refused in words that nobody knows: the recording fails, unless one after the other is refused so."""
-    _reached(db, recording, place, now)
+    reached(db, recording, place, now)
     request = place.request_for(recording).key
     alike = place.refusals.refused_alike(recording.id, request, str(error))
     if not alike:

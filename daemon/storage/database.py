@@ -145,7 +145,7 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
             f"{_lock_path(path)}: the lock file cannot be written ({error.strerror}); "
             "check the owner of the database's folder"
         ) from error
-    with closing(DaemonLock(descriptor)) as lock:
+    with closing(DaemonLock(descriptor, _lock_path(path))) as lock:
         if not _locked(descriptor):
             pid = _lock_content(descriptor).get("pid")
             raise EarshotError(
@@ -171,8 +171,17 @@ def _locked(descriptor: int) -> bool:
 class DaemonLock:
     """The held lock, with what `earshot status` reads from it: process id and whether it is ready."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
+        self._path = path
+
+    @property
+    def is_held(self) -> bool:
+        """False once the file was deleted or replaced: another process may lock the new one."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            return False
 
     def say(self, *, ready: bool) -> None:
         """Write this process's id and readiness into the lock file."""

@@ -264,6 +264,14 @@ def test_database_that_vanishes_ends_the_service(tmp_path: Path, api: ScriptedAp
         assert service.database.exists() == (what == "replaced")
 
 
+def test_lock_file_that_vanishes_ends_the_service(tmp_path: Path, api: ScriptedApi) -> None:
+    """P7: a second one could start beside it, and pay for the same recordings."""
+    with running(tmp_path, api) as service:
+        service.database.with_name(f"{service.database.name}.lock").unlink()
+        assert service.wait_end() == 1
+        assert "the lock file of the database" in service.log()
+
+
 def test_database_that_another_version_took_over_ends_the_service(tmp_path: Path, api: ScriptedApi) -> None:
     """P11: it does not go on claiming recordings that it can do nothing with."""
     with running(tmp_path, api) as service:

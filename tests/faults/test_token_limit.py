@@ -113,6 +113,8 @@ def test_parts_that_are_refused_are_counted_and_the_rest_is_kept(tmp_path: Path)
         service.wait_states(done=1)
 
         row = service.rows("SELECT * FROM recordings")[0]
+    # The transcription and one part: what was refused is not billed.
+    assert (row["attempts"], row["possibly_billed"]) == (6, 2)
     assert json.loads(row["not_analyzed"]) == dict.fromkeys(
         ("summary", "sentiment", "topics", "intents"), "2 of 3 parts"
     )
