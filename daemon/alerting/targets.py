@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from apprise import Apprise, AppriseAsset, NotifyBase
-from apprise.plugins.email import NotifyEmail
 from jinja2 import Template
 
 from daemon.alerting.harmless import shorten
@@ -25,13 +22,6 @@ READABLE = 3500
 
 SMALLEST = 160
 """Characters. A reason and the last line need that much; a service that takes less gets too much."""
-
-_RECIPIENT_LISTS = ("targets", "channels", "rooms", "users", "topics", "phone")
-"""Where Apprise's plugins keep those whom one message goes to, each by a call of its own."""
-
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 20.0
-"""Apprise waits 4 s by default, and takes a message for lost that a slow service did accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,13 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
 
     A template that cannot be used is a ConfigError as well.
     """
-    targets, problems = [], []
+    targets: list[Target] = []
+    problems: list[ConfigProblem] = []
+    if not config.alerts.destinations:
+        return targets
+    # Only now: see there what it takes.
+    from daemon.alerting.services import limit_of, one_recipient_each, open_service
+
     for name, destination in config.alerts.destinations.items():
         quiet = _quiet_hours(destination, config.timezone)
         template = destination_template(destination)
@@ -68,7 +64,7 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
             else:
                 services += [(each, service) for each in one_recipient_each(url, service)]
         for index, (url, service) in enumerate(services):
-            targets.append(Target(name, index, url, *_limit(service), quiet, template))
+            targets.append(Target(name, index, url, *limit_of(service), quiet, template))
     if problems:
         raise ConfigError("configuration", problems)
     return targets
@@ -77,44 +73,6 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
 def destination_template(destination: Destination) -> Template | None:
     """The destination's template, or None when it has none; ConfigError when it cannot be used."""
     return None if destination.template is None else load_template(destination.template, sample_variables())
-
-
-def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
-    """A URL with several recipients as one URL for each, so that a bad one keeps no other from its message.
-
-    Apprise calls a message failed when one of its recipients refuses it, and the retry would go to all. With
-    cc or bcc the URL stays as it is: those would get every mail several times.
-    """
-    lists = {
-        name: value for name in _RECIPIENT_LISTS if isinstance(value := getattr(service, name, None), list)
-    }
-    recipients = [(name, each) for name, value in lists.items() for each in value]
-    copies = getattr(service, "cc", None) or getattr(service, "bcc", None)
-    # A batch is one call to many: that cannot be refused by some of them.
-    if len(recipients) < 2 or copies or len(service) != len(recipients):
-        return [url]
-    if not isinstance(service, NotifyEmail):
-        # Some plugins keep them in a set on the way, and after a restart each must have the same number.
-        recipients.sort(key=repr)
-    urls = []
-    for name, recipient in recipients:
-        vars(service).update({each: [recipient] if each == name else [] for each in lists})
-        urls.append(str(service.url(privacy=False)))  # type: ignore[no-untyped-call]
-    vars(service).update(lists)
-    others = [open_service(each) for each in urls]
-    is_whole = all(_same_sender(service, other) for other in others) and len(set(urls)) == len(urls)
-    return urls if is_whole else [url]
-
-
-def _same_sender(service: NotifyBase, other: NotifyBase | None) -> bool:
-    """Whether nothing was lost on the way through a URL, and it has one recipient."""
-    if other is None or len(other) != 1 or other.url_identifier != service.url_identifier:
-        return False
-    names = (
-        *("host", "port", "user", "password", "secure", "schema", "from_addr", "secure_mode", "smtp_host"),
-        *("reply_to", "notify_format", "overflow_mode", "socket_connect_timeout", "socket_read_timeout"),
-    )
-    return all(getattr(service, name, None) == getattr(other, name, None) for name in names)
 
 
 def operations_targets(alerts: Alerts, targets: Iterable[Target]) -> list[tuple[str, int]]:
@@ -133,53 +91,7 @@ def fit(target: Target, title: str, body: str) -> str:
     return shorten(text, max(room - len(gap) - len(last), 0)) + gap + last
 
 
-def limit_for(url: str) -> int:
-    """How many characters a message to this URL may have; SMALLEST for one that Apprise does not know."""
-    service = open_service(url)
-    return SMALLEST if service is None else _limit(service)[0]
-
-
-def open_service(url: str) -> NotifyBase | None:
-    """The Apprise service for exactly one URL, or None when there is none; nothing is sent or logged."""
-    keep_quiet()
-    # Checked silently first: Apprise writes a URL that it cannot load into its error.
-    if service_problem(url) is not None:
-        return None
-    # No limit of its own: Apprise would hand the call to a shared pool of threads that a few hanging services
-    # exhaust for all others. The sender has a thread and a limit for each target.
-    # No redirects: one from http to https turns a POST into a GET without the message, and its 200 looks like
-    # success. A URL with redirect=yes has its way.
-    asset = AppriseAsset(app_id="earshot", app_desc="earshot", service_timeout=0, http_redirects=False)
-    service = Apprise.instantiate(url, asset=asset)
-    if service is None:
-        return None
-    # Both are said in URLs for other programs: the outbox tries again itself, for a day instead of a minute,
-    # and what did not arrive is not sent, even where a URL calls that success.
-    service.retry, service.optional = 0, False
-    if "socket_connect_timeout" not in vars(service):
-        service.socket_connect_timeout = max(service.socket_connect_timeout, CONNECT_SECONDS)
-    if "socket_read_timeout" not in vars(service):
-        service.socket_read_timeout = max(service.socket_read_timeout, READ_SECONDS)
-    return service
-
-
-def keep_quiet() -> None:
-    """Keep the records of Apprise and urllib3 out of every log: they name hosts, paths, tokens and bodies.
-
-    What Apprise reports about a failed message is captured from its own logger and classed, not passed on.
-    """
-    logging.getLogger("apprise").propagate = False
-    for name in ("apprise", "urllib3"):
-        chatty = logging.getLogger(name)
-        chatty.setLevel(max(chatty.level, logging.WARNING))
-
-
 def _quiet_hours(destination: Destination, timezone: str | None) -> QuietHours | None:
     if destination.quiet_hours is None:
         return None
     return QuietHours(*destination.quiet_hours, zone=zone_of(destination.timezone, timezone))
-
-
-def _limit(service: NotifyBase) -> tuple[int, bool]:
-    title_in_body = service.title_maxlen <= 0 or service.overflow_amalgamate_title
-    return max(SMALLEST, min(int(service.body_maxlen), READABLE)), title_in_body

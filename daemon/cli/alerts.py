@@ -149,8 +149,8 @@ def test_alert(context: Context, destination: str) -> None:
     """Send a sample alert to every URL of DESTINATION."""
     only = _only(context.config, destination)
 
-    from daemon.alerting.notify import AppriseSender
     from daemon.alerting.sample import sample_message
+    from daemon.alerting.sender import AppriseSender
     from daemon.alerting.targets import open_targets
     from daemon.config.destinations import service_name
 

@@ -15,8 +15,9 @@ from sqlite_utils import Database
 
 from daemon.alerting import schedule
 from daemon.alerting.drafts import wanted_alerts
-from daemon.alerting.notify import AppriseSender, step
+from daemon.alerting.notify import step
 from daemon.alerting.rules import Conversation
+from daemon.alerting.sender import AppriseSender
 from daemon.alerting.targets import open_targets
 from daemon.alerting.volume import store_alerts
 from daemon.config.load import load_config

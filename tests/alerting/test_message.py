@@ -15,7 +15,8 @@ from daemon.alerting.drafts import drafts_for
 from daemon.alerting.harmless import harmless, shorten, shorten_front
 from daemon.alerting.message import TITLE_LIMIT, compose
 from daemon.alerting.sample import sample_message
-from daemon.alerting.targets import Target, limit_for
+from daemon.alerting.services import limit_for
+from daemon.alerting.targets import Target
 from daemon.config.models import Alerts, Rule, When
 from daemon.models import AlertState
 from daemon.storage.outbox import last_line, last_line_room

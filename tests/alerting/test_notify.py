@@ -17,8 +17,9 @@ from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
 from sqlite_utils import Database
 
-from daemon.alerting.notify import AppriseSender, run_target, step
+from daemon.alerting.notify import run_target, step
 from daemon.alerting.sample import sample_message
+from daemon.alerting.sender import AppriseSender
 from daemon.alerting.targets import Target, open_targets, operations_targets
 from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError

@@ -10,7 +10,8 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from apprise import Apprise
 
-from daemon.alerting.targets import fit, one_recipient_each, open_service
+from daemon.alerting.services import one_recipient_each, open_service
+from daemon.alerting.targets import fit
 from tests.alerting.stage import NOW, stage
 from tests.servers import Answer, HttpSink, Received, SmtpSink
 

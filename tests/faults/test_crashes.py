@@ -122,7 +122,7 @@ def kill_at_calls(place: Path, library: Path, chosen: Callable[[int], list[int]]
 
 def test_kill_at_any_call_costs_one_request_and_one_message(tmp_path: Path, counter: Path) -> None:
     """P2: a sample of all the points at which a process can die; the long runs take every one."""
-    kill_at_calls(tmp_path, counter, lambda calls: list(range(calls // 6, calls, calls // 3)))
+    kill_at_calls(tmp_path, counter, lambda calls: list(range(calls // 4, calls, calls // 2)))
 
 
 @pytest.mark.soak
