@@ -45,8 +45,10 @@ from daemon.storage.pauses import Pause, pauses
 
 logger = logging.getLogger(__name__)
 
-GONE_FOR = timedelta(seconds=60)
+GONE_FOR = timedelta(seconds=15)
 """A share that is mounted again within this time is not worth a message."""
+LOOKED_FOR = timedelta(seconds=60)
+"""What came while nobody looked is noticed within this time after a start or a return, and then settles."""
 
 STUCK_AFTER = timedelta(hours=1)
 FAILURES_EVERY = timedelta(minutes=10)
@@ -153,8 +155,7 @@ def _folder_troubles(
             is_there and last is not None and now - from_iso(last) >= timedelta(seconds=folder.silent_after)
         )
         if silent or (not is_there and ("silent", name) in known):
-            # What came while nobody looked is noticed within this time after a start or a return.
-            hold = GONE_FOR + timedelta(seconds=folder.settle)
+            hold = LOOKED_FOR + timedelta(seconds=folder.settle)
             found["silent", name] = Trouble(hold, last or "")
     return found
 
