@@ -104,6 +104,9 @@ class ApiClient:
         body: Iterator[bytes] | dict[str, str],
         timeout: float,
     ) -> Reply:
+        if self._http.is_closed:
+            # Whoever read from a share that hung for longer than a reload waits comes too late.
+            raise ServiceDownError("the configuration was read again meanwhile", reached=False)
         conversation = _Conversation(timeout)
         content: dict[str, Any] = (
             {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}

@@ -68,20 +68,27 @@ class Dispatcher:
 
         Raises StoreError when the database cannot be used any more.
         """
-        with closing(open_database(self._db_path)) as db:
-            while not stop.is_set():
-                beat()
-                if self._unusable:
-                    raise self._unusable
-                self.wake.clear()
-                wait = self._look(db)
-                if not stop.is_set() and wait:
-                    self.wake.wait(wait)
-        self._place.retired.set()
+        try:
+            with closing(open_database(self._db_path)) as db:
+                while not stop.is_set():
+                    beat()
+                    if self._unusable:
+                        raise self._unusable
+                    self.wake.clear()
+                    wait = self._look(db)
+                    if not stop.is_set() and wait:
+                        self.wake.wait(wait)
+        finally:
+            # Nothing is claimed any more: what is in flight now is all that there is to wait for.
+            self._place.retired.set()
 
     def drain(self, seconds: float) -> bool:
-        """Wait for what is in flight, `seconds` at most; True when all of it ended."""
+        """Wait for what is in flight, `seconds` at most; True when all of it ended.
+
+        To be called when `run` was asked to stop: first it must have claimed its last recording.
+        """
         deadline = time.monotonic() + seconds
+        self._place.retired.wait(seconds)
         for job in list(self._jobs):
             job.join(max(0.0, deadline - time.monotonic()))
         return not self.in_flight

@@ -573,6 +573,19 @@ def test_many_recordings_are_under_way_at_once(api: ScriptedApi, small: Path) ->
 # A look that costs nothing
 
 
+def test_a_client_that_was_closed_sends_nothing_and_blames_no_recording(
+    api: ScriptedApi, small: Path
+) -> None:
+    with open_recording(str(small)) as file:
+        client = connection(api.url)
+        with client:
+            pass
+        with pytest.raises(ServiceDownError) as caught:
+            client.listen_file(Upload(file), REQUEST)
+    assert not caught.value.reached
+    assert api.calls == []
+
+
 def test_what_is_for_this_host_is_kept_from_proxies(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedApi() as proxy, ScriptedApi() as api:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):

@@ -73,3 +73,41 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
             "[info] earshot goes on - the database cannot be written no longer",
         ]
         assert rows(db, "SELECT * FROM pauses WHERE cause = 'store'") == []
+
+
+def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(tmp_path: Path) -> None:
+    """Else its request would begin when everything it needs is closed already."""
+    path = tmp_path / "earshot.db"
+    config = Config.model_validate({"database": path, "watch": [{"path": str(tmp_path)}]})
+    stop, claiming, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def away() -> frozenset[str]:
+        # Asked just before the claim.
+        claiming.set()
+        go_on.wait(20)
+        return frozenset()
+
+    with (
+        closing(open_database(path)) as db,
+        ApiClient(lambda: "http://127.0.0.1:1", key=None, timeout=1.0) as client,
+    ):
+        add(db, folder=str(tmp_path))
+        requests = requests_by_folder(config)
+        place = Workplace(
+            config=config, client=client, requests=requests, targets=[], load=Load(1), away=away
+        )
+        dispatcher = Dispatcher(path, place)
+        looking = threading.Thread(target=dispatcher.run, args=(stop, lambda: None))
+        looking.start()
+        claiming.wait(20)
+        stop.set()
+        ended: list[bool] = []
+        draining = threading.Thread(target=lambda: ended.append(dispatcher.drain(20)))
+        draining.start()
+        draining.join(0.2)
+        assert not ended
+        go_on.set()
+        draining.join(20)
+        looking.join(20)
+        assert ended == [True]
+        assert rows(db, "SELECT state FROM recordings") == [{"state": "skipped"}], "gone before it was read"
