@@ -58,7 +58,7 @@ def negative(conversation: Conversation) -> None:
 
 def test_random_kills_lose_nothing_and_cost_what_was_in_flight(tmp_path: Path) -> None:
     """P1: also while files come in, and with recordings dropped while it is down."""
-    found = kill_loop(tmp_path, files=60, kills=10, concurrency=8, seed=7)
+    found = kill_loop(tmp_path, files=40, kills=6, concurrency=8, seed=7)
     sys.stdout.write(f"{found}\n")
     found.check()
 
@@ -428,7 +428,7 @@ def test_restarts_without_work_ask_and_tell_nothing(tmp_path: Path) -> None:
                 service.drop(f"{number}.wav")
             service.wait_states(done=20)
             settle(service, seconds=20)
-            for _ in range(4):
+            for _ in range(2):
                 service.kill()
                 service.start()
             assert service.stop() == 0
