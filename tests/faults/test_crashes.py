@@ -43,12 +43,6 @@ def api() -> Iterator[ScriptedApi]:
         yield server
 
 
-@pytest.fixture
-def sink() -> Iterator[HttpSink]:
-    with HttpSink() as server:
-        yield server
-
-
 def negative(conversation: Conversation) -> None:
     conversation.reply(body=reply(average=-0.8))
 

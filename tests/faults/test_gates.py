@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,6 @@ from tests.harness import Conversation, Script, ScriptedApi, Service, answer, me
 from tests.servers import HttpSink, wait_until
 
 REFUSED_ALIKE = answer(400, {"err_code": "SOMETHING_NEW", "err_msg": "We do not like it."})
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedApi]:
-    with ScriptedApi() as server:
-        yield server
-
-
-@pytest.fixture
-def sink() -> Iterator[HttpSink]:
-    with HttpSink() as server:
-        yield server
 
 
 def telling(sink: HttpSink, **analyzer: Any) -> dict[str, Any]:

@@ -6,12 +6,9 @@ import base64
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
-
-import pytest
 
 from tests.harness import Conversation, ScriptedApi, Service, answer, refuse, reply
 from tests.servers import HttpSink, free_port, wait_until
@@ -36,12 +33,6 @@ SPEECH_TABLES = {
     "alerts": {"body"},
 }
 """Where what was said belongs; the full-text index and the stored replies are made of it as well."""
-
-
-@pytest.fixture
-def sink() -> Iterator[HttpSink]:
-    with HttpSink() as server:
-        yield server
 
 
 def spoken() -> dict[str, object]:

@@ -27,12 +27,6 @@ MEGABYTE = 1000 * 1000
 
 
 @pytest.fixture
-def api() -> Iterator[ScriptedApi]:
-    with ScriptedApi() as server:
-        yield server
-
-
-@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of six megabytes where a Service in `tmp_path` keeps its database."""
     place = tmp_path / "state"

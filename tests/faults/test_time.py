@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +15,6 @@ from daemon.models import from_iso, iso
 from tests.faults.crashes import alerting
 from tests.harness import Conversation, ScriptedApi, Service, reply, running
 from tests.servers import HttpSink, wait_until
-
-
-@pytest.fixture
-def api() -> Iterator[ScriptedApi]:
-    with ScriptedApi() as server:
-        yield server
 
 
 def change(service: Service, sql: str, *parameters: object) -> None:
