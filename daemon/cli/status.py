@@ -39,11 +39,10 @@ def status_document(context: Context) -> dict[str, Any]:
     """What `status --json` prints. A database that is not there yet is an empty one."""
     from daemon.storage import outbox, queries
     from daemon.storage.database import daemon_status, memory_database
-
-    db = context.database if context.has_database else memory_database()
     from daemon.storage.originals import originals_left
     from daemon.storage.volume import snoozed_rules
 
+    db = context.database if context.has_database else memory_database()
     known = queries.folder_rows(db)
     return {
         "recordings": queries.recording_counts(db),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ScriptedApi, Service, answer, refuse, wav
+from tests.harness import Conversation, ScriptedApi, Service, answer, refuse, wav
 from tests.servers import wait_until
 from tests.watching.mounts import mount_by_fuse, mounts_undone
 
@@ -147,6 +147,26 @@ def test_recordings_on_a_share_that_hangs_do_not_take_the_turns_of_others(
     service.wait_row("SELECT * FROM recordings WHERE name = 'other.wav' AND state = 'done'")
     share.answer()
     service.wait_states(done=5)
+
+
+def test_recordings_that_are_read_from_a_share_as_it_hangs_leave_a_place_to_others(
+    service: Service, share: Share, api: ScriptedApi
+) -> None:
+    """Before anybody can know that it hangs: whoever reads from it then does not come back."""
+    api.script = answer_slowly
+    service.start()
+    for number in range(6):
+        (share.files / f"{number}.wav").write_bytes(wav(f"{number}"))
+    service.wait_row("SELECT * FROM recordings WHERE state = 'done'")
+    share.hang()
+    service.drop("other.wav")
+    service.wait_row("SELECT * FROM recordings WHERE name = 'other.wav' AND state = 'done'")
+    share.answer()
+    service.wait_states(done=7)
+
+
+def answer_slowly(conversation: Conversation) -> None:
+    conversation.reply(delay=0.5)
 
 
 def test_a_file_moved_from_a_share_that_hangs_is_taken_in(service: Service, share: Share) -> None:
