@@ -21,7 +21,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.storage.database import open_database
-from daemon.watching.watch import FolderWatch
+from daemon.watching.folder import FolderWatch
 
 FILES = 100_000
 FILES_PER_DIRECTORY = 100

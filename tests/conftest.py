@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 LONGEST_FIRST = (
-    "tests/test_engine.py",
+    "tests/engine/test_engine.py",
     "tests/faults/test_api.py",
     "tests/faults/test_crashes.py",
     "tests/test_flow.py",
     "tests/faults/test_store.py",
-    "tests/test_embedded.py",
+    "tests/runtime/test_engine_process.py",
     "tests/faults/test_storm.py",
-    "tests/watching/test_watch.py",
+    "tests/watching/test_folder.py",
     "tests/watching/test_hanging.py",
     "tests/faults/test_folders.py",
     "tests/faults/",
-    "tests/test_after_analysis.py",
+    "tests/originals/test_after_analysis.py",
     "tests/cli/",
     "tests/watching/",
 )

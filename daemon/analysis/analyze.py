@@ -12,16 +12,16 @@ from dataclasses import replace
 
 from sqlite_utils import Database
 
-from daemon.alerting.drafts import wanted_alerts
-from daemon.alerting.rules import conversation_of
-from daemon.alerting.volume import store_alerts
-from daemon.analysis.exchange import insist, note_discarded, note_failed, note_received
-from daemon.analysis.in_parts import read_parts
-from daemon.analysis.outcomes import settle_failure
-from daemon.analysis.parts import merge, missing_parts
-from daemon.analysis.reply import parse_body, read_reply
-from daemon.analysis.request import Request
-from daemon.analysis.upload import (
+from daemon.alerts.draft import wanted_alerts
+from daemon.alerts.volume import store_alerts
+from daemon.analysis.context import Workplace
+from daemon.analysis.failure_policy import settle_failure
+from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
+from daemon.analysis.long_transcripts import read_parts
+from daemon.deepgram.parts import merge, missing_parts
+from daemon.deepgram.reply import parse_body, read_reply
+from daemon.deepgram.request import Request
+from daemon.deepgram.upload import (
     READ_ONCE_BYTES,
     OpenFile,
     Upload,
@@ -29,11 +29,11 @@ from daemon.analysis.upload import (
     open_recording,
     still_same,
 )
-from daemon.analysis.workplace import Workplace
 from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording
+from daemon.rules.match import conversation_of
 from daemon.storage.database import transaction
-from daemon.storage.recordings import claim
+from daemon.storage.queue import claim
 from daemon.storage.requests import begin_request, has_twin, note_hash
 from daemon.storage.results import store_result, stored_reply
 

@@ -50,7 +50,7 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
         # `alerts --json show 5` means what `alerts show --json 5` does.
         command.default_map = {"show": {"as_json": as_json}}
         return
-    from daemon.storage.queries import alerts_list
+    from daemon.storage.views import alerts_list
 
     if limit is None and not as_json and sys.stdout.isatty():
         limit = ON_TERMINAL_ROWS
@@ -73,8 +73,8 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
 @pass_context
 def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
     """Show one alert with its text."""
-    from daemon.storage.queries import alert
     from daemon.storage.verdicts import verdict_of
+    from daemon.storage.views import alert
 
     found = alert(context.database, alert_id)
     if found is None:
@@ -149,9 +149,9 @@ def test_alert(context: Context, destination: str) -> None:
     """Send a sample alert to every URL of DESTINATION."""
     only = _only(context.config, destination)
 
-    from daemon.alerting.sample import sample_message
-    from daemon.alerting.sender import AppriseSender
-    from daemon.alerting.targets import open_targets
+    from daemon.alerts.sample import sample_message
+    from daemon.alerts.sender import AppriseSender
+    from daemon.alerts.targets import open_targets
     from daemon.config.destinations import service_name
 
     targets = open_targets(only, context.env)

@@ -18,7 +18,7 @@ from daemon.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from daemon.analysis.workplace import Workplace
+    from daemon.analysis.context import Workplace
     from daemon.models import Recording
 
 
@@ -33,7 +33,7 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
 
     Nothing is stored without --save, and nothing is alerted: `alerts` shows what would be sent.
     """
-    from daemon.storage.queries import recording
+    from daemon.storage.views import recording
 
     for source in inputs:
         _refuse_unusable(source)
@@ -62,7 +62,7 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
 
 def _refuse_unusable(source: str) -> None:
     """UsageError for an address that nobody could fetch a recording from, before anything is paid for."""
-    from daemon.watching.addresses import is_web_address
+    from daemon.intake.addresses import is_web_address
 
     if "://" not in source or is_web_address(source) or os.path.lexists(source):
         return
@@ -81,13 +81,13 @@ def _trouble(found: dict[str, Any]) -> str:
 
 @contextmanager
 def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workplace]]:
-    from daemon.alerting.targets import open_targets
-    from daemon.analysis.client import ApiClient
-    from daemon.analysis.load import Load
-    from daemon.analysis.request import EMBEDDED, reply_timeout, requests_by_folder
-    from daemon.analysis.workplace import Workplace
+    from daemon.alerts.targets import open_targets
+    from daemon.analysis.context import Workplace
+    from daemon.analysis.throttle import Load
     from daemon.config.secrets import api_key
-    from daemon.embedded import EmbeddedEngine
+    from daemon.deepgram.client import ApiClient
+    from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
+    from daemon.runtime.engine_process import EmbeddedEngine
     from daemon.storage.database import memory_database, open_database
 
     config = context.config
@@ -117,7 +117,7 @@ def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workpla
 def _analyze(db: Database, place: Workplace, source: str) -> int:
     """Add one input as a recording and take it through the analysis; returns its id."""
     from daemon.analysis.analyze import analyze as analyze_recording
-    from daemon.storage.recordings import add_claimed, claim_again
+    from daemon.storage.queue import add_claimed, claim_again
 
     is_url = source.lower().startswith(("http://", "https://"))
     path = source if is_url else str(Path(source).absolute())

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daemon.config.afterwards import Keep, MoveTo
+from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location, read_document
 from daemon.config.models import Config, Destination, WatchFolder
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
@@ -218,7 +218,7 @@ def _check_engine(report: Report) -> None:
 
 
 def _ask_api(report: Report, base_url: str, key: str | None) -> None:
-    from daemon.analysis.client import unpaid_look
+    from daemon.deepgram.client import unpaid_look
 
     try:
         status = unpaid_look(base_url, key)
@@ -254,7 +254,7 @@ def _check_destination(report: Report, name: str, destination: Destination, env:
 
 
 def _check_template(report: Report, name: str, destination: Destination) -> None:
-    from daemon.alerting.targets import destination_template
+    from daemon.alerts.targets import destination_template
 
     try:
         destination_template(destination)

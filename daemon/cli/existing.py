@@ -15,7 +15,7 @@ from daemon.errors import EXIT_FAILED
 from daemon.models import shown_path
 
 if TYPE_CHECKING:
-    from daemon.analysis.estimate import Estimate
+    from daemon.costs.estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class TakenIn:
 
 def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     """Queue what was left alone, once somebody agreed to its cost; ends the command when nobody does."""
-    from daemon.analysis.estimate import estimate
-    from daemon.analysis.request import requests_by_folder
-    from daemon.one_pass import list_folders
+    from daemon.costs.estimate import estimate
+    from daemon.deepgram.request import requests_by_folder
+    from daemon.runtime.one_pass import list_folders
     from daemon.storage.database import daemon_status, open_existing
-    from daemon.storage.retry import left_alone, requeue_existing
+    from daemon.storage.requeue import left_alone, requeue_existing
 
     config = context.config
     is_running = bool(daemon_status(config.database)["running"])

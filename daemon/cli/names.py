@@ -39,7 +39,7 @@ def print_readings(readings: list[dict[str, Any]]) -> None:
 def _reading(config: Config, folder: WatchFolder, relative: str) -> dict[str, Any]:
     from daemon.config.filenames import facts_reader
     from daemon.config.times import zone_of
-    from daemon.watching.patterns import is_inside, recording_names
+    from daemon.watching.names import is_inside, recording_names
 
     facts = facts_reader(folder.filename_pattern, zone_of(config.timezone))(relative)
     is_taken = recording_names(folder)(relative) and is_inside(relative, recursive=folder.recursive)

@@ -93,7 +93,7 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List recordings, newest first."""
-    from daemon.storage.queries import Filters, count_recordings, list_recordings
+    from daemon.storage.views import Filters, count_recordings, list_recordings
 
     if limit is None and not as_json and sys.stdout.isatty():
         limit = ON_TERMINAL_ROWS
@@ -126,7 +126,7 @@ def search(context: Context, words: tuple[str, ...], limit: int, as_json: bool) 
     All of them must be there; the best hits come first.
     word* finds what begins so; "two words" in quotes (which your shell must leave alone) find a phrase.
     """
-    from daemon.storage.queries import search as find
+    from daemon.storage.views import search as find
 
     hits = find(context.database, " ".join(words), limit)
     if as_json:
@@ -154,7 +154,7 @@ def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -
 
     A paused queue tries again at once.
     """
-    from daemon.storage.retry import requeue, requeue_failed
+    from daemon.storage.requeue import requeue, requeue_failed
 
     if bool(ids) == failed:
         raise click.UsageError("name recordings by their ids, or all failed ones by --failed")

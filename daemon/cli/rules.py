@@ -16,7 +16,7 @@ QUOTE_LENGTH = 200
 """Characters of a passage shown beside its reasons."""
 
 if TYPE_CHECKING:
-    from daemon.alerting.backtest import Example, Outcome
+    from daemon.alerts.backtest import Example, Outcome
     from daemon.config.models import Config, Rule
     from daemon.models import Segment
     from daemon.storage.verdicts import Verdicts
@@ -43,7 +43,7 @@ def test_rules(context: Context, since: str | None, name: str | None, as_json: b
     by itself `suppressed` counts what cooldown and burst would have held back, `unknown` the recordings
     without the analysis that it needs, and `precision` the alerts that people found useful.
     """
-    from daemon.alerting.backtest import backtest
+    from daemon.alerts.backtest import backtest
     from daemon.storage.analyses import stored_analyses
     from daemon.storage.verdicts import Verdicts, verdicts_by_rule
 
@@ -89,7 +89,7 @@ def _chosen(config: Config, name: str | None) -> tuple[Rule, ...]:
 
 
 def _row(outcome: Outcome, verdicts: Verdicts, config: Config) -> dict[str, Any]:
-    from daemon.alerting.backtest import held_back, peak_per_day
+    from daemon.alerts.backtest import held_back, peak_per_day
     from daemon.config.times import zone_of
 
     return {
@@ -137,7 +137,7 @@ def _print_examples(outcome: Outcome) -> None:
 
 
 def _quote(segment: Segment) -> str:
-    from daemon.alerting.harmless import shorten
+    from daemon.text import shorten
 
     time = "" if segment.start_seconds is None else f"[{clock(segment.start_seconds)}]"
     value = "" if segment.score is None else f"({score(segment.score)})"

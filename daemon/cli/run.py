@@ -21,7 +21,7 @@ def run(context: Context) -> None:
     _obey_signals_early()
     from daemon.config.load import load_config
     from daemon.logs import log_uncaught
-    from daemon.service import run_service
+    from daemon.runtime.service import run_service
 
     context.start_logging("INFO")
     config = context.config

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from daemon.config.models import Config
-    from daemon.one_pass import Progress
+    from daemon.runtime.one_pass import Progress
 
 OUTCOMES = ("done", "failed", "duplicate", "skipped")
 
@@ -38,10 +38,10 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     Exits with 1 when a recording failed or is left waiting, when an alert is not delivered yet, and when a
     folder could not be looked at.
     """
-    from daemon.one_pass import run_once
+    from daemon.runtime.one_pass import run_once
     from daemon.storage.database import open_existing
     from daemon.storage.outbox import undelivered_alerts
-    from daemon.storage.queries import folder_rows, pause_row
+    from daemon.storage.views import folder_rows, pause_row
 
     if yes and not existing:
         raise click.UsageError("--yes goes with --existing")

@@ -27,7 +27,7 @@ def show(context: Context, recording_id: int, as_json: bool) -> None:
     Facts, summary, sentiment over time, intents, topics, alerts and transcript.
     """
     from daemon.storage.originals import original_of_recording
-    from daemon.storage.queries import recording
+    from daemon.storage.views import recording
 
     found = recording(context.database, recording_id)
     if found is None:

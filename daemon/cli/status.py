@@ -37,18 +37,18 @@ def status(context: Context, as_json: bool) -> None:
 
 def status_document(context: Context) -> dict[str, Any]:
     """What `status --json` prints. A database that is not there yet is an empty one."""
-    from daemon.storage import outbox, queries
+    from daemon.storage import outbox, views
     from daemon.storage.database import daemon_status, memory_database
     from daemon.storage.originals import originals_left
     from daemon.storage.volume import snoozed_rules
 
     db = context.database if context.has_database else memory_database()
-    known = queries.folder_rows(db)
+    known = views.folder_rows(db)
     return {
-        "recordings": queries.recording_counts(db),
+        "recordings": views.recording_counts(db),
         "alerts": outbox.alert_counts(db),
-        "oldest_waiting_at": queries.oldest_waiting_at(db),
-        "paused": queries.pause_row(db),
+        "oldest_waiting_at": views.oldest_waiting_at(db),
+        "paused": views.pause_row(db),
         "daemon": daemon_status(context.config.database),
         "originals": originals_left(db),
         "snoozed": snoozed_rules(db, datetime.now(UTC)),

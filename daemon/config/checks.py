@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from daemon.config.conditions import condition_findings
 from daemon.config.destinations import service_problem
 from daemon.config.document import Finding, Location
-from daemon.config.options import options_findings
+from daemon.config.option_checks import options_findings
+from daemon.config.rule_checks import condition_findings
 from daemon.config.secrets import text_problem
-from daemon.config.shapes import CREDENTIAL
+from daemon.config.short_forms import CREDENTIAL
 
 Data = dict[str, Any]
 

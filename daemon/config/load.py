@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from daemon.config.checks import logical_findings
 from daemon.config.document import Document, DocumentError, Finding, Location, read_document
 from daemon.config.models import Config
-from daemon.config.shapes import full_form
+from daemon.config.short_forms import full_form
+from daemon.config.validation_errors import findings_of
 from daemon.config.variables import expand_variables
-from daemon.config.wording import findings_of
 from daemon.errors import ConfigError, ConfigProblem
 
 

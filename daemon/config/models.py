@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from daemon.config.addresses import usable_base_url, usable_link
-from daemon.config.afterwards import (
+from daemon.config.after_analysis import (
     KEEP,
     AfterFailure,
     AfterSuccess,
@@ -23,6 +22,7 @@ from daemon.config.afterwards import (
 from daemon.config.filenames import usable_pattern
 from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_quiet_hours
 from daemon.config.units import parse_duration, parse_size
+from daemon.config.urls import usable_base_url, usable_link
 from daemon.config.values import (
     known_language,
     more_than_nothing,

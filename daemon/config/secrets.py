@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from daemon.config.addresses import is_deepgram_host
 from daemon.config.destinations import service_problem
 from daemon.config.models import Config, Destination
-from daemon.config.shapes import CREDENTIAL
+from daemon.config.short_forms import CREDENTIAL
+from daemon.config.urls import is_deepgram_host
 from daemon.errors import ConfigError, ConfigProblem
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from daemon.models import FileStamp, RecordingState, iso
 from daemon.storage.database import rows
-from daemon.storage.files import Stamp, signed_number, split_path, stored_time
+from daemon.storage.recordings import Stamp, signed_number, split_path, stored_time
 
 
 @dataclass(frozen=True, slots=True)

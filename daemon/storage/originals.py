@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from daemon.models import iso, shown_path
 from daemon.storage.database import rows, transaction
-from daemon.storage.files import split_path
+from daemon.storage.recordings import split_path
 
 Outcome = Literal["success", "failure"]
 

@@ -1,328 +1,319 @@
-"""The queue: claiming recordings, and every way in which a claimed one leaves the `analyzing` state again.
+"""What is known of files: which path, with which stamp, belongs to which recording.
 
-Each function is one transaction of its own unless it says otherwise. Times are UTC.
+`known_files` reads; everything else changes rows and is called inside a transaction, so that what was read
+there still holds.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import Recording, RecordingState, iso, shown_path
-from daemon.storage.database import rows, transaction
-from daemon.storage.pauses import EVERYTHING, count_probe, held_scopes
+from daemon.models import FileStamp, RecordingState, iso, shown_path
+from daemon.storage.database import rows, tuples
 
-MAX_WAIT = timedelta(minutes=20)
-"""No retry is ever due later than this; a row that says so was written before the clock was set back."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_LARGEST = 2**63 - 1
 
-CRASHES_ALLOWED = 3
-SUSPECT_CRASHES = 2
-"""A recording that was in flight in so many crashes is analyzed alone from then on. Whatever kills a process
-from outside takes all with it that is in flight: only a crash without company speaks against a recording."""
-
-DOUBTFUL_RESENDS = 2
-
-
-def claim(
-    db: Database,
-    now: datetime,
-    *,
-    scopes: Mapping[str | None, str] | None = None,
-    suspects: bool | None = None,
-    also_held: Collection[str] = (),
-    away: Collection[str] = (),
-) -> Recording | None:
-    """Take the recording that has been due longest out of the queue, or None when none is due.
-
-    Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`. What a
-    pause holds is not claimed, except one probe each time the pause allows; `scopes` maps folders to the
-    scope of pauses that concern them (None: recordings of no folder that is watched). `suspects` restricts
-    it to those that were in flight in SUSPECT_CRASHES crashes, or to the others; `also_held` are scopes of
-    which none is claimed either, and those of the folders `away` wait.
-    """
-    scopes = scopes or {}
-    if not _due(db, now, scopes, held_scopes(db, now) | {*also_held}, suspects, away):
-        return None
-    with transaction(db):
-        found = _due(db, now, scopes, held_scopes(db, now) | {*also_held}, suspects, away)
-        if not found:
-            return None
-        claimed = rows(
-            db,
-            "UPDATE recordings SET state = 'analyzing', not_before = NULL WHERE id = ? RETURNING *",
-            (found[0]["id"],),
-        )[0]
-        scope = scopes.get(claimed["folder"], scopes.get(None, EVERYTHING))
-        count_probe(db, {EVERYTHING, scope}, now)
-    return _recording(claimed)
+_COLUMNS = """
+    files.directory, files.name, files.folder, files.device, files.size_bytes, files.mtime_ns, files.inode,
+    files.recording_id,
+    recordings.state, recordings.attempts, recordings.error_code, recordings.sha256
+    FROM files JOIN recordings ON recordings.id = files.recording_id
+"""
 
 
-def claim_again(db: Database, recording_id: int, now: datetime) -> Recording | None:
-    """Claim this one recording if it waits and is due now, whatever else waits; None when it is not,
-    or when anything is held: it waits for that then, although it is due.
-    """
-    if held_scopes(db, now):
-        return None
-    with transaction(db):
-        claimed = rows(
-            db,
-            "UPDATE recordings SET state = 'analyzing', not_before = NULL"
-            " WHERE id = ? AND state = 'waiting' AND not_before <= ? RETURNING *",
-            (recording_id, iso(now)),
-        )
-    return _recording(claimed[0]) if claimed else None
+Stamp = tuple[int | None, int, int]
+"""Size in bytes (None: equal to no file's), modification time in nanoseconds, inode; as they are stored."""
 
 
-def has_suspects(db: Database) -> bool:
-    """Whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
-    return bool(
-        rows(
-            db,
-            "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1",
-            (SUSPECT_CRASHES,),
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that has a recording, as it looked when that was written, and how far the recording is."""
+
+    path: str
+    folder: str
+    device: int
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    recording_id: int
+    state: RecordingState
+    attempts: int
+    error_code: str | None
+    sha256: str | None
+
+    def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
+        """True when nothing about the file changed. Without `inodes_last` its inode says nothing:
+        network and FUSE mounts may give a file another one each time they are mounted."""
+        if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, stored_time(stamp.mtime_ns)):
+            return False
+        return not inodes_last or self.inode == signed_number(stamp.inode)
+
+    @property
+    def is_gone(self) -> bool:
+        """True when the recording was set aside because its file could not be found."""
+        return self.state == RecordingState.SKIPPED and self.error_code == "gone"
 
 
-def is_suspect_due(
-    db: Database,
-    now: datetime,
-    *,
-    scopes: Mapping[str | None, str] | None = None,
-    away: Collection[str] = (),
-) -> bool:
-    """Whether `claim` would find a recording with `suspects`."""
-    return bool(_due(db, now, scopes or {}, held_scopes(db, now), True, away))
+def split_path(path: str) -> tuple[str, str]:
+    """Directory (without a slash at its end, so empty for the root) and name of an absolute path."""
+    directory, _, name = path.rpartition("/")
+    return directory, name
 
 
-def _due(
-    db: Database,
-    now: datetime,
-    scopes: Mapping[str | None, str],
-    held: Collection[str],
-    suspects: bool | None,
-    away: Collection[str],
-) -> list[dict[str, Any]]:
-    if EVERYTHING in held:
-        return []
-    folders = [*away, *(folder for folder, scope in scopes.items() if scope in held)]
-    # What belongs to no folder, or to one that is not watched any more, is asked for in the same way.
-    return rows(
+def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownFile]:
+    """Which of these names in `directory` are known, by name. For at most some thousand names at once."""
+    wanted = [os.fsencode(name) for name in names]
+    marks = ",".join("?" * len(wanted))
+    found = rows(
         db,
-        """
-        SELECT id FROM recordings
-        WHERE state = 'waiting' AND not_before <= :now
-            AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
-            AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
-            AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
-        ORDER BY not_before, id LIMIT 1
-        """,
-        {
-            "now": iso(now),
-            "known": json.dumps([folder for folder in scopes if folder is not None]),
-            "folders": json.dumps([folder for folder in folders if folder is not None]),
-            "with_no_folder": None not in folders,
-            "suspects": suspects,
-            "suspect_crashes": SUSPECT_CRASHES,
-        },
+        f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name IN ({marks})",
+        (os.fsencode(directory), *wanted),
     )
+    return {os.fsdecode(row["name"]): _known(row) for row in found}
 
 
-def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
-    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits.
+def known_stamps(db: Database, directory: str, names: Iterable[str]) -> dict[str, Stamp]:
+    """The stamps of those of these names in `directory` that are known. For at most some thousand at once.
 
-    Those of the folders `away` do not count.
+    Asked for every file there is at every listing, so that it makes no object that it need not make.
+    """
+    wanted = {os.fsencode(name): name for name in names}
+    # A recording that was set aside because its file could not be found: the file is news when it is there.
+    found = tuples(
+        db,
+        f"""
+        SELECT files.name, iif(state = 'skipped' AND error_code = 'gone', NULL, files.size_bytes),
+            mtime_ns, inode
+        FROM files JOIN recordings ON recordings.id = files.recording_id
+        WHERE directory = ? AND files.name IN ({",".join("?" * len(wanted))})
+        """,  # noqa: S608 - marks only
+        (os.fsencode(directory), *wanted),
+    )
+    return {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp that a file has by this lstat, as it would be stored."""
+    return status.st_size, stored_time(status.st_mtime_ns), signed_number(status.st_ino)
+
+
+def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
+    """The known files that this one may be under another name: same inode, size and modification time.
+
+    In `folder`, its watched folder, the device does not count: its number may be another one after each
+    mount. From another folder a file is renamed within its file system only.
     """
     found = rows(
         db,
-        "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'"
-        " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))",
-        (json.dumps(list(away)),),
+        f"SELECT {_COLUMNS} WHERE files.inode = ? AND files.size_bytes = ? AND files.mtime_ns = ?",
+        (signed_number(stamp.inode), stamp.size_bytes, stored_time(stamp.mtime_ns)),
     )
-    due = found[0]["due"]
-    if due is None:
-        return None
-    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds())
+    known = [_known(row) for row in found]
+    if any(each.folder != folder for each in known):
+        device = _stored_device(stamp)
+        known = [each for each in known if each.folder == folder or each.device == device]
+    return known
 
 
-def clamp_waits(db: Database, now: datetime) -> int:
-    """Make due what waits absurdly long because the clock was set back; returns how many rows."""
-    with transaction(db):
-        changed = db.execute(
-            "UPDATE recordings SET not_before = ? WHERE state = 'waiting' AND not_before > ?",
-            (iso(now), iso(now + MAX_WAIT)),
-        )
-        return changed.rowcount
-
-
-def put_back(
+def add_recording(
     db: Database,
-    recording: Recording,
+    folder: str,
+    stamp: FileStamp,
     *,
-    error: str | None,
-    not_before: datetime,
-    failing: bool,
+    state: RecordingState,
     now: datetime,
-) -> None:
-    """Return a claimed recording to the queue; call inside a transaction.
-
-    `failing` says that the trouble may be the recording's own: the time since the first such failure
-    counts towards giving up.
-    """
-    failing_since = (recording.failing_since or iso(now)) if failing else recording.failing_since
-    db.execute(
-        "UPDATE recordings SET state = 'waiting', not_before = ?, error = ?, failing_since = ?,"
-        " failures = failures + ? WHERE id = ?",
-        (iso(not_before), error, failing_since, int(failing), recording.id),
+    error_code: str | None = None,
+    error: str | None = None,
+    quiet: bool = False,
+    tags: Iterable[str] = (),
+    recorded_at: str | None = None,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Add a recording for a file; the file belongs to it from now on. Returns its id."""
+    added = db.execute(
+        """
+        INSERT INTO recordings (path, folder, name, size_bytes, modified_at, state, not_before, error_code,
+            error, first_seen_at, tags, source, quiet, recorded_at, metadata)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            shown_path(stamp.path),
+            folder,
+            shown_path(split_path(stamp.path)[1]),
+            stamp.size_bytes,
+            modified_at(stamp),
+            state,
+            _due(state, now),
+            error_code,
+            error,
+            iso(now),
+            json.dumps(list(tags), ensure_ascii=False),
+            os.fsencode(stamp.path),
+            int(quiet),
+            recorded_at,
+            json.dumps(dict(metadata), ensure_ascii=False),
+        ),
     )
+    recording_id = int(added.lastrowid or 0)
+    remember_file(db, folder, stamp, recording_id)
+    return recording_id
 
 
-def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
-    """Note that the transcript is to be analyzed so many words at a time; call inside a transaction.
-
-    Parts of another size that were analyzed before are of no use any more.
-    """
-    db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
-    db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
-
-
-def reopen_refused(db: Database, ids: Collection[int], now: datetime) -> None:
-    """Return recordings that failed as `refused` to the queue; call inside a transaction."""
-    db.execute(
-        "UPDATE recordings SET state = 'waiting', not_before = ?, error_code = NULL"
-        " WHERE state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(?))",
-        (iso(now), json.dumps(list(ids))),
-    )
-
-
-def uncount_attempt(db: Database, recording_id: int) -> None:
-    """Take back an attempt that says nothing about the recording; call inside a transaction."""
-    db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
-
-
-def count_billed(db: Database, recording_id: int) -> None:
-    """Count a request that was answered; call inside a transaction."""
-    db.execute("UPDATE recordings SET possibly_billed = possibly_billed + 1 WHERE id = ?", (recording_id,))
-
-
-def count_doubtful(db: Database, recording_id: int) -> None:
-    """Count a request whose reply was lost as possibly billed; call inside a transaction."""
-    db.execute(
-        "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1 WHERE id = ?",
-        (recording_id,),
-    )
-
-
-def close(
+def renew_recording(
     db: Database,
     recording_id: int,
-    state: RecordingState,
+    stamp: FileStamp,
     *,
-    error_code: str,
-    error: str,
-    request_id: str | None = None,
+    state: RecordingState,
+    now: datetime,
+    error_code: str | None = None,
+    error: str | None = None,
 ) -> None:
-    """End a recording as `failed` or `skipped` with its reason; call inside a transaction."""
+    """Start a recording that was never sent anew, with what its file is now."""
     db.execute(
-        "UPDATE recordings SET state = ?, not_before = NULL, error_code = ?, error = ?,"
-        " request_id = coalesce(?, request_id) WHERE id = ?",
-        (state, error_code, error, request_id, recording_id),
+        "UPDATE recordings SET state = ?, not_before = ?, error_code = ?, error = ?, size_bytes = ?,"
+        " modified_at = ?, sha256 = NULL, failures = 0, failing_since = NULL WHERE id = ?",
+        (
+            state,
+            _due(state, now),
+            error_code,
+            error,
+            stamp.size_bytes,
+            modified_at(stamp),
+            recording_id,
+        ),
     )
 
 
-def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
-    """After a restart: return to the queue what a dead process had claimed; returns how many rows that were.
+def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
+    """The file has another modification time, the bytes are the same."""
+    db.execute("UPDATE recordings SET modified_at = ? WHERE id = ?", (modified_at(stamp), recording_id))
 
-    A request that had begun may have been billed and counts as such. A recording that was in flight in
-    CRASHES_ALLOWED deaths, alone in the last of them (see SUSPECT_CRASHES), is set aside as failed. One
-    whose reply is stored is finished from that when it is claimed again, without another request.
-    With `crashed` False a process that ends in order returns what it does not wait for: no crash.
+
+def describe_recording(
+    db: Database, recording_id: int, recorded_at: str | None, metadata: Mapping[str, str]
+) -> None:
+    """Note what the file's name says, in place of what it said before."""
+    db.execute(
+        "UPDATE recordings SET recorded_at = ?, metadata = ? WHERE id = ?",
+        (recorded_at, json.dumps(dict(metadata), ensure_ascii=False), recording_id),
+    )
+
+
+def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> None:
+    """The file was renamed: its recording has the new name from now on, the old one is forgotten."""
+    db.execute(
+        "UPDATE recordings SET path = ?, source = ?, name = ?, folder = ? WHERE id = ?",
+        (
+            shown_path(path),
+            os.fsencode(path),
+            shown_path(split_path(path)[1]),
+            folder,
+            known.recording_id,
+        ),
+    )
+    db.execute("DELETE FROM files WHERE directory = ? AND name = ?", _key(known.path))
+
+
+def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int) -> None:
+    """The file, as it looks now, belongs to this recording.
+
+    `files.device` is that of its directory: some file systems (overlayfs) give each file another one.
     """
-    with transaction(db):
-        db.execute(
-            "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
-            " WHERE state = 'analyzing'"
-            " AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
-        )
-        db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
-        db.execute(
-            "UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),)
-        )
-        _set_aside(db)
-        returned = db.execute(
-            "UPDATE recordings SET state = 'waiting', not_before = ? WHERE state = 'analyzing'", (iso(now),)
-        )
-    return returned.rowcount
-
-
-def _set_aside(db: Database) -> None:
     db.execute(
-        "UPDATE recordings SET state = 'failed', not_before = NULL, error_code = 'crashed',"
-        " error = 'earshot ended unexpectedly ' || crashes || ' times while this recording was in work;"
-        " look at the file, then `earshot retry ' || id || '`'"
-        " WHERE state = 'analyzing' AND crashes >= ?",
-        (CRASHES_ALLOWED,),
-    )
-    db.execute(
-        "UPDATE recordings SET state = 'failed', not_before = NULL, error_code = 'ambiguous_reply',"
-        " error = 'no reply arrived to ' || doubtful || ' requests, each possibly billed;"
-        " `earshot retry ' || id || '` sends it again'"
-        " WHERE state = 'analyzing' AND doubtful > ?",
-        (DOUBTFUL_RESENDS,),
+        "INSERT OR REPLACE INTO files"
+        " (directory, name, folder, device, inode, size_bytes, mtime_ns, recording_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *_key(stamp.path),
+            folder,
+            _stored_device(stamp),
+            signed_number(stamp.inode),
+            stamp.size_bytes,
+            stored_time(stamp.mtime_ns),
+            recording_id,
+        ),
     )
 
 
-def add_claimed(db: Database, *, source: str, is_url: bool, folder: str | None, now: datetime) -> Recording:
-    """Add a recording that the caller analyzes itself, right now (`earshot analyze`)."""
-    shown = shown_path(source)
-    name = shown.rstrip("/").rpartition("/")[2] or shown
-    size, modified = _size_and_time(source) if not is_url else (None, None)
-    with transaction(db):
-        added = rows(
-            db,
-            """
-            INSERT INTO recordings (
-                path, name, source, is_url, folder, size_bytes, modified_at, state, first_seen_at
-            )
-            VALUES (?, ?, ?, ?, ?, ?, ?, 'analyzing', ?) RETURNING *
-            """,
-            (shown, name, os.fsencode(source), int(is_url), folder, size, modified, iso(now)),
-        )
-    return _recording(added[0])
+def is_unmounted(db: Database, recording_id: int, root: Path) -> bool:
+    """Whether a file that is not there may only be out of sight: `root`, its watched folder, is not there, or
+    another file system is where the file's was when it was taken in."""
+    if not root.is_dir():
+        return True
+    sql = "SELECT directory, name, device FROM files WHERE recording_id = ?"
+    for file in rows(db, sql, (recording_id,)):
+        device = _device_above(os.fsdecode(file["directory"] + b"/" + file["name"]))
+        if device is not None and signed_number(device) != file["device"]:
+            return True
+    return False
 
 
-def _size_and_time(path: str) -> tuple[int | None, str | None]:
+def _stored_device(stamp: FileStamp) -> int:
+    device = _device_above(stamp.path)
+    return signed_number(stamp.device if device is None else device)
+
+
+def _device_above(path: str) -> int | None:
+    """The device of the nearest directory above `path` that is there."""
+    directory = path
+    while directory := split_path(directory)[0]:
+        with suppress(OSError):
+            return Path(directory).stat().st_dev
+    return None
+
+
+def modified_at(stamp: FileStamp) -> str:
+    """The file's modification time as the database has it; times outside years 1 to 9999 are clamped."""
     try:
-        status = Path(path).lstat()
-        return status.st_size, iso(datetime.fromtimestamp(status.st_mtime, UTC))
-    except (OSError, OverflowError, ValueError):
-        return None, None
+        return iso(_EPOCH + timedelta(microseconds=stamp.mtime_ns // 1000))
+    except OverflowError:
+        return iso(_LATEST if stamp.mtime_ns > 0 else _EARLIEST)
 
 
-def _recording(row: dict[str, Any]) -> Recording:
-    return Recording(
-        id=row["id"],
-        source=os.fsdecode(row["source"]),
-        is_url=bool(row["is_url"]),
+def _due(state: RecordingState, now: datetime) -> str | None:
+    return iso(now) if state == RecordingState.WAITING else None
+
+
+def _known(row: dict[str, Any]) -> KnownFile:
+    return KnownFile(
+        path=os.fsdecode(row["directory"] + b"/" + row["name"]),
         folder=row["folder"],
-        name=row["name"],
+        device=row["device"],
+        size_bytes=row["size_bytes"],
+        mtime_ns=row["mtime_ns"],
+        inode=row["inode"],
+        recording_id=row["recording_id"],
+        state=RecordingState(row["state"]),
         attempts=row["attempts"],
-        crashes=row["crashes"],
-        doubtful=row["doubtful"],
-        failures=row["failures"],
-        quiet=bool(row["quiet"]),
-        failing_since=row["failing_since"],
-        modified_at=row["modified_at"],
-        recorded_at=row["recorded_at"],
-        first_seen_at=row["first_seen_at"],
-        tags=tuple(json.loads(row["tags"])),
-        metadata=json.loads(row["metadata"]),
-        part_words=row["part_words"],
-        anew=bool(row["anew"]),
+        error_code=row["error_code"],
+        sha256=row["sha256"],
     )
+
+
+def _key(path: str) -> tuple[bytes, bytes]:
+    directory, name = split_path(path)
+    return os.fsencode(directory), os.fsencode(name)
+
+
+def signed_number(number: int) -> int:
+    """An unsigned 64-bit number as SQLite's signed one."""
+    return number - 2**64 if number > _LARGEST else number
+
+
+def stored_time(nanoseconds: int) -> int:
+    """Some file systems hold times that do not fit into 64 bits of nanoseconds."""
+    return max(-_LARGEST, min(nanoseconds, _LARGEST))

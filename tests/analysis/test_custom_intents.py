@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.analysis.request import build_request
 from daemon.config.load import load_config
+from daemon.deepgram.request import build_request
 
 CONFIG = """\
 watch: [/srv/a]

@@ -4,7 +4,7 @@ import os
 import threading
 from pathlib import Path
 
-from daemon.analysis.upload import READ_ONCE_BYTES
+from daemon.deepgram.upload import READ_ONCE_BYTES
 from tests.harness import Conversation, ScriptedApi, running
 
 

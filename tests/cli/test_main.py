@@ -293,7 +293,7 @@ def test_status_does_not_load_what_only_the_service_needs(site: Site) -> None:
         timeout=60,
     )
     loaded = set(answer.stdout.split())
-    assert "daemon.storage.queries" in loaded
+    assert "daemon.storage.views" in loaded
     assert not loaded & {"apprise", "httpx", "rich", "watchdog", "uvicorn", "av", "pocketsphinx"}
 
 

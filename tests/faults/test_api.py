@@ -25,9 +25,9 @@ from typing import Any
 
 import pytest
 
-from daemon.alerting.operations import FLAPS, LASTS
-from daemon.analysis.failures import retry_after
+from daemon.deepgram.http_errors import retry_after
 from daemon.models import from_iso, iso
+from daemon.periodic.operations_text import FLAPS, LASTS
 from tests.harness import (
     CANARY_KEY,
     Call,

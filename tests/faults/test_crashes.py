@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from daemon.storage.database import open_database
-from daemon.storage.recordings import add_claimed, claim, recover
+from daemon.storage.queue import add_claimed, claim, recover
 from tests.faults.crashes import (
     Tally,
     alerting,

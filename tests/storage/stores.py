@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from daemon.models import FileStamp, RecordingState
 from daemon.storage.database import rows, transaction
-from daemon.storage.files import add_recording
+from daemon.storage.recordings import add_recording
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from daemon.models import Segment
 from daemon.storage.analyses import BATCH_ROWS, stored_analyses
 from daemon.storage.database import transaction
 from daemon.storage.results import store_result
-from tests.alerting.examples import add_recording, analysis, passage
+from tests.alerts.examples import add_recording, analysis, passage
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

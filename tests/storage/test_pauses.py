@@ -10,8 +10,8 @@ from sqlite_utils import Database
 from daemon.models import iso
 from daemon.storage.database import transaction
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses, probe_now, seconds_until_probe
-from daemon.storage.recordings import claim
-from daemon.storage.retry import requeue_failed
+from daemon.storage.queue import claim
+from daemon.storage.requeue import requeue_failed
 from tests.storage.stores import NOW, add, later, row
 
 

@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from daemon.models import Recording, RecordingState, iso
 from daemon.storage.database import open_database, rows, transaction
-from daemon.storage.recordings import (
+from daemon.storage.queue import (
     CRASHES_ALLOWED,
     DOUBTFUL_RESENDS,
     MAX_WAIT,
@@ -27,8 +27,8 @@ from daemon.storage.recordings import (
     seconds_until_due,
 )
 from daemon.storage.requests import begin_request, end_request, has_twin, note_hash
+from daemon.storage.requeue import requeue, requeue_failed
 from daemon.storage.results import store_response, stored_reply
-from daemon.storage.retry import requeue, requeue_failed
 from tests.storage.stores import NOW, add, later, row, states
 
 

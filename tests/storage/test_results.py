@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from sqlite_utils import Database
 
-from daemon.analysis.reply import read_reply
+from daemon.deepgram.reply import read_reply
 from daemon.models import Analysis, Segment, iso
 from daemon.storage.database import rows, transaction
-from daemon.storage.queries import search
 from daemon.storage.results import SEGMENT_TABLES, store_response, store_result, stored_reply
-from tests.analysis.asking import request
+from daemon.storage.views import search
+from tests.deepgram.asking import request
 from tests.harness import sample
 from tests.storage.stores import NOW, add, later, row
 

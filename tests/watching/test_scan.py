@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.watching import scan
-from daemon.watching.patterns import is_ignored_directory
+from daemon.watching.names import is_ignored_directory
 from daemon.watching.scan import Walker, entry_stamp, fresh_stamp, stamp
 
 

@@ -1,0 +1,180 @@
+"""What the rules would have done with conversations that are stored: `earshot rules test`."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from daemon.alerts.draft import Wanted
+from daemon.alerts.targets import READABLE, Target
+from daemon.alerts.volume import cooldown_group, cooldown_seconds, store_alerts
+from daemon.config.models import Alerts, Rule
+from daemon.models import AlertDraft, AlertState, Analysis, Segment, from_iso
+from daemon.rules.match import Conversation, Match, evaluated
+from daemon.rules.sentiment import worst_passages
+from daemon.storage.analyses import StoredAnalysis
+from daemon.storage.database import memory_database, transaction
+from daemon.storage.outbox import alert_counts
+from daemon.storage.volume import add_conversation
+
+EXAMPLES = 20
+"""Conversations kept with their quotes: the last ones that came in."""
+
+QUOTES = 3
+
+_TARGET = Target("anyone", 0, "", READABLE, title_in_body=False)
+_UNSEEN = Analysis(
+    request_id=None,
+    model=None,
+    language=None,
+    duration_seconds=None,
+    channels=None,
+    confidence=None,
+    transcript="",
+    summary=None,
+    average_sentiment=None,
+    average_sentiment_score=None,
+    sentiments=(),
+    topics=(),
+    intents=(),
+    not_analyzed={},
+    estimated_cost_usd=None,
+)
+"""Volume control does not look at what was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A conversation for which the rule would have fired: when it took place, and what cooldown counts by.
+
+    `group` is the key in the metadata, None for the folder, and what the conversation has there.
+    """
+
+    at: datetime
+    recording_id: int
+    group: tuple[str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One of the conversations, with why the rule fires and what is worth quoting."""
+
+    recording_id: int
+    name: str
+    at: str
+    reasons: tuple[str, ...]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one rule did: `unknown` counts the conversations of which it could not know. By rising id."""
+
+    rule: Rule
+    fired: list[Fired] = field(default_factory=list)
+    unknown: int = 0
+    examples: deque[Example] = field(default_factory=lambda: deque(maxlen=EXAMPLES))
+
+
+def backtest(rules: Sequence[Rule], stored: Iterable[StoredAnalysis]) -> tuple[int, list[Outcome]]:
+    """How many conversations there were, and what each rule would have done with them.
+
+    Holds one analysis at a time, and of those for which a rule fires no more than time and id.
+    """
+    outcomes = [Outcome(rule) for rule in rules]
+    count = 0
+    for each in stored:
+        count += 1
+        conversation = conversation_of_stored(each)
+        for outcome in outcomes:
+            _note(outcome, conversation, each.took_place_at)
+    return count, outcomes
+
+
+def conversation_of_stored(stored: StoredAnalysis) -> Conversation:
+    """What the rules need to know of a stored recording."""
+    return Conversation(
+        recording_id=stored.recording_id,
+        name=stored.name,
+        path=stored.path,
+        folder=stored.folder,
+        recorded_at=stored.recorded_at,
+        modified_at=stored.modified_at,
+        analysis=stored.analysis,
+        tags=stored.tags,
+        metadata=stored.metadata,
+    )
+
+
+def peak_per_day(fired: Iterable[Fired], zone: tzinfo) -> int:
+    """The most that fired on one day of this time zone."""
+    days = Counter(each.at.astimezone(zone).date() for each in fired)
+    return max(days.values(), default=0)
+
+
+def held_back(fired: Iterable[Fired], rule: Rule, alerts: Alerts) -> int:
+    """How many of these cooldown and burst would not have let out at once, were this the only rule.
+
+    Volume control itself decides, on a database in memory; its time is that of the conversations.
+    """
+    if not cooldown_seconds(alerts, rule) and alerts.burst is None:
+        return 0
+    alone = alerts.model_copy(update={"rules": (rule,)})
+    with closing(memory_database()) as db, transaction(db):
+        for each in sorted(fired, key=lambda one: (one.at, one.recording_id)):
+            wanted = _wanted(rule, each)
+            conversation = wanted.conversation
+            add_conversation(
+                db, conversation.recording_id, conversation.folder, conversation.metadata, each.at
+            )
+            store_alerts(db, alone, [wanted], conversation.recording_id, each.at)
+        return alert_counts(db)[AlertState.SUPPRESSED]
+
+
+def _wanted(rule: Rule, fired: Fired) -> Wanted:
+    """The alert as far as volume control looks at it."""
+    key, value = fired.group
+    conversation = Conversation(
+        recording_id=fired.recording_id,
+        name="",
+        path="",
+        folder=value if key is None else None,
+        recorded_at=None,
+        modified_at=None,
+        analysis=_UNSEEN,
+        metadata={} if key is None or value is None else {key: value},
+    )
+    draft = AlertDraft(
+        destination=_TARGET.destination,
+        target=_TARGET.index,
+        rules=(rule.name,),
+        severity=rule.severity,
+        state=AlertState.PENDING,
+        reason=None,
+        title="",
+        body="",
+    )
+    return Wanted(conversation, _TARGET, (Match(rule.name, rule.severity, (), (), ()),), draft)
+
+
+def _note(outcome: Outcome, conversation: Conversation, took_place_at: str) -> None:
+    finding = evaluated(outcome.rule, conversation)
+    if finding.truth is None:
+        outcome.unknown += 1
+    if not finding.truth:
+        return
+    outcome.fired.append(
+        Fired(from_iso(took_place_at), conversation.recording_id, cooldown_group(outcome.rule, conversation))
+    )
+    outcome.examples.append(
+        Example(
+            conversation.recording_id,
+            conversation.name,
+            took_place_at,
+            finding.reasons,
+            (finding.segments or worst_passages(conversation.analysis))[:QUOTES],
+        )
+    )

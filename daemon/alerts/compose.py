@@ -1,0 +1,267 @@
+"""What an alert says: matches in, title and body out, within what the channel takes. Pure.
+
+The most important comes first. To fit, the quotes are cut first, then the summary, then the facts; why it
+fired stays, and so does the last line, for which the caller leaves room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from jinja2 import Template
+
+from daemon.alerts.template import Metadata, rendered
+from daemon.models import Analysis, Segment, from_iso
+from daemon.rules.logic import interleave, shown_clock, shown_score
+from daemon.rules.match import Conversation, Match
+from daemon.rules.sentiment import worst_passages
+from daemon.text import harmless, shorten, shorten_front
+
+TITLE_LIMIT = 100
+SEVERITIES = ("critical", "warning", "info")
+"""The most severe first."""
+
+MAX_REASON = 1000
+MAX_REASONS = 10
+MAX_NAME = 60
+"""Characters of a rule's name, a speaker, a metadata key or value."""
+
+SHORTER_NAMES = (MAX_NAME, 20, 0)
+"""Of rules, before a reason is cut: the title names them as well."""
+
+MAX_FACTS = 10
+MAX_PATH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A title, and a body that still lacks its last line."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How much of everything is shown."""
+
+    quotes: int
+    quote_length: int
+    summary_length: int
+    facts: bool = True
+    link: bool = True
+
+
+# From everything to the bare reasons; the first that fits is taken.
+CUTS = (
+    Cut(3, 400, 800),
+    Cut(3, 200, 800),
+    Cut(3, 120, 800),
+    Cut(2, 120, 800),
+    Cut(1, 120, 800),
+    Cut(1, 120, 500),
+    Cut(1, 120, 300),
+    Cut(1, 80, 150),
+    Cut(1, 80, 150, facts=False),
+    Cut(1, 80, 0, facts=False),
+    Cut(0, 0, 0, facts=False),
+    Cut(0, 0, 0, facts=False, link=False),
+)
+
+
+def compose(
+    matches: Sequence[Match],
+    conversation: Conversation,
+    *,
+    link: str | None,
+    limit: int,
+    title_in_body: bool = False,
+    template: Template | None = None,
+) -> Message:
+    """One message for all rules that fired, its body at most `limit` characters.
+
+    `title_in_body` says that the channel has no titles of its own and counts ours as a part of the body.
+    A `template` that fails is as none; one that leaves out why it fired gets that added.
+    """
+    ordered = _quotable(sorted(matches, key=lambda match: SEVERITIES.index(match.severity)), conversation)
+    title = _title(
+        ordered, conversation, limit=min(TITLE_LIMIT, limit // 3) if title_in_body else TITLE_LIMIT
+    )
+    room = limit - len(title) - len("\r\n") if title_in_body else limit
+    summary = _summary(conversation.analysis)
+    text = None
+    for cut in CUTS:
+        if template is not None:
+            text = rendered(template, variables(ordered, conversation, title, link=link, cut=cut))
+            template = template if text is not None else None
+        body = _body(ordered, conversation, summary, link=link, cut=cut) if text is None else text
+        if any(line not in body for line in _reason_lines(ordered)):
+            body = f"{body}\n\n{_reasons(ordered)}".strip()
+        if len(body) <= room:
+            return Message(title, body)
+    for name_length in SHORTER_NAMES:
+        reasons = _reasons(ordered, name_length)
+        if len(reasons) <= room:
+            start = shorten(text or "", room - len(reasons) - len("\n\n"))
+            return Message(title, f"{start}\n\n{reasons}" if start else reasons)
+    if title_in_body:
+        title = f"[{ordered[0].severity}]"
+        room = limit - len(title) - len("\r\n")
+    return Message(title, shorten(_reasons(ordered, 0), room))
+
+
+def variables(
+    matches: Sequence[Match],
+    conversation: Conversation,
+    title: str,
+    *,
+    link: str | None = None,
+    cut: Cut = CUTS[0],
+) -> dict[str, Any]:
+    """What a template may use: everything harmless, and cut like the built-in message."""
+    analysis = conversation.analysis
+    recorded, length = conversation.recorded_at, analysis.duration_seconds
+    return {
+        "title": title,
+        "severity": matches[0].severity,
+        "rules": [shorten(_one_line(match.rule), MAX_NAME) for match in matches],
+        "reasons": _reason_lines(matches),
+        "quotes": _quotes(matches, cut),
+        "summary": shorten(_summary(analysis), cut.summary_length),
+        "facts": list(_facts(conversation)) if cut.facts else [],
+        "tags": [_name(tag) for tag in conversation.tags[:MAX_FACTS]],
+        "metadata": Metadata((_name(key), _name(value)) for key, value in conversation.metadata.items()),
+        "link": "" if link is None else _place(conversation, link, matches),
+        "path": _place(conversation, None, matches),
+        "name": _name(conversation.name),
+        "folder": shorten_front(harmless(conversation.folder or ""), MAX_PATH),
+        "recording_id": conversation.recording_id,
+        "recorded_at": "" if recorded is None else _moment(recorded),
+        "length": "" if length is None else shown_clock(length),
+        "sentiment": analysis.average_sentiment or "",
+        "score": ""
+        if analysis.average_sentiment_score is None
+        else shown_score(analysis.average_sentiment_score),
+        "seconds": _worst_second(matches),
+    }
+
+
+def _title(matches: Sequence[Match], conversation: Conversation, *, limit: int) -> str:
+    """Severity, rules and the recording's name; never a word of the transcript."""
+    rules = ", ".join(shorten(_one_line(match.rule), MAX_NAME) for match in matches)
+    start = f"[{matches[0].severity}] {shorten(rules, limit // 2)} - "
+    name = harmless(conversation.name) or f"recording {conversation.recording_id}"
+    return shorten(start + shorten(name, max(limit - len(start), 0)), limit)
+
+
+def _body(
+    matches: Sequence[Match], conversation: Conversation, summary: str, *, link: str | None, cut: Cut
+) -> str:
+    sections = [
+        _reasons(matches),
+        "\n".join(_quotes(matches, cut)),
+        f"Summary: {shorten(summary, cut.summary_length)}" if summary and cut.summary_length else "",
+        "\n".join(_facts(conversation)) if cut.facts else "",
+        _place(conversation, link, matches) if cut.link else "",
+    ]
+    return "\n\n".join(filter(None, sections))
+
+
+def _reasons(matches: Sequence[Match], name_length: int = MAX_NAME) -> str:
+    """Why it fired: a line for each rule."""
+    return "\n".join(_reason_lines(matches, name_length))
+
+
+def _reason_lines(matches: Sequence[Match], name_length: int = MAX_NAME) -> list[str]:
+    lines = []
+    for match in matches[:MAX_REASONS]:
+        name = f"{shorten(_one_line(match.rule), name_length)}: " if name_length else ""
+        lines.append(shorten(name + "; ".join(match.reasons), MAX_REASON))
+    if len(matches) > MAX_REASONS:
+        lines.append(f"and {len(matches) - MAX_REASONS} more rules")
+    return lines
+
+
+def _quotes(matches: Sequence[Match], cut: Cut) -> list[str]:
+    return [_quote(segment, cut.quote_length) for segment in _passages(matches, cut.quotes)]
+
+
+def _passages(matches: Sequence[Match], count: int) -> list[Segment]:
+    """The most telling passages, at least one of each rule as far as they go, the worst first.
+
+    Fewer of them are the worst of them: what `{seconds}` in a link leads to is quoted as long as anything is.
+    """
+    said = ((segment for segment in match.segments if harmless(segment.text)) for match in matches)
+    chosen = list(islice(interleave([tuple(segments) for segments in said]), CUTS[0].quotes))
+    return sorted(chosen, key=lambda segment: min(segment.score or 0.0, 0.0))[:count]
+
+
+def _quotable(matches: Sequence[Match], conversation: Conversation) -> Sequence[Match]:
+    """With the worst passages where no rule has one of its own: a person wants to know what was said."""
+    if any(match.segments for match in matches):
+        return matches
+    return [replace(matches[0], segments=worst_passages(conversation.analysis)), *matches[1:]]
+
+
+def _worst_second(matches: Sequence[Match]) -> int:
+    """Where the first quote starts; the beginning where that is not known."""
+    starts = (segment.start_seconds for segment in _passages(matches, CUTS[0].quotes))
+    return int(next((start for start in starts if start is not None), 0.0))
+
+
+def _quote(segment: Segment, length: int) -> str:
+    time = "" if segment.start_seconds is None else f"[{shown_clock(segment.start_seconds)}]"
+    speaker = shorten(harmless(segment.speaker or ""), MAX_NAME)
+    score = "" if segment.score is None else f"({shown_score(segment.score)})"
+    start = " ".join(filter(None, (time, speaker, score)))
+    text = f'"{shorten(harmless(segment.text), length)}"'
+    return f"{start}: {text}" if start else text
+
+
+def _summary(analysis: Analysis) -> str:
+    """The summary, or nothing where Deepgram gave the transcript back because it is too short to sum up."""
+    summary = _one_line(analysis.summary or "")
+    return "" if summary.casefold() == _one_line(analysis.transcript).casefold() else harmless(summary)
+
+
+def _facts(conversation: Conversation) -> Iterable[str]:
+    facts = []
+    if conversation.recorded_at is not None:
+        facts.append(f"recorded {_moment(conversation.recorded_at)}")
+    if conversation.analysis.duration_seconds is not None:
+        facts.append(f"length {shown_clock(conversation.analysis.duration_seconds)}")
+    if conversation.folder is not None:
+        facts.append(f"folder {shorten_front(harmless(conversation.folder), MAX_PATH)}")
+    if facts:
+        yield ", ".join(facts)
+    pairs = islice(conversation.metadata.items(), MAX_FACTS)
+    if known := ", ".join(f"{_name(key)}: {_name(value)}" for key, value in pairs):
+        yield known
+    if tags := ", ".join(map(_name, conversation.tags[:MAX_FACTS])):
+        yield f"tags: {tags}"
+
+
+def _place(conversation: Conversation, link: str | None, matches: Sequence[Match]) -> str:
+    if link is not None:
+        seconds = str(_worst_second(matches))
+        return link.replace("{id}", str(conversation.recording_id)).replace("{seconds}", seconds)
+    path = conversation.path
+    if "://" in path:
+        # The query of a hosted recording's address is often what allows anyone to fetch it.
+        path = path.partition("?")[0]
+    return shorten_front(harmless(path), MAX_PATH)
+
+
+def _name(text: str) -> str:
+    return shorten(harmless(text), MAX_NAME)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _moment(stored: str) -> str:
+    return f"{from_iso(stored):%Y-%m-%d %H:%M} UTC"

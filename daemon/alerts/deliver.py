@@ -1,0 +1,236 @@
+"""Delivery: due rows of the outbox go to Apprise, and what came of it goes back into the row.
+
+One thread owns each target, so a slow or broken service delays no other. A message is sent before that is
+stored: a crash in between repeats it, with the same id in its last line.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from sqlite_utils import Database
+
+from daemon.alerts.quiet_hours import quiet_period
+from daemon.alerts.targets import Target, fit
+from daemon.errors import StoreBusyError
+from daemon.models import Alert, from_iso
+from daemon.storage.database import open_database, transaction
+from daemon.storage.outbox import (
+    add_operations_alert,
+    alert_failed,
+    alert_retry,
+    alert_sent,
+    hold_alert,
+    next_alert,
+    release_held,
+    seconds_until_due,
+    told_since,
+)
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+"""Before the second attempt, the third, …; the last one again and again."""
+
+RETRY_FOR = timedelta(hours=24)
+TELL_AGAIN_AFTER = timedelta(hours=1)
+"""How often operations hear of the same destination: one that is down fails many alerts at once."""
+
+LOOK_SECONDS = 5.0
+"""A thread looks at its rows at least this often, so a lost wake-up costs no more."""
+
+
+class Sender(Protocol):
+    """What `step` needs of an AppriseSender."""
+
+    delivered_id: int | None
+
+    def send(self, title: str, body: str, severity: str) -> str | None:
+        """None when the service accepted the message, else why not."""
+
+
+def step(
+    db: Database,
+    target: Target,
+    sender: Sender,
+    now: datetime,
+    *,
+    operations: Sequence[tuple[str, int]] = (),
+) -> bool:
+    """Send the alert that is due next to this target; False when none is.
+
+    `operations` are the targets that are told when an alert is given up.
+    """
+    alert = next_alert(db, target.destination, target.index, now)
+    if alert is None:
+        return False
+    if until := _quiet_until(target, alert, now):
+        with transaction(db):
+            hold_alert(db, alert.id, until)
+        return True
+    try:
+        _deliver(db, alert, target, sender, now, operations)
+    except Exception as error:
+        error.add_note(f"while delivering alert {alert.id}")
+        raise
+    return True
+
+
+def release(db: Database, target: Target, now: datetime) -> None:
+    """Outside of quiet hours nothing waits for their end: the configuration may have had others before."""
+    if quiet_period(target.quiet, now) is not None:
+        return
+    try:
+        count = release_held(db, target.destination, target.index, now)
+    except StoreBusyError as error:
+        logger.warning("alerts wait for quiet hours that have changed error=%s", error)
+        return
+    if count:
+        logger.info("quiet hours have changed destination=%s released=%d", target.destination, count)
+
+
+def _quiet_until(target: Target, alert: Alert, now: datetime) -> datetime | None:
+    """Until when the target's quiet hours hold this alert, None when it may go out.
+
+    Rules' alerts know that from the start; this is for messages to operations, and for retries.
+    """
+    period = None if alert.severity == "critical" else quiet_period(target.quiet, now)
+    if period is None:
+        return None
+    # Due since within these very hours: a person asked for it.
+    asked_for = alert.due_at is not None and period[0] <= from_iso(alert.due_at) < period[1]
+    return None if asked_for else period[1]
+
+
+def _deliver(
+    db: Database,
+    alert: Alert,
+    target: Target,
+    sender: Sender,
+    now: datetime,
+    operations: Sequence[tuple[str, int]],
+) -> None:
+    error = None
+    started = time.monotonic()
+    # Accepted before, but then the database was locked or full: that must not send it again and again.
+    if sender.delivered_id != alert.id:
+        error = sender.send(alert.title, fit(target, alert.title, alert.body), alert.severity)
+    # A service may take most of a minute to answer; waits count from then on.
+    now += timedelta(seconds=time.monotonic() - started)
+    if error is None:
+        sender.delivered_id = alert.id
+        with transaction(db):
+            alert_sent(db, alert.id, now)
+        logger.info(
+            "alert sent id=%d destination=%s attempts=%d", alert.id, alert.destination, alert.attempts + 1
+        )
+    elif _may_try_again(alert, now):
+        wait = _retry_wait(alert, now)
+        with transaction(db):
+            alert_retry(db, alert.id, error, now + wait)
+        logger.warning(
+            "alert not delivered id=%d destination=%s target=%d error=%r retry_seconds=%.0f",
+            alert.id, alert.destination, alert.target, error, wait.total_seconds(),
+        )  # fmt: skip
+    else:
+        _give_up(db, alert, error, now, operations)
+
+
+def run_target(
+    db_path: Path,
+    target: Target,
+    *,
+    operations: Sequence[tuple[str, int]] = (),
+    stop: threading.Event,
+    wake: threading.Event,
+    beat: Callable[[], None],
+) -> None:
+    """A thread's work: send what is due to one target until `stop` is set.
+
+    `wake` belongs to this thread alone; whoever sets `stop` sets it too, else the end takes LOOK_SECONDS.
+    `beat` is called at least every sender.SEND_SECONDS + LOOK_SECONDS.
+    """
+    # Only where there is a target: see daemon.alerts.apprise_urls.
+    from daemon.alerts.sender import AppriseSender
+
+    with closing(open_database(db_path)) as db:
+        sender = AppriseSender(target.url)
+        release(db, target, datetime.now(UTC))
+        while not stop.is_set():
+            # Before looking: what comes in while looking sets it again.
+            wake.clear()
+            wait = _send_due(db, target, sender, operations=operations, stop=stop, beat=beat)
+            if not stop.is_set():
+                wake.wait(wait)
+
+
+def _send_due(
+    db: Database,
+    target: Target,
+    sender: Sender,
+    *,
+    operations: Sequence[tuple[str, int]],
+    stop: threading.Event,
+    beat: Callable[[], None],
+) -> float:
+    """Send all that is due; returns the seconds to wait before looking again. Raises nothing."""
+    try:
+        beat()
+        while not stop.is_set() and step(db, target, sender, datetime.now(UTC), operations=operations):
+            beat()
+        due = seconds_until_due(db, target.destination, target.index, datetime.now(UTC))
+        return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
+    except StoreBusyError as error:
+        logger.warning("outbox not usable destination=%s error=%s", target.destination, error)
+    except Exception:
+        logger.exception("alerts interrupted destination=%s target=%d", target.destination, target.index)
+    return LOOK_SECONDS
+
+
+def _may_try_again(alert: Alert, now: datetime) -> bool:
+    return now - _due(alert) < RETRY_FOR or alert.attempts < len(RETRY_SECONDS)
+
+
+def _due(alert: Alert) -> datetime:
+    """From when on an alert was to be delivered."""
+    return from_iso(alert.due_at or alert.created_at)
+
+
+def _retry_wait(alert: Alert, now: datetime) -> timedelta:
+    seconds = RETRY_SECONDS[min(alert.attempts, len(RETRY_SECONDS) - 1)]
+    # Jitter, so that many alerts that failed together do not come back together.
+    wait = timedelta(seconds=seconds * random.uniform(1.0, 1.1))  # noqa: S311 - not for keys
+    left = _due(alert) + RETRY_FOR - now
+    return min(wait, left) if left > timedelta(0) else wait
+
+
+def _give_up(
+    db: Database, alert: Alert, error: str, now: datetime, operations: Sequence[tuple[str, int]]
+) -> None:
+    """Mark the alert failed and, in the same transaction, tell operations through other destinations."""
+    others = [each for each in operations if each[0] != alert.destination]
+    title = f"[warning] alerts do not reach {alert.destination}"
+    body = (
+        f"Alert {alert.id} was given up after {alert.attempts + 1} attempts: {error}.\n\n"
+        f"Try the destination with `earshot test-alert {alert.destination}`, list what failed with"
+        f" `earshot alerts`, and send it again with `earshot alerts retry {alert.id}`."
+    )
+    with transaction(db):
+        alert_failed(db, alert.id, error)
+        known = told_since(db, [each[0] for each in others], title, now - TELL_AGAIN_AFTER)
+        # A message to operations went to all of them when it was made.
+        to_operations = alert.recording_id is None and len(others) < len(operations)
+        if not to_operations and not known:
+            add_operations_alert(db, others, title, body, "warning", now)
+    logger.error(
+        "alert given up id=%d destination=%s target=%d attempts=%d error=%r",
+        alert.id, alert.destination, alert.target, alert.attempts + 1, error,
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""From rules that fired to alerts for the outbox: one message for each target, however many rules asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from daemon.alerts.compose import SEVERITIES, compose
+from daemon.alerts.quiet_hours import quiet_until
+from daemon.alerts.targets import Target
+from daemon.config.models import Alerts
+from daemon.models import AlertDraft, AlertState, from_iso
+from daemon.rules.match import Conversation, Match, matches
+from daemon.storage.outbox import last_line_room
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a conversation asks of one target: the rules that name it, and the message of all of them."""
+
+    conversation: Conversation
+    target: Target
+    matches: tuple[Match, ...]
+    draft: AlertDraft
+
+
+def drafts_for(
+    alerts: Alerts, targets: Iterable[Target], conversation: Conversation, now: datetime
+) -> list[AlertDraft]:
+    """The alerts that a conversation causes by itself, before volume control; none when no rule fires.
+
+    What is too old, or was to be taken in quietly, gets alerts that are suppressed from the start.
+    """
+    return [each.draft for each in wanted_alerts(alerts, targets, conversation, now)]
+
+
+def wanted_alerts(
+    alerts: Alerts, targets: Iterable[Target], conversation: Conversation, now: datetime
+) -> list[Wanted]:
+    """The same as `drafts_for`, with what volume control needs to decide about each."""
+    found = matches(alerts.rules, conversation)
+    reason = _suppression(alerts, conversation, now) if found else None
+    wanted = []
+    for target in targets if found else ():
+        asking = tuple(match for match in found if target.destination in match.notify)
+        if asking:
+            draft = draft_of(asking, conversation, target, link=alerts.link, reason=reason, now=now)
+            wanted.append(Wanted(conversation, target, asking, draft))
+    return wanted
+
+
+def draft_of(
+    asking: Sequence[Match],
+    conversation: Conversation,
+    target: Target,
+    *,
+    link: str | None,
+    reason: str | None,
+    now: datetime,
+) -> AlertDraft:
+    """One alert for these rules; suppressed when there is a `reason`, else due after any quiet hours."""
+    message = compose(
+        asking,
+        conversation,
+        link=link,
+        limit=target.limit - last_line_room(conversation.recording_id),
+        title_in_body=target.title_in_body,
+        template=target.template,
+    )
+    severity = min((match.severity for match in asking), key=SEVERITIES.index)
+    return AlertDraft(
+        destination=target.destination,
+        target=target.index,
+        rules=tuple(match.rule for match in asking),
+        severity=severity,
+        state=AlertState.SUPPRESSED if reason else AlertState.PENDING,
+        reason=reason,
+        title=message.title,
+        body=message.body,
+        not_before=None if reason else quiet_until(target.quiet, severity, now),
+    )
+
+
+def _suppression(alerts: Alerts, conversation: Conversation, now: datetime) -> str | None:
+    if conversation.quiet:
+        return "quiet"
+    recorded = conversation.recorded_at or conversation.modified_at
+    if recorded is None or now - from_iso(recorded) <= timedelta(seconds=alerts.max_age):
+        return None
+    return "age"

@@ -1,0 +1,149 @@
+"""What of all that rules ask for goes out now: cooldown and snooze of rules, bursts, quiet hours.
+
+All of it is decided in the transaction that stores the alerts, from rows alone. What is held back becomes a
+row as well, with the reason: `earshot alerts retry` sends it after all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database
+
+from daemon.alerts.burst_summary import burst_summary
+from daemon.alerts.draft import Wanted, draft_of
+from daemon.alerts.quiet_hours import quiet_until
+from daemon.alerts.targets import Target
+from daemon.config.models import Alerts, Rule
+from daemon.models import AlertDraft, AlertState
+from daemon.rules.match import Conversation, Match
+from daemon.storage.outbox import add_alerts, add_messages, has_alert
+from daemon.storage.volume import (
+    BurstWindow,
+    alerted_since,
+    begin_window,
+    burst_window,
+    count_message,
+    end_window,
+    held_in,
+    snoozed_rules,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def store_alerts(
+    db: Database, alerts: Alerts, wanted: Iterable[Wanted], recording_id: int, now: datetime
+) -> list[int]:
+    """Store what a conversation asks for, held back where volume control says so; returns the ids.
+
+    Call inside the transaction that stores the result. A recording that is analyzed again keeps the alerts
+    it has, and counts for nothing.
+    """
+    added = []
+    for each in wanted:
+        if has_alert(db, recording_id, each.target.destination, each.target.index):
+            continue
+        draft = _cooled_down(db, alerts, each, now)
+        if draft.state is AlertState.PENDING and not _fits_burst(db, alerts, each.target, now):
+            draft = _held(draft, "burst")
+        added += add_alerts(db, recording_id, [draft], now)
+    return added
+
+
+def close_window(
+    db: Database, window: BurstWindow, target: Target | None, link: str | None, now: datetime
+) -> bool:
+    """Sum up what a window held back, once; True when there is a message. Call inside a transaction.
+
+    A target that is configured no longer gets none.
+    """
+    held = held_in(db, window) if target else []
+    end_window(db, window)
+    if target is None or not held:
+        return False
+    draft = burst_summary(held, window, target, link)
+    add_messages(db, [replace(draft, not_before=quiet_until(target.quiet, draft.severity, now))], now)
+    logger.info(
+        "burst over destination=%s target=%d held_back=%d", target.destination, target.index, len(held)
+    )
+    return True
+
+
+def cooldown_seconds(alerts: Alerts, rule: Rule) -> float:
+    """The cooldown of a rule: its own, else that of all."""
+    return alerts.cooldown if rule.cooldown is None else rule.cooldown
+
+
+def cooldown_group(rule: Rule, conversation: Conversation) -> tuple[str | None, str | None]:
+    """What the cooldown of a rule counts by: (metadata key or None for the folder, its value)."""
+    if rule.cooldown_by == "folder":
+        return None, conversation.folder
+    key = rule.cooldown_by.removeprefix("metadata.")
+    return key, conversation.metadata.get(key)
+
+
+def _cooled_down(db: Database, alerts: Alerts, wanted: Wanted, now: datetime) -> AlertDraft:
+    """The message of the rules that may speak, or all of it suppressed when none may."""
+    draft = wanted.draft
+    if draft.state is not AlertState.PENDING:
+        return draft
+    snoozed = snoozed_rules(db, now)
+    reasons = [
+        "snooze" if match.rule in snoozed else _cooldown(db, alerts, match, wanted, now)
+        for match in wanted.matches
+    ]
+    left = [match for match, reason in zip(wanted.matches, reasons, strict=True) if reason is None]
+    if not left:
+        return _held(draft, "cooldown" if "cooldown" in reasons else "snooze")
+    if len(left) == len(wanted.matches):
+        return draft
+    logger.info(
+        "rules left out of an alert recording=%d destination=%s rules=%s",
+        wanted.conversation.recording_id,
+        wanted.target.destination,
+        [match.rule for match in wanted.matches if match not in left],
+    )
+    return draft_of(left, wanted.conversation, wanted.target, link=alerts.link, reason=None, now=now)
+
+
+def _cooldown(db: Database, alerts: Alerts, match: Match, wanted: Wanted, now: datetime) -> str | None:
+    rule = next(rule for rule in alerts.rules if rule.name == match.rule)
+    seconds = cooldown_seconds(alerts, rule)
+    if not seconds:
+        return None
+    key, group = cooldown_group(rule, wanted.conversation)
+    spoke = alerted_since(
+        db,
+        rule.name,
+        (wanted.target.destination, wanted.target.index),
+        since=now - timedelta(seconds=seconds),
+        now=now,
+        metadata_key=key,
+        group=group,
+    )
+    return "cooldown" if spoke else None
+
+
+def _fits_burst(db: Database, alerts: Alerts, target: Target, now: datetime) -> bool:
+    """Count one more message to the target; False when its window is full."""
+    window = burst_window(db, target.destination, target.index)
+    if window and window.is_over(now):
+        close_window(db, window, target, alerts.link, now)
+        window = None
+    if alerts.burst is None:
+        return True
+    if window is None:
+        begin_window(db, target.destination, target.index, alerts.burst.window, now)
+        return True
+    if window.passed >= alerts.burst.limit:
+        return False
+    count_message(db, window)
+    return True
+
+
+def _held(draft: AlertDraft, reason: str) -> AlertDraft:
+    return replace(draft, state=AlertState.SUPPRESSED, reason=reason, not_before=None)

@@ -1,0 +1,241 @@
+"""What becomes of a recording, and of the queue, when a request gives no result.
+
+Each cause has one outcome: the recording waits, or it is closed with its reason, or the queue is held and
+the recording is not blamed. Everything here is called inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database
+
+from daemon.analysis.context import Workplace
+from daemon.analysis.pauses import answered, hold, reached
+from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff
+from daemon.deepgram.http_errors import MAX_RETRY_AFTER
+from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
+from daemon.errors import (
+    AccountError,
+    AnalysisError,
+    DoubtfulReplyError,
+    FileChangedError,
+    FileGoneError,
+    FileTrouble,
+    RateLimitedError,
+    RecordingError,
+    ServiceDownError,
+)
+from daemon.models import Recording, RecordingState, from_iso, shown_path
+from daemon.storage.pauses import EVERYTHING, pauses
+from daemon.storage.queue import (
+    DOUBTFUL_RESENDS,
+    analyze_in_parts,
+    close,
+    put_back,
+    reopen_refused,
+    uncount_attempt,
+)
+from daemon.storage.recordings import is_unmounted
+from daemon.storage.results import store_response, stored_reply
+
+logger = logging.getLogger(__name__)
+
+FILE_RETRY_SECONDS = 2.0
+SKIPPED_CODES = frozenset({"empty", "gone"})
+FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
+
+
+def settle_failure(
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
+) -> None:
+    """Put the recording where its failure belongs, and hold the queue where everyone's would fail."""
+    match error:
+        case FileGoneError() if _is_unmounted(db, recording, place):
+            text = "the file is not there, nor is the folder or file system that it was on; mount that again"
+            _wait_or_give_up(db, recording, FileGoneError(text), place, now, code="gone")
+        case FileGoneError():
+            _close(db, recording, "gone", str(error))
+        case FileChangedError():
+            _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
+        case FileTrouble():
+            _wait_or_give_up(db, recording, error, place, now, code="unreadable")
+        case RecordingError(code="too_long") if _is_worth_cutting(db, recording):
+            answered(db, recording, place, now)
+            analyze_in_parts(db, recording.id, _next_part_words(recording))
+            _wait(db, recording, error, 0.0, now, failing=False)
+        case RecordingError(code="refused"):
+            _refused(db, recording, error, place, now)
+        case RecordingError():
+            if error.code not in FOUND_BEFORE_SENDING:
+                answered(db, recording, place, now)
+            _close(db, recording, error.code, str(error), request_id=error.request_id)
+        case AccountError():
+            _account_failure(db, recording, error, place, now)
+        case RateLimitedError():
+            reached(db, recording, place, now)
+            place.load.too_many(error.retry_after)
+            _wait(db, recording, error, _delay(error, recording.attempts, place), now, failing=False)
+        case DoubtfulReplyError():
+            _service_failure(db, recording, error, place, now)
+            _doubtful(db, recording, error, place, now)
+        case ServiceDownError(reached=False):
+            uncount_attempt(db, recording.id)
+            _service_failure(db, recording, error, place, now)
+            _wait(db, recording, error, backoff(recording.attempts, place.random), now, failing=False)
+        case _:
+            _service_failure(db, recording, error, place, now)
+            _wait_or_give_up(db, recording, error, place, now, code="gave_up")
+
+
+def _is_unmounted(db: Database, recording: Recording, place: Workplace) -> bool:
+    folders = [folder for folder in place.config.watch if shown_path(str(folder.path)) == recording.folder]
+    return any(is_unmounted(db, recording.id, folder.path) for folder in folders)
+
+
+def _is_worth_cutting(db: Database, recording: Recording) -> bool:
+    """Whether smaller parts may help; not where the transcript alone is refused as too long already."""
+    has_transcript = recording.part_words is None or stored_reply(db, recording.id) is not None
+    return has_transcript and _next_part_words(recording) >= LEAST_PART_WORDS
+
+
+def _next_part_words(recording: Recording) -> int:
+    return recording.part_words // 2 if recording.part_words else FIRST_PART_WORDS
+
+
+def _account_failure(
+    db: Database, recording: Recording, error: AccountError, place: Workplace, now: datetime
+) -> None:
+    """Hold the queue, unless the refusal turns out to be about this recording or about an earlier key."""
+    request = place.request_for(recording).key
+    if error.cause == "request" and place.refusals.is_alone(recording.id, request):
+        reached(db, recording, place, now)
+        message = (
+            f"the service refuses this recording ({error.said or error}) and takes others that are asked for "
+            f"in the same way; look at the file, then `earshot retry {recording.id}`"
+        )
+        _close(db, recording, "refused", message, request_id=error.request_id)
+        return
+    uncount_attempt(db, recording.id)
+    if not place.retired.is_set():
+        # Without credit means with a good key; nothing else here says anything of another cause.
+        reached(
+            db, recording, place, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
+        )
+        scope = request if error.of_request else EVERYTHING
+        hold(db, error.cause, str(error), place, now, shared=True, scope=scope)
+    _wait(db, recording, error, 0.0, now, failing=False)
+
+
+def _refused(
+    db: Database, recording: Recording, error: RecordingError, place: Workplace, now: datetime
+) -> None:
+    """Refused in words that nobody knows: the recording fails, unless one after the other is refused so."""
+    reached(db, recording, place, now)
+    request = place.request_for(recording).key
+    alike = place.refusals.refused_alike(recording.id, request, str(error))
+    if not alike:
+        _close(db, recording, error.code, str(error), request_id=error.request_id)
+        return
+    uncount_attempt(db, recording.id)
+    reopen_refused(db, alike, now)
+    reason = f"one recording after the other is refused in the same words: {error}"
+    hold(db, "request", reason, place, now, shared=True, scope=request)
+    _wait(db, recording, error, 0.0, now, failing=False)
+
+
+def _service_failure(
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
+) -> None:
+    if place.retired.is_set():
+        # Its address may be another one by now.
+        return
+    asked = getattr(error, "retry_after", None) or 0.0
+    # A longer one is this recording's: a service that is down is looked at once a minute at least.
+    place.load.rest(asked if asked <= SERVICE_PROBE_SECONDS else None)
+    down, shared = place.load.failed(recording.id)
+    if down or any(pause.cause == "service" for pause in pauses(db)):
+        hold(db, "service", str(error), place, now, shared=shared)
+
+
+def _doubtful(
+    db: Database, recording: Recording, error: DoubtfulReplyError, place: Workplace, now: datetime
+) -> None:
+    if error.body:
+        store_response(db, recording.id, error.body, kind="doubtful", now=now)
+    lost = recording.doubtful + 1
+    if lost > DOUBTFUL_RESENDS:
+        message = (
+            f"{error}; {lost} requests may have been billed without a result. "
+            f"Look at the service's log, then `earshot retry {recording.id}`"
+        )
+        _close(db, recording, "ambiguous_reply", message, request_id=error.request_id)
+        return
+    _wait(db, recording, error, backoff(recording.doubtful + 1, place.random), now, failing=False)
+
+
+def _wait_or_give_up(
+    db: Database,
+    recording: Recording,
+    error: AnalysisError | FileTrouble,
+    place: Workplace,
+    now: datetime,
+    *,
+    code: str,
+) -> None:
+    since = from_iso(recording.failing_since) if recording.failing_since else now
+    limit = place.config.analyzer.retry_for
+    everyone = any(pause.shared for pause in pauses(db))
+    if (now - since).total_seconds() >= limit and not everyone:
+        message = (
+            f"{error}; tried for {_hours(limit)}, then given up. `earshot retry {recording.id}` tries again"
+        )
+        _close(db, recording, code, message, request_id=getattr(error, "request_id", None))
+        return
+    _wait(db, recording, error, _delay(error, recording.failures, place), now, failing=True)
+
+
+def _delay(error: AnalysisError | FileTrouble, failures: int, place: Workplace) -> float:
+    """Seconds until the next try: what the service asked for, and some more, because those that were refused
+    together must not come back together.
+    """
+    asked = getattr(error, "retry_after", None) or 0.0
+    wait = backoff(failures, place.random)
+    return min(asked + wait, max(MAX_RETRY_AFTER, wait))
+
+
+def _wait(
+    db: Database,
+    recording: Recording,
+    error: AnalysisError | FileTrouble,
+    seconds: float,
+    now: datetime,
+    *,
+    failing: bool,
+) -> None:
+    put_back(
+        db,
+        recording,
+        error=str(error),
+        not_before=now + timedelta(seconds=seconds),
+        failing=failing,
+        now=now,
+    )
+    logger.warning(
+        "recording waits id=%d name=%s retry_in=%.1fs error=%s", recording.id, recording.name, seconds, error
+    )
+
+
+def _close(
+    db: Database, recording: Recording, code: str, message: str, *, request_id: str | None = None
+) -> None:
+    state = RecordingState.SKIPPED if code in SKIPPED_CODES else RecordingState.FAILED
+    close(db, recording.id, state, error_code=code, error=message, request_id=request_id)
+    logger.error(
+        "recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message
+    )
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} h" if seconds >= 3600 else f"{seconds:.0f} s"

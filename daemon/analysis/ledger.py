@@ -1,0 +1,127 @@
+"""What is committed of an exchange with the API, whatever came of it, and however long the store is full."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from sqlite_utils import Database
+
+from daemon.analysis.context import Workplace
+from daemon.analysis.failure_policy import settle_failure
+from daemon.analysis.pauses import answered
+from daemon.deepgram.client import Reply
+from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
+from daemon.models import Recording
+from daemon.storage.database import transaction
+from daemon.storage.queue import count_billed, count_doubtful, put_back, uncount_attempt
+from daemon.storage.requests import end_request, note_hash
+from daemon.storage.results import store_response
+
+logger = logging.getLogger(__name__)
+
+STORE_RETRY_SECONDS = 1.0
+STORE_RETRIES_PER_WORD = 30
+"""Said once in so many tries: there may be as many replies in hand as are asked for at once."""
+
+Result = TypeVar("Result")
+
+
+def note_received(
+    db: Database,
+    recording: Recording,
+    entry: int,
+    reply: Reply,
+    place: Workplace,
+    *,
+    kind: str = "listen",
+    sha256: str | None = None,
+    billed: bool = True,
+) -> None:
+    """Commit the raw reply before anything is made of it: from here on it is never asked for again.
+
+    `sha256` is that of the bytes that were sent, where it is known since then only. Not `billed` is what was
+    clearly refused.
+    """
+
+    def store() -> None:
+        now = place.clock()
+        with transaction(db):
+            store_response(db, recording.id, reply.body, kind=kind, now=now)
+            end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
+            if billed:
+                count_billed(db, recording.id)
+            if sha256:
+                note_hash(db, recording.id, sha256)
+            answered(db, recording, place, now)
+
+    insist(store, place)
+
+
+def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply, place: Workplace) -> None:
+    """The file is another one by now: what was heard is not what is there."""
+
+    def store() -> None:
+        now = place.clock()
+        with transaction(db):
+            end_request(db, entry, outcome="discarded", status=200, request_id=reply.request_id, now=now)
+            count_billed(db, recording.id)
+            # Of the bytes that are there now, nothing was tried: the watch may start the row anew with them.
+            uncount_attempt(db, recording.id)
+            answered(db, recording, place, now)
+            put_back(
+                db,
+                recording,
+                error="the file changed while it was analyzed; it is analyzed again",
+                not_before=now + timedelta(seconds=2),
+                failing=False,
+                now=now,
+            )
+
+    insist(store, place)
+    logger.warning("file changed during analysis id=%d name=%s", recording.id, recording.name)
+
+
+def note_failed(
+    db: Database,
+    recording: Recording,
+    entry: int,
+    error: AnalysisError | FileTrouble,
+    place: Workplace,
+    *,
+    sha256: str | None = None,
+) -> None:
+    """Commit how a request failed, and what that means for the recording and the queue."""
+
+    def store() -> None:
+        now = place.clock()
+        with transaction(db):
+            request_id = getattr(error, "request_id", None)
+            end_request(db, entry, outcome=type(error).__name__, request_id=request_id, now=now)
+            if sha256:
+                note_hash(db, recording.id, sha256)
+            if isinstance(error, FileTrouble):
+                uncount_attempt(db, recording.id)
+            elif error.possibly_billed:
+                count_doubtful(db, recording.id)
+            settle_failure(db, recording, error, place, now)
+
+    insist(store, place)
+
+
+def insist(store: Callable[[], Result], place: Workplace) -> Result:
+    """Write what was paid for, however long the disk is full or the database locked."""
+    for attempt in itertools.count():
+        try:
+            return store()
+        except StoreBusyError as error:
+            if place.ended():
+                raise
+            if attempt % STORE_RETRIES_PER_WORD == 0:
+                logger.error("cannot store a result, trying again: %s", error)
+            time.sleep(STORE_RETRY_SECONDS)
+    raise AssertionError("it is tried for ever")

@@ -1,0 +1,79 @@
+"""The way of a recording whose transcript is over the token limit, from its transcription to all its parts.
+
+Each part's reply is committed by itself, so a crash or an outage in the middle asks again for what is
+missing only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.analysis.context import Workplace
+from daemon.analysis.ledger import note_failed, note_received
+from daemon.deepgram.client import Reply
+from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS, Part, cut, parse_part, words_of
+from daemon.deepgram.request import Request
+from daemon.errors import AccountError, AnalysisError, RecordingError
+from daemon.models import Recording
+from daemon.storage.requests import begin_part
+from daemon.storage.results import stored_parts
+
+logger = logging.getLogger(__name__)
+
+
+def read_parts(
+    db: Database,
+    recording: Recording,
+    transcription: Mapping[str, Any],
+    request: Request,
+    place: Workplace,
+) -> tuple[list[Part], list[dict[str, Any]]] | None:
+    """The parts of a transcript and what the API says of each; None when one has to wait."""
+    parts = cut(words_of(transcription), recording.part_words or FIRST_PART_WORDS)
+    replies = [parse_part(body) for body in stored_parts(db, recording.id)]
+    for part in parts[len(replies) :]:
+        reply = _read_part(db, recording, part, request.for_text(), place)
+        if reply is None:
+            return None
+        replies.append(parse_part(reply.body))
+    return parts, replies
+
+
+def _read_part(
+    db: Database, recording: Recording, part: Part, request: Request, place: Workplace
+) -> Reply | None:
+    entry = begin_part(db, recording.id, place.clock())
+    refused = False
+    try:
+        reply = place.client.read_text(part.text, request)
+        parse_part(reply.body)
+    except AnalysisError as error:
+        if not _is_final(error, recording, part, place):
+            # The next size is half of what was refused.
+            sent = replace(recording, part_words=part.words)
+            note_failed(db, sent, entry, error, place)
+            return None
+        # The transcript and the other parts are worth having without this one.
+        logger.warning("part not analyzed id=%d first_word=%d error=%s", recording.id, part.first_word, error)
+        reply = Reply(json.dumps({"results": {}, "error": str(error)}).encode(), error.request_id)
+        refused = True
+    note_received(db, recording, entry, reply, place, kind="read", billed=not refused)
+    return reply
+
+
+def _is_final(error: AnalysisError, recording: Recording, part: Part, place: Workplace) -> bool:
+    """Whether this part of the transcript will never be analyzed."""
+    if isinstance(error, RecordingError):
+        return error.code != "too_long" or part.words // 2 < LEAST_PART_WORDS
+    # An endpoint that transcribes for everyone, and has no /v1/read.
+    return (
+        isinstance(error, AccountError)
+        and error.cause == "request"
+        and place.refusals.is_alone(recording.id, place.request_for(recording).key)
+    )

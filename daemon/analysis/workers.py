@@ -1,0 +1,283 @@
+"""The loop that takes recordings from the queue and gives each a thread, as many as the load allows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from daemon.analysis.analyze import analyze
+from daemon.analysis.context import Workplace
+from daemon.analysis.ledger import insist
+from daemon.analysis.pauses import hold, resume
+from daemon.errors import StoreBusyError, StoreError
+from daemon.models import Recording, RecordingState
+from daemon.storage.database import free_bytes, open_database, open_existing, transaction
+from daemon.storage.pauses import EVERYTHING, pauses, seconds_until_probe
+from daemon.storage.queue import (
+    claim,
+    clamp_waits,
+    close,
+    has_suspects,
+    is_suspect_due,
+    put_back,
+    seconds_until_due,
+)
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+LEAST_SECONDS = 0.05
+STORE_WAIT_SECONDS = 2.0
+CALM_SECONDS = 5.0
+"""Suspects wait until the process has lived so long: whatever kills it again and again from outside hits
+others first, which are only counted, and no innocent recording while it is in flight alone."""
+
+
+class Dispatcher:
+    """Claims recordings and has each analyzed in a thread of its own; `wake` may be set by anyone."""
+
+    def __init__(self, db_path: Path, place: Workplace) -> None:
+        self._db_path = db_path
+        self._place = place
+        self._jobs: dict[threading.Thread, str | None] = {}
+        self._probes: dict[str, threading.Thread] = {}
+        self._clamped_at = 0.0
+        self._started_at = time.monotonic()
+        # Only a crash makes suspects, so that none come up while this process lives.
+        self._may_have_suspects = True
+        self._is_alone = False
+        self._unusable: StoreError | None = None
+        self._store_trouble: tuple[str, datetime] | None = None
+        self.wake = threading.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """How many recordings are in work."""
+        return sum(job.is_alive() for job in list(self._jobs))
+
+    def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Work until `stop` is set; what is in flight then goes on (see `drain`).
+
+        Raises StoreError when the database cannot be used any more.
+        """
+        try:
+            with closing(open_database(self._db_path)) as db:
+                while not stop.is_set():
+                    beat()
+                    if self._unusable:
+                        raise self._unusable
+                    self.wake.clear()
+                    wait = self._look(db)
+                    if not stop.is_set() and wait:
+                        self.wake.wait(wait)
+        finally:
+            # Nothing is claimed any more: what is in flight now is all that there is to wait for.
+            self._place.retired.set()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait for what is in flight, `seconds` at most; True when all of it ended.
+
+        To be called when `run` was asked to stop: first it must have claimed its last recording.
+        """
+        deadline = time.monotonic() + seconds
+        self._place.retired.wait(seconds)
+        for job in list(self._jobs):
+            job.join(max(0.0, deadline - time.monotonic()))
+        return not self.in_flight
+
+    def _look(self, db: Database) -> float:
+        """Start one recording if there is one to start; returns seconds to wait before the next look."""
+        began = self._place.clock()
+        try:
+            self._tell_store_trouble(db)
+            if not self._has_room(db):
+                return STORE_WAIT_SECONDS
+            return self._start_next(db)
+        except StoreBusyError as error:
+            logger.error("queue not usable, trying again: %s", error)
+            self._store_trouble = self._store_trouble or (str(error), began)
+            return STORE_WAIT_SECONDS
+
+    def _tell_store_trouble(self, db: Database) -> None:
+        """Note a pause for the time in which nothing could be written: not even that. It ends right after."""
+        if self._store_trouble:
+            reason, began = self._store_trouble
+            with transaction(db):
+                hold(db, "store", reason, self._place, began, shared=True)
+            self._store_trouble = None
+
+    def _start_next(self, db: Database) -> float:
+        self._clamp(db)
+        away = self._place.away() | self._crowding()
+        paused = {pause.scope for pause in pauses(db)}
+        probed = {scope for scope in paused if self._is_probed(scope, away)}
+        if EVERYTHING in probed:
+            return LOOK_SECONDS
+        suspects = self._is_suspects_turn(db)
+        if (suspects or self._is_alone) and self._place.load.in_flight:
+            return LOOK_SECONDS
+        if not self._place.load.enter():
+            return LOOK_SECONDS
+        recording = None
+        try:
+            recording = claim(
+                db,
+                self._place.clock(),
+                scopes=self._place.scopes,
+                suspects=suspects,
+                also_held=probed,
+                away=away,
+            )
+        finally:
+            if recording is None:
+                self._place.load.leave()
+        if recording is None:
+            return self._idle_seconds(db, away)
+        self._jobs = {job: folder for job, folder in self._jobs.items() if job.is_alive()}
+        job = threading.Thread(
+            target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
+        )
+        self._jobs[job] = recording.folder
+        self._probes = {scope: self._probes[scope] for scope in probed}
+        for scope in paused & {EVERYTHING, self._place.request_for(recording).key}:
+            self._probes[scope] = job
+        self._is_alone = suspects
+        job.start()
+        return 0.0
+
+    def _is_suspects_turn(self, db: Database) -> bool:
+        """Whether a recording that is to be analyzed alone is due: then nothing else is claimed before it."""
+        if not self._may_have_suspects or time.monotonic() - self._started_at < CALM_SECONDS:
+            return False
+        self._may_have_suspects = has_suspects(db)
+        return self._may_have_suspects and is_suspect_due(
+            db, self._place.clock(), scopes=self._place.scopes, away=self._place.away()
+        )
+
+    def _crowding(self) -> frozenset[str]:
+        """The folders on shares whose recordings take all places but one.
+
+        The last one is for the others: whoever reads from a share that hangs does not come back.
+        """
+        if len(self._place.config.watch) < 2 or self._place.load.limit < 2:
+            return frozenset()
+        taken = Counter(folder for job, folder in self._jobs.items() if job.is_alive())
+        return frozenset(
+            folder for folder in self._place.remote() if taken[folder] >= self._place.load.limit - 1
+        )
+
+    def _is_probed(self, scope: str, away: frozenset[str]) -> bool:
+        """Whether a probe is under way: its reply may take longer than the time to the next one.
+
+        One whose folder went meanwhile may never come back.
+        """
+        probe = self._probes.get(scope)
+        return probe is not None and probe.is_alive() and self._jobs.get(probe) not in away
+
+    def _idle_seconds(self, db: Database, away: frozenset[str]) -> float:
+        now = self._place.clock()
+        due = seconds_until_due(db, now, away=away)
+        wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
+        # Never without a pause: a recording may have become due since it was not claimed.
+        wait = max(wait, LEAST_SECONDS)
+        # At least so often, for rows that another process (`earshot retry`) put back.
+        return min(wait, LOOK_SECONDS)
+
+    def _clamp(self, db: Database) -> None:
+        if time.monotonic() - self._clamped_at > 60.0:
+            self._clamped_at = time.monotonic()
+            if changed := clamp_waits(db, self._place.clock()):
+                logger.warning("clock set back? made due recordings=%d", changed)
+
+    def _has_room(self, db: Database) -> bool:
+        """Whether there is room for results beside the database; without it the queue is held, unpaid."""
+        floor = self._place.config.min_free
+        room = free_bytes(self._db_path)
+        held = any(pause.cause == "store" for pause in pauses(db))
+        if room < floor and not held:
+            reason = (
+                f"only {room / 1e6:.0f} MB are free beside {self._db_path} "
+                f"and min_free is {floor / 1e6:.0f} MB; make room there"
+            )
+            with transaction(db):
+                hold(db, "store", reason, self._place, self._place.clock(), shared=True)
+        if room >= floor and held:
+            with transaction(db):
+                resume(db, self._place, self._place.clock(), causes={"store"})
+        return room >= floor
+
+    def _work(self, recording: Recording) -> None:
+        try:
+            with closing(self._open()) as db:
+                try:
+                    analyze(db, recording, self._place)
+                except StoreBusyError as error:
+                    logger.error("recording interrupted id=%d error=%s", recording.id, error)
+                    self._return(db, recording, error)
+                except Exception as error:
+                    logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
+                    self._set_aside(db, recording, error)
+        except StoreError as error:
+            # Not this recording's alone: the service ends, and its next start says it again, or goes on.
+            logger.error("recording left behind id=%d error=%s", recording.id, error)
+            self._unusable = error
+        except Exception:
+            # The outer edge of the job: its row stays `analyzing` and is found at the next start.
+            logger.exception("recording left behind id=%d", recording.id)
+        finally:
+            self._place.load.leave()
+            self.wake.set()
+            # Alerts, if it caused any; looking costs next to nothing.
+            self._place.on_alerts()
+
+    def _open(self) -> Database:
+        """A connection for a claimed recording, however long the disk is full or the database locked."""
+        while True:
+            try:
+                # Not made anew where it was deleted: the service ends then, and the loss must be seen.
+                return open_existing(self._db_path)
+            except StoreBusyError as error:
+                if self._place.ended():
+                    raise
+                logger.error("database not usable, trying again: %s", error)
+                time.sleep(STORE_WAIT_SECONDS)
+
+    def _return(self, db: Database, recording: Recording, error: StoreBusyError) -> None:
+        """Give a claimed recording back once the database takes it; nothing was sent for it yet."""
+        while not self._place.ended():
+            time.sleep(STORE_WAIT_SECONDS)
+            now = self._place.clock()
+            try:
+                with transaction(db):
+                    put_back(
+                        db,
+                        recording,
+                        error=str(error),
+                        not_before=now + timedelta(seconds=STORE_WAIT_SECONDS),
+                        failing=False,
+                        now=now,
+                    )
+                return
+            except StoreBusyError as again:
+                logger.error("recording interrupted id=%d error=%s", recording.id, again)
+
+    def _set_aside(self, db: Database, recording: Recording, error: Exception) -> None:
+        message = (
+            f"earshot itself failed on it ({type(error).__name__}); its log says where, please report it. "
+            f"`earshot retry {recording.id}` tries again, from the stored reply if there is one"
+        )
+
+        def store() -> None:
+            with transaction(db):
+                close(db, recording.id, RecordingState.FAILED, error_code="internal_error", error=message)
+
+        # However long the database is locked: left `analyzing`, it would wait for the next start.
+        insist(store, self._place)

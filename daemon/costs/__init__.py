@@ -1,0 +1,1 @@
+"""What analysis costs: estimates before it is paid for."""

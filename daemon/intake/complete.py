@@ -1,0 +1,102 @@
+"""Is a pending file complete? What only the file system can answer, after the settler said that it is quiet.
+
+Nothing is asked twice that need not be: most files of a large drop are looked at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+
+from daemon.config.models import WatchFolder
+from daemon.intake.arrivals import Arrival, Kind
+from daemon.intake.done_markers import Markers
+from daemon.intake.open_writers import has_writer
+from daemon.intake.settle import Outcome, Settler
+from daemon.intake.truncation import Flaw, flaw
+from daemon.models import FileStamp
+from daemon.watching.scan import fresh_stamp, stamp
+
+logger = logging.getLogger(__name__)
+
+INCOMPLETE_GRACE_SECONDS = 60.0
+"""How long a file that looks cut off is waited for after it fell quiet: a copy may have stalled."""
+
+
+class Readiness:
+    """Looks at the pending files of one folder, for the loop that watches it."""
+
+    def __init__(self, folder: WatchFolder, settler: Settler) -> None:
+        self.markers = Markers(folder.done_marker)
+        self._settler = settler
+        self._flawed: dict[str, tuple[FileStamp, float]] = {}
+
+    def arrival(
+        self, path: str, now: float, *, is_remote: bool, kind_of: Callable[[FileStamp], Kind], rescan: float
+    ) -> Arrival | None:
+        """The file at `path` if it is complete, or was empty or cut off for too long.
+
+        None when it is to be looked at again, and when it is gone (it is then forgotten). `rescan` is how
+        long a marker may appear unnoticed.
+        """
+        found = fresh_stamp(path) if is_remote else stamp(path)
+        if found is None:
+            self._gone(path, now, is_remote=is_remote)
+            return None
+        outcome = self._settler.look(found, now)
+        if outcome == Outcome.EMPTY:
+            return Arrival(found, Kind.EMPTY)
+        if found.size_bytes and self.markers.marker_of(path) is not None:
+            if self.markers.is_missing(path):
+                self._settler.postpone(path, now, rescan)
+                return None
+        elif outcome == Outcome.WAIT:
+            return None
+        if not found.size_bytes:
+            return None
+        if not is_remote and has_writer(path):
+            logger.debug("file still open for writing path=%r", path)
+            self._settler.postpone(path, now)
+            return None
+        if not is_remote and stamp(path) != found:
+            # Written and closed between the two questions: quiet time starts again at the next look.
+            self._settler.postpone(path, now)
+            return None
+        return self._whole(found, now, kind_of)
+
+    def forget(self, path: str) -> None:
+        """The file is stored, or gone."""
+        self._flawed.pop(path, None)
+        self.markers.forget(path)
+
+    def _whole(self, found: FileStamp, now: float, kind_of: Callable[[FileStamp], Kind]) -> Arrival | None:
+        # With a marker its sender has said that it is whole.
+        trouble = flaw(found.path) if self.markers.marker_of(found.path) is None else None
+        if trouble is None:
+            return Arrival(found, kind_of(found))
+        before, since = self._flawed.get(found.path, (found, now))
+        if before != found:
+            since = now
+        if now - since < INCOMPLETE_GRACE_SECONDS:
+            if found.path not in self._flawed or before != found:
+                logger.info("file does not look whole path=%r waiting_for=%.0fs: %s", *_said(found, trouble))
+            self._flawed[found.path] = (found, since)
+            self._settler.postpone(found.path, now, since + INCOMPLETE_GRACE_SECONDS - now)
+            return None
+        if trouble.is_certain:
+            return Arrival(found, Kind.INCOMPLETE, trouble.reason)
+        return Arrival(found, kind_of(found))
+
+    def _gone(self, path: str, now: float, *, is_remote: bool) -> None:
+        if is_remote and stamp(path):
+            # There, but its server lets nobody else open it.
+            self._settler.postpone(path, now)
+            return
+        logger.debug("file gone before it was complete path=%r", path)
+        self._settler.forget(path)
+        self.forget(path)
+
+
+def _said(found: FileStamp, trouble: Flaw) -> tuple[str, float, str]:
+    return found.path, math.ceil(INCOMPLETE_GRACE_SECONDS), trouble.reason

@@ -1,0 +1,157 @@
+"""From a dropped list of addresses to rows: a recording for each address, none for the list itself.
+
+A list is read once for each content it has. What it held before makes no new rows; an address that another
+list brought becomes one, and the analysis finds out that it is a duplicate.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+
+from sqlite_utils import Database
+
+from daemon.config.filenames import NOTHING, FactsOf
+from daemon.config.models import WatchFolder
+from daemon.intake.addresses import LARGEST_BYTES, NoAddressesError, addresses
+from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of, folder_name
+from daemon.models import FileStamp
+from daemon.storage.database import transaction
+from daemon.storage.lists import (
+    KnownList,
+    add_hosted_recording,
+    forget_list,
+    has_recording_of,
+    hosted_name,
+    known_lists,
+    lists_with_content,
+    remember_list,
+)
+from daemon.storage.recordings import split_path
+
+logger = logging.getLogger(__name__)
+
+
+def take_in_lists(
+    db: Database,
+    folder: WatchFolder,
+    arrivals: Iterable[Arrival],
+    now: datetime,
+    *,
+    facts_of: FactsOf = lambda _: NOTHING,
+) -> Intake:
+    """Write what these complete lists mean into the database, a transaction for each.
+
+    One that could not be read, or changed meanwhile, is left for later.
+    """
+    intake = Intake()
+    for arrival in arrivals:
+        if arrival.kind == Kind.EMPTY:
+            with transaction(db):
+                remember_list(db, folder_name(folder), arrival.stamp, None)
+            continue
+        content = b"" if arrival.stamp.size_bytes > LARGEST_BYTES else _content(arrival.stamp)
+        if content is None:
+            intake.later.append(arrival.stamp.path)
+            continue
+        _take_in(db, folder, arrival, content, now, facts_of, intake)
+    return intake
+
+
+def _take_in(
+    db: Database,
+    folder: WatchFolder,
+    arrival: Arrival,
+    content: bytes,
+    now: datetime,
+    facts_of: FactsOf,
+    intake: Intake,
+) -> None:
+    path, name = arrival.stamp.path, folder_name(folder)
+    digest = sha256(content).hexdigest() if content else None
+    found: list[str] = []
+    try:
+        if not content:
+            raise NoAddressesError(f"it has more than {LARGEST_BYTES} bytes; split it")
+        taken = addresses(split_path(path)[1], content)
+        found = taken.usable
+        if taken.refused:
+            text = "addresses not taken path=%r count=%d: they are not http:// or https:// ones; correct them"
+            logger.warning(text, path, taken.refused)
+    except NoAddressesError as error:
+        logger.warning("list of addresses not taken path=%r error=%s", path, error)
+    with transaction(db):
+        before = known_lists(db, *_directory_and_names(path)).get(split_path(path)[1])
+        renamed = None if before or not digest else _renamed_from(lists_with_content(db, name, digest))
+        remember_list(db, name, arrival.stamp, digest)
+        if renamed:
+            forget_list(db, renamed.path)
+        if renamed or (before and before.sha256 == digest):
+            return
+        # In a list that was changed, what it brought before is no news.
+        was_read = before is not None and before.sha256 is not None
+        new = [url for url in found if not was_read or not has_recording_of(db, name, url)]
+        for url in new:
+            _add(db, folder, arrival.kind, url, now, facts_of)
+    if arrival.kind != Kind.LEFT_ALONE:
+        intake.queued += len(new)
+    if found:
+        logger.info("list of addresses read path=%r addresses=%d new=%d", path, len(found), len(new))
+
+
+def _add(db: Database, folder: WatchFolder, kind: Kind, url: str, now: datetime, facts_of: FactsOf) -> None:
+    state, error_code, error = ending_of(kind)
+    facts = facts_of(hosted_name(url))
+    recording_id = add_hosted_recording(
+        db,
+        folder_name(folder),
+        url,
+        state=state,
+        now=now,
+        error_code=error_code,
+        error=error,
+        quiet=kind == Kind.QUIET,
+        tags=folder.tags,
+        recorded_at=facts.recorded_at,
+        metadata=facts.metadata,
+    )
+    # Its name only: an address may hold a key.
+    logger.debug("recording found id=%d name=%r", recording_id, hosted_name(url))
+    if facts.stopped_at and kind != Kind.LEFT_ALONE:
+        logger.warning("name does not fit filename_pattern id=%d: %s", recording_id, facts.stopped_at)
+
+
+def _renamed_from(candidates: Iterable[KnownList]) -> KnownList | None:
+    """The list with the same bytes that is no longer where it was."""
+    return next((known for known in candidates if not os.path.lexists(known.path)), None)
+
+
+def _directory_and_names(path: str) -> tuple[str, list[str]]:
+    directory, name = split_path(path)
+    return directory, [name]
+
+
+def _content(stamp: FileStamp) -> bytes | None:
+    """The bytes of a list; None when it cannot be read, or is no longer as `stamp` says."""
+    try:
+        descriptor = os.open(stamp.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns, status.st_ino) != (
+            stamp.size_bytes,
+            stamp.mtime_ns,
+            stamp.inode,
+        ):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(LARGEST_BYTES + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,182 @@
+"""The digest: a message per day or week about everything that was analyzed, exactly one for each period."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from sqlite_utils import Database
+
+from daemon.alerts.burst_summary import room_for, within, worst_line
+from daemon.alerts.compose import MAX_NAME
+from daemon.alerts.quiet_hours import moment, quiet_until
+from daemon.alerts.targets import Target
+from daemon.config.models import Config, Digest
+from daemon.config.times import zone_of
+from daemon.models import AlertDraft, AlertState, from_iso
+from daemon.rules.logic import shown_clock, shown_score
+from daemon.storage.database import transaction
+from daemon.storage.outbox import add_messages
+from daemon.storage.statistics import (
+    Figures,
+    Period,
+    Row,
+    digest_until,
+    figures,
+    folder_averages,
+    set_digest_until,
+)
+from daemon.storage.verdicts import Verdicts, verdicts_by_rule
+from daemon.text import harmless, shorten, shorten_front
+
+logger = logging.getLogger(__name__)
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+FOLDER_LENGTH = 60
+LEAP = timedelta(days=1)
+"""A digest from further in the future was stored before the clock was set back."""
+
+
+def send_digest(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
+    """Store the digest that is due, if one is; True when there are messages. One transaction.
+
+    One that was missed is made up for, together with everything since the one before it. The first period
+    begins when digests are first configured.
+    """
+    digest = config.alerts.digest
+    stored = digest_until(db)
+    if digest is None:
+        if stored is not None:
+            with transaction(db):
+                set_digest_until(db, None)
+        return False
+    zone = zone_of(config.timezone)
+    boundary = last_boundary(digest, zone, now)
+    last = None if stored is None else from_iso(stored)
+    if last is not None and last >= boundary and last <= now + LEAP:
+        return False
+    is_due = last is not None and last < boundary
+    with transaction(db):
+        set_digest_until(db, boundary)
+        drafts = []
+        if is_due and last is not None:
+            drafts = _drafts(db, config, targets, Period(last, boundary), zone, now)
+        add_messages(db, drafts, now)
+    return bool(drafts)
+
+
+def last_boundary(digest: Digest, zone: tzinfo, now: datetime) -> datetime:
+    """The last moment, up to `now`, at which a digest was due."""
+    today = now.astimezone(zone).date()
+    weekday = (
+        _WEEKDAYS.index("monday" if digest.every == "week" else digest.every)
+        if digest.every != "day"
+        else None
+    )
+    days = (today - timedelta(days=back) for back in range(9))
+    return next(
+        due
+        for day in days
+        if weekday in (None, day.weekday()) and (due := moment(day, digest.at, zone)) <= now
+    )
+
+
+def _drafts(
+    db: Database, config: Config, targets: Sequence[Target], period: Period, zone: tzinfo, now: datetime
+) -> list[AlertDraft]:
+    told = config.alerts.digest.notify if config.alerts.digest else ()
+    current, before = figures(db, period), folder_averages(db, period.before())
+    verdicts = verdicts_by_rule(db)
+    days = " - ".join(f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (period.since, period.until))
+    title = f"[info] digest {days}"
+    logger.info("digest due recordings=%d failed=%d", current.totals["count"], len(current.failed))
+    drafts = []
+    for target in targets:
+        if target.destination not in told:
+            continue
+        room = room_for(target, title)
+        body = digest_body(current, before, verdicts, room=room, link=config.alerts.link)
+        drafts.append(
+            AlertDraft(
+                destination=target.destination,
+                target=target.index,
+                rules=(),
+                severity="info",
+                state=AlertState.PENDING,
+                reason=None,
+                title=title,
+                body=body,
+                not_before=quiet_until(target.quiet, "info", now),
+            )
+        )
+    return drafts
+
+
+def digest_body(
+    current: Figures, before: Sequence[Row], verdicts: Mapping[str, Verdicts], *, room: int, link: str | None
+) -> str:
+    """The text: numbers first, then lists, as much of them as there is room for. Pure."""
+    lists = [
+        ("The worst by average score:", [worst_line(row, link) for row in current.worst]),
+        ("Folders:", _folders(current.folders, before)),
+        ("Topics:", [f"{row['count']} {_name(row['label'])}" for row in current.topics]),
+        ("Intents:", [f"{row['count']} {_name(row['label'])}" for row in current.intents]),
+        (
+            "Not analyzed:",
+            [
+                f"{row['count']} {_name(row['feature'])}: {_name(str(row['reason']))}"
+                for row in current.not_analyzed
+            ],
+        ),
+        ("Useful alerts, by your verdicts:", _precision(verdicts)),
+    ]
+    return shorten(within(_numbers(current), lists, room), room)
+
+
+def _numbers(current: Figures) -> list[str]:
+    totals = current.totals
+    average = "" if totals["average"] is None else f", average score {shown_score(totals['average'])}"
+    count = "1 recording" if totals["count"] == 1 else f"{totals['count']} recordings"
+    lines = [f"{count} analyzed, {shown_clock(totals['seconds'])} of audio{average}"]
+    failed = ", ".join(f"{row['count']} {harmless(row['code'])}" for row in current.failed)
+    lines.append(f"failed: {failed}; `earshot list --state failed` says why" if failed else "none failed")
+    if current.alerts:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(current.alerts.items()))
+        lines.append(f"alerts: {states}")
+    if totals["cost"] is not None:
+        lines.append(f"estimated cost {totals['cost']:.2f} USD")
+    return lines
+
+
+def _folders(current: Sequence[Row], before: Sequence[Row]) -> list[str]:
+    """Each folder against the period before; those in which nothing came any more at the end."""
+    earlier = {row["folder"]: row for row in before}
+    lines = []
+    for row in current:
+        was = earlier.pop(row["folder"], None)
+        past = "none before" if was is None else f"before {was['count']}, {_average(was)}"
+        lines.append(f"{_folder(row)}: {row['count']}, {_average(row)} ({past})")
+    return lines + [
+        f"{_folder(was)}: none (before {was['count']}, {_average(was)})" for was in earlier.values()
+    ]
+
+
+def _folder(row: Row) -> str:
+    return shorten_front(harmless(row["folder"] or "no folder"), FOLDER_LENGTH)
+
+
+def _average(row: Row) -> str:
+    return "not scored" if row["average"] is None else f"average {shown_score(row['average'])}"
+
+
+def _precision(verdicts: Mapping[str, Verdicts]) -> list[str]:
+    return [
+        f"{_name(rule)}: {found.useful} of {found.total}"
+        for rule, found in sorted(verdicts.items())
+        if found.total
+    ]
+
+
+def _name(text: str) -> str:
+    return shorten(harmless(text), MAX_NAME)

@@ -1,0 +1,1 @@
+"""Whether a rule holds for a conversation, and why. Pure."""

@@ -1,0 +1,1 @@
+"""Building the parts from one configuration, joining them, and the life of the process."""

@@ -1,0 +1,107 @@
+"""One pass over everything instead of a service that stays: `earshot scan`, built of the same parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlite_utils import Database
+
+from daemon.analysis.throttle import Load
+from daemon.config.models import Config
+from daemon.config.times import zone_of
+from daemon.errors import EarshotError
+from daemon.runtime.generation import Generation
+from daemon.runtime.service import LOOK_SECONDS, Signals, prepared, wind_down
+from daemon.storage.database import open_database
+from daemon.storage.originals import has_original_due
+from daemon.storage.outbox import alert_counts
+from daemon.storage.outbox import seconds_until_due as seconds_until_alert
+from daemon.storage.pauses import pauses
+from daemon.storage.queue import seconds_until_due
+from daemon.storage.views import recording_counts
+from daemon.watching.folder import FolderWatch
+
+SOON_SECONDS = 60.0
+"""A pass waits for a retry that is due within this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pass over everything has come: counts per state, and what is in work."""
+
+    recordings: dict[str, int]
+    alerts: dict[str, int]
+    in_flight: int
+
+
+def run_once(
+    config: Config, *, env: Mapping[str, str] = os.environ, show: Callable[[Progress], None] = lambda _: None
+) -> tuple[Progress, Progress]:
+    """Find, analyze and alert everything that is waiting; returns the counts before and after.
+
+    Ends when all folders are listed, nothing is in work, and nothing comes due within SOON_SECONDS: what
+    waits for longer, or for a pause to end, is left for the next pass. Raises EarshotError when it cannot
+    start, KeyboardInterrupt on SIGINT.
+    """
+    signals = Signals()
+    signals.install()
+    with prepared(config), closing(open_database(config.database)) as db:
+        ended = threading.Event()
+        before = _progress(db, 0)
+        load = Load(config.analyzer.concurrency)
+        generation = Generation(config, env=env, load=load, ended=ended.is_set)
+        generation.start()
+        try:
+            while not signals.stop and not _is_idle(db, generation):
+                show(_progress(db, generation.dispatcher.in_flight))
+                signals.wake.wait(LOOK_SECONDS)
+                generation.keep_alive()
+                if troubles := generation.troubles():
+                    raise EarshotError(f"stopped, because {'; '.join(troubles)}; the log above says why")
+        finally:
+            wind_down(generation, load, ended, config.analyzer.drain)
+        after = _progress(db, 0)
+        show(after)
+    if signals.stop == signal.SIGINT:
+        raise KeyboardInterrupt
+    return before, after
+
+
+def list_folders(config: Config) -> None:
+    """List every folder once: files become rows, nothing is sent. Raises EarshotError as `run_once` does."""
+    with prepared(config), closing(open_database(config.database)) as db:
+        for folder in config.watch:
+            watch = FolderWatch(folder, timezone=zone_of(config.timezone))
+            try:
+                while not watch.is_ready:
+                    watch.wait(watch.step(db, time.monotonic(), datetime.now(UTC)))
+            finally:
+                watch.close()
+
+
+def _progress(db: Database, in_flight: int) -> Progress:
+    return Progress(recording_counts(db), alert_counts(db), in_flight)
+
+
+def _is_idle(db: Database, generation: Generation) -> bool:
+    if not all(watch.is_idle() for watch in generation.watches) or generation.dispatcher.in_flight:
+        return False
+    now = datetime.now(UTC)
+    away = {watch.name for watch in generation.watches if watch.is_away}
+    due = seconds_until_due(db, now, away=away)
+    if due is not None and due <= SOON_SECONDS and not pauses(db):
+        return False
+    if has_original_due(db, now):
+        return False
+    return not any(
+        (wait := seconds_until_alert(db, target.destination, target.index, now)) is not None
+        and wait <= SOON_SECONDS
+        for target in generation.targets
+    )

@@ -1,0 +1,217 @@
+"""The life of the process: started, told by signals, ended in order.
+
+A generation is everything that was made from one reading of the configuration. SIGHUP reads it again: the
+new generation takes over, while recordings in flight finish with the old one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from daemon.analysis.throttle import Load
+from daemon.config.models import Config
+from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
+from daemon.runtime import sdnotify
+from daemon.runtime.generation import Generation
+from daemon.storage.database import DaemonLock, daemon_lock, open_database
+from daemon.storage.pauses import probe_now
+from daemon.storage.queue import recover
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+STORE_WAIT_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Signals:
+    """What the process was told; handlers only set these, the service acts on them."""
+
+    stop: int = 0
+    reload: bool = False
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    def install(self) -> None:
+        """Take over SIGTERM, SIGINT and SIGHUP."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            # Told twice: at once, without waiting for anything. Nothing needs tidying; see `recover`.
+            os._exit(exit_code(number))
+        self.stop = number
+        self.wake.set()
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        self.reload = True
+        self.wake.set()
+
+
+def exit_code(number: int) -> int:
+    """The exit code after having been stopped by this signal."""
+    return EXIT_INTERRUPTED if number == signal.SIGINT else 0
+
+
+@contextmanager
+def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
+    """Hold the lock of the database, and bring back to the queue what an earlier process left in work.
+
+    With `patient` a full disk or a locked database is waited for, until these signals say stop.
+    """
+    # Locked first: a newer version must not change the tables under a running older one.
+    with daemon_lock(config.database) as lock:
+        while True:
+            try:
+                _bring_back(config.database)
+                break
+            except StoreBusyError as error:
+                if patient is None:
+                    raise
+                # Not ended with an error: systemd gives a service up that fails a few times in a row.
+                logger.error("database not usable, trying again: %s", error)
+                sdnotify.notify("STATUS=waiting for the database\nEXTEND_TIMEOUT_USEC=60000000")
+                patient.wake.wait(STORE_WAIT_SECONDS)
+                patient.wake.clear()
+                if patient.stop:
+                    break
+        yield lock
+
+
+def _bring_back(database: Path) -> None:
+    with closing(open_database(database)) as db:
+        now = datetime.now(UTC)
+        if returned := recover(db, now):
+            logger.warning("an earlier process ended with recordings in work count=%d", returned)
+        probe_now(db, now)
+
+
+def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[str, str] = os.environ) -> int:
+    """Watch, analyze and alert until SIGTERM or SIGINT; returns the exit code.
+
+    `reload` reads the configuration again (on SIGHUP) and may raise ConfigError. Raises EarshotError when
+    the service cannot start.
+    """
+    signals = Signals()
+    signals.install()
+    with prepared(config, patient=signals) as lock:
+        if signals.stop:
+            return exit_code(signals.stop)
+        ended = threading.Event()
+        load = Load(config.analyzer.concurrency)
+        generation = Generation(config, env=env, load=load, ended=ended.is_set)
+        generation.start()
+        database = _identity(config.database)
+        ready = False
+        code = EXIT_FAILED
+        while True:
+            signals.wake.wait(LOOK_SECONDS)
+            signals.wake.clear()
+            if signals.stop:
+                code = exit_code(signals.stop)
+                break
+            if signals.reload or generation.key_changed():
+                signals.reload = False
+                before, generation = generation, _reloaded(generation, reload, env, load, ended)
+                ready = ready and generation is before
+            if not ready and all(watch.is_ready for watch in generation.watches):
+                ready = True
+                lock.say(ready=True)
+                sdnotify.notify("READY=1\nSTATUS=watching")
+                logger.info("ready folders=%d pid=%d", len(generation.watches), os.getpid())
+            if troubles := _troubles(generation, database, lock):
+                logger.critical("ending, because %s", "; ".join(troubles))
+                break
+            sdnotify.notify("WATCHDOG=1")
+            generation.keep_alive()
+        lock.say(ready=False)
+        sdnotify.notify("STOPPING=1")
+        logger.info(
+            "stopping in_flight=%d drain=%.0fs", generation.dispatcher.in_flight, config.analyzer.drain
+        )
+        wind_down(generation, load, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0)
+    return code
+
+
+def wind_down(generation: Generation, load: Load, ended: threading.Event, drain_seconds: float) -> None:
+    """End everything; what is still in flight after `drain_seconds` goes back to the queue."""
+    deadline = time.monotonic() + drain_seconds
+    generation.end(drain_seconds)
+    # What an earlier generation still has in flight: a reload does not wait for it.
+    while load.in_flight and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    ended.set()
+    if not load.in_flight or not drain_seconds:
+        return
+    try:
+        # Not left for the next start to find: a process that ends in order is no crash of the recording's.
+        with closing(open_database(generation.config.database)) as db:
+            recover(db, datetime.now(UTC), crashed=False)
+    except StoreBusyError as error:
+        logger.warning("requests in flight count as crashed error=%s", error)
+
+
+def _reloaded(
+    old: Generation,
+    reload: Callable[[], Config],
+    env: Mapping[str, str],
+    load: Load,
+    ended: threading.Event,
+) -> Generation:
+    """The generation of the configuration as it is now, or the old one when that cannot be used."""
+    try:
+        config = reload()
+        if config.database != old.config.database:
+            raise EarshotError("`database` cannot change while running; restart earshot for that")
+        new = Generation(config, env=env, load=load, ended=ended.is_set)
+        # While nothing has ended yet: a start writes, so a database that is locked or full refuses it here.
+        with closing(open_database(config.database)) as db:
+            probe_now(db, datetime.now(UTC))
+    except EarshotError as error:
+        logger.error("configuration not taken over, the old one stays: %s", error)
+        return old
+    new.take_over(old)
+    threading.Thread(
+        target=old.end, args=(old.config.analyzer.timeout,), name="old-generation", daemon=True
+    ).start()
+    try:
+        new.start()
+    except EarshotError as error:
+        logger.error("configuration not taken over, going back to the old one: %s", error)
+        new.abandon()
+        new = Generation(old.config, env=env, load=load, ended=ended.is_set)
+        new.take_over(old)
+        new.start()
+        return new
+    logger.info("configuration taken over")
+    return new
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _troubles(generation: Generation, database: tuple[int, int] | None, lock: DaemonLock) -> list[str]:
+    troubles = generation.troubles()
+    if not lock.is_held:
+        # A second process could take up the same recordings.
+        troubles.append(f"the lock file of the database {generation.config.database} was deleted")
+    if _identity(generation.config.database) != database:
+        # What is written now would go into a file that has no name any more.
+        troubles.append(f"the database {generation.config.database} was deleted or replaced")
+    return troubles

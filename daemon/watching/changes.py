@@ -1,0 +1,55 @@
+"""Which of the files in a listing are news: not known, or not as they are now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlite_utils import Database
+
+from daemon.intake.addresses import is_list
+from daemon.models import FileStamp
+from daemon.storage.lists import known_lists
+from daemon.storage.recordings import Stamp, known_stamps, stamp_of
+from daemon.watching.scan import entry_stamp
+
+
+def news(
+    db: Database,
+    directory: str,
+    entries: Sequence[os.DirEntry[str]],
+    *,
+    is_recording: Callable[[str], bool],
+    inodes_last: bool = True,
+    names_only: bool = False,
+) -> Iterator[tuple[FileStamp, bool]]:
+    """The recordings among the files of `directory` that the rows do not have as they are, and whether the
+    name is known.
+
+    `is_recording` takes a name. Without `inodes_last` another inode alone is no news: network and FUSE
+    mounts may give a file another one each time they are mounted. With `names_only` files whose names are
+    known are not looked at: on a share each look may be a question to its server.
+    """
+    known = known_stamps(db, directory, (entry.name for entry in entries))
+    if lists := [entry.name for entry in entries if entry.name not in known and is_list(entry.name)]:
+        known |= {name: found.stamp for name, found in known_lists(db, directory, lists).items()}
+    for entry in entries:
+        before = known.get(entry.name)
+        # Nearly always it is, and then it is not asked what its name means.
+        if before is not None and (
+            (names_only and before[0] is not None) or _is_as(before, entry, inodes_last=inodes_last)
+        ):
+            continue
+        if is_recording(entry.name) and (found := entry_stamp(directory, entry)):
+            yield found, before is not None
+
+
+def _is_as(before: Stamp, entry: os.DirEntry[str], *, inodes_last: bool) -> bool:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    if (status.st_size, status.st_mtime_ns, status.st_ino) == before:
+        return True
+    now = stamp_of(status)
+    return now == before if inodes_last else now[:2] == before[:2]

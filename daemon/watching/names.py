@@ -1,0 +1,136 @@
+"""Which names are recordings: by ending or the folder's `include`, less `exclude` and the built-in ignores.
+
+Pure: takes names, never touches the file system.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+
+from daemon.config.models import WatchFolder
+from daemon.intake.addresses import is_list
+from daemon.intake.done_markers import Markers
+
+_ENDINGS = """
+    3g2 3ga 3gp aac ac3 adts aif aifc aiff alac amr asf au avi awb caf f4a f4v flac flv gsm m2ts m4a m4b m4v
+    mka mkv mov mp2 mp3 mp4 mpeg mpg mpga mts mxf oga ogg ogv ogx opus pcm ra raw snd spx ts vob voc vox wav
+    wave weba webm wma wmv wv
+"""
+ENDINGS = frozenset(_ENDINGS.split())
+"""Endings of audio and video, without the dot: the formats that Deepgram documents
+(https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes."""
+
+_IGNORED_FILES = (
+    # Dotfiles; among them rsync's `.name.XXXXXX`, `.syncthing.*`, `.~lock*` and macOS' `._name`.
+    ".*",
+    # Office and Syncthing temporary names.
+    "~*",
+    # Downloads and copies that other programs have not finished.
+    "*.tmp",
+    "*.temp",
+    "*.part",
+    "*.partial",
+    "*.filepart",
+    "*.crdownload",
+    "*.download",
+    "*.opdownload",
+    "*.!sync",
+    "*.!ut",
+    "*.bts",
+    "*.aria2",
+    "*.lock",
+    "*.swp",
+    "*~",
+    "*.sync-conflict-*.tmp",
+    # What file managers leave behind.
+    "thumbs.db",
+    "desktop.ini",
+    "ehthumbs.db",
+)
+
+_IGNORED_DIRECTORIES = (
+    # Dot directories; among them `.stfolder`, `.stversions`, `.Trash-1000`, `.sync`.
+    ".*",
+    "@eadir",
+    "@tmp",
+    "@recycle",
+    "@recently-snapshot",
+    "#recycle",
+    "#snapshot",
+    "~snapshot",
+    "~syncthing~*",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+)
+
+
+def _any_of(globs: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)", re.IGNORECASE)
+
+
+_ignored_file = _any_of(_IGNORED_FILES)
+_ignored_directory = _any_of(_IGNORED_DIRECTORIES)
+
+
+def is_ignored_directory(name: str) -> bool:
+    """True for directories that hold no recordings of people: hidden, recycle bins, sync tools' own."""
+    return _ignored_directory.match(name) is not None
+
+
+def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
+    """A test for this folder's files: takes the path relative to the folder, true for a recording's name.
+
+    Lists of addresses of recordings count too, where `include` does not say otherwise. It does not look at
+    the directories in the path; the walk leaves the ignored ones out.
+    """
+    included = _selection(folder.include) if folder.include is not None else _has_known_ending
+    excluded = _selection(folder.exclude)
+    markers = Markers(folder.done_marker)
+
+    def is_recording(relative: str) -> bool:
+        name = relative.rpartition("/")[2]
+        if _ignored_file.match(name) or markers.is_marker(name):
+            return False
+        return included(relative) and not excluded(relative)
+
+    return is_recording
+
+
+def is_inside(relative: str, *, recursive: bool) -> bool:
+    """True when a file at this path, relative to the folder, is in a directory that the walk enters."""
+    *directories, _ = relative.split("/")
+    if directories and not recursive:
+        return False
+    return not any(is_ignored_directory(name) for name in directories)
+
+
+def _has_known_ending(relative: str) -> bool:
+    stem, dot, ending = relative.rpartition(".")
+    return bool(dot and stem) and (ending.lower() in ENDINGS or is_list(relative))
+
+
+def _selection(globs: Iterable[str]) -> Callable[[str], bool]:
+    patterns = [_composed(glob) for glob in globs]
+    by_name = _any_of(glob for glob in patterns if "/" not in glob)
+    by_path = _any_of(_path_glob(glob) for glob in patterns if "/" in glob)
+
+    def is_selected(relative: str) -> bool:
+        relative = _composed(relative)
+        name = relative.rpartition("/")[2]
+        return by_name.match(name) is not None or by_path.match(relative) is not None
+
+    return is_selected
+
+
+def _path_glob(glob: str) -> str:
+    # `archive/` means all that is in it; a leading slash is the folder itself.
+    return glob.lstrip("/") + ("*" if glob.endswith("/") else "")
+
+
+def _composed(text: str) -> str:
+    """Unicode's composed form: macOS stores `ä` as two characters, a configuration file has one."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

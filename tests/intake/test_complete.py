@@ -1,0 +1,139 @@
+"""Complete or not: markers and containers, with real files and a clock that the test holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.config.models import WatchFolder
+from daemon.intake.arrivals import Arrival, Kind
+from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, Readiness
+from daemon.intake.settle import Settler
+from daemon.watching.scan import stamp
+from tests.harness import wav
+
+SETTLE = 2.0
+CUT = wav("a", seconds=1)[:10_000]
+
+Look = Callable[[float], Arrival | None]
+
+
+@pytest.fixture
+def looker(tmp_path: Path) -> Callable[..., Look]:
+    """Makes a function that looks at `a.wav` at a moment; first seen at moment 0."""
+
+    def make(**settings: Any) -> Look:
+        folder = WatchFolder.model_validate({"path": tmp_path, "settle": SETTLE, **settings})
+        settler = Settler(folder.settle, folder.empty_after)
+        ready = Readiness(folder, settler)
+        path = str(tmp_path / "a.wav")
+        found = stamp(path)
+        assert found
+        settler.observe(found, 0.0)
+
+        def look(now: float) -> Arrival | None:
+            return ready.arrival(path, now, is_remote=False, kind_of=lambda _: Kind.COMPLETE, rescan=60.0)
+
+        return look
+
+    return make
+
+
+def test_a_whole_file_is_complete_once_it_is_quiet(tmp_path: Path, looker: Callable[..., Look]) -> None:
+    (tmp_path / "a.wav").write_bytes(wav("a"))
+    look = looker()
+    assert look(1.0) is None
+    arrival = look(SETTLE)
+    assert arrival
+    assert arrival.kind == Kind.COMPLETE
+
+
+def test_a_file_that_looks_cut_off_is_waited_for_and_then_called_incomplete(
+    tmp_path: Path, looker: Callable[..., Look]
+) -> None:
+    (tmp_path / "a.wav").write_bytes(CUT)
+    look = looker()
+    assert look(SETTLE) is None
+    assert look(SETTLE + INCOMPLETE_GRACE_SECONDS - 1) is None
+    arrival = look(SETTLE + INCOMPLETE_GRACE_SECONDS)
+    assert arrival
+    assert arrival.kind == Kind.INCOMPLETE
+    assert "announces 32044 bytes and there are 10000" in arrival.flaw
+
+
+def test_a_copy_that_goes_on_within_the_grace_time_is_complete_as_any_other(
+    tmp_path: Path, looker: Callable[..., Look]
+) -> None:
+    (tmp_path / "a.wav").write_bytes(CUT)
+    look = looker()
+    assert look(SETTLE) is None
+    (tmp_path / "a.wav").write_bytes(wav("a", seconds=1))
+    assert look(50.0) is None
+    arrival = look(50.0 + SETTLE)
+    assert arrival
+    assert arrival.kind == Kind.COMPLETE
+
+
+def test_a_copy_that_grows_slowly_has_its_grace_time_after_the_last_byte(
+    tmp_path: Path, looker: Callable[..., Look]
+) -> None:
+    (tmp_path / "a.wav").write_bytes(CUT)
+    look = looker()
+    assert look(SETTLE) is None
+    (tmp_path / "a.wav").write_bytes(wav("a", seconds=1)[:20_000])
+    assert look(50.0) is None
+    assert look(50.0 + SETTLE) is None
+    assert look(SETTLE + INCOMPLETE_GRACE_SECONDS) is None
+    arrival = look(50.0 + SETTLE + INCOMPLETE_GRACE_SECONDS)
+    assert arrival
+    assert arrival.kind == Kind.INCOMPLETE
+
+
+def test_a_stream_without_an_end_is_taken_after_the_grace_time(
+    tmp_path: Path, looker: Callable[..., Look]
+) -> None:
+    (tmp_path / "a.wav").write_bytes(b"OggS\0\0" + bytes(20) + b"\x01\x05hello")
+    look = looker()
+    assert look(SETTLE) is None
+    arrival = look(SETTLE + INCOMPLETE_GRACE_SECONDS)
+    assert arrival
+    assert arrival.kind == Kind.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("template", "marker"),
+    [("{name}.done", "a.wav.done"), ("{stem}.ok", "a.ok"), ("done-{name}", "done-a.wav")],
+)
+def test_with_a_marker_a_file_is_complete_when_that_is_there(
+    tmp_path: Path, looker: Callable[..., Look], template: str, marker: str
+) -> None:
+    (tmp_path / "a.wav").write_bytes(CUT)
+    look = looker(done_marker=template)
+    assert look(1000.0) is None
+    (tmp_path / marker).touch()
+    arrival = look(1000.1)
+    assert arrival, "its sender says it is complete: no quiet time, no doubts about its length"
+    assert arrival.kind == Kind.COMPLETE
+
+
+def test_a_marker_does_not_make_an_empty_or_open_file_complete(
+    tmp_path: Path, looker: Callable[..., Look]
+) -> None:
+    (tmp_path / "a.wav.done").touch()
+    with (tmp_path / "a.wav").open("wb") as writer:
+        look = looker(done_marker="{name}.done", empty_after=600)
+        assert look(10.0) is None
+        writer.write(wav("a"))
+        writer.flush()
+        assert look(20.0) is None
+    assert look(30.0)
+
+
+def test_only_a_file_is_a_marker(tmp_path: Path, looker: Callable[..., Look]) -> None:
+    (tmp_path / "a.wav").write_bytes(wav("a"))
+    (tmp_path / "a.wav.done").mkdir()
+    look = looker(done_marker="{name}.done")
+    assert look(10.0) is None

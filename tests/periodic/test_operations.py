@@ -1,0 +1,278 @@
+"""What operations hear of: once when it begins, once when it is over, and nothing twice after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
+from daemon.storage.operations import begin_anew
+from daemon.storage.requeue import requeue
+from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
+from tests.servers import HttpSink, SmtpSink
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def http() -> Iterator[HttpSink]:
+    with HttpSink() as sink:
+        yield sink
+
+
+def operations(http: HttpSink) -> dict[str, Any]:
+    urls = {"team": f"json://{http.address}/team", "ops": f"json://{http.address}/ops"}
+    return {"destinations": urls, "operations": ["ops"]}
+
+
+def titles(here: Stage) -> list[str]:
+    return [row["title"] for row in here.alerts(recording_id=None)]
+
+
+def appear(here: Stage) -> None:
+    configure_folder(here.db, here.folder, NOW)
+    folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
+
+
+def test_failed_recordings_are_told_in_one_message_with_the_first_five(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        for number in range(7):
+            here.fail(f"broken-{number}.wav")
+        assert not here.tick(NOW + timedelta(seconds=59))
+        assert here.tick(NOW + MINUTE)
+        assert not here.tick(NOW + MINUTE)
+        here.deliver()
+    (request,) = http.requests
+    message = request.json()
+    assert (request.path, message["title"]) == ("/ops", "[warning] 7 recordings failed")
+    assert "recording 1, broken-0.wav: it is broken" in message["message"]
+    assert "broken-4.wav" in message["message"]
+    assert "broken-5.wav" not in message["message"]
+    assert "and 2 more" in message["message"]
+
+
+def test_failed_recordings_are_told_at_most_every_ten_minutes(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        here.fail()
+        here.tick(NOW + MINUTE)
+        here.fail()
+        here.fail()
+        here.restart()
+        assert not here.tick(NOW + 10 * MINUTE)
+        assert here.tick(NOW + 11 * MINUTE)
+        here.deliver(NOW + 11 * MINUTE)
+        assert not here.tick(NOW + HOUR)
+        assert titles(here) == ["[warning] 1 recording failed", "[warning] 2 recordings failed"]
+
+
+def test_a_recording_that_was_put_back_is_no_news_until_it_fails_again(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        failed = here.fail()
+        requeue(here.db, [failed], NOW)
+        assert not here.tick(NOW + MINUTE)
+        here.db.execute("UPDATE recordings SET state = 'failed' WHERE id = ?", (failed,))
+        assert here.tick(NOW + MINUTE)
+        assert titles(here) == ["[warning] 1 recording failed"]
+
+
+def test_a_folder_that_stays_gone_is_told_once_and_when_it_is_back(tmp_path: Path, http: HttpSink) -> None:
+    with SmtpSink() as smtp, stage(tmp_path, operations(http)) as here:
+        here.configure({"destinations": {"ops": smtp.mailto()}, "operations": "ops", "rules": []})
+        appear(here)
+        here.tick(NOW)
+        folder_unavailable(here.db, here.folder, "not there")
+        assert not here.tick(NOW)
+        assert not here.tick(NOW + timedelta(seconds=14))
+        assert here.tick(NOW + timedelta(seconds=15))
+        here.restart()
+        assert not here.tick(NOW + 10 * MINUTE)
+        folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
+        assert here.tick(NOW + 11 * MINUTE)
+        assert not here.tick(NOW + 12 * MINUTE)
+        here.deliver()
+        name = here.folder
+        subjects = [str(mail["subject"]) for mail in smtp.messages]
+    assert [subject[:34] for subject in subjects] == [
+        "[warning] a watched folder is gone",
+        "[info] a watched folder is back - ",
+    ]
+    assert f"{name} was gone for 11 min." in smtp.messages[1].get_content()
+
+
+def test_a_share_that_is_mounted_again_at_once_is_no_news(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        appear(here)
+        folder_unavailable(here.db, here.folder, "not there")
+        here.tick(NOW)
+        folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
+        assert not here.tick(NOW + timedelta(seconds=10))
+        folder_unavailable(here.db, here.folder, "not there")
+        assert not here.tick(NOW + timedelta(seconds=20))
+        assert titles(here) == []
+
+
+def test_after_a_start_a_folder_has_its_time_again(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        configure_folder(here.db, here.folder, NOW)
+        here.tick(NOW)
+        here.restart()
+        begin_anew(here.db, NOW + HOUR)
+        assert not here.tick(NOW + HOUR)
+        assert here.tick(NOW + HOUR + MINUTE)
+
+
+def test_a_folder_that_is_watched_no_longer_is_not_mentioned(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        configure_folder(here.db, here.folder, NOW)
+        here.tick(NOW)
+        here.tick(NOW + MINUTE)
+        here.configure(operations(http), watch=[str(tmp_path / "other")])
+        assert not here.tick(NOW + HOUR)
+        assert len(titles(here)) == 1
+
+
+def test_a_folder_that_falls_silent_is_told_and_when_it_speaks_again(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        here.configure(operations(http), watch=[{"path": here.folder, "silent_after": "8h"}])
+        appear(here)
+        here.record(NOW, score=0.0)
+        assert not here.tick(NOW + 7 * HOUR)
+        # What came while nobody looked has a minute to be noticed.
+        assert not here.tick(NOW + 8 * HOUR)
+        assert here.tick(NOW + 8 * HOUR + 2 * MINUTE)
+        here.deliver(NOW + 8 * HOUR + 2 * MINUTE)
+        here.restart()
+        assert not here.tick(NOW + 20 * HOUR)
+        # Gone for a moment: that it is silent is told already, and is not over.
+        folder_unavailable(here.db, here.folder, "not there")
+        here.tick(NOW + 21 * HOUR)
+        folder_available(here.db, here.folder, "poll", "configured", 2.0, NOW)
+        assert not here.tick(NOW + 21 * HOUR)
+        here.record(NOW + 22 * HOUR, score=0.0)
+        assert here.tick(NOW + 22 * HOUR)
+        here.deliver(NOW + 22 * HOUR)
+        assert not here.tick(NOW + 23 * HOUR)
+        found = titles(here)
+        (body, _over) = [row["body"] for row in here.alerts(recording_id=None)]
+    assert [title.partition(" - ")[0] for title in found] == [
+        "[warning] a watched folder is silent",
+        "[info] a watched folder is silent no longer",
+    ]
+    assert "since 2026-03-04 12:00 UTC" in body
+
+
+def test_a_folder_in_which_nothing_ever_came_counts_from_its_appearance(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        here.configure(operations(http), watch=[{"path": here.folder, "silent_after": "1h"}])
+        appear(here)
+        assert not here.tick(NOW + HOUR)
+        assert here.tick(NOW + HOUR + 2 * MINUTE)
+
+
+def test_alerts_that_wait_for_an_hour_are_told_elsewhere_and_when_it_is_over(tmp_path: Path) -> None:
+    with HttpSink(503, 503, 503) as broken, HttpSink() as http:
+        urls = {"team": f"json://{broken.address}", "ops": f"json://{http.address}"}
+        with stage(tmp_path, {"destinations": urls, "operations": ["ops", "team"]}) as here:
+            here.record(NOW)
+            here.deliver(NOW)
+            assert not here.tick(NOW + 59 * MINUTE)
+            assert here.tick(NOW + HOUR)
+            here.deliver(NOW + HOUR)
+            here.restart()
+            assert not here.tick(NOW + 2 * HOUR)
+            (notice,) = here.alerts(recording_id=None)
+            assert (notice["destination"], notice["title"]) == ("ops", "[warning] alerts wait for team")
+            assert "the service answered 503" in notice["body"]
+            for minute in range(4):
+                here.deliver(NOW + 2 * HOUR + minute * 5 * MINUTE)
+            assert here.tick(NOW + 3 * HOUR)
+            assert not here.tick(NOW + 3 * HOUR)
+            here.deliver(NOW + 3 * HOUR)
+        subjects = [request.json()["title"] for request in http.requests]
+    assert subjects == ["[warning] alerts wait for team", "[info] alerts reach team again"]
+
+
+def test_alerts_that_were_given_up_are_not_said_to_have_arrived(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        here.record(NOW)
+        here.tick(NOW + HOUR)
+        here.db.execute("UPDATE alerts SET state = 'failed' WHERE destination = 'team'")
+        here.tick(NOW + 2 * HOUR)
+        assert titles(here)[1] == "[info] no alerts wait for team any longer"
+
+
+def test_alerts_that_wait_for_the_end_of_quiet_hours_are_not_stuck(tmp_path: Path, http: HttpSink) -> None:
+    team = {"urls": f"json://{http.address}", "quiet_hours": "11:00-20:00"}
+    alerts = {"destinations": {"team": team, "ops": f"json://{http.address}"}, "operations": "ops"}
+    with stage(tmp_path, alerts) as here:
+        here.record(NOW)
+        assert not here.tick(NOW + 7 * HOUR)
+        # From their end on they should be delivered.
+        assert here.tick(NOW + 9 * HOUR)
+
+
+def test_alerts_for_a_destination_that_was_renamed_are_told_and_when_it_is_back(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    """They are pending, but no thread sends them: without this nobody would ever know."""
+    urls = {name: f"json://{http.address}/{name}" for name in ("team", "ops")}
+    before = {"destinations": urls, "operations": ["ops"]}
+    with stage(tmp_path, before) as here:
+        here.record(NOW)
+        after = {"crew": urls["team"], "ops": urls["ops"]}
+        here.configure(before | {"destinations": after, "rules": [UNHAPPY | {"notify": "crew"}]})
+        assert not here.tick(NOW + HOUR - MINUTE)
+        assert here.tick(NOW + HOUR)
+        assert not here.tick(NOW + 2 * HOUR)
+        here.configure(before)
+        here.deliver(NOW + 2 * HOUR)
+        assert here.tick(NOW + 2 * HOUR)
+        assert titles(here) == [
+            "[warning] alerts wait for team, which is not configured",
+            "[info] no alerts wait for team any longer",
+        ]
+        assert here.alerts()[0]["state"] == "sent"
+        assert "in all 1:" in here.alerts()[1]["body"]
+
+
+def test_without_anyone_to_tell_nothing_is_stored_and_nothing_is_told_later(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, {"destinations": {"ops": f"json://{http.address}"}, "rules": []}) as here:
+        here.fail()
+        here.tick(NOW + MINUTE)
+        here.configure({"destinations": {"ops": f"json://{http.address}"}, "operations": "ops", "rules": []})
+        here.tick(NOW + HOUR)
+        assert titles(here) == []
+
+
+def test_an_error_text_can_do_nothing_in_a_channel(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        here.fail("@here <b>[x](http://evil.example)\x1b.wav")
+        here.tick(NOW + MINUTE)
+        (row,) = here.alerts(recording_id=None)
+    for forbidden in ("@here", "<b>", "](", "http://", "\x1b"):
+        assert forbidden not in row["body"]
+
+
+def test_a_name_begins_no_line_where_a_channel_would_take_it_for_markup(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        for name in ("# Call 555-1234 at once", "- item", "-# small", "1. one"):
+            here.fail(name)
+        here.tick(NOW + MINUTE)
+        (row,) = here.alerts(recording_id=None)
+    assert len(row["body"].splitlines()) > 4
+    assert not [line for line in row["body"].splitlines() if line.startswith(("#", "-", "1"))]

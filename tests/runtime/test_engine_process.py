@@ -1,0 +1,137 @@
+"""The service with the engine that earshot brings along: nothing scripted between a file and its alert."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Service
+from tests.servers import HttpSink, wait_until
+
+SAMPLES = Path(__file__).parents[2] / "daemon" / "samples"
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that still run (proc(5))."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in text.split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def in_work(database: Path) -> bool:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT 1 FROM recordings WHERE state = 'analyzing'").fetchone() is not None
+
+
+@pytest.fixture
+def settings() -> dict[str, object]:
+    # A busy machine recognizes slowly; other tests are about the time that a reply may take.
+    analyzer = {"base_url": "embedded", "custom_intents": ["cancel subscription"], "timeout": "2m"}
+    return {"analyzer": analyzer}
+
+
+def test_a_spoken_complaint_becomes_an_alert_and_thanks_do_not(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with HttpSink() as sink:
+        alerts = {
+            "destinations": {"team": f"json://{sink.address}/hook"},
+            "rules": [
+                {"name": "unhappy", "when": {"average_sentiment": "negative"}, "notify": ["team"]},
+                {"name": "churn", "when": {"intent": "cancel*"}, "notify": ["team"]},
+            ],
+        }
+        with Service(tmp_path, settings | {"alerts": alerts}) as service:
+            service.start()
+            for name in ("complaint.mp3", "thanks.mp3", "silence.mp3"):
+                service.drop(name, (SAMPLES / name).read_bytes())
+            service.wait_states(done=3, seconds=100)
+            (request,) = sink.wait_for(1)
+
+            rows = {row["name"]: row for row in service.rows("SELECT * FROM recordings")}
+    assert rows["complaint.mp3"]["average_sentiment"] == "negative"
+    assert rows["thanks.mp3"]["average_sentiment"] == "positive"
+    assert set(json.loads(rows["silence.mp3"]["not_analyzed"]).values()) == {"no speech"}
+    assert rows["complaint.mp3"]["model"] == "embedded"
+    assert "unhappy: average -0." in request.json()["message"]
+    assert 'churn: intent "cancel subscription"' in request.json()["message"]
+
+
+def test_the_engine_ends_with_the_service_even_when_that_is_killed(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with Service(tmp_path, settings) as service:
+        service.start()
+        assert service.process is not None
+        (engine,) = children(service.process.pid)
+        service.kill()
+
+        wait_until(lambda: not is_running(engine), what="the engine to end")
+
+
+def test_an_engine_that_dies_is_started_again_and_the_recording_is_analyzed(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with Service(tmp_path, settings) as service:
+        service.start()
+        assert service.process is not None
+        (engine,) = children(service.process.pid)
+        os.kill(engine, 9)
+        wait_until(lambda: not is_running(engine), what="the engine to die")
+        service.drop("silence.mp3", (SAMPLES / "silence.mp3").read_bytes())
+
+        service.wait_states(done=1, seconds=60)
+        assert service.stop() == 0
+
+
+def test_the_demo_shows_a_real_analysis_and_a_real_alert(tmp_path: Path) -> None:
+    # A proxy that many networks have must not get what stays on this machine.
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
+    environment = os.environ | proxies | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", "demo"], capture_output=True, text=True, check=False, env=environment
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "negative -0." in done.stdout
+    assert "cancel subscription" in done.stdout
+    assert "earshot alert 1, recording 1" in done.stdout
+    assert not any(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_an_interrupted_demo_ends_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "daemon", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    with demo:
+        assert demo.stdout is not None
+        assert any("is dropped into it" in line for line in demo.stdout)
+        (database,) = tmp_path.glob("*/earshot.db")
+        wait_until(lambda: in_work(database), what="the sample to be in work")
+        began = time.monotonic()
+        demo.send_signal(signal.SIGINT)
+        _, said = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert "Traceback" not in said
+    assert time.monotonic() - began < 12, "it waits for no reply that nobody will see"
+    assert not any(tmp_path.iterdir()), "nothing is left behind"
