@@ -84,6 +84,34 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRecording:
+    """What is known of a recording before it has a row.
+
+    `source` is the file's path (as FileStamp.path) or, with `is_url`, an address. `modified_at` and
+    `recorded_at` are as `iso` writes them. A `quiet` one causes no alerts.
+    """
+
+    source: str
+    is_url: bool
+    folder: str | None
+    size_bytes: int | None = None
+    modified_at: str | None = None
+    quiet: bool = False
+    tags: tuple[str, ...] = ()
+    recorded_at: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a recording ends without a result: `failed` or `skipped`, with the code and the reason in words."""
+
+    state: RecordingState
+    code: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A passage of the transcript with a sentiment, a topic or an intent.
 
