@@ -1,4 +1,4 @@
-"""One step of the analysis: claim a recording, ask the API, store the reply, store what it says.
+"""Take one claimed recording through the analysis: ask the API, store the reply, store what it says.
 
 The order is what makes it safe to be killed anywhere: the claim is committed before the first byte leaves,
 the raw reply before it is interpreted, and the result together with the alerts it causes.
@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.alerts.draft import wanted_alerts
 from daemon.alerts.volume import store_alerts
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import settle_failure
 from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
 from daemon.analysis.long_transcripts import read_parts
@@ -33,48 +33,38 @@ from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyE
 from daemon.models import Analysis, Recording
 from daemon.rules.match import conversation_of
 from daemon.storage.database import transaction
-from daemon.storage.queue import claim
 from daemon.storage.requests import begin_request, has_twin, note_hash
 from daemon.storage.results import store_result, stored_reply
 
 logger = logging.getLogger(__name__)
 
 
-def step(db: Database, place: Workplace) -> bool:
-    """Analyze one recording that is due. False when there was none, or when the queue is held."""
-    recording = claim(db, place.clock())
-    if recording is None:
-        return False
-    analyze(db, recording, place)
-    return True
-
-
-def analyze(db: Database, recording: Recording, place: Workplace) -> None:
+def analyze(db: Database, recording: Recording, context: Context) -> None:
     """Take a claimed recording to the end of its way, or back to the queue with the reason."""
     started = time.monotonic()
     body = stored_reply(db, recording.id)
     try:
         # A reply that is stored was paid for; a crash or an error came before it was made use of.
-        body = body or _ask(db, recording, place.request_for(recording), place)
+        body = body or _ask(db, recording, context.request_for(recording), context)
     except (FileTrouble, AnalysisError) as error:
         with transaction(db):
-            settle_failure(db, recording, error, place, place.clock())
+            settle_failure(db, recording, error, context, context.clock())
         return
-    analysis = _interpret(db, recording, body, place) if body else None
+    analysis = _interpret(db, recording, body, context) if body else None
     if analysis:
-        _finish(db, recording, analysis, place, seconds=time.monotonic() - started)
+        _finish(db, recording, analysis, context, seconds=time.monotonic() - started)
 
 
-def _interpret(db: Database, recording: Recording, body: bytes, place: Workplace) -> Analysis | None:
+def _interpret(db: Database, recording: Recording, body: bytes, context: Context) -> Analysis | None:
     """What a stored reply says; where only a transcript was asked for, after the analysis of its parts.
 
     None when one of the parts has to wait.
     """
     reply = parse_body(body)
-    request = place.request_for(recording)
+    request = context.request_for(recording)
     if recording.part_words is None:
         return read_reply(reply, request)
-    parts = read_parts(db, recording, reply, request, place)
+    parts = read_parts(db, recording, reply, request, context)
     if parts is None:
         return None
     merged = read_reply(merge(reply, *parts), request)
@@ -82,20 +72,20 @@ def _interpret(db: Database, recording: Recording, body: bytes, place: Workplace
 
 
 def _finish(
-    db: Database, recording: Recording, analysis: Analysis, place: Workplace, *, seconds: float
+    db: Database, recording: Recording, analysis: Analysis, context: Context, *, seconds: float
 ) -> None:
     """The result and the alerts that it causes, in one transaction."""
-    alerts = place.config.alerts
-    wanted = wanted_alerts(alerts, place.targets, conversation_of(recording, analysis), place.clock())
+    alerts = context.config.alerts
+    wanted = wanted_alerts(alerts, context.targets, conversation_of(recording, analysis), context.clock())
 
     def store() -> int:
         with transaction(db):
             # Not before it has its turn: a digest that is stored meanwhile closes its period.
-            now = place.clock()
+            now = context.clock()
             store_result(db, recording.id, analysis, now=now)
             return len(store_alerts(db, alerts, wanted, recording.id, now))
 
-    count = insist(store, place)
+    count = insist(store, context)
     logger.info(
         "recording done id=%d name=%s seconds=%.1f audio_seconds=%.1f sentiment=%s alerts=%d",
         recording.id,
@@ -107,16 +97,16 @@ def _finish(
     )
 
 
-def _ask(db: Database, recording: Recording, request: Request, place: Workplace) -> bytes | None:
+def _ask(db: Database, recording: Recording, request: Request, context: Context) -> bytes | None:
     """The reply, committed as it was received; None when the recording was closed or waits without one."""
     if recording.part_words is not None:
         request = request.without_features()
     if recording.is_url:
-        return _converse(db, recording, None, request, place)
+        return _converse(db, recording, None, request, context)
     with open_recording(recording.source) as file:
         sha256 = content_hash(file) if _needs_hash(db, recording, file) else None
         upload = Upload(file, sha256, on_hash=lambda known: _keep_hash(db, recording, known))
-        return _converse(db, recording, upload, request, place)
+        return _converse(db, recording, upload, request, context)
 
 
 def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:
@@ -135,29 +125,29 @@ def _keep_hash(db: Database, recording: Recording, sha256: str) -> None:
 
 
 def _converse(
-    db: Database, recording: Recording, upload: Upload | None, request: Request, place: Workplace
+    db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
 ) -> bytes | None:
-    go, entry = _begin(db, recording, upload, request, place)
+    go, entry = _begin(db, recording, upload, request, context)
     if not go:
         return None
     try:
         if upload is None:
-            reply = place.client.listen_url(recording.source, request)
+            reply = context.client.listen_url(recording.source, request)
         else:
-            reply = place.client.listen_file(upload, request)
+            reply = context.client.listen_file(upload, request)
         parse_body(reply.body)
     except (AnalysisError, FileTrouble) as error:
-        note_failed(db, recording, entry, error, place, sha256=_hash_after(upload, error))
+        note_failed(db, recording, entry, error, context, sha256=_hash_after(upload, error))
         return None
     if upload and upload.sha256 and not still_same(upload.file, upload.sha256):
-        note_discarded(db, recording, entry, reply, place)
+        note_discarded(db, recording, entry, reply, context)
         return None
-    note_received(db, recording, entry, reply, place, sha256=upload.sha256 if upload else None)
+    note_received(db, recording, entry, reply, context, sha256=upload.sha256 if upload else None)
     return reply.body
 
 
 def _begin(
-    db: Database, recording: Recording, upload: Upload | None, request: Request, place: Workplace
+    db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
 ) -> tuple[bool, int]:
     while True:
         decision, number = begin_request(
@@ -166,7 +156,7 @@ def _begin(
             sha256=upload.sha256 if upload else None,
             size_bytes=upload.file.size_bytes if upload else None,
             request_key=request.key,
-            now=place.clock(),
+            now=context.clock(),
         )
         if decision == "duplicate":
             logger.info("recording is a copy id=%d name=%s of=%d", recording.id, recording.name, number)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from daemon.alerts.targets import Target
 from daemon.analysis.refusals import Refusals
-from daemon.analysis.throttle import Load
+from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import Request
@@ -23,7 +23,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class Context:
     """What a worker needs besides its database connection; the same for all workers.
 
     `on_alerts` is called when there are new rows in the outbox; `requests` is keyed by `recordings.folder`,
@@ -37,7 +37,7 @@ class Workplace:
     client: ApiClient
     requests: Mapping[str | None, Request]
     targets: Sequence[Target]
-    load: Load
+    throttle: Throttle
     on_alerts: Callable[[], None] = lambda: None
     clock: Callable[[], datetime] = utc_now
     ended: Callable[[], bool] = lambda: False

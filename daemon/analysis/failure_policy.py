@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.pauses import answered, hold, reached
 from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff
 from daemon.deepgram.http_errors import MAX_RETRY_AFTER
@@ -48,49 +48,49 @@ FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
 
 
 def settle_failure(
-    db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
 ) -> None:
     """Put the recording where its failure belongs, and hold the queue where everyone's would fail."""
     match error:
-        case FileGoneError() if _is_unmounted(db, recording, place):
+        case FileGoneError() if _is_unmounted(db, recording, context):
             text = "the file is not there, nor is the folder or file system that it was on; mount that again"
-            _wait_or_give_up(db, recording, FileGoneError(text), place, now, code="gone")
+            _wait_or_give_up(db, recording, FileGoneError(text), context, now, code="gone")
         case FileGoneError():
             _close(db, recording, "gone", str(error))
         case FileChangedError():
             _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
         case FileTrouble():
-            _wait_or_give_up(db, recording, error, place, now, code="unreadable")
+            _wait_or_give_up(db, recording, error, context, now, code="unreadable")
         case RecordingError(code="too_long") if _is_worth_cutting(db, recording):
-            answered(db, recording, place, now)
+            answered(db, recording, context, now)
             analyze_in_parts(db, recording.id, _next_part_words(recording))
             _wait(db, recording, error, 0.0, now, failing=False)
         case RecordingError(code="refused"):
-            _refused(db, recording, error, place, now)
+            _refused(db, recording, error, context, now)
         case RecordingError():
             if error.code not in FOUND_BEFORE_SENDING:
-                answered(db, recording, place, now)
+                answered(db, recording, context, now)
             _close(db, recording, error.code, str(error), request_id=error.request_id)
         case AccountError():
-            _account_failure(db, recording, error, place, now)
+            _account_failure(db, recording, error, context, now)
         case RateLimitedError():
-            reached(db, recording, place, now)
-            place.load.too_many(error.retry_after)
-            _wait(db, recording, error, _delay(error, recording.attempts, place), now, failing=False)
+            reached(db, recording, context, now)
+            context.throttle.too_many(error.retry_after)
+            _wait(db, recording, error, _delay(error, recording.attempts, context), now, failing=False)
         case DoubtfulReplyError():
-            _service_failure(db, recording, error, place, now)
-            _doubtful(db, recording, error, place, now)
+            _service_failure(db, recording, error, context, now)
+            _doubtful(db, recording, error, context, now)
         case ServiceDownError(reached=False):
             uncount_attempt(db, recording.id)
-            _service_failure(db, recording, error, place, now)
-            _wait(db, recording, error, backoff(recording.attempts, place.random), now, failing=False)
+            _service_failure(db, recording, error, context, now)
+            _wait(db, recording, error, backoff(recording.attempts, context.random), now, failing=False)
         case _:
-            _service_failure(db, recording, error, place, now)
-            _wait_or_give_up(db, recording, error, place, now, code="gave_up")
+            _service_failure(db, recording, error, context, now)
+            _wait_or_give_up(db, recording, error, context, now, code="gave_up")
 
 
-def _is_unmounted(db: Database, recording: Recording, place: Workplace) -> bool:
-    folders = [folder for folder in place.config.watch if shown_path(str(folder.path)) == recording.folder]
+def _is_unmounted(db: Database, recording: Recording, context: Context) -> bool:
+    folders = [folder for folder in context.config.watch if shown_path(str(folder.path)) == recording.folder]
     return any(is_unmounted(db, recording.id, folder.path) for folder in folders)
 
 
@@ -105,12 +105,12 @@ def _next_part_words(recording: Recording) -> int:
 
 
 def _account_failure(
-    db: Database, recording: Recording, error: AccountError, place: Workplace, now: datetime
+    db: Database, recording: Recording, error: AccountError, context: Context, now: datetime
 ) -> None:
     """Hold the queue, unless the refusal turns out to be about this recording or about an earlier key."""
-    request = place.request_for(recording).key
-    if error.cause == "request" and place.refusals.is_alone(recording.id, request):
-        reached(db, recording, place, now)
+    request = context.request_for(recording).key
+    if error.cause == "request" and context.refusals.is_alone(recording.id, request):
+        reached(db, recording, context, now)
         message = (
             f"the service refuses this recording ({error.said or error}) and takes others that are asked for "
             f"in the same way; look at the file, then `earshot retry {recording.id}`"
@@ -118,49 +118,49 @@ def _account_failure(
         _close(db, recording, "refused", message, request_id=error.request_id)
         return
     uncount_attempt(db, recording.id)
-    if not place.retired.is_set():
+    if not context.retired.is_set():
         # Without credit means with a good key; nothing else here says anything of another cause.
         reached(
-            db, recording, place, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
+            db, recording, context, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
         )
         scope = request if error.of_request else EVERYTHING
-        hold(db, error.cause, str(error), place, now, shared=True, scope=scope)
+        hold(db, error.cause, str(error), context, now, shared=True, scope=scope)
     _wait(db, recording, error, 0.0, now, failing=False)
 
 
 def _refused(
-    db: Database, recording: Recording, error: RecordingError, place: Workplace, now: datetime
+    db: Database, recording: Recording, error: RecordingError, context: Context, now: datetime
 ) -> None:
     """Refused in words that nobody knows: the recording fails, unless one after the other is refused so."""
-    reached(db, recording, place, now)
-    request = place.request_for(recording).key
-    alike = place.refusals.refused_alike(recording.id, request, str(error))
+    reached(db, recording, context, now)
+    request = context.request_for(recording).key
+    alike = context.refusals.refused_alike(recording.id, request, str(error))
     if not alike:
         _close(db, recording, error.code, str(error), request_id=error.request_id)
         return
     uncount_attempt(db, recording.id)
     reopen_refused(db, alike, now)
     reason = f"one recording after the other is refused in the same words: {error}"
-    hold(db, "request", reason, place, now, shared=True, scope=request)
+    hold(db, "request", reason, context, now, shared=True, scope=request)
     _wait(db, recording, error, 0.0, now, failing=False)
 
 
 def _service_failure(
-    db: Database, recording: Recording, error: AnalysisError | FileTrouble, place: Workplace, now: datetime
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
 ) -> None:
-    if place.retired.is_set():
+    if context.retired.is_set():
         # Its address may be another one by now.
         return
     asked = getattr(error, "retry_after", None) or 0.0
     # A longer one is this recording's: a service that is down is looked at once a minute at least.
-    place.load.rest(asked if asked <= SERVICE_PROBE_SECONDS else None)
-    down, shared = place.load.failed(recording.id)
+    context.throttle.rest(asked if asked <= SERVICE_PROBE_SECONDS else None)
+    down, shared = context.throttle.failed(recording.id)
     if down or any(pause.cause == "service" for pause in pauses(db)):
-        hold(db, "service", str(error), place, now, shared=shared)
+        hold(db, "service", str(error), context, now, shared=shared)
 
 
 def _doubtful(
-    db: Database, recording: Recording, error: DoubtfulReplyError, place: Workplace, now: datetime
+    db: Database, recording: Recording, error: DoubtfulReplyError, context: Context, now: datetime
 ) -> None:
     if error.body:
         store_response(db, recording.id, error.body, kind="doubtful", now=now)
@@ -172,20 +172,20 @@ def _doubtful(
         )
         _close(db, recording, "ambiguous_reply", message, request_id=error.request_id)
         return
-    _wait(db, recording, error, backoff(recording.doubtful + 1, place.random), now, failing=False)
+    _wait(db, recording, error, backoff(recording.doubtful + 1, context.random), now, failing=False)
 
 
 def _wait_or_give_up(
     db: Database,
     recording: Recording,
     error: AnalysisError | FileTrouble,
-    place: Workplace,
+    context: Context,
     now: datetime,
     *,
     code: str,
 ) -> None:
     since = from_iso(recording.failing_since) if recording.failing_since else now
-    limit = place.config.analyzer.retry_for
+    limit = context.config.analyzer.retry_for
     everyone = any(pause.shared for pause in pauses(db))
     if (now - since).total_seconds() >= limit and not everyone:
         message = (
@@ -193,15 +193,15 @@ def _wait_or_give_up(
         )
         _close(db, recording, code, message, request_id=getattr(error, "request_id", None))
         return
-    _wait(db, recording, error, _delay(error, recording.failures, place), now, failing=True)
+    _wait(db, recording, error, _delay(error, recording.failures, context), now, failing=True)
 
 
-def _delay(error: AnalysisError | FileTrouble, failures: int, place: Workplace) -> float:
+def _delay(error: AnalysisError | FileTrouble, failures: int, context: Context) -> float:
     """Seconds until the next try: what the service asked for, and some more, because those that were refused
     together must not come back together.
     """
     asked = getattr(error, "retry_after", None) or 0.0
-    wait = backoff(failures, place.random)
+    wait = backoff(failures, context.random)
     return min(asked + wait, max(MAX_RETRY_AFTER, wait))
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlite_utils import Database
 
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import settle_failure
 from daemon.analysis.pauses import answered
 from daemon.deepgram.client import Reply
@@ -36,7 +36,7 @@ def note_received(
     recording: Recording,
     entry: int,
     reply: Reply,
-    place: Workplace,
+    context: Context,
     *,
     kind: str = "listen",
     sha256: str | None = None,
@@ -49,7 +49,7 @@ def note_received(
     """
 
     def store() -> None:
-        now = place.clock()
+        now = context.clock()
         with transaction(db):
             store_response(db, recording.id, reply.body, kind=kind, now=now)
             end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
@@ -57,22 +57,22 @@ def note_received(
                 count_billed(db, recording.id)
             if sha256:
                 note_hash(db, recording.id, sha256)
-            answered(db, recording, place, now)
+            answered(db, recording, context, now)
 
-    insist(store, place)
+    insist(store, context)
 
 
-def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply, place: Workplace) -> None:
+def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply, context: Context) -> None:
     """The file is another one by now: what was heard is not what is there."""
 
     def store() -> None:
-        now = place.clock()
+        now = context.clock()
         with transaction(db):
             end_request(db, entry, outcome="discarded", status=200, request_id=reply.request_id, now=now)
             count_billed(db, recording.id)
             # Of the bytes that are there now, nothing was tried: the watch may start the row anew with them.
             uncount_attempt(db, recording.id)
-            answered(db, recording, place, now)
+            answered(db, recording, context, now)
             put_back(
                 db,
                 recording,
@@ -82,7 +82,7 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
                 now=now,
             )
 
-    insist(store, place)
+    insist(store, context)
     logger.warning("file changed during analysis id=%d name=%s", recording.id, recording.name)
 
 
@@ -91,14 +91,14 @@ def note_failed(
     recording: Recording,
     entry: int,
     error: AnalysisError | FileTrouble,
-    place: Workplace,
+    context: Context,
     *,
     sha256: str | None = None,
 ) -> None:
     """Commit how a request failed, and what that means for the recording and the queue."""
 
     def store() -> None:
-        now = place.clock()
+        now = context.clock()
         with transaction(db):
             request_id = getattr(error, "request_id", None)
             end_request(db, entry, outcome=type(error).__name__, request_id=request_id, now=now)
@@ -108,18 +108,18 @@ def note_failed(
                 uncount_attempt(db, recording.id)
             elif error.possibly_billed:
                 count_doubtful(db, recording.id)
-            settle_failure(db, recording, error, place, now)
+            settle_failure(db, recording, error, context, now)
 
-    insist(store, place)
+    insist(store, context)
 
 
-def insist(store: Callable[[], Result], place: Workplace) -> Result:
+def insist(store: Callable[[], Result], context: Context) -> Result:
     """Write what was paid for, however long the disk is full or the database locked."""
     for attempt in itertools.count():
         try:
             return store()
         except StoreBusyError as error:
-            if place.ended():
+            if context.ended():
                 raise
             if attempt % STORE_RETRIES_PER_WORD == 0:
                 logger.error("cannot store a result, trying again: %s", error)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.ledger import note_failed, note_received
 from daemon.deepgram.client import Reply
 from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS, Part, cut, parse_part, words_of
@@ -32,13 +32,13 @@ def read_parts(
     recording: Recording,
     transcription: Mapping[str, Any],
     request: Request,
-    place: Workplace,
+    context: Context,
 ) -> tuple[list[Part], list[dict[str, Any]]] | None:
     """The parts of a transcript and what the API says of each; None when one has to wait."""
     parts = cut(words_of(transcription), recording.part_words or FIRST_PART_WORDS)
     replies = [parse_part(body) for body in stored_parts(db, recording.id)]
     for part in parts[len(replies) :]:
-        reply = _read_part(db, recording, part, request.for_text(), place)
+        reply = _read_part(db, recording, part, request.for_text(), context)
         if reply is None:
             return None
         replies.append(parse_part(reply.body))
@@ -46,28 +46,28 @@ def read_parts(
 
 
 def _read_part(
-    db: Database, recording: Recording, part: Part, request: Request, place: Workplace
+    db: Database, recording: Recording, part: Part, request: Request, context: Context
 ) -> Reply | None:
-    entry = begin_part(db, recording.id, place.clock())
+    entry = begin_part(db, recording.id, context.clock())
     refused = False
     try:
-        reply = place.client.read_text(part.text, request)
+        reply = context.client.read_text(part.text, request)
         parse_part(reply.body)
     except AnalysisError as error:
-        if not _is_final(error, recording, part, place):
+        if not _is_final(error, recording, part, context):
             # The next size is half of what was refused.
             sent = replace(recording, part_words=part.words)
-            note_failed(db, sent, entry, error, place)
+            note_failed(db, sent, entry, error, context)
             return None
         # The transcript and the other parts are worth having without this one.
         logger.warning("part not analyzed id=%d first_word=%d error=%s", recording.id, part.first_word, error)
         reply = Reply(json.dumps({"results": {}, "error": str(error)}).encode(), error.request_id)
         refused = True
-    note_received(db, recording, entry, reply, place, kind="read", billed=not refused)
+    note_received(db, recording, entry, reply, context, kind="read", billed=not refused)
     return reply
 
 
-def _is_final(error: AnalysisError, recording: Recording, part: Part, place: Workplace) -> bool:
+def _is_final(error: AnalysisError, recording: Recording, part: Part, context: Context) -> bool:
     """Whether this part of the transcript will never be analyzed."""
     if isinstance(error, RecordingError):
         return error.code != "too_long" or part.words // 2 < LEAST_PART_WORDS
@@ -75,5 +75,5 @@ def _is_final(error: AnalysisError, recording: Recording, part: Part, place: Wor
     return (
         isinstance(error, AccountError)
         and error.cause == "request"
-        and place.refusals.is_alone(recording.id, place.request_for(recording).key)
+        and context.refusals.is_alone(recording.id, context.request_for(recording).key)
     )

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlite_utils import Database
 
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.retry import probe_interval
 from daemon.models import Recording, from_iso, iso
 from daemon.periodic.operations_text import (
@@ -37,7 +37,7 @@ def hold(
     db: Database,
     cause: str,
     reason: str,
-    place: Workplace,
+    context: Context,
     now: datetime,
     *,
     shared: bool,
@@ -48,7 +48,7 @@ def hold(
     Where it begins again and again, there is one when it lasts (see periodic/operations.py).
     """
     held = [pause for pause in pauses(db) if (pause.cause, pause.scope) == (cause, scope)]
-    interval = probe_interval(cause, held[0].probes if held else 0, place.config.analyzer.probe)
+    interval = probe_interval(cause, held[0].probes if held else 0, context.config.analyzer.probe)
     if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, scope=scope, now=now):
         logger.error("queue paused cause=%s reason=%s", cause, reason)
         told = times_told(db, paused_title(cause), now - FLAP_WINDOW)
@@ -56,32 +56,32 @@ def hold(
             logger.warning("operations hear of it when it lasts cause=%s", cause)
             return
         title, body = paused_message(cause, reason, interval, is_last=told == FLAPS - 1)
-        add_operations_alert(db, place.operations, title, body, "critical", now)
+        add_operations_alert(db, context.operations, title, body, "critical", now)
 
 
-def answered(db: Database, recording: Recording, place: Workplace, now: datetime) -> None:
+def answered(db: Database, recording: Recording, context: Context, now: datetime) -> None:
     """The service looked at this recording, whatever it found: what held it is over."""
-    place.refusals.accepted(recording.id, place.request_for(recording).key)
-    reached(db, recording, place, now, ends=SERVICE_CAUSES)
+    context.refusals.accepted(recording.id, context.request_for(recording).key)
+    reached(db, recording, context, now, ends=SERVICE_CAUSES)
 
 
 def reached(
     db: Database,
     recording: Recording,
-    place: Workplace,
+    context: Context,
     now: datetime,
     *,
     ends: Collection[str] = frozenset({"service"}),
 ) -> None:
     """The service gave a proper answer to this recording's request, which ends these causes."""
-    place.load.answered()
-    scopes = {EVERYTHING, place.request_for(recording).key}
-    resume(db, place, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
+    context.throttle.answered()
+    scopes = {EVERYTHING, context.request_for(recording).key}
+    resume(db, context, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
 
 
 def resume(
     db: Database,
-    place: Workplace,
+    context: Context,
     now: datetime,
     *,
     causes: Collection[str],
@@ -103,12 +103,12 @@ def resume(
             since = from_iso(pause.since)
             if times_told(db, paused_title(pause.cause), since):
                 title, body = resumed_message(pause.cause, pause.reason, since, now)
-                add_operations_alert(db, place.operations, title, body, "info", now)
+                add_operations_alert(db, context.operations, title, body, "info", now)
 
 
-def end_obsolete_pauses(db: Database, place: Workplace) -> None:
+def end_obsolete_pauses(db: Database, context: Context) -> None:
     """End the pauses of requests that the configuration does not make any more."""
-    now = place.clock()
+    now = context.clock()
     with transaction(db):
-        gone = {pause.scope for pause in pauses(db)} - {EVERYTHING, *place.scopes.values()}
-        resume(db, place, now, causes=SERVICE_CAUSES, scopes=gone)
+        gone = {pause.scope for pause in pauses(db)} - {EVERYTHING, *context.scopes.values()}
+        resume(db, context, now, causes=SERVICE_CAUSES, scopes=gone)

@@ -13,7 +13,7 @@ FAILURES_UNTIL_DOWN = 5
 SUCCESSES_TO_CLIMB = 20
 
 
-class Load:
+class Throttle:
     """Shared by all workers; every method may be called from any thread."""
 
     def __init__(self, concurrency: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:

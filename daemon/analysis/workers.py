@@ -1,4 +1,4 @@
-"""The loop that takes recordings from the queue and gives each a thread, as many as the load allows."""
+"""The loop that takes recordings from the queue and gives each a thread, as many as the throttle allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from daemon.analysis.analyze import analyze
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
 from daemon.analysis.pauses import hold, resume
 from daemon.errors import StoreBusyError, StoreError
@@ -41,12 +41,12 @@ CALM_SECONDS = 5.0
 others first, which are only counted, and no innocent recording while it is in flight alone."""
 
 
-class Dispatcher:
+class Workers:
     """Claims recordings and has each analyzed in a thread of its own; `wake` may be set by anyone."""
 
-    def __init__(self, db_path: Path, place: Workplace) -> None:
+    def __init__(self, db_path: Path, context: Context) -> None:
         self._db_path = db_path
-        self._place = place
+        self._context = context
         self._jobs: dict[threading.Thread, str | None] = {}
         self._probes: dict[str, threading.Thread] = {}
         self._clamped_at = 0.0
@@ -80,7 +80,7 @@ class Dispatcher:
                         self.wake.wait(wait)
         finally:
             # Nothing is claimed any more: what is in flight now is all that there is to wait for.
-            self._place.retired.set()
+            self._context.retired.set()
 
     def drain(self, seconds: float) -> bool:
         """Wait for what is in flight, `seconds` at most; True when all of it ended.
@@ -88,14 +88,14 @@ class Dispatcher:
         To be called when `run` was asked to stop: first it must have claimed its last recording.
         """
         deadline = time.monotonic() + seconds
-        self._place.retired.wait(seconds)
+        self._context.retired.wait(seconds)
         for job in list(self._jobs):
             job.join(max(0.0, deadline - time.monotonic()))
         return not self.in_flight
 
     def _look(self, db: Database) -> float:
         """Start one recording if there is one to start; returns seconds to wait before the next look."""
-        began = self._place.clock()
+        began = self._context.clock()
         try:
             self._tell_store_trouble(db)
             if not self._has_room(db):
@@ -111,34 +111,34 @@ class Dispatcher:
         if self._store_trouble:
             reason, began = self._store_trouble
             with transaction(db):
-                hold(db, "store", reason, self._place, began, shared=True)
+                hold(db, "store", reason, self._context, began, shared=True)
             self._store_trouble = None
 
     def _start_next(self, db: Database) -> float:
         self._clamp(db)
-        away = self._place.away() | self._crowding()
+        away = self._context.away() | self._crowding()
         paused = {pause.scope for pause in pauses(db)}
         probed = {scope for scope in paused if self._is_probed(scope, away)}
         if EVERYTHING in probed:
             return LOOK_SECONDS
         suspects = self._is_suspects_turn(db)
-        if (suspects or self._is_alone) and self._place.load.in_flight:
+        if (suspects or self._is_alone) and self._context.throttle.in_flight:
             return LOOK_SECONDS
-        if not self._place.load.enter():
+        if not self._context.throttle.enter():
             return LOOK_SECONDS
         recording = None
         try:
             recording = claim(
                 db,
-                self._place.clock(),
-                scopes=self._place.scopes,
+                self._context.clock(),
+                scopes=self._context.scopes,
                 suspects=suspects,
                 also_held=probed,
                 away=away,
             )
         finally:
             if recording is None:
-                self._place.load.leave()
+                self._context.throttle.leave()
         if recording is None:
             return self._idle_seconds(db, away)
         self._jobs = {job: folder for job, folder in self._jobs.items() if job.is_alive()}
@@ -147,7 +147,7 @@ class Dispatcher:
         )
         self._jobs[job] = recording.folder
         self._probes = {scope: self._probes[scope] for scope in probed}
-        for scope in paused & {EVERYTHING, self._place.request_for(recording).key}:
+        for scope in paused & {EVERYTHING, self._context.request_for(recording).key}:
             self._probes[scope] = job
         self._is_alone = suspects
         job.start()
@@ -159,7 +159,7 @@ class Dispatcher:
             return False
         self._may_have_suspects = has_suspects(db)
         return self._may_have_suspects and is_suspect_due(
-            db, self._place.clock(), scopes=self._place.scopes, away=self._place.away()
+            db, self._context.clock(), scopes=self._context.scopes, away=self._context.away()
         )
 
     def _crowding(self) -> frozenset[str]:
@@ -167,11 +167,11 @@ class Dispatcher:
 
         The last one is for the others: whoever reads from a share that hangs does not come back.
         """
-        if len(self._place.config.watch) < 2 or self._place.load.limit < 2:
+        if len(self._context.config.watch) < 2 or self._context.throttle.limit < 2:
             return frozenset()
         taken = Counter(folder for job, folder in self._jobs.items() if job.is_alive())
         return frozenset(
-            folder for folder in self._place.remote() if taken[folder] >= self._place.load.limit - 1
+            folder for folder in self._context.remote() if taken[folder] >= self._context.throttle.limit - 1
         )
 
     def _is_probed(self, scope: str, away: frozenset[str]) -> bool:
@@ -183,7 +183,7 @@ class Dispatcher:
         return probe is not None and probe.is_alive() and self._jobs.get(probe) not in away
 
     def _idle_seconds(self, db: Database, away: frozenset[str]) -> float:
-        now = self._place.clock()
+        now = self._context.clock()
         due = seconds_until_due(db, now, away=away)
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
         # Never without a pause: a recording may have become due since it was not claimed.
@@ -194,12 +194,12 @@ class Dispatcher:
     def _clamp(self, db: Database) -> None:
         if time.monotonic() - self._clamped_at > 60.0:
             self._clamped_at = time.monotonic()
-            if changed := clamp_waits(db, self._place.clock()):
+            if changed := clamp_waits(db, self._context.clock()):
                 logger.warning("clock set back? made due recordings=%d", changed)
 
     def _has_room(self, db: Database) -> bool:
         """Whether there is room for results beside the database; without it the queue is held, unpaid."""
-        floor = self._place.config.min_free
+        floor = self._context.config.min_free
         room = free_bytes(self._db_path)
         held = any(pause.cause == "store" for pause in pauses(db))
         if room < floor and not held:
@@ -208,17 +208,17 @@ class Dispatcher:
                 f"and min_free is {floor / 1e6:.0f} MB; make room there"
             )
             with transaction(db):
-                hold(db, "store", reason, self._place, self._place.clock(), shared=True)
+                hold(db, "store", reason, self._context, self._context.clock(), shared=True)
         if room >= floor and held:
             with transaction(db):
-                resume(db, self._place, self._place.clock(), causes={"store"})
+                resume(db, self._context, self._context.clock(), causes={"store"})
         return room >= floor
 
     def _work(self, recording: Recording) -> None:
         try:
             with closing(self._open()) as db:
                 try:
-                    analyze(db, recording, self._place)
+                    analyze(db, recording, self._context)
                 except StoreBusyError as error:
                     logger.error("recording interrupted id=%d error=%s", recording.id, error)
                     self._return(db, recording, error)
@@ -233,10 +233,10 @@ class Dispatcher:
             # The outer edge of the job: its row stays `analyzing` and is found at the next start.
             logger.exception("recording left behind id=%d", recording.id)
         finally:
-            self._place.load.leave()
+            self._context.throttle.leave()
             self.wake.set()
             # Alerts, if it caused any; looking costs next to nothing.
-            self._place.on_alerts()
+            self._context.on_alerts()
 
     def _open(self) -> Database:
         """A connection for a claimed recording, however long the disk is full or the database locked."""
@@ -245,16 +245,16 @@ class Dispatcher:
                 # Not made anew where it was deleted: the service ends then, and the loss must be seen.
                 return open_existing(self._db_path)
             except StoreBusyError as error:
-                if self._place.ended():
+                if self._context.ended():
                     raise
                 logger.error("database not usable, trying again: %s", error)
                 time.sleep(STORE_WAIT_SECONDS)
 
     def _return(self, db: Database, recording: Recording, error: StoreBusyError) -> None:
         """Give a claimed recording back once the database takes it; nothing was sent for it yet."""
-        while not self._place.ended():
+        while not self._context.ended():
             time.sleep(STORE_WAIT_SECONDS)
-            now = self._place.clock()
+            now = self._context.clock()
             try:
                 with transaction(db):
                     put_back(
@@ -280,4 +280,4 @@ class Dispatcher:
                 close(db, recording.id, RecordingState.FAILED, error_code="internal_error", error=message)
 
         # However long the database is locked: left `analyzing`, it would wait for the next start.
-        insist(store, self._place)
+        insist(store, self._context)

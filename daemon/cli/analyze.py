@@ -18,7 +18,7 @@ from daemon.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from daemon.analysis.context import Workplace
+    from daemon.analysis.context import Context as AnalysisContext
     from daemon.models import Recording
 
 
@@ -41,9 +41,9 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
     context.start_logging("CRITICAL")
     shown: list[dict[str, Any]] = []
     failed = False
-    with _workplace(context, save) as (db, place):
+    with _analysis(context, save) as (db, analysis):
         for source in inputs:
-            found = recording(db, _analyze(db, place, source))
+            found = recording(db, _analyze(db, analysis, source))
             if found is None:
                 continue
             shown.append(found)
@@ -80,10 +80,10 @@ def _trouble(found: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workplace]]:
+def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, AnalysisContext]]:
     from daemon.alerts.targets import open_targets
-    from daemon.analysis.context import Workplace
-    from daemon.analysis.throttle import Load
+    from daemon.analysis.context import Context as AnalysisContext
+    from daemon.analysis.throttle import Throttle
     from daemon.config.secrets import api_key
     from daemon.deepgram.client import ApiClient
     from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
@@ -102,43 +102,43 @@ def _workplace(context: Context, save: bool) -> Iterator[tuple[Database, Workpla
         )
         db = open_database(config.database) if save else memory_database()
         resources.callback(db.close)
-        place = Workplace(
+        analysis = AnalysisContext(
             config=config,
             client=client,
             requests=requests_by_folder(config),
             targets=targets,
-            load=Load(1),
+            throttle=Throttle(1),
             # A person waits: what cannot be stored is said, not waited for.
             ended=lambda: True,
         )
-        yield db, place
+        yield db, analysis
 
 
-def _analyze(db: Database, place: Workplace, source: str) -> int:
+def _analyze(db: Database, analysis: AnalysisContext, source: str) -> int:
     """Add one input as a recording and take it through the analysis; returns its id."""
     from daemon.analysis.analyze import analyze as analyze_recording
     from daemon.storage.queue import add_claimed, claim_again
 
     is_url = source.lower().startswith(("http://", "https://"))
     path = source if is_url else str(Path(source).absolute())
-    folder = None if is_url else _folder_of(place, Path(path))
-    added = add_claimed(db, source=path, is_url=is_url, folder=folder, now=place.clock())
+    folder = None if is_url else _folder_of(analysis, Path(path))
+    added = add_claimed(db, source=path, is_url=is_url, folder=folder, now=analysis.clock())
     recording: Recording | None = added
     while recording:
         # Again where the way on is another request at once: a transcript that is analyzed in parts.
-        analyze_recording(db, recording, place)
-        recording = claim_again(db, added.id, place.clock())
+        analyze_recording(db, recording, analysis)
+        recording = claim_again(db, added.id, analysis.clock())
     found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (added.id,))))
     # What was analyzed before is shown, not paid for again.
     return found["duplicate_of"] or added.id
 
 
-def _folder_of(place: Workplace, path: Path) -> str | None:
+def _folder_of(analysis: AnalysisContext, path: Path) -> str | None:
     from daemon.models import shown_path
 
     above = [
         folder.path
-        for folder in place.config.watch
+        for folder in analysis.config.watch
         if folder.path == path.parent or (folder.recursive and folder.path in path.parents)
     ]
     # Of folders within one another the inner one has it, as when watching.

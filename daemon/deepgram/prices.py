@@ -10,7 +10,6 @@ from typing import Any
 
 from daemon.deepgram.request import EMBEDDED
 
-PRICES_AS_OF = "2026-08"
 PER_MINUTE = {"nova-3": 0.0043, "nova-3-general": 0.0043, "nova-3-medical": 0.0043}
 PER_MINUTE_MULTILINGUAL = {"nova-3": 0.0052, "nova-3-general": 0.0052}
 ADD_ONS_PER_MINUTE = {

@@ -1,6 +1,6 @@
 """Everything that is made from one reading of the configuration, and runs until the next one.
 
-The only place that builds stages and joins them: new rows wake the dispatcher, new alerts their senders.
+The only place that builds stages and joins them: new rows wake the workers, new alerts their senders.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from daemon.alerts.deliver import run_target
 from daemon.alerts.targets import Target, open_targets, operations_targets
-from daemon.analysis.context import Workplace
+from daemon.analysis.context import Context
 from daemon.analysis.pauses import end_obsolete_pauses
-from daemon.analysis.throttle import Load
-from daemon.analysis.workers import Dispatcher
+from daemon.analysis.throttle import Throttle
+from daemon.analysis.workers import Workers
 from daemon.config.models import Config, WatchFolder
 from daemon.config.secrets import api_key, known_secrets
 from daemon.config.times import zone_of
@@ -45,11 +45,11 @@ class Generation:
     """The running parts of one configuration."""
 
     def __init__(
-        self, config: Config, *, env: Mapping[str, str], load: Load, ended: Callable[[], bool]
+        self, config: Config, *, env: Mapping[str, str], throttle: Throttle, ended: Callable[[], bool]
     ) -> None:
         self.config = config
         self._env = env
-        self._load = load
+        self._throttle = throttle
         self._ended = ended
         self._resources = ExitStack()
         self._loops = Loops()
@@ -72,26 +72,26 @@ class Generation:
         client = self._resources.enter_context(
             ApiClient(base_url, key=self._key, timeout=reply_timeout(analyzer))
         )
-        self._load.resize(analyzer.concurrency)
-        place = Workplace(
+        self._throttle.resize(analyzer.concurrency)
+        context = Context(
             config=self.config,
             client=client,
             requests=requests_by_folder(self.config),
             targets=self.targets,
-            load=self._load,
+            throttle=self._throttle,
             on_alerts=self._on_ended,
             ended=self._ended,
             away=self._away,
             remote=self._remote,
         )
         with closing(open_database(self.config.database)) as db:
-            end_obsolete_pauses(db, place)
+            end_obsolete_pauses(db, context)
             configure_afterwards(db, [each for folder in self.config.watch for each in outcomes_of(folder)])
-        self.dispatcher = Dispatcher(self.config.database, place)
+        self.workers = Workers(self.config.database, context)
         self._loops.start(
-            "dispatcher",
-            lambda beat: self.dispatcher.run(self._loops.stop, beat),
-            wake=self.dispatcher.wake.set,
+            "workers",
+            lambda beat: self.workers.run(self._loops.stop, beat),
+            wake=self.workers.wake.set,
         )
         for target in self.targets:
             self._start_target(target)
@@ -141,10 +141,10 @@ class Generation:
         """Stop claiming and watching, wait for what is in flight, then end the rest."""
         started = time.monotonic()
         self._loops.end(0.0)
-        if not self.dispatcher.drain(drain_seconds):
+        if not self.workers.drain(drain_seconds):
             logger.warning(
                 "ended with requests in flight count=%d; they count as possibly billed",
-                self.dispatcher.in_flight,
+                self.workers.in_flight,
             )
         # Asked at the start already: a whole wait of their own would end after systemd's TimeoutStopSec.
         self._loops.end(max(LEAST_LOOP_END_SECONDS, HAND_OVER_SECONDS - (time.monotonic() - started)))
@@ -223,7 +223,7 @@ class Generation:
 
     def _start_watch(self, folder: WatchFolder) -> None:
         timezone = zone_of(self.config.timezone)
-        watch = FolderWatch(folder, on_new=self.dispatcher.wake.set, timezone=timezone)
+        watch = FolderWatch(folder, on_new=self.workers.wake.set, timezone=timezone)
         self.watches.append(watch)
 
         def work(beat: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from sqlite_utils import Database
 
-from daemon.analysis.throttle import Load
+from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.config.times import zone_of
 from daemon.errors import EarshotError
@@ -55,18 +55,18 @@ def run_once(
     with prepared(config), closing(open_database(config.database)) as db:
         ended = threading.Event()
         before = _progress(db, 0)
-        load = Load(config.analyzer.concurrency)
-        generation = Generation(config, env=env, load=load, ended=ended.is_set)
+        throttle = Throttle(config.analyzer.concurrency)
+        generation = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
         generation.start()
         try:
             while not signals.stop and not _is_idle(db, generation):
-                show(_progress(db, generation.dispatcher.in_flight))
+                show(_progress(db, generation.workers.in_flight))
                 signals.wake.wait(LOOK_SECONDS)
                 generation.keep_alive()
                 if troubles := generation.troubles():
                     raise EarshotError(f"stopped, because {'; '.join(troubles)}; the log above says why")
         finally:
-            wind_down(generation, load, ended, config.analyzer.drain)
+            wind_down(generation, throttle, ended, config.analyzer.drain)
         after = _progress(db, 0)
         show(after)
     if signals.stop == signal.SIGINT:
@@ -91,7 +91,7 @@ def _progress(db: Database, in_flight: int) -> Progress:
 
 
 def _is_idle(db: Database, generation: Generation) -> bool:
-    if not all(watch.is_idle() for watch in generation.watches) or generation.dispatcher.in_flight:
+    if not all(watch.is_idle() for watch in generation.watches) or generation.workers.in_flight:
         return False
     now = datetime.now(UTC)
     away = {watch.name for watch in generation.watches if watch.is_away}

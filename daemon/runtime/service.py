@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from daemon.analysis.throttle import Load
+from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
 from daemon.runtime import sdnotify
@@ -109,8 +109,8 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
         if signals.stop:
             return exit_code(signals.stop)
         ended = threading.Event()
-        load = Load(config.analyzer.concurrency)
-        generation = Generation(config, env=env, load=load, ended=ended.is_set)
+        throttle = Throttle(config.analyzer.concurrency)
+        generation = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
         generation.start()
         database = _identity(config.database)
         ready = False
@@ -123,7 +123,7 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
                 break
             if signals.reload or generation.key_changed():
                 signals.reload = False
-                before, generation = generation, _reloaded(generation, reload, env, load, ended)
+                before, generation = generation, _reloaded(generation, reload, env, throttle, ended)
                 ready = ready and generation is before
             if not ready and all(watch.is_ready for watch in generation.watches):
                 ready = True
@@ -137,22 +137,24 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
             generation.keep_alive()
         lock.say(ready=False)
         sdnotify.notify("STOPPING=1")
-        logger.info(
-            "stopping in_flight=%d drain=%.0fs", generation.dispatcher.in_flight, config.analyzer.drain
+        logger.info("stopping in_flight=%d drain=%.0fs", generation.workers.in_flight, config.analyzer.drain)
+        wind_down(
+            generation, throttle, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0
         )
-        wind_down(generation, load, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0)
     return code
 
 
-def wind_down(generation: Generation, load: Load, ended: threading.Event, drain_seconds: float) -> None:
+def wind_down(
+    generation: Generation, throttle: Throttle, ended: threading.Event, drain_seconds: float
+) -> None:
     """End everything; what is still in flight after `drain_seconds` goes back to the queue."""
     deadline = time.monotonic() + drain_seconds
     generation.end(drain_seconds)
     # What an earlier generation still has in flight: a reload does not wait for it.
-    while load.in_flight and time.monotonic() < deadline:
+    while throttle.in_flight and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
     ended.set()
-    if not load.in_flight or not drain_seconds:
+    if not throttle.in_flight or not drain_seconds:
         return
     try:
         # Not left for the next start to find: a process that ends in order is no crash of the recording's.
@@ -166,7 +168,7 @@ def _reloaded(
     old: Generation,
     reload: Callable[[], Config],
     env: Mapping[str, str],
-    load: Load,
+    throttle: Throttle,
     ended: threading.Event,
 ) -> Generation:
     """The generation of the configuration as it is now, or the old one when that cannot be used."""
@@ -174,7 +176,7 @@ def _reloaded(
         config = reload()
         if config.database != old.config.database:
             raise EarshotError("`database` cannot change while running; restart earshot for that")
-        new = Generation(config, env=env, load=load, ended=ended.is_set)
+        new = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
         # While nothing has ended yet: a start writes, so a database that is locked or full refuses it here.
         with closing(open_database(config.database)) as db:
             probe_now(db, datetime.now(UTC))
@@ -190,7 +192,7 @@ def _reloaded(
     except EarshotError as error:
         logger.error("configuration not taken over, going back to the old one: %s", error)
         new.abandon()
-        new = Generation(old.config, env=env, load=load, ended=ended.is_set)
+        new = Generation(old.config, env=env, throttle=throttle, ended=ended.is_set)
         new.take_over(old)
         new.start()
         return new

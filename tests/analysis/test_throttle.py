@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from daemon.analysis.throttle import FAILURES_UNTIL_DOWN, SUCCESSES_TO_CLIMB, Load
+from daemon.analysis.throttle import FAILURES_UNTIL_DOWN, SUCCESSES_TO_CLIMB, Throttle
 
 
 class Clock:
@@ -17,149 +17,149 @@ class Clock:
         return self.now
 
 
-def taken(load: Load) -> int:
+def taken(throttle: Throttle) -> int:
     """How many more places there are; all of them are taken afterwards."""
     count = 0
-    while load.enter():
+    while throttle.enter():
         count += 1
     return count
 
 
-def answer(load: Load, times: int) -> None:
+def answer(throttle: Throttle, times: int) -> None:
     for _ in range(times):
-        load.answered()
+        throttle.answered()
 
 
 def test_there_are_as_many_places_as_the_setting_says() -> None:
-    load = Load(3)
-    assert taken(load) == 3
-    load.leave()
-    assert load.in_flight == 2
-    assert taken(load) == 1
+    throttle = Throttle(3)
+    assert taken(throttle) == 3
+    throttle.leave()
+    assert throttle.in_flight == 2
+    assert taken(throttle) == 1
 
 
 def test_too_many_halves_what_is_under_way_at_once() -> None:
-    load = Load(10)
-    taken(load)
-    load.too_many(None)
-    assert load.limit == 5
-    load.too_many(None)
-    assert load.limit == 2
+    throttle = Throttle(10)
+    taken(throttle)
+    throttle.too_many(None)
+    assert throttle.limit == 5
+    throttle.too_many(None)
+    assert throttle.limit == 2
 
 
 def test_it_is_halved_from_what_was_under_way_and_not_from_the_setting() -> None:
-    load = Load(100)
+    throttle = Throttle(100)
     for _ in range(6):
-        load.enter()
-    load.too_many(None)
-    assert load.limit == 3
+        throttle.enter()
+    throttle.too_many(None)
+    assert throttle.limit == 3
 
 
 def test_one_request_at_a_time_is_always_left() -> None:
-    load = Load(10)
+    throttle = Throttle(10)
     for _ in range(20):
-        load.too_many(None)
-    assert load.limit == 1
-    assert taken(load) == 1
+        throttle.too_many(None)
+    assert throttle.limit == 1
+    assert taken(throttle) == 1
 
 
 def test_it_climbs_back_by_one_for_every_twenty_answers_and_never_above_the_setting() -> None:
-    load = Load(4)
-    load.enter()
-    load.too_many(None)
+    throttle = Throttle(4)
+    throttle.enter()
+    throttle.too_many(None)
     limits = []
     for _ in range(5 * SUCCESSES_TO_CLIMB):
-        load.answered()
-        limits.append(load.limit)
+        throttle.answered()
+        limits.append(throttle.limit)
     assert SUCCESSES_TO_CLIMB == 20
     assert [limits[20 * n - 1] for n in range(1, 6)] == [2, 3, 4, 4, 4]
     assert limits[18] == 1
 
 
 def test_a_new_429_begins_the_count_of_answers_again() -> None:
-    load = Load(4)
-    load.too_many(None)
-    answer(load, SUCCESSES_TO_CLIMB - 1)
-    load.too_many(None)
-    answer(load, SUCCESSES_TO_CLIMB - 1)
-    assert load.limit == 1
+    throttle = Throttle(4)
+    throttle.too_many(None)
+    answer(throttle, SUCCESSES_TO_CLIMB - 1)
+    throttle.too_many(None)
+    answer(throttle, SUCCESSES_TO_CLIMB - 1)
+    assert throttle.limit == 1
 
 
 def test_nothing_is_asked_for_as_long_as_the_service_said() -> None:
     clock = Clock()
-    load = Load(4, monotonic=clock)
-    load.too_many(30.0)
-    load.too_many(5.0)
+    throttle = Throttle(4, monotonic=clock)
+    throttle.too_many(30.0)
+    throttle.too_many(5.0)
     clock.now += 29.9
-    assert not load.enter()
+    assert not throttle.enter()
     clock.now += 0.1
-    assert load.enter()
+    assert throttle.enter()
 
 
 @pytest.mark.parametrize(("before", "after"), [(10, 20), (10, 5), (10, 10), (1, 100)])
 def test_a_new_setting_holds_at_once_when_nothing_slowed_it(before: int, after: int) -> None:
-    load = Load(before)
-    load.resize(after)
-    assert load.limit == after
+    throttle = Throttle(before)
+    throttle.resize(after)
+    assert throttle.limit == after
 
 
 @pytest.mark.parametrize(("after", "limit", "end"), [(20, 5, 20), (3, 3, 3), (5, 5, 5)])
 def test_a_new_setting_does_not_undo_a_429(after: int, limit: int, end: int) -> None:
-    load = Load(10)
-    taken(load)
-    load.too_many(None)
-    load.resize(after)
-    assert load.limit == limit
-    answer(load, 20 * SUCCESSES_TO_CLIMB)
-    assert load.limit == end
+    throttle = Throttle(10)
+    taken(throttle)
+    throttle.too_many(None)
+    throttle.resize(after)
+    assert throttle.limit == limit
+    answer(throttle, 20 * SUCCESSES_TO_CLIMB)
+    assert throttle.limit == end
 
 
 def test_a_rest_that_was_asked_for_ends_with_a_new_setting_or_by_itself() -> None:
     clock = Clock()
-    load = Load(10, monotonic=clock)
-    load.rest(60.0)
-    assert not load.enter()
+    throttle = Throttle(10, monotonic=clock)
+    throttle.rest(60.0)
+    assert not throttle.enter()
     clock.now += 60.0
-    assert load.enter()
+    assert throttle.enter()
 
-    load.too_many(900.0)
-    assert not load.enter()
-    load.resize(10)
-    load.leave()
-    assert load.enter()
+    throttle.too_many(900.0)
+    assert not throttle.enter()
+    throttle.resize(10)
+    throttle.leave()
+    assert throttle.enter()
 
 
 def test_places_beyond_a_smaller_setting_are_given_back_first() -> None:
-    load = Load(4)
-    taken(load)
-    load.resize(2)
-    load.leave()
-    load.leave()
-    assert not load.enter()
-    load.leave()
-    assert load.enter()
+    throttle = Throttle(4)
+    taken(throttle)
+    throttle.resize(2)
+    throttle.leave()
+    throttle.leave()
+    assert not throttle.enter()
+    throttle.leave()
+    assert throttle.enter()
 
 
 def test_the_service_seems_down_after_failures_in_a_row_only() -> None:
-    load = Load(10)
+    throttle = Throttle(10)
     for _ in range(FAILURES_UNTIL_DOWN - 1):
-        assert load.failed(1) == (False, False)
-    assert load.failed(1) == (True, False)
-    assert load.failed(2) == (True, True)
-    load.answered()
-    assert load.failed(2) == (False, False)
+        assert throttle.failed(1) == (False, False)
+    assert throttle.failed(1) == (True, False)
+    assert throttle.failed(2) == (True, True)
+    throttle.answered()
+    assert throttle.failed(2) == (False, False)
 
 
 def test_a_429_is_an_answer() -> None:
-    load = Load(10)
+    throttle = Throttle(10)
     for _ in range(FAILURES_UNTIL_DOWN):
-        load.failed(1)
-    load.too_many(None)
-    assert load.failed(1) == (False, False)
+        throttle.failed(1)
+    throttle.too_many(None)
+    assert throttle.failed(1) == (False, False)
 
 
 def test_threads_take_no_more_places_than_there_are() -> None:
-    load = Load(5)
+    throttle = Throttle(5)
     most = 0
     lock = threading.Lock()
     inside = 0
@@ -167,13 +167,13 @@ def test_threads_take_no_more_places_than_there_are() -> None:
     def work() -> None:
         nonlocal most, inside
         for _ in range(500):
-            if load.enter():
+            if throttle.enter():
                 with lock:
                     inside += 1
                     most = max(most, inside)
                 with lock:
                     inside -= 1
-                load.leave()
+                throttle.leave()
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -181,4 +181,4 @@ def test_threads_take_no_more_places_than_there_are() -> None:
     for thread in threads:
         thread.join()
     assert most <= 5
-    assert load.in_flight == 0
+    assert throttle.in_flight == 0

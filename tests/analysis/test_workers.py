@@ -11,9 +11,9 @@ import pytest
 
 from daemon.alerts.targets import open_targets
 from daemon.analysis import workers as dispatch
-from daemon.analysis.context import Workplace
-from daemon.analysis.throttle import Load
-from daemon.analysis.workers import Dispatcher
+from daemon.analysis.context import Context
+from daemon.analysis.throttle import Throttle
+from daemon.analysis.workers import Workers
 from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
@@ -42,19 +42,19 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
         closing(open_database(path)) as db,
         ApiClient(lambda: "http://127.0.0.1:1", key=None, timeout=1.0) as client,
     ):
-        place = Workplace(
+        context = Context(
             config=config,
             client=client,
             requests=requests_by_folder(config),
             targets=open_targets(config, {}),
-            load=Load(1),
+            throttle=Throttle(1),
         )
-        dispatcher = Dispatcher(path, place)
+        workers = Workers(path, context)
         looks: list[float] = []
         add(db)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            thread = threading.Thread(target=dispatcher.run, args=(stop, lambda: looks.append(0.0)))
+            thread = threading.Thread(target=workers.run, args=(stop, lambda: looks.append(0.0)))
             thread.start()
             wait_until(lambda: len(looks) > 3, what="some looks at the locked database")
             assert rows(db, "SELECT * FROM alerts") == []
@@ -65,9 +65,9 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
 
         wait_until(lambda: len(told()) >= 2, what="both to be told")
         stop.set()
-        dispatcher.wake.set()
+        workers.wake.set()
         thread.join()
-        dispatcher.drain(5.0)
+        workers.drain(5.0)
         assert told() == [
             "[critical] earshot paused - the database cannot be written",
             "[info] earshot goes on - the database cannot be written no longer",
@@ -93,16 +93,16 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(tmp_path:
     ):
         add(db, folder=str(tmp_path))
         requests = requests_by_folder(config)
-        place = Workplace(
-            config=config, client=client, requests=requests, targets=[], load=Load(1), away=away
+        context = Context(
+            config=config, client=client, requests=requests, targets=[], throttle=Throttle(1), away=away
         )
-        dispatcher = Dispatcher(path, place)
-        looking = threading.Thread(target=dispatcher.run, args=(stop, lambda: None))
+        workers = Workers(path, context)
+        looking = threading.Thread(target=workers.run, args=(stop, lambda: None))
         looking.start()
         claiming.wait(20)
         stop.set()
         ended: list[bool] = []
-        draining = threading.Thread(target=lambda: ended.append(dispatcher.drain(20)))
+        draining = threading.Thread(target=lambda: ended.append(workers.drain(20)))
         draining.start()
         draining.join(0.2)
         assert not ended
