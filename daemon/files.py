@@ -1,36 +1,223 @@
-"""The hash of a file's bytes, to tell a touched file from a new one under the same name."""
+"""Open files below a root without following links there; their stamp and hash, and who writes to them.
+
+The root itself may be a link, and what is mounted below it is entered. Every error is an OSError.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
+import signal
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from daemon.models import FileStamp
 
-_BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
+LONGEST_PATH_BYTES = 4096
+"""Longer ones the system takes no more (PATH_MAX), so no path has more than half as many parts."""
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_F_SETSIG = 10  # not in the fcntl module; the value of Linux on every architecture that CPython supports
+_HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY, errno.ETXTBSY})
 
 
-def content_hash(stamp: FileStamp) -> str | None:
-    """SHA-256 of the file's bytes in hex; None when it cannot be read, or is no longer as `stamp` says."""
+class OutsideError(OSError):
+    """The path leads out of its root: it is not below it, or a link is in its way."""
+
+
+class NotRegularError(OSError):
+    """There is something at the path, but no regular file: a pipe, a device, a directory."""
+
+
+def open_below(root: str, path: str) -> int:
+    """Open the regular file at `path`, below `root`, for reading, without ever waiting for a pipe.
+
+    Raises OutsideError for a link anywhere below `root`, also at the end, and NotRegularError.
+    """
+    directory, _, name = path.rpartition("/")
+    above = directory_below(root, directory or "/")
     try:
-        descriptor = os.open(stamp.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
+        return open_in(above, name)
+    finally:
+        os.close(above)
+
+
+def open_in(directory: int, name: str) -> int:
+    """Like `open_below`, for a name in an open directory."""
+    try:
+        descriptor = os.open(_checked(name), _FILE, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _link(name) from error
+        if error.errno == errno.ENXIO:
+            raise _irregular(name) from error
+        raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        digest = hashlib.sha256()
-        while block := os.read(descriptor, _BLOCK_BYTES):
-            digest.update(block)
-        after = os.fstat(descriptor)
-    except OSError:
-        return None
+            raise _irregular(name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def directory_below(root: str, path: str) -> int:
+    """A descriptor of the directory at `path`, which is `root` or below it: for `dir_fd`, not for reading.
+
+    Raises OutsideError for a link anywhere below `root`.
+    """
+    parts = _parts(root, path)
+    descriptor = os.open(root, _DIRECTORY)
+    for part in parts:
+        descriptor = _enter(descriptor, part)
+    return descriptor
+
+
+@contextmanager
+def reading(root: str, path: str) -> Iterator[int]:
+    """`open_below`, closed at the end."""
+    descriptor = open_below(root, path)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
-    as_stamped = (after.st_size, after.st_mtime_ns, after.st_ino) == (
+
+
+def stamp(path: str) -> FileStamp | None:
+    """What lstat says of the regular file at `path`; None when there is none (any more)."""
+    try:
+        return stamp_of_status(path, os.lstat(path))
+    except OSError:
+        return None
+
+
+def fresh_stamp(root: str, path: str) -> FileStamp | None:
+    """Like `stamp`, but through an open file: on NFS and CIFS that asks the server, not the client's cache.
+
+    None also when a link is in the way below `root`. While the server refuses because somebody has the file
+    open for himself alone, it is what lstat says.
+    """
+    try:
+        with reading(root, path) as descriptor:
+            return stamp_of_status(path, os.fstat(descriptor))
+    except PermissionError:
+        return stamp(path)
+    except OSError:
+        return None
+
+
+def stamp_of_status(path: str, status: os.stat_result) -> FileStamp | None:
+    """The stamp of the file at `path` that has this status; None when it is no regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return FileStamp(
+        path=path,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+        device=status.st_dev,
+        blocks=status.st_blocks,
+    )
+
+
+def same_file(status: os.stat_result, stamp: FileStamp) -> bool:
+    """True when size, modification time and inode are those of `stamp`."""
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (
         stamp.size_bytes,
         stamp.mtime_ns,
         stamp.inode,
     )
-    return digest.hexdigest() if as_stamped else None
+
+
+def content_hash(root: str, stamp: FileStamp) -> str | None:
+    """SHA-256 of the file's bytes in hex; None when it cannot be read, or is no longer as `stamp` says."""
+    try:
+        with reading(root, stamp.path) as descriptor:
+            digest = hash_of(descriptor)
+            return digest if same_file(os.fstat(descriptor), stamp) else None
+    except OSError:
+        return None
+
+
+def hash_of(descriptor: int) -> str:
+    """SHA-256 of all bytes of an open file, in hex."""
+    digest, offset = hashlib.sha256(), 0
+    while block := os.pread(descriptor, BLOCK_BYTES, offset):
+        digest.update(block)
+        offset += len(block)
+    return digest.hexdigest()
+
+
+def has_writer(root: str, path: str) -> bool | None:
+    """True when some process of this host has the file at `path` open, or mapped, for writing.
+
+    None when the kernel does not say: on network and FUSE mounts, and where the file is another user's and
+    this process has no CAP_LEASE.
+    """
+    try:
+        with reading(root, path) as descriptor:
+            return is_being_written(descriptor)
+    except OSError as error:
+        return True if error.errno in _HELD else None
+
+
+def is_being_written(descriptor: int) -> bool | None:
+    """`has_writer` for a file that this process has open for reading.
+
+    The question is a read lease (fcntl(2), F_SETLEASE): it is granted only when nobody can write, and is
+    given back at once. A process that opens the file for writing in the few microseconds between waits.
+    """
+    try:
+        # A writer that comes meanwhile has the kernel send us a signal. By default that is SIGIO, which ends
+        # the process; SIGURG is ignored unless somebody asks for it.
+        fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return True if error.errno in _HELD else None
+    return False
+
+
+def _parts(root: str, path: str) -> list[str]:
+    top = root.rstrip("/")
+    if path.rstrip("/") == top:
+        return []
+    if not path.startswith(top + "/"):
+        raise OutsideError(errno.EXDEV, f"it is not below {root}", path)
+    if len(os.fsencode(path)) >= LONGEST_PATH_BYTES:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+    return [_checked(part) for part in path[len(top) + 1 :].split("/")]
+
+
+def _checked(name: str) -> str:
+    if name in ("", ".", ".."):
+        raise OutsideError(errno.EXDEV, f"{name!r} is not the name of a file", name)
+    return name
+
+
+def _enter(above: int, name: str) -> int:
+    """The directory `name` in the one that `above` is open on, which is closed."""
+    try:
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    except NotADirectoryError as error:
+        # What the kernel says of a link, too.
+        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+            raise _link(name) from error
+        raise
+    finally:
+        os.close(above)
+
+
+def _link(name: str) -> OutsideError:
+    return OutsideError(errno.ELOOP, "a symbolic link is in its way, which is not followed", name)
+
+
+def _irregular(name: str) -> NotRegularError:
+    return NotRegularError(errno.EINVAL, "this is not a regular file", name)

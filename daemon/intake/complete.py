@@ -10,13 +10,12 @@ import math
 from collections.abc import Callable
 
 from daemon.config.models import WatchFolder
+from daemon.files import fresh_stamp, has_writer, stamp
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.done_markers import Markers
-from daemon.intake.open_writers import has_writer
 from daemon.intake.settle import Outcome, Settler
 from daemon.intake.truncation import Flaw, flaw
 from daemon.models import FileStamp
-from daemon.watching.scan import fresh_stamp, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ class Readiness:
     def __init__(self, folder: WatchFolder, settler: Settler) -> None:
         self.markers = Markers(folder.done_marker)
         self._settler = settler
+        self._root = str(folder.path.absolute())
         self._flawed: dict[str, tuple[FileStamp, float]] = {}
 
     def arrival(
@@ -40,7 +40,7 @@ class Readiness:
         None when it is to be looked at again, and when it is gone (it is then forgotten). `rescan` is how
         long a marker may appear unnoticed.
         """
-        found = fresh_stamp(path) if is_remote else stamp(path)
+        found = fresh_stamp(self._root, path) if is_remote else stamp(path)
         if found is None:
             self._gone(path, now, is_remote=is_remote)
             return None
@@ -55,7 +55,7 @@ class Readiness:
             return None
         if not found.size_bytes:
             return None
-        if not is_remote and has_writer(path):
+        if not is_remote and has_writer(self._root, path):
             logger.debug("file still open for writing path=%r", path)
             self._settler.postpone(path, now)
             return None

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby, islice
 
 from sqlite_utils import Database
@@ -61,7 +62,7 @@ def take_in(
     arrivals: Iterable[Arrival],
     now: datetime,
     *,
-    hash_of: Hash = content_hash,
+    hash_of: Hash | None = None,
     facts_of: FactsOf = lambda _: NOTHING,
 ) -> Intake:
     """Write what the arrivals mean into the database, in transactions of at most BATCH files.
@@ -69,6 +70,7 @@ def take_in(
     `facts_of` reads names, relative to the folder. A file whose recording is being analyzed right now, or
     that could not be read, is left for later.
     """
+    hash_of = hash_of or partial(content_hash, str(folder.path.absolute()))
     intake = Intake()
     place = Place(folder, folder_name(folder), now, facts_of)
     remaining = iter(arrivals)

@@ -19,9 +19,9 @@ from sqlite_utils import Database
 from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
+from daemon.files import is_being_written
 from daemon.intake.arrivals import folder_name
 from daemon.intake.done_markers import Markers
-from daemon.intake.open_writers import has_writer
 from daemon.models import shown_path
 from daemon.originals.move import (
     ChangedError,
@@ -159,7 +159,7 @@ def _act(
     if not os.access(directory, os.W_OK | os.X_OK):
         # Known beforehand, so that no second copy is made that the first cannot be exchanged for.
         raise NotNowError(f"{shown_path(directory)} may not be written to; it is tried again")
-    if has_writer(original.path):
+    if is_being_written(descriptor):
         raise NotNowError("another program has it open for writing; it is tried again")
     if isinstance(action, Delete):
         _remove(original, descriptor)

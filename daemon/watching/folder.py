@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
-from daemon.files import content_hash
+from daemon.files import content_hash, stamp
 from daemon.intake.addresses import is_list
 from daemon.intake.arrivals import Arrival, Intake, Kind, folder_name
 from daemon.intake.complete import Readiness
@@ -35,7 +35,7 @@ from daemon.watching.listing import Listing, Listings
 from daemon.watching.mounts import look_seconds, rescan_seconds, settle_seconds
 from daemon.watching.names import is_ignored_directory, is_inside, recording_names
 from daemon.watching.presence import Presence
-from daemon.watching.scan import Chunk, Walker, stamp
+from daemon.watching.scan import Chunk, Walker
 from daemon.watching.source import Condition
 
 logger = logging.getLogger(__name__)
@@ -344,7 +344,7 @@ class FolderWatch:
 
     def _hash_of(self, found: FileStamp) -> str | None:
         with self._answers.asking():
-            return content_hash(found)
+            return content_hash(self._source.path, found)
 
     def _relative(self, path: str) -> str:
         return path[len(self._source.path.rstrip("/")) + 1 :]

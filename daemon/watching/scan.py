@@ -1,4 +1,4 @@
-"""Looking at files: one of them, or all below a directory. Follows no links, reads no content.
+"""Looking at all files below a directory. Follows no links, reads no content.
 
 The walk hands over at most SCAN_CHUNK names at a time, so its memory does not grow with a directory, and asks
 for nothing but names and kinds: what more there is to know of a file is asked for by whoever needs it.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from daemon.files import stamp_of_status
 from daemon.models import FileStamp
 
 logger = logging.getLogger(__name__)
@@ -23,37 +24,10 @@ Chunk = tuple[str, list[os.DirEntry[str]]]
 """A directory, without a slash at its end, and regular files in it."""
 
 
-def stamp(path: str) -> FileStamp | None:
-    """What lstat says of the regular file at `path`; None when there is none (any more)."""
-    try:
-        return _stamp(path, os.lstat(path))
-    except OSError:
-        return None
-
-
-def fresh_stamp(path: str) -> FileStamp | None:
-    """Like `stamp`, but through an open file: on NFS and CIFS that asks the server, not the client's cache.
-
-    None also while the server refuses because somebody has the file open for himself alone.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except PermissionError:
-        return stamp(path)
-    except OSError:
-        return None
-    try:
-        return _stamp(path, os.fstat(descriptor))
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-
-
 def entry_stamp(directory: str, entry: os.DirEntry[str]) -> FileStamp | None:
     """What lstat says of a file from a listing of `directory`; None when it is none (any more)."""
     try:
-        return _stamp(f"{directory}/{entry.name}", entry.stat(follow_symlinks=False))
+        return stamp_of_status(f"{directory}/{entry.name}", entry.stat(follow_symlinks=False))
     except OSError:
         return None
 
@@ -124,17 +98,3 @@ class Walker:
                     waiting.append(f"{directory}/{entry.name}")
         if files:
             yield directory, files
-
-
-def _stamp(path: str, status: os.stat_result) -> FileStamp | None:
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return FileStamp(
-        path=path,
-        size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        device=status.st_dev,
-        blocks=status.st_blocks,
-    )

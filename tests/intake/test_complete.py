@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from daemon.config.models import WatchFolder
+from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, Readiness
 from daemon.intake.settle import Settler
-from daemon.watching.scan import stamp
 from tests.harness import wav
 
 SETTLE = 2.0

@@ -12,13 +12,13 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Intake, Kind
 from daemon.intake.intake import take_in
 from daemon.models import FileStamp
 from daemon.storage.database import open_database, rows
 from daemon.storage.recordings import known_files, modified_at
 from daemon.storage.results import store_response
-from daemon.watching.scan import stamp
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 5, 13, 0, tzinfo=UTC)

@@ -13,13 +13,13 @@ from sqlite_utils import Database
 
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
+from daemon.files import stamp
 from daemon.intake.addresses import LARGEST_BYTES
 from daemon.intake.arrivals import Arrival, Intake, Kind
 from daemon.intake.url_lists import take_in_lists
 from daemon.storage.database import open_database, rows
 from daemon.storage.queue import claim
 from daemon.storage.requests import begin_request
-from daemon.watching.scan import stamp
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 ONE, TWO, THREE = (f"https://example.com/calls/{name}.mp3?key=s3cr3t" for name in ("one", "two", "three"))

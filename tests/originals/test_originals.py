@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from daemon.config.models import WatchFolder
+from daemon.files import stamp
 from daemon.intake.arrivals import Arrival
 from daemon.intake.intake import take_in
 from daemon.originals import originals
@@ -26,7 +27,6 @@ from daemon.storage.originals import (
     plan_move,
 )
 from daemon.storage.requeue import requeue
-from daemon.watching.scan import stamp
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

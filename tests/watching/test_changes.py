@@ -9,11 +9,11 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.files import stamp
 from daemon.intake.arrivals import Arrival
 from daemon.intake.intake import take_in
 from daemon.storage.database import open_database, transaction
 from daemon.watching.changes import news
-from daemon.watching.scan import stamp
 
 
 @pytest.fixture

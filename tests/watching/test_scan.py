@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.files import fresh_stamp, stamp
 from daemon.watching import scan
 from daemon.watching.names import is_ignored_directory
-from daemon.watching.scan import Walker, entry_stamp, fresh_stamp, stamp
+from daemon.watching.scan import Walker, entry_stamp
 
 
 def walker(root: Path, *, recursive: bool = True) -> Walker:
@@ -54,7 +55,7 @@ def test_only_regular_files_count(tree: Path, tmp_path: Path) -> None:
         assert names(tree) == ["a.wav", "dir.wav/in.wav", "sub/c.wav", "sub/deep/d.WAV"]
         for name in ("link.wav", "fifo.wav", "dir.wav", "socket.wav"):
             assert stamp(str(tree / name)) is None
-            assert fresh_stamp(str(tree / name)) is None
+            assert fresh_stamp(str(tree), str(tree / name)) is None
 
 
 def test_a_folder_that_is_itself_a_link_is_followed(tree: Path, tmp_path: Path) -> None:
