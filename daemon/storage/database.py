@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ BUSY_SECONDS = 10.0
 
 LOCKED = "the database is locked by another process; end what holds it"
 LOCK_ATTEMPTS = 5
+
+COMPANIONS = (".lock", "-wal", "-shm", "-journal")
+"""What the names of the files beside the database add to its own: earshot's lock and SQLite's files."""
 
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
 """SQLite's names of trouble at opening a database that may be over a moment later."""
@@ -139,13 +143,14 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
     if not os.access(path, os.W_OK):
         raise StoreError(f"{path}: the database may only be read; check the owner and mode of the file")
     try:
-        descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(_beside(path, ".lock"), flags, 0o600)
     except OSError as error:
         raise StoreError(
-            f"{_lock_path(path)}: the lock file cannot be written ({error.strerror}); "
+            f"{_beside(path, '.lock')}: the lock file cannot be written ({error.strerror}); "
             "check the owner of the database's folder"
         ) from error
-    with closing(DaemonLock(descriptor, _lock_path(path))) as lock:
+    with closing(DaemonLock(descriptor, _beside(path, ".lock"))) as lock:
         if not _locked(descriptor):
             pid = _lock_content(descriptor).get("pid")
             raise EarshotError(
@@ -198,7 +203,9 @@ def daemon_status(path: Path) -> dict[str, Any]:
     """Whether a daemon works on the database at `path`: `running`, `ready`, `pid` (None when not running)."""
     stopped = {"running": False, "ready": False, "pid": None}
     try:
-        descriptor = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+        # Not blocking: a FIFO would be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(_beside(path, ".lock"), flags)
     except OSError:
         return stopped
     try:
@@ -211,10 +218,29 @@ def daemon_status(path: Path) -> dict[str, Any]:
     return stopped
 
 
-def _lock_path(path: Path) -> Path:
+def _beside(path: Path, suffix: str) -> Path:
     # Beside the file itself, whatever links lead to it: SQLite keeps its own files there as well.
     real = Path(os.path.realpath(path))
-    return real.with_name(real.name + ".lock")
+    return real.with_name(real.name + suffix)
+
+
+def _refuse_planted(path: Path) -> None:
+    """Raise StoreError when a file that is opened beside the database was put there by somebody else.
+
+    SQLite follows no link there either, but would write what was said into a file that others own.
+    """
+    owners = {0, os.geteuid(), path.stat().st_uid}
+    for suffix in COMPANIONS:
+        beside = _beside(path, suffix)
+        try:
+            status = beside.lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
+            raise StoreError(
+                f"{beside}: earshot did not put this beside its database, and writes nothing to it; "
+                "remove it, and let nobody else write to the folder"
+            )
 
 
 def _lock_content(descriptor: int) -> dict[str, Any]:
@@ -233,16 +259,23 @@ def _create_private(path: Path) -> None:
         if path.is_file():
             # Never opened where it exists: closing any descriptor of a file drops all locks that this process
             # holds on it (fcntl(2)), SQLite's own among them.
+            _refuse_planted(path)
             _close_to_others(path)
             return
         # Another process may be first. -wal and -shm get the mode of the database.
         with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            _create(path)
+        _refuse_planted(path)
     except OSError as error:
         raise StoreError(
             f"{path}: the database cannot be written ({error.strerror}); "
             "set `database` to a place that this user may write to"
         ) from error
+
+
+def _create(path: Path) -> None:
+    """An empty file for the owner alone; FileExistsError also for a link, wherever it leads."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _close_to_others(path: Path) -> None:
@@ -309,9 +342,16 @@ def _refuse_under_a_daemon(path: Path) -> None:
 
 
 def _back_up(db: Database, path: Path, version: int) -> None:
-    """Copy the database beside itself before its tables change."""
-    backup = path.with_name(f"{path.name}.before-{version + 1}")
-    os.close(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    """Copy the database beside itself before its tables change; a copy of an attempt that failed goes."""
+    backup = _beside(path, f".before-{version + 1}")
+    try:
+        backup.unlink(missing_ok=True)
+        _create(backup)
+    except OSError as error:
+        raise StoreError(
+            f"{backup}: the copy made before an upgrade cannot be written ({error.strerror}); "
+            "move away what is there, and check the owner of the folder"
+        ) from error
     with closing(sqlite3.connect(backup)) as copy:
         db.conn.backup(copy)
 

@@ -421,5 +421,5 @@ def test_a_look_at_the_status_keeps_no_daemon_from_starting(path: Path) -> None:
 
 def test_a_lock_file_that_cannot_be_written_is_said(path: Path) -> None:
     path.with_name("earshot.db.lock").mkdir(parents=True)
-    with pytest.raises(StoreError, match="lock file"), daemon_lock(path):
+    with pytest.raises(StoreError, match=r"earshot\.db\.lock: "), daemon_lock(path):
         pass
