@@ -53,7 +53,6 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "analysis.analyze": frozenset({"alerts.draft", "alerts.volume", "rules.match"}),
     "analysis.context": frozenset({"alerts.targets"}),
     "analysis.pauses": frozenset({"periodic.operations_text"}),
-    "originals.originals": frozenset({"intake.arrivals", "intake.done_markers"}),
     "periodic.digest": frozenset(
         {"alerts.burst_summary", "alerts.compose", "alerts.quiet_hours", "alerts.targets", "rules.logic"}
     ),

@@ -32,6 +32,7 @@ from daemon.config.values import (
     usable_marker,
     with_a_word,
 )
+from daemon.models import shown_path
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 """A duration in seconds; the file may say `2s`, `0.5s`, `15m`, `24h`, `30d` or a number."""
@@ -120,6 +121,16 @@ class WatchFolder(Model):
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
     tags: tuple[Text, ...] = ()
     analyzer: AnalyzerOverrides = AnalyzerOverrides()
+
+    @property
+    def name(self) -> str:
+        """The folder as rows name it."""
+        return shown_path(str(self.path))
+
+    @property
+    def root(self) -> str:
+        """The folder's absolute path, which may be a link."""
+        return str(self.path.absolute())
 
 
 class Destination(Model):

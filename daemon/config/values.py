@@ -68,3 +68,9 @@ def usable_marker(template: str) -> str:
     if "/" in template:
         raise ValueError("must be a name without slashes; the marker lies beside the recording")
     return template
+
+
+def marker_name(template: str, name: str) -> str:
+    """The name of the done marker that belongs to a file of this name, by the folder's `done_marker`."""
+    stem, dot, _ = name.rpartition(".")
+    return template.format(name=name, stem=stem if dot and stem else name)

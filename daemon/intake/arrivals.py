@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from daemon.config.models import WatchFolder
-from daemon.models import FileStamp, RecordingState, shown_path
+from daemon.models import FileStamp, RecordingState
 
 
 class Kind(Enum):
@@ -62,8 +61,3 @@ def ending_of(kind: Kind, flaw: str = "") -> Ending:
         text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"
         return RecordingState.FAILED, "incomplete", text
     return _ENDINGS.get(kind, (RecordingState.WAITING, None, None))
-
-
-def folder_name(folder: WatchFolder) -> str:
-    """The folder as rows name it."""
-    return shown_path(str(folder.path))

@@ -29,7 +29,7 @@ class Readiness:
     def __init__(self, folder: WatchFolder, settler: Settler) -> None:
         self.markers = Markers(folder.done_marker)
         self._settler = settler
-        self._root = str(folder.path.absolute())
+        self._root = folder.root
         self._flawed: dict[str, tuple[FileStamp, float]] = {}
 
     def arrival(

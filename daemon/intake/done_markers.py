@@ -7,6 +7,7 @@ import re
 import stat
 from collections import defaultdict
 
+from daemon.config.values import marker_name
 from daemon.storage.recordings import split_path
 
 _FIELDS = re.compile(r"\{(?:name|stem)\}")
@@ -32,8 +33,7 @@ class Markers:
         if self._template is None:
             return None
         directory, name = split_path(path)
-        stem, dot, _ = name.rpartition(".")
-        return f"{directory}/{self._template.format(name=name, stem=stem if dot and stem else name)}"
+        return f"{directory}/{marker_name(self._template, name)}"
 
     def is_missing(self, path: str) -> bool:
         """True when the file needs a marker that is not there; it is then one of `waiting_for` its marker."""

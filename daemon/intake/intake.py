@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from daemon.config.filenames import NOTHING, Facts, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.files import content_hash
-from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of, folder_name
+from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.models import FileStamp, RecordingState
 from daemon.storage.database import transaction
 from daemon.storage.recordings import (
@@ -70,9 +70,9 @@ def take_in(
     `facts_of` reads names, relative to the folder. A file whose recording is being analyzed right now, or
     that could not be read, is left for later.
     """
-    hash_of = hash_of or partial(content_hash, str(folder.path.absolute()))
+    hash_of = hash_of or partial(content_hash, folder.root)
     intake = Intake()
-    place = Place(folder, folder_name(folder), now, facts_of)
+    place = Place(folder, folder.name, now, facts_of)
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
         hashes = {

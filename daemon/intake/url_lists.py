@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from daemon.config.filenames import NOTHING, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.intake.addresses import LARGEST_BYTES, NoAddressesError, addresses
-from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of, folder_name
+from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.models import FileStamp
 from daemon.storage.database import transaction
 from daemon.storage.lists import (
@@ -52,7 +52,7 @@ def take_in_lists(
     for arrival in arrivals:
         if arrival.kind == Kind.EMPTY:
             with transaction(db):
-                remember_list(db, folder_name(folder), arrival.stamp, None)
+                remember_list(db, folder.name, arrival.stamp, None)
             continue
         content = b"" if arrival.stamp.size_bytes > LARGEST_BYTES else _content(arrival.stamp)
         if content is None:
@@ -71,7 +71,7 @@ def _take_in(
     facts_of: FactsOf,
     intake: Intake,
 ) -> None:
-    path, name = arrival.stamp.path, folder_name(folder)
+    path, name = arrival.stamp.path, folder.name
     digest = sha256(content).hexdigest() if content else None
     found: list[str] = []
     try:
@@ -108,7 +108,7 @@ def _add(db: Database, folder: WatchFolder, kind: Kind, url: str, now: datetime,
     facts = facts_of(hosted_name(url))
     recording_id = add_hosted_recording(
         db,
-        folder_name(folder),
+        folder.name,
         url,
         state=state,
         now=now,

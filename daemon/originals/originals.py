@@ -18,10 +18,9 @@ from sqlite_utils import Database
 
 from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
+from daemon.config.values import marker_name
 from daemon.errors import StoreBusyError
 from daemon.files import is_being_written
-from daemon.intake.arrivals import folder_name
-from daemon.intake.done_markers import Markers
 from daemon.models import shown_path
 from daemon.originals.move import (
     ChangedError,
@@ -64,9 +63,9 @@ def outcomes_of(folder: WatchFolder) -> list[tuple[str, Outcome]]:
     """The outcomes after which something is done to the originals of this folder, as rows name it."""
     wanted: list[tuple[str, Outcome]] = []
     if isinstance(folder.after_success, Delete | MoveTo):
-        wanted.append((folder_name(folder), "success"))
+        wanted.append((folder.name, "success"))
     if isinstance(folder.after_failure, MoveTo):
-        wanted.append((folder_name(folder), "failure"))
+        wanted.append((folder.name, "failure"))
     return wanted
 
 
@@ -87,11 +86,11 @@ def run_originals(
             try:
                 wait = tidy(db, folder, datetime.now(UTC), is_stopped=stop.is_set, roots=roots)
             except StoreBusyError as error:
-                logger.error("originals wait path=%r error=%s", folder_name(folder), error)
+                logger.error("originals wait path=%r error=%s", folder.name, error)
                 wait = FIRST_RETRY_SECONDS
             except Exception:
                 # The outer edge of the loop: the rows say what is still to be done.
-                logger.exception("originals not tended path=%r", folder_name(folder))
+                logger.exception("originals not tended path=%r", folder.name)
                 wait = LONGEST_RETRY_SECONDS
             if wait and not stop.is_set():
                 wake.wait(wait)
@@ -106,7 +105,7 @@ def tidy(
     roots: Roots = tuple,
 ) -> float:
     """Do what is due and return the seconds until it is worth another look."""
-    due = originals_due(db, folder_name(folder), now, BATCH)
+    due = originals_due(db, folder.name, now, BATCH)
     for original in due:
         if is_stopped():
             return 0.0
@@ -118,7 +117,7 @@ def tidy(
             _postpone(db, original, reason, now)
     if len(due) == BATCH:
         return 0.0
-    wait = seconds_until_original(db, folder_name(folder), now)
+    wait = seconds_until_original(db, folder.name, now)
     return LOOK_SECONDS if wait is None else min(max(wait, 0.1), LOOK_SECONDS)
 
 
@@ -248,10 +247,10 @@ def _remove(original: Original, descriptor: int) -> None:
 def _remove_marker(folder: WatchFolder, path: str) -> None:
     # Left behind, it would call the next file of this name complete before it is. One that is named after the
     # stem may be another file's too.
-    marker = Markers(folder.done_marker).marker_of(path)
-    if marker is not None and "{name}" in (folder.done_marker or ""):
+    directory, name = split_path(path)
+    if folder.done_marker and "{name}" in folder.done_marker:
         with suppress(OSError):
-            Path(marker).unlink()
+            Path(directory, marker_name(folder.done_marker, name)).unlink()
 
 
 def _below(folder: WatchFolder, path: str) -> tuple[str, str]:

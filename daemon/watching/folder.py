@@ -15,7 +15,7 @@ from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
 from daemon.files import content_hash, stamp
 from daemon.intake.addresses import is_list
-from daemon.intake.arrivals import Arrival, Intake, Kind, folder_name
+from daemon.intake.arrivals import Arrival, Intake, Kind
 from daemon.intake.complete import Readiness
 from daemon.intake.intake import take_in
 from daemon.intake.settle import FoundBy, Settler
@@ -65,7 +65,7 @@ class FolderWatch:
         timezone: tzinfo | None = None,
     ) -> None:
         self.folder = folder
-        self.name = folder_name(folder)
+        self.name = folder.name
         """The folder as rows name it."""
         self.is_ready = False
         """True once the folder was listed, or was found missing and is being waited for."""
