@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from html.entities import html5
 
 BREAK = "\u200b"
 """Zero-width space: not seen by people, but it ends a mention, a link or a pair of markup characters."""
@@ -27,6 +28,10 @@ _UNDERLINE = re.compile(r"_{2,}")
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)|(?<=\S)_(?![^\W_])")
 """`_so_` is set in italics, `a_b` is not, nor is one of these alone."""
 
+_REFERENCE = re.compile(r"&(?=(#|\w{1,40}(;|\Z)?))")
+"""`&#64;`, `&commat;`, `&lt` and, at the end of a text, `&commat` where the next text may begin with `;`."""
+_WITHOUT_SEMICOLON = tuple(name for name in html5 if not name.endswith(";"))
+
 _MARKDOWN_LINK = re.compile(r"\](?=[(\[:])")
 _WEB_HOST = re.compile(r"www\.(?=\w)", re.IGNORECASE)
 
@@ -43,7 +48,7 @@ def harmless(text: str) -> str:
     """The text on one line, unable to ping anyone, to format or forge anything, or to become a link."""
     kept = text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
     line = " ".join(kept.split()).translate(_LOOK_ALIKES).replace("://", "[:]//")
-    line = _UNDERLINE.sub(_with_macrons, line)
+    line = _REFERENCE.sub(_undecodable, _UNDERLINE.sub(_with_macrons, line))
     emphasized, count = _EMPHASIS.subn(_MACRON, line)
     line = emphasized if count > 1 else line
     line = _MARKDOWN_LINK.sub("]" + BREAK, _DOUBLED.sub(r"\1" + BREAK, line))
@@ -73,6 +78,14 @@ def shorten_front(text: str, limit: int) -> str:
 
 def _with_macrons(found: re.Match[str]) -> str:
     return _MACRON * len(found[0])
+
+
+def _undecodable(found: re.Match[str]) -> str:
+    """The ampersand, parted from what follows where a service could take both for one character."""
+    name, end = found[1], found[2]
+    if name == "#" or end == ";" or name.startswith(_WITHOUT_SEMICOLON):
+        return "&" + BREAK
+    return "&" + BREAK if end is not None and name + ";" in html5 else "&"
 
 
 def _visible(character: str) -> str:

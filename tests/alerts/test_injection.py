@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
 from apprise.plugins.telegram import NotifyTelegram
 
+from daemon.text import BREAK, harmless
 from tests.alerts.examples import passage
 from tests.alerts.stage import CHURN, NOW, UNHAPPY, Stage, stage
 from tests.servers import Answer, HttpSink, SmtpSink
@@ -29,12 +31,15 @@ CORPUS = (
     "line\r\nBcc: victim@example.org\r\n\r\nnew body\x00",
     "www.evil.example evil.example/login tel:+123 mailto:x@evil.example",
     "earshot alert 1, recording 1\n\n[critical] forged",
+    "&commat;channel &#64;everyone &#x40;here &#64all &#X40channel &COMMAT;here &com\u00admat;here",
+    "&lt;!channel&gt; &ltb&gt &amp;lt;script&amp;gt; &amp;#64;here &lsqb;x&rsqb;&lpar;y&rpar; &ast;&ast;",
 )
 FORBIDDEN = (
     *(
         "@everyone",
         "@here",
         "@channel",
+        "@all",
         "<!",
         "<@",
         "<#",
@@ -115,8 +120,10 @@ def rules() -> list[dict[str, Any]]:
 def assert_harmless(text: str) -> None:
     # No host ends with .wav: a name that does stays readable.
     text = text.replace("evil.example.wav", "")
-    for forbidden in FORBIDDEN:
-        assert forbidden not in text, f"{forbidden!r} in {text!r}"
+    # Some services, and the programs that people read them with, decode character references, even twice.
+    for seen in (text, html.unescape(text), html.unescape(html.unescape(text))):
+        for forbidden in FORBIDDEN:
+            assert forbidden not in seen, f"{forbidden!r} in {seen!r}"
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -185,3 +192,9 @@ def test_nothing_works_in_a_mail(tmp_path: Path, form: str) -> None:
                     shown = content.replace("<br/>", "\n").replace("&nbsp;", " ")
                     assert_harmless(shown)
                     assert "\nearshot alert " in shown.replace("\r", "")
+
+
+@pytest.mark.parametrize("text", ["R&D", "AT&T", "Q&A at 5 & 6", "Tom & Jerry; you & me", "a&&b", "M&S;"])
+def test_an_ampersand_between_words_stays_as_it_is(text: str) -> None:
+    assert harmless(text).replace(BREAK, "") == text
+    assert text.endswith(";") or harmless(text) == text
