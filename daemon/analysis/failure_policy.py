@@ -151,11 +151,15 @@ def _service_failure(
     if context.retired.is_set():
         # Its address may be another one by now.
         return
+    is_held = any(pause.cause == "service" for pause in pauses(db))
+    if context.throttle.is_alone(recording.id) and not is_held:
+        # The service works for the others: this one is tried more and more seldom, and holds nobody up.
+        return
     asked = getattr(error, "retry_after", None) or 0.0
     # A longer one is this recording's: a service that is down is looked at once a minute at least.
     context.throttle.rest(asked if asked <= SERVICE_PROBE_SECONDS else None)
     down, shared = context.throttle.failed(recording.id)
-    if down or any(pause.cause == "service" for pause in pauses(db)):
+    if down or is_held:
         hold(db, "service", str(error), context, now, shared=shared)
 
 

@@ -74,7 +74,7 @@ def reached(
     ends: Collection[str] = frozenset({"service"}),
 ) -> None:
     """The service gave a proper answer to this recording's request, which ends these causes."""
-    context.throttle.answered()
+    context.throttle.answered(recording.id)
     scopes = {EVERYTHING, context.request_for(recording).key}
     resume(db, context, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
 

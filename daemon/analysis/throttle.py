@@ -1,22 +1,33 @@
 """How much is asked of the service at once, and whether it seems to be up: memory of this process only.
 
-The limit falls at once when the service says 429, and climbs back slowly; it is never above the setting.
+The limit falls at once when the service says 429, and climbs back slowly; it is never above the setting. What
+goes on being refused so is asked for more and more seldom.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
 
 FAILURES_UNTIL_DOWN = 5
 SUCCESSES_TO_CLIMB = 20
+LONGEST_REST_SECONDS = 60.0
+"""The longest wait after a 429 that names none."""
+MOST_ALONE = 10_000
 
 
 class Throttle:
     """Shared by all workers; every method may be called from any thread."""
 
-    def __init__(self, concurrency: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        random_: random.Random | None = None,
+    ) -> None:
         self._setting = concurrency
         self._limit = concurrency
         self._in_flight = 0
@@ -24,7 +35,10 @@ class Throttle:
         self._hold_until = 0.0
         self._failures = 0
         self._failed: set[int] = set()
+        self._alone: set[int] = set()
+        self._refused_in_row = 0
         self._monotonic = monotonic
+        self._random = random_ or random.Random()  # noqa: S311 - spreads requests, hides nothing
         self._lock = threading.Lock()
 
     @property
@@ -59,10 +73,16 @@ class Throttle:
             self._setting = concurrency
             self._limit = min(self._limit, concurrency) if was_lowered else concurrency
 
-    def answered(self) -> None:
-        """The service gave a proper answer, whatever it said of the recording."""
+    def answered(self, recording_id: int) -> None:
+        """Note that the service gave a proper answer for this recording, whatever it said of it."""
         with self._lock:
             self._failures = 0
+            self._refused_in_row = 0
+            self._failed.discard(recording_id)
+            # The others that failed have done so while the service works.
+            self._alone = (
+                (self._alone | self._failed) - {recording_id} if len(self._alone) < MOST_ALONE else set()
+            )
             self._failed.clear()
             self._successes += 1
             if self._successes >= SUCCESSES_TO_CLIMB and self._limit < self._setting:
@@ -70,12 +90,20 @@ class Throttle:
                 self._limit += 1
 
     def too_many(self, retry_after: float | None) -> None:
-        """The service said 429: halve what is asked at once, and ask nothing for `retry_after` seconds."""
+        """Note a 429: halve what is asked at once, and ask nothing for a while.
+
+        For `retry_after` seconds, and at least for a time that doubles with each 429 in a row.
+        """
         with self._lock:
             self._failures = 0
             self._failed.clear()
             self._successes = 0
             self._limit = max(1, min(self._limit, max(1, self._in_flight)) // 2)
+            # Requests that were under way together are refused together: that counts once.
+            if self._monotonic() >= self._hold_until:
+                longest = min(LONGEST_REST_SECONDS, float(2 ** min(self._refused_in_row, 10)))
+                self._refused_in_row += 1
+                self._rest(self._random.uniform(longest / 2, longest))
             self._rest(retry_after)
 
     def rest(self, seconds: float | None) -> None:
@@ -93,3 +121,8 @@ class Throttle:
             self._failures += 1
             self._failed.add(recording_id)
             return self._failures >= FAILURES_UNTIL_DOWN, len(self._failed) > 1
+
+    def is_alone(self, recording_id: int) -> bool:
+        """Whether this recording failed before and others were answered since: then it is not the service."""
+        with self._lock:
+            return recording_id in self._alone

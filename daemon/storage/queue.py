@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from daemon.models import Recording, RecordingState, iso, shown_path
 from daemon.storage.database import rows, transaction
-from daemon.storage.pauses import EVERYTHING, count_probe, held_scopes
+from daemon.storage.pauses import EVERYTHING, count_probe, held_scopes, pauses
 
 MAX_WAIT = timedelta(minutes=20)
 """No retry is ever due later than this; a row that says so was written before the clock was set back."""
@@ -111,6 +111,8 @@ def _due(
 ) -> list[dict[str, Any]]:
     if EVERYTHING in held:
         return []
+    # A held queue is tried with what has not failed yet: what fails always says nothing about the service.
+    is_probe = bool(pauses(db))
     folders = [*away, *(folder for folder, scope in scopes.items() if scope in held)]
     # What belongs to no folder, or to one that is not watched any more, is asked for in the same way.
     return rows(
@@ -121,8 +123,8 @@ def _due(
             AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
             AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
             AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
-        ORDER BY not_before, id LIMIT 1
-        """,
+        ORDER BY """  # noqa: S608 - one of two texts of ours
+        + ("failures + doubtful, not_before, id LIMIT 1" if is_probe else "not_before, id LIMIT 1"),
         {
             "now": iso(now),
             "known": json.dumps([folder for folder in scopes if folder is not None]),

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from daemon.analysis.throttle import FAILURES_UNTIL_DOWN, SUCCESSES_TO_CLIMB, Throttle
+from daemon.analysis.throttle import FAILURES_UNTIL_DOWN, LONGEST_REST_SECONDS, SUCCESSES_TO_CLIMB, Throttle
 
 
 class Clock:
@@ -25,9 +25,21 @@ def taken(throttle: Throttle) -> int:
     return count
 
 
+LOOK = 0.1
+
+
+def rest_of(throttle: Throttle, clock: Clock) -> float:
+    """Seconds until a place can be taken again, by steps of LOOK; the clock is there then."""
+    began = clock.now
+    while not throttle.enter():
+        clock.now += LOOK
+    throttle.leave()
+    return clock.now - began
+
+
 def answer(throttle: Throttle, times: int) -> None:
     for _ in range(times):
-        throttle.answered()
+        throttle.answered(0)
 
 
 def test_there_are_as_many_places_as_the_setting_says() -> None:
@@ -56,11 +68,57 @@ def test_it_is_halved_from_what_was_under_way_and_not_from_the_setting() -> None
 
 
 def test_one_request_at_a_time_is_always_left() -> None:
-    throttle = Throttle(10)
+    clock = Clock()
+    throttle = Throttle(10, monotonic=clock)
     for _ in range(20):
         throttle.too_many(None)
+    clock.now += LONGEST_REST_SECONDS
     assert throttle.limit == 1
     assert taken(throttle) == 1
+
+
+def test_after_each_429_in_a_row_nothing_is_asked_for_a_longer_time_up_to_a_minute() -> None:
+    clock = Clock()
+    throttle = Throttle(1, monotonic=clock)
+    rests = []
+    for _ in range(10):
+        throttle.too_many(None)
+        rests.append(rest_of(throttle, clock))
+    for rest, longest in zip(rests, (1, 2, 4, 8, 16, 32, 60, 60, 60, 60), strict=True):
+        assert longest / 2 <= rest <= longest + LOOK
+    assert len(set(rests)) > 5, "spread by chance"
+
+
+def test_requests_that_are_refused_together_count_as_one_refusal() -> None:
+    clock = Clock()
+    throttle = Throttle(10, monotonic=clock)
+    for _ in range(10):
+        throttle.too_many(None)
+    assert rest_of(throttle, clock) <= 1.0 + LOOK
+
+
+def test_an_answer_ends_the_row_of_429() -> None:
+    clock = Clock()
+    throttle = Throttle(1, monotonic=clock)
+    for _ in range(5):
+        throttle.too_many(None)
+        rest_of(throttle, clock)
+    throttle.answered(1)
+    throttle.too_many(None)
+    assert rest_of(throttle, clock) <= 1.0 + LOOK
+
+
+def test_what_failed_while_others_were_answered_fails_alone() -> None:
+    throttle = Throttle(4)
+    throttle.failed(1)
+    throttle.failed(2)
+    assert not throttle.is_alone(1)
+    throttle.answered(3)
+    assert throttle.is_alone(1)
+    assert throttle.is_alone(2)
+    assert not throttle.is_alone(3)
+    throttle.answered(1)
+    assert not throttle.is_alone(1)
 
 
 def test_it_climbs_back_by_one_for_every_twenty_answers_and_never_above_the_setting() -> None:
@@ -69,7 +127,7 @@ def test_it_climbs_back_by_one_for_every_twenty_answers_and_never_above_the_sett
     throttle.too_many(None)
     limits = []
     for _ in range(5 * SUCCESSES_TO_CLIMB):
-        throttle.answered()
+        throttle.answered(0)
         limits.append(throttle.limit)
     assert SUCCESSES_TO_CLIMB == 20
     assert [limits[20 * n - 1] for n in range(1, 6)] == [2, 3, 4, 4, 4]
@@ -146,7 +204,7 @@ def test_the_service_seems_down_after_failures_in_a_row_only() -> None:
         assert throttle.failed(1) == (False, False)
     assert throttle.failed(1) == (True, False)
     assert throttle.failed(2) == (True, True)
-    throttle.answered()
+    throttle.answered(0)
     assert throttle.failed(2) == (False, False)
 
 

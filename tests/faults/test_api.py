@@ -126,6 +126,24 @@ def test_too_many_requests_lower_the_concurrency_and_it_climbs_back(tmp_path: Pa
     assert api.most_in_flight <= 6
 
 
+def test_a_service_that_goes_on_refusing_for_its_rate_is_asked_more_and_more_seldom(
+    tmp_path: Path, api: ScriptedApi
+) -> None:
+    """A1: without Retry-After the whole client waits after each 429 in a row, longer each time."""
+    status, body = error("e429")
+    # Long enough for those that are under way at once to meet it together.
+    api.then(*[lambda conversation: conversation.reply(status, body, delay=0.5)] * 6)
+    with running(tmp_path, api, analyzer={"concurrency": 4}) as service:
+        for number in range(12):
+            service.drop(f"{number}.wav")
+        service.wait_states(done=12)
+    refused = [call for call in api.calls if call.answered == 429]
+    assert len(refused) == 6
+    first, second = [after.started_at - (before.ended_at or 0.0) for before, after in pairwise(refused[-3:])]
+    assert first >= 0.5
+    assert second >= 1.0
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -844,6 +862,36 @@ def test_a_few_failures_are_no_outage(tmp_path: Path, api: ScriptedApi, sink: Ht
         service.wait_states(done=4)
         assert service.rows("SELECT * FROM alerts") == []
     assert len(api.calls) == 6
+
+
+@pytest.mark.parametrize("way", ["an error", "a lost reply"])
+def test_recordings_that_always_fail_hold_up_no_other(
+    tmp_path: Path, api: ScriptedApi, sink: HttpSink, way: str
+) -> None:
+    """A3: a held queue is tried with what has not failed yet; what fails alone from then on holds nobody."""
+    bad = [wav(f"bad {number}") for number in range(6)]
+    shas = {sha_of(content) for content in bad}
+    failing = answer(500, {"err_code": "INTERNAL"}) if way == "an error" else Conversation.close
+
+    def script(conversation: Conversation) -> None:
+        (failing if conversation.call.sha256 in shas else answer())(conversation)
+
+    api.script = script
+    with running(tmp_path, api, **telling(sink, analyzer={"probe": "5m"})) as service:
+        for number, content in enumerate(bad):
+            service.drop(f"bad-{number}.wav", content)
+        wait_paused(service)
+        service.drop("good-0.wav")
+        service.wait_row("SELECT 1 FROM recordings WHERE name = 'good-0.wav' AND state = 'done'")
+        assert paused_reason(service) is None
+        for number in range(1, 4):
+            # Some of the six are tried again before each of these.
+            api.wait_for_calls(len(api.calls) + 1)
+            service.drop(f"good-{number}.wav")
+            found = "SELECT 1 FROM recordings WHERE name = ? AND state = 'done'"
+            service.wait_row(found, f"good-{number}.wav")
+            assert paused_reason(service) is None
+        wait_told(sink, "paused", "goes on")
 
 
 def test_a_recording_that_fails_alone_is_given_up_in_the_end(tmp_path: Path, api: ScriptedApi) -> None:
