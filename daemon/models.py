@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, tzinfo
 from enum import StrEnum
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 NEGATIVE_BOUND = -1 / 3
 """Average scores at and below this are `negative`, at and above its opposite `positive`
 (https://developers.deepgram.com/docs/sentiment-analysis)."""
+
+SEVERITIES = ("critical", "warning", "info")
+"""Of rules and messages, the most severe first."""
 
 
 class RecordingState(StrEnum):
@@ -131,6 +140,18 @@ class Segment:
     score: float | None
 
 
+def interleave(groups: Iterable[Sequence[Segment]]) -> Iterator[Segment]:
+    """The first of each group, then the second of each, and so on, each passage of the transcript once."""
+    seen = set()
+    for segment in chain.from_iterable(zip_longest(*groups)):
+        if segment is None:
+            continue
+        passage = (segment.start_word, segment.end_word, segment.text)
+        if passage not in seen:
+            seen.add(passage)
+            yield segment
+
+
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """What the API's reply says of one recording.
@@ -155,6 +176,67 @@ class Analysis:
     intents: tuple[Segment, ...]
     not_analyzed: dict[str, str]
     estimated_cost_usd: float | None
+
+    def worst_passages(self) -> tuple[Segment, ...]:
+        """The negative passages, the lowest score first: what to quote where a rule looks at none itself."""
+        negative = (segment for segment in self.sentiments if segment.label == "negative")
+        return tuple(sorted(negative, key=lambda segment: segment.score or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What rules and messages know of one recording. `path` is as people see it, or the URL; times as stored.
+
+    `quiet` says that it is to cause no alerts: it was there before earshot came (`existing: quiet`).
+    """
+
+    recording_id: int
+    name: str
+    path: str
+    folder: str | None
+    recorded_at: str | None
+    modified_at: str | None
+    analysis: Analysis
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that fired: why, as lines to read, and the segments worth quoting, the most telling first."""
+
+    rule: str
+    severity: str
+    notify: tuple[str, ...]
+    reasons: tuple[str, ...]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Every day from `start` to `end` by the clocks of `zone`; over midnight where the end comes first."""
+
+    start: time
+    end: time
+    zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One URL of a destination, or one recipient of a URL that names several.
+
+    `index` counts them from 0. `limit` is how many characters a message may have, with the title where
+    that is part of the body.
+    """
+
+    destination: str
+    index: int
+    url: str = field(repr=False)
+    limit: int
+    title_in_body: bool
+    quiet: QuietHours | None = None
+    template: Template | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Text from outside made harmless: what callers said and what files are called can reach any chat channel.
+"""How text, scores and times are shown, and how text from outside is made harmless.
+
+What callers say and what files are called can reach any chat channel.
 
 Every service has its own markup and makes its own links, so nothing here is escaped for one of them: the
 characters that any of them acts on are replaced by look-alikes, or separated by a zero-width space.
@@ -8,12 +10,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from html.entities import html5
 
 BREAK = "\u200b"
 """Zero-width space: not seen by people, but it ends a mention, a link or a pair of markup characters."""
 
 ELLIPSIS = "…"
+NAME_LENGTH = 60
+"""Characters that are shown of the name of a rule, a speaker or a recording, of a metadata key or value."""
+
 _MACRON = "\u02cd"
 
 _DROPPED = frozenset({"Cc", "Cf"})
@@ -74,6 +80,55 @@ def shorten(text: str, limit: int) -> str:
 def shorten_front(text: str, limit: int) -> str:
     """At most `limit` characters of the end: of a path, the last part says most."""
     return text if len(text) <= limit else ELLIPSIS + text[len(text) - limit + 1 :]
+
+
+def harmless_name(text: str) -> str:
+    """A name from outside: harmless, and at most NAME_LENGTH characters of it."""
+    return shorten(harmless(text), NAME_LENGTH)
+
+
+def shown_score(score: float) -> str:
+    """A score with two decimals and an ASCII minus, never `-0.00`."""
+    return f"{round(score, 2) + 0.0:.2f}"
+
+
+def shown_confidence(confidence: float) -> str:
+    """Like a score, but never 0.00 for more than nothing: even right answers can be as low as that."""
+    return f"{confidence:.1g}" if 0.0 < confidence < 0.005 else shown_score(confidence)
+
+
+def shown_clock(seconds: float) -> str:
+    """`mm:ss`, or `h:mm:ss` from an hour on."""
+    minutes, second = divmod(max(int(seconds), 0), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"
+
+
+def shown_recording(
+    recording_id: int, name: str, score: float | None, rules: Sequence[str], link: str | None
+) -> str:
+    """A recording as a line of a list: its score, its name, the rules that fired, where to find it."""
+    line = f"{'not scored' if score is None else shown_score(score)} {harmless_name(name)}"
+    if rules:
+        line += ": " + ", ".join(map(harmless_name, rules))
+    if link is not None:
+        line += " " + link.replace("{id}", str(recording_id)).replace("{seconds}", "0")
+    return line
+
+
+def fitting(start: Sequence[str], lists: Sequence[tuple[str, Sequence[str]]], room: int) -> str:
+    """The start and as many of the lists, line by line in their order, as `room` characters hold.
+
+    Each of `lists` is a heading and its lines. A start that is too long itself is shortened.
+    """
+    text = "\n".join(start)
+    for heading, lines in lists:
+        for number, line in enumerate(lines):
+            longer = f"{text}\n{line}" if number else f"{text}\n\n{heading}\n{line}"
+            if len(longer) > room:
+                return shorten(text, room)
+            text = longer
+    return shorten(text, room)
 
 
 def _with_macrons(found: re.Match[str]) -> str:

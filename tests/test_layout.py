@@ -44,20 +44,8 @@ MAY_IMPORT = {
 }
 # What is still to be parted. To become empty.
 EXCEPTIONS: dict[str, frozenset[str]] = {
-    "alerts.backtest": frozenset({"rules.match", "rules.sentiment"}),
-    "alerts.burst_summary": frozenset({"rules.logic"}),
-    "alerts.compose": frozenset({"rules.logic", "rules.match", "rules.sentiment"}),
-    "alerts.draft": frozenset({"rules.match"}),
-    "alerts.sample": frozenset({"rules.match"}),
-    "alerts.volume": frozenset({"rules.match"}),
     "analysis.analyze": frozenset({"alerts.draft", "alerts.volume", "rules.match"}),
-    "analysis.context": frozenset({"alerts.targets"}),
     "analysis.pauses": frozenset({"periodic.operations_text"}),
-    "periodic.digest": frozenset(
-        {"alerts.burst_summary", "alerts.compose", "alerts.quiet_hours", "alerts.targets", "rules.logic"}
-    ),
-    "periodic.operations": frozenset({"alerts.targets"}),
-    "periodic.schedule": frozenset({"alerts.targets", "alerts.volume"}),
     "watching.changes": frozenset({"intake.addresses"}),
     "watching.existing": frozenset({"intake.arrivals"}),
     "watching.folder": frozenset(

@@ -1,24 +1,22 @@
-"""What Apprise makes of a URL: a service with its recipients and limits, and without a word of its own.
-
-Importing Apprise and its services takes a third of a second and 15 MB: only where there is a destination.
-"""
+"""What an Apprise service says of itself: whom it sends to, and how long a message may be."""
 
 from __future__ import annotations
 
-import logging
+from typing import TYPE_CHECKING
 
-from apprise import Apprise, AppriseAsset, NotifyBase
-from apprise.plugins.email import NotifyEmail
+from daemon.config.destinations import open_service
 
-from daemon.alerts.targets import READABLE, SMALLEST
-from daemon.config.destinations import service_problem
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+READABLE = 3500
+"""Characters. Many services take more, but nobody reads it on a phone."""
+
+SMALLEST = 160
+"""Characters. A reason and the last line need that much; a service that takes less gets too much."""
 
 _RECIPIENT_LISTS = ("targets", "channels", "rooms", "users", "topics", "phone")
 """Where Apprise's plugins keep those whom one message goes to, each by a call of its own."""
-
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 20.0
-"""Apprise waits 4 s by default, and takes a message for lost that a slow service did accept."""
 
 
 def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
@@ -35,6 +33,9 @@ def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
     # A batch is one call to many: that cannot be refused by some of them.
     if len(recipients) < 2 or copies or len(service) != len(recipients):
         return [url]
+    # Loaded already, by the one who opened the service.
+    from apprise.plugins.email import NotifyEmail
+
     if not isinstance(service, NotifyEmail):
         # Some plugins keep them in a set on the way, and after a restart each must have the same number.
         recipients.sort(key=repr)
@@ -57,47 +58,6 @@ def _same_sender(service: NotifyBase, other: NotifyBase | None) -> bool:
         *("reply_to", "notify_format", "overflow_mode", "socket_connect_timeout", "socket_read_timeout"),
     )
     return all(getattr(service, name, None) == getattr(other, name, None) for name in names)
-
-
-def limit_for(url: str) -> int:
-    """How many characters a message to this URL may have; SMALLEST for one that Apprise does not know."""
-    service = open_service(url)
-    return SMALLEST if service is None else limit_of(service)[0]
-
-
-def open_service(url: str) -> NotifyBase | None:
-    """The Apprise service for exactly one URL, or None when there is none; nothing is sent or logged."""
-    keep_quiet()
-    # Checked silently first: Apprise writes a URL that it cannot load into its error.
-    if service_problem(url) is not None:
-        return None
-    # No limit of its own: Apprise would hand the call to a shared pool of threads that a few hanging services
-    # exhaust for all others. The sender has a thread and a limit for each target.
-    # No redirects: one from http to https turns a POST into a GET without the message, and its 200 looks like
-    # success. A URL with redirect=yes has its way.
-    asset = AppriseAsset(app_id="earshot", app_desc="earshot", service_timeout=0, http_redirects=False)
-    service = Apprise.instantiate(url, asset=asset)
-    if service is None:
-        return None
-    # Both are said in URLs for other programs: the outbox tries again itself, for a day instead of a minute,
-    # and what did not arrive is not sent, even where a URL calls that success.
-    service.retry, service.optional = 0, False
-    if "socket_connect_timeout" not in vars(service):
-        service.socket_connect_timeout = max(service.socket_connect_timeout, CONNECT_SECONDS)
-    if "socket_read_timeout" not in vars(service):
-        service.socket_read_timeout = max(service.socket_read_timeout, READ_SECONDS)
-    return service
-
-
-def keep_quiet() -> None:
-    """Keep the records of Apprise and urllib3 out of every log: they name hosts, paths, tokens and bodies.
-
-    What Apprise reports about a failed message is captured from its own logger and classed, not passed on.
-    """
-    logging.getLogger("apprise").propagate = False
-    for name in ("apprise", "urllib3"):
-        chatty = logging.getLogger(name)
-        chatty.setLevel(max(chatty.level, logging.WARNING))
 
 
 def limit_of(service: NotifyBase) -> tuple[int, bool]:

@@ -14,22 +14,13 @@ from typing import Any
 from jinja2 import Template
 
 from daemon.alerts.template import Metadata, rendered
-from daemon.models import Analysis, Segment, from_iso
-from daemon.rules.logic import interleave, shown_clock, shown_score
-from daemon.rules.match import Conversation, Match
-from daemon.rules.sentiment import worst_passages
-from daemon.text import harmless, shorten, shorten_front
+from daemon.models import SEVERITIES, Analysis, Conversation, Match, Segment, from_iso, interleave
+from daemon.text import NAME_LENGTH, harmless, harmless_name, shorten, shorten_front, shown_clock, shown_score
 
 TITLE_LIMIT = 100
-SEVERITIES = ("critical", "warning", "info")
-"""The most severe first."""
-
 MAX_REASON = 1000
 MAX_REASONS = 10
-MAX_NAME = 60
-"""Characters of a rule's name, a speaker, a metadata key or value."""
-
-SHORTER_NAMES = (MAX_NAME, 20, 0)
+SHORTER_NAMES = (NAME_LENGTH, 20, 0)
 """Of rules, before a reason is cut: the title names them as well."""
 
 MAX_FACTS = 10
@@ -127,16 +118,18 @@ def variables(
     return {
         "title": title,
         "severity": matches[0].severity,
-        "rules": [shorten(_one_line(match.rule), MAX_NAME) for match in matches],
+        "rules": [shorten(_one_line(match.rule), NAME_LENGTH) for match in matches],
         "reasons": _reason_lines(matches),
         "quotes": _quotes(matches, cut),
         "summary": shorten(_summary(analysis), cut.summary_length),
         "facts": list(_facts(conversation)) if cut.facts else [],
-        "tags": [_name(tag) for tag in conversation.tags[:MAX_FACTS]],
-        "metadata": Metadata((_name(key), _name(value)) for key, value in conversation.metadata.items()),
+        "tags": [harmless_name(tag) for tag in conversation.tags[:MAX_FACTS]],
+        "metadata": Metadata(
+            (harmless_name(key), harmless_name(value)) for key, value in conversation.metadata.items()
+        ),
         "link": "" if link is None else _place(conversation, link, matches),
         "path": _place(conversation, None, matches),
-        "name": _name(conversation.name),
+        "name": harmless_name(conversation.name),
         "folder": shorten_front(harmless(conversation.folder or ""), MAX_PATH),
         "recording_id": conversation.recording_id,
         "recorded_at": "" if recorded is None else _moment(recorded),
@@ -151,7 +144,7 @@ def variables(
 
 def _title(matches: Sequence[Match], conversation: Conversation, *, limit: int) -> str:
     """Severity, rules and the recording's name; never a word of the transcript."""
-    rules = ", ".join(shorten(_one_line(match.rule), MAX_NAME) for match in matches)
+    rules = ", ".join(shorten(_one_line(match.rule), NAME_LENGTH) for match in matches)
     start = f"[{matches[0].severity}] {shorten(rules, limit // 2)} - "
     name = harmless(conversation.name) or f"recording {conversation.recording_id}"
     return shorten(start + shorten(name, max(limit - len(start), 0)), limit)
@@ -170,12 +163,12 @@ def _body(
     return "\n\n".join(filter(None, sections))
 
 
-def _reasons(matches: Sequence[Match], name_length: int = MAX_NAME) -> str:
+def _reasons(matches: Sequence[Match], name_length: int = NAME_LENGTH) -> str:
     """Why it fired: a line for each rule."""
     return "\n".join(_reason_lines(matches, name_length))
 
 
-def _reason_lines(matches: Sequence[Match], name_length: int = MAX_NAME) -> list[str]:
+def _reason_lines(matches: Sequence[Match], name_length: int = NAME_LENGTH) -> list[str]:
     lines = []
     for match in matches[:MAX_REASONS]:
         name = f"{shorten(_one_line(match.rule), name_length)}: " if name_length else ""
@@ -203,7 +196,7 @@ def _quotable(matches: Sequence[Match], conversation: Conversation) -> Sequence[
     """With the worst passages where no rule has one of its own: a person wants to know what was said."""
     if any(match.segments for match in matches):
         return matches
-    return [replace(matches[0], segments=worst_passages(conversation.analysis)), *matches[1:]]
+    return [replace(matches[0], segments=conversation.analysis.worst_passages()), *matches[1:]]
 
 
 def _worst_second(matches: Sequence[Match]) -> int:
@@ -214,7 +207,7 @@ def _worst_second(matches: Sequence[Match]) -> int:
 
 def _quote(segment: Segment, length: int) -> str:
     time = "" if segment.start_seconds is None else f"[{shown_clock(segment.start_seconds)}]"
-    speaker = shorten(harmless(segment.speaker or ""), MAX_NAME)
+    speaker = harmless_name(segment.speaker or "")
     score = "" if segment.score is None else f"({shown_score(segment.score)})"
     start = " ".join(filter(None, (time, speaker, score)))
     text = f'"{shorten(harmless(segment.text), length)}"'
@@ -238,9 +231,9 @@ def _facts(conversation: Conversation) -> Iterable[str]:
     if facts:
         yield ", ".join(facts)
     pairs = islice(conversation.metadata.items(), MAX_FACTS)
-    if known := ", ".join(f"{_name(key)}: {_name(value)}" for key, value in pairs):
+    if known := ", ".join(f"{harmless_name(key)}: {harmless_name(value)}" for key, value in pairs):
         yield known
-    if tags := ", ".join(map(_name, conversation.tags[:MAX_FACTS])):
+    if tags := ", ".join(map(harmless_name, conversation.tags[:MAX_FACTS])):
         yield f"tags: {tags}"
 
 
@@ -253,10 +246,6 @@ def _place(conversation: Conversation, link: str | None, matches: Sequence[Match
         # The query of a hosted recording's address is often what allows anyone to fetch it.
         path = path.partition("?")[0]
     return shorten_front(harmless(path), MAX_PATH)
-
-
-def _name(text: str) -> str:
-    return shorten(harmless(text), MAX_NAME)
 
 
 def _one_line(text: str) -> str:

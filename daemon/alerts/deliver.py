@@ -19,9 +19,9 @@ from typing import Protocol
 from sqlite_utils import Database
 
 from daemon.alerts.quiet_hours import quiet_period
-from daemon.alerts.targets import Target, fit
+from daemon.alerts.targets import fit
 from daemon.errors import StoreBusyError
-from daemon.models import Alert, from_iso
+from daemon.models import Alert, Target, from_iso
 from daemon.storage.database import open_database, transaction
 from daemon.storage.outbox import (
     add_operations_alert,
@@ -158,7 +158,7 @@ def run_target(
     `wake` belongs to this thread alone; whoever sets `stop` sets it too, else the end takes LOOK_SECONDS.
     `beat` is called at least every sender.SEND_SECONDS + LOOK_SECONDS.
     """
-    # Only where there is a target: see daemon.alerts.apprise_urls.
+    # Only where there is a target: see config/destinations.py.
     from daemon.alerts.sender import AppriseSender
 
     with closing(open_database(db_path)) as db:

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.alerts.compose import SEVERITIES, compose
+from daemon.alerts.compose import compose
 from daemon.alerts.quiet_hours import quiet_until
-from daemon.alerts.targets import Target
 from daemon.config.models import Alerts
-from daemon.models import AlertDraft, AlertState, from_iso
-from daemon.rules.match import Conversation, Match, matches
+from daemon.models import SEVERITIES, AlertDraft, AlertState, Conversation, Match, Target, from_iso
 from daemon.storage.outbox import last_line_room
 
 
@@ -25,25 +23,21 @@ class Wanted:
     draft: AlertDraft
 
 
-def drafts_for(
-    alerts: Alerts, targets: Iterable[Target], conversation: Conversation, now: datetime
-) -> list[AlertDraft]:
-    """The alerts that a conversation causes by itself, before volume control; none when no rule fires.
+def wanted_alerts(
+    alerts: Alerts,
+    targets: Iterable[Target],
+    conversation: Conversation,
+    fired: Sequence[Match],
+    now: datetime,
+) -> list[Wanted]:
+    """What the rules that fired ask of each target that they name, before volume control; pure.
 
     What is too old, or was to be taken in quietly, gets alerts that are suppressed from the start.
     """
-    return [each.draft for each in wanted_alerts(alerts, targets, conversation, now)]
-
-
-def wanted_alerts(
-    alerts: Alerts, targets: Iterable[Target], conversation: Conversation, now: datetime
-) -> list[Wanted]:
-    """The same as `drafts_for`, with what volume control needs to decide about each."""
-    found = matches(alerts.rules, conversation)
-    reason = _suppression(alerts, conversation, now) if found else None
+    reason = _suppression(alerts, conversation, now)
     wanted = []
-    for target in targets if found else ():
-        asking = tuple(match for match in found if target.destination in match.notify)
+    for target in targets:
+        asking = tuple(match for match in fired if target.destination in match.notify)
         if asking:
             draft = draft_of(asking, conversation, target, link=alerts.link, reason=reason, now=now)
             wanted.append(Wanted(conversation, target, asking, draft))

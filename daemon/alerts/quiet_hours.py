@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import datetime, timedelta
 
-
-@dataclass(frozen=True, slots=True)
-class QuietHours:
-    """Every day from `start` to `end` by the clocks of `zone`; over midnight where the end comes first."""
-
-    start: time
-    end: time
-    zone: tzinfo
+from daemon.config.times import moment
+from daemon.models import QuietHours
 
 
 def quiet_period(hours: QuietHours | None, now: datetime) -> tuple[datetime, datetime] | None:
@@ -37,8 +30,3 @@ def quiet_until(hours: QuietHours | None, severity: str, now: datetime) -> datet
     """When a message of this severity may be delivered, None for at once."""
     period = None if severity == "critical" else quiet_period(hours, now)
     return period[1] if period else None
-
-
-def moment(day: date, clock: time, zone: tzinfo, *, fold: int = 0) -> datetime:
-    """This time of this day in UTC; `fold` chooses where it comes twice."""
-    return datetime.combine(day, clock, tzinfo=zone).replace(fold=fold).astimezone(UTC)

@@ -7,8 +7,7 @@ from typing import Any
 from jinja2 import Template
 
 from daemon.alerts.compose import Message, compose, variables
-from daemon.models import Analysis, Segment
-from daemon.rules.match import Conversation, Match
+from daemon.models import Analysis, Conversation, Match, Segment
 
 _TEXT = "This has been going on for three weeks and nobody calls me back."
 _SEGMENT = Segment(0, _TEXT, 0, 12, 12.0, 16.0, "customer", "negative", -0.61)

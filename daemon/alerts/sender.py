@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from apprise import Apprise, AppriseResult, NotifyFormat, NotifyType
 
-from daemon.alerts.apprise_urls import open_service
+from daemon.config.destinations import keep_quiet, open_service
 from daemon.errors import EarshotError
 
 SEND_SECONDS = 45.0
@@ -27,6 +27,7 @@ class AppriseSender:
 
     def __init__(self, url: str, *, send_seconds: float = SEND_SECONDS) -> None:
         """Raises EarshotError when Apprise does not understand the URL."""
+        keep_quiet()
         service = open_service(url)
         if service is None:
             raise EarshotError("Apprise does not understand the URL of this destination; run earshot check")

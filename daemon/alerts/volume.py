@@ -7,7 +7,7 @@ row as well, with the reason: `earshot alerts retry` sends it after all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,16 +16,16 @@ from sqlite_utils import Database
 from daemon.alerts.burst_summary import burst_summary
 from daemon.alerts.draft import Wanted, draft_of
 from daemon.alerts.quiet_hours import quiet_until
-from daemon.alerts.targets import Target
 from daemon.config.models import Alerts, Rule
-from daemon.models import AlertDraft, AlertState
-from daemon.rules.match import Conversation, Match
+from daemon.models import AlertDraft, AlertState, Conversation, Match, Target
+from daemon.storage.database import transaction
 from daemon.storage.outbox import add_alerts, add_messages, has_alert
 from daemon.storage.volume import (
     BurstWindow,
     alerted_since,
     begin_window,
     burst_window,
+    burst_windows,
     count_message,
     end_window,
     held_in,
@@ -71,6 +71,21 @@ def close_window(
         "burst over destination=%s target=%d held_back=%d", target.destination, target.index, len(held)
     )
     return True
+
+
+def end_bursts(db: Database, alerts: Alerts, targets: Sequence[Target], now: datetime) -> bool:
+    """Sum up every window that has ended, in one transaction; True when there is a message."""
+    if not any(window.is_over(now) for window in burst_windows(db)):
+        return False
+    by_name = {(target.destination, target.index): target for target in targets}
+    with transaction(db):
+        # Read again: a worker may have ended one in the meantime.
+        ended = [window for window in burst_windows(db) if window.is_over(now)]
+        told = [
+            close_window(db, each, by_name.get((each.destination, each.target)), alerts.link, now)
+            for each in ended
+        ]
+    return any(told)
 
 
 def cooldown_seconds(alerts: Alerts, rule: Rule) -> float:

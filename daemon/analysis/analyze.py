@@ -31,7 +31,7 @@ from daemon.deepgram.upload import (
 )
 from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording
-from daemon.rules.match import conversation_of
+from daemon.rules.match import conversation_of, matches
 from daemon.storage.database import transaction
 from daemon.storage.requests import begin_request, has_twin, note_hash
 from daemon.storage.results import store_result, stored_reply
@@ -76,7 +76,9 @@ def _finish(
 ) -> None:
     """The result and the alerts that it causes, in one transaction."""
     alerts = context.config.alerts
-    wanted = wanted_alerts(alerts, context.targets, conversation_of(recording, analysis), context.clock())
+    conversation = conversation_of(recording, analysis)
+    fired = matches(alerts.rules, conversation)
+    wanted = wanted_alerts(alerts, context.targets, conversation, fired, context.clock())
 
     def store() -> int:
         with transaction(db):

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from daemon.alerts.targets import Target
 from daemon.analysis.refusals import Refusals
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import Request
-from daemon.models import Recording
+from daemon.models import Recording, Target
 
 
 def utc_now() -> datetime:

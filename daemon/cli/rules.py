@@ -16,9 +16,9 @@ QUOTE_LENGTH = 200
 """Characters of a passage shown beside its reasons."""
 
 if TYPE_CHECKING:
-    from daemon.alerts.backtest import Example, Outcome
     from daemon.config.models import Config, Rule
     from daemon.models import Segment
+    from daemon.runtime.backtest import Example, Outcome
     from daemon.storage.verdicts import Verdicts
 
 
@@ -43,7 +43,7 @@ def test_rules(context: Context, since: str | None, name: str | None, as_json: b
     by itself `suppressed` counts what cooldown and burst would have held back, `unknown` the recordings
     without the analysis that it needs, and `precision` the alerts that people found useful.
     """
-    from daemon.alerts.backtest import backtest
+    from daemon.runtime.backtest import backtest
     from daemon.storage.analyses import stored_analyses
     from daemon.storage.verdicts import Verdicts, verdicts_by_rule
 
@@ -89,8 +89,8 @@ def _chosen(config: Config, name: str | None) -> tuple[Rule, ...]:
 
 
 def _row(outcome: Outcome, verdicts: Verdicts, config: Config) -> dict[str, Any]:
-    from daemon.alerts.backtest import held_back, peak_per_day
     from daemon.config.times import zone_of
+    from daemon.runtime.backtest import held_back, peak_per_day
 
     return {
         "name": outcome.rule.name,

@@ -1,4 +1,8 @@
-"""Whether an alert URL is one that Apprise can send to, said without any part of it that is secret."""
+"""The Apprise service behind an alert URL, or what is wrong with the URL, said without any secret part of it.
+
+The one place where Apprise is loaded and its loggers are kept quiet. Importing it with its 150 services takes
+a third of a second and 15 MB, so that is done by the first URL: what has no destinations does not pay for it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import apprise
+    from apprise import NotifyBase
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 20.0
+"""Apprise waits 4 s by default, and takes a message for lost that a slow service did accept."""
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9]{0,30})://")
 
@@ -24,7 +32,7 @@ def service_problem(url: str) -> str | None:
     match = _SCHEME.match(url)
     if match is None:
         return "is no alert URL; write SCHEME://…, for example slack://, mailtos:// or json://"
-    if _service(url) is not None:
+    if open_service(url) is not None:
         return None
     scheme = match[1].lower()
     if scheme == "msteams":
@@ -45,20 +53,47 @@ def service_problem(url: str) -> str | None:
 
 def service_name(url: str) -> str:
     """The service behind an Apprise URL ("Slack", "JSON"), for people; never a part of the URL."""
-    service = _service(url)
+    service = open_service(url)
     return "unknown service" if service is None else str(service.service_name)
 
 
-def _service(url: str) -> apprise.NotifyBase | None:
-    # Importing Apprise and its 150 services takes half a second, which commands without alerts need not wait.
-    from apprise import Apprise
+def open_service(url: str) -> NotifyBase | None:
+    """The Apprise service for exactly one URL, or None when there is none; nothing is sent or logged."""
+    from apprise import Apprise, AppriseAsset
 
+    # No limit of its own: Apprise would hand the call to a shared pool of threads that a few hanging services
+    # exhaust for all others. The sender has a thread and a limit for each target.
+    # No redirects: one from http to https turns a POST into a GET without the message, and its 200 looks like
+    # success. A URL with redirect=yes has its way.
+    asset = AppriseAsset(app_id="earshot", app_desc="earshot", service_timeout=0, http_redirects=False)
     try:
         with _silence():
-            return Apprise.instantiate(url)
+            service = Apprise.instantiate(url, asset=asset)
     except (TypeError, ValueError, LookupError, AttributeError):
         # Some services' parsers fall over malformed URLs instead of refusing them.
         return None
+    if service is None:
+        return None
+    # Both are said in URLs for other programs: the outbox tries again itself, for a day instead of a minute,
+    # and what did not arrive is not sent, even where a URL calls that success.
+    service.retry, service.optional = 0, False
+    if "socket_connect_timeout" not in vars(service):
+        service.socket_connect_timeout = max(service.socket_connect_timeout, CONNECT_SECONDS)
+    if "socket_read_timeout" not in vars(service):
+        service.socket_read_timeout = max(service.socket_read_timeout, READ_SECONDS)
+    return service
+
+
+def keep_quiet() -> None:
+    """Keep the records of Apprise and urllib3 out of every log: they name hosts, paths, tokens and bodies.
+
+    To be called before anything is sent. What Apprise reports about a failed message is captured from its
+    own logger and put into our words, not passed on.
+    """
+    logging.getLogger("apprise").propagate = False
+    for name in ("apprise", "urllib3"):
+        chatty = logging.getLogger(name)
+        chatty.setLevel(max(chatty.level, logging.WARNING))
 
 
 def _known_schemes() -> list[str]:
@@ -69,7 +104,7 @@ def _known_schemes() -> list[str]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Drops what Apprise logs in this thread: it writes a URL that it cannot load into its error."""
+    """Drop what Apprise logs in this thread: it writes a URL that it cannot load into its error."""
     thread = threading.get_ident()
     logger = logging.getLogger("apprise")
 

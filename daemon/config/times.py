@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from contextlib import suppress
-from datetime import UTC, time, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -57,6 +57,11 @@ def zone_of(*names: str | None) -> tzinfo:
     with suppress(ValueError, OSError), _LOCAL_ZONE.open("rb") as file:
         return ZoneInfo.from_file(file, key="localtime")
     return UTC
+
+
+def moment(day: date, clock: time, zone: tzinfo, *, fold: int = 0) -> datetime:
+    """This time of this day in UTC; `fold` chooses where it comes twice."""
+    return datetime.combine(day, clock, tzinfo=zone).replace(fold=fold).astimezone(UTC)
 
 
 def cooldown_group(value: str) -> str:

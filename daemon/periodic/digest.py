@@ -8,16 +8,11 @@ from datetime import datetime, timedelta, tzinfo
 
 from sqlite_utils import Database
 
-from daemon.alerts.burst_summary import room_for, within, worst_line
-from daemon.alerts.compose import MAX_NAME
-from daemon.alerts.quiet_hours import moment, quiet_until
-from daemon.alerts.targets import Target
 from daemon.config.models import Config, Digest
-from daemon.config.times import zone_of
-from daemon.models import AlertDraft, AlertState, from_iso
-from daemon.rules.logic import shown_clock, shown_score
+from daemon.config.times import moment, zone_of
+from daemon.models import AlertDraft, AlertState, Target, from_iso
 from daemon.storage.database import transaction
-from daemon.storage.outbox import add_messages
+from daemon.storage.outbox import add_messages, room_for
 from daemon.storage.statistics import (
     Figures,
     Period,
@@ -28,7 +23,15 @@ from daemon.storage.statistics import (
     set_digest_until,
 )
 from daemon.storage.verdicts import Verdicts, verdicts_by_rule
-from daemon.text import harmless, shorten, shorten_front
+from daemon.text import (
+    fitting,
+    harmless,
+    harmless_name,
+    shorten_front,
+    shown_clock,
+    shown_recording,
+    shown_score,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +110,6 @@ def _drafts(
                 reason=None,
                 title=title,
                 body=body,
-                not_before=quiet_until(target.quiet, "info", now),
             )
         )
     return drafts
@@ -118,20 +120,20 @@ def digest_body(
 ) -> str:
     """The text: numbers first, then lists, as much of them as there is room for. Pure."""
     lists = [
-        ("The worst by average score:", [worst_line(row, link) for row in current.worst]),
+        ("The worst by average score:", [_worst(row, link) for row in current.worst]),
         ("Folders:", _folders(current.folders, before)),
-        ("Topics:", [f"{row['count']} {_name(row['label'])}" for row in current.topics]),
-        ("Intents:", [f"{row['count']} {_name(row['label'])}" for row in current.intents]),
+        ("Topics:", [f"{row['count']} {harmless_name(row['label'])}" for row in current.topics]),
+        ("Intents:", [f"{row['count']} {harmless_name(row['label'])}" for row in current.intents]),
         (
             "Not analyzed:",
             [
-                f"{row['count']} {_name(row['feature'])}: {_name(str(row['reason']))}"
+                f"{row['count']} {harmless_name(row['feature'])}: {harmless_name(str(row['reason']))}"
                 for row in current.not_analyzed
             ],
         ),
         ("Useful alerts, by your verdicts:", _precision(verdicts)),
     ]
-    return shorten(within(_numbers(current), lists, room), room)
+    return fitting(_numbers(current), lists, room)
 
 
 def _numbers(current: Figures) -> list[str]:
@@ -172,11 +174,11 @@ def _average(row: Row) -> str:
 
 def _precision(verdicts: Mapping[str, Verdicts]) -> list[str]:
     return [
-        f"{_name(rule)}: {found.useful} of {found.total}"
+        f"{harmless_name(rule)}: {found.useful} of {found.total}"
         for rule, found in sorted(verdicts.items())
         if found.total
     ]
 
 
-def _name(text: str) -> str:
-    return shorten(harmless(text), MAX_NAME)
+def _worst(row: Row, link: str | None) -> str:
+    return shown_recording(row["recording_id"], row["name"], row["score"], (), link)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.alerts.targets import Target, operations_targets
-from daemon.config.models import Config
-from daemon.models import from_iso, shown_path
+from daemon.config.models import Alerts, Config
+from daemon.models import Target, from_iso, shown_path
 from daemon.periodic.operations_text import (
     LASTS,
     failed_message,
@@ -63,6 +62,13 @@ class Trouble:
     hold: timedelta
     detail: str
     not_to: str | None = None
+
+
+def operations_targets(alerts: Alerts, targets: Iterable[Target]) -> list[tuple[str, int]]:
+    """Who hears that the service itself is in trouble, as (destination, target index)."""
+    return [
+        (target.destination, target.index) for target in targets if target.destination in alerts.operations
+    ]
 
 
 def tell_failures(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:

@@ -7,20 +7,10 @@ from itertools import islice
 
 from daemon.config.models import ALL_FEATURES, When
 from daemon.config.units import format_duration
-from daemon.models import Analysis, Segment
-from daemon.rules.logic import (
-    UNKNOWN,
-    Finding,
-    any_of,
-    false,
-    interleave,
-    negated,
-    shown_clock,
-    shown_confidence,
-    true,
-)
+from daemon.models import Analysis, Segment, interleave
+from daemon.rules.logic import UNKNOWN, Finding, any_of, false, negated, true
 from daemon.rules.phrases import has_phrase, hits, pattern_matches
-from daemon.text import harmless, shorten
+from daemon.text import harmless, shorten, shown_clock, shown_confidence
 
 REASON_LENGTH = 80
 """Characters of an intent or a pattern in a reason."""

@@ -6,11 +6,10 @@ unknown under `not`, and is decided only where the other conditions decide anywa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
 
-from daemon.models import Segment
+from daemon.models import Segment, interleave
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +55,6 @@ def any_of(findings: Sequence[Finding]) -> Finding:
 def negated(finding: Finding) -> Finding:
     """The opposite; unknown stays unknown. What explained the one explains the other."""
     return finding if finding.truth is None else replace(finding, truth=not finding.truth)
-
-
-def interleave(groups: Iterable[Sequence[Segment]]) -> Iterator[Segment]:
-    """The first of each group, then the second of each, and so on, each passage of the transcript once."""
-    seen = set()
-    for segment in chain.from_iterable(zip_longest(*groups)):
-        if segment is None:
-            continue
-        passage = (segment.start_word, segment.end_word, segment.text)
-        if passage not in seen:
-            seen.add(passage)
-            yield segment
-
-
-def shown_score(score: float) -> str:
-    """A score with two decimals and an ASCII minus, never `-0.00`."""
-    return f"{round(score, 2) + 0.0:.2f}"
-
-
-def shown_confidence(confidence: float) -> str:
-    """Like a score, but never 0.00 for more than nothing: even right answers can be as low as that."""
-    return f"{confidence:.1g}" if 0.0 < confidence < 0.005 else shown_score(confidence)
-
-
-def shown_clock(seconds: float) -> str:
-    """`mm:ss`, or `h:mm:ss` from an hour on."""
-    minutes, second = divmod(max(int(seconds), 0), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"
 
 
 def _merged(truth: bool, findings: Sequence[Finding]) -> Finding:

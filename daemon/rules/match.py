@@ -7,44 +7,13 @@ fires nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from daemon.config.models import Rule, When
-from daemon.models import Analysis, Recording, Segment, shown_path
+from daemon.models import Analysis, Conversation, Match, Recording, shown_path
 from daemon.rules.conditions import content_findings, place_findings
 from daemon.rules.logic import Finding, all_of, any_of, negated
 from daemon.rules.sentiment import sentiment_findings
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """What rules and messages know of one recording. `path` is as people see it, or the URL; times as stored.
-
-    `quiet` says that it was there before earshot came and was taken in without alerts (`existing: quiet`).
-    """
-
-    recording_id: int
-    name: str
-    path: str
-    folder: str | None
-    recorded_at: str | None
-    modified_at: str | None
-    analysis: Analysis
-    tags: tuple[str, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
-    quiet: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A rule that fired: why, as lines to read, and the segments worth quoting, the most telling first."""
-
-    rule: str
-    severity: str
-    notify: tuple[str, ...]
-    reasons: tuple[str, ...]
-    segments: tuple[Segment, ...]
 
 
 def conversation_of(recording: Recording, analysis: Analysis) -> Conversation:

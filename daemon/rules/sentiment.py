@@ -11,11 +11,8 @@ from dataclasses import dataclass
 
 from daemon.config.models import SENTIMENT_CONDITIONS, When
 from daemon.models import NEGATIVE_BOUND, Analysis, Segment
-from daemon.rules.logic import UNKNOWN, Finding, false, shown_score, true
-from daemon.text import harmless, shorten
-
-NAME_LENGTH = 60
-"""Characters of a speaker's name in a reason."""
+from daemon.rules.logic import UNKNOWN, Finding, false, true
+from daemon.text import harmless_name, shown_score
 
 QUARTER = 0.25
 
@@ -66,11 +63,6 @@ def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Ana
         yield _score_drop_above(when.score_drop_above, side)
 
 
-def worst_passages(analysis: Analysis) -> tuple[Segment, ...]:
-    """The negative passages, the worst first: what to quote where a rule looks at none itself."""
-    return tuple(_worst(analysis.sentiments))
-
-
 def has_sentiment_condition(when: When) -> bool:
     """True when this mapping itself has a condition that `speaker` limits."""
     return any(getattr(when, name) is not None for name in SENTIMENT_CONDITIONS)
@@ -89,7 +81,7 @@ def _side(speakers: Sequence[str] | None, analysis: Analysis) -> _Side:
     # A passage of nobody knows whom may be this side's: what depends on every passage is then unknown.
     complete = bool(passages) and all(each.speaker for each in analysis.sentiments)
     average = _weighted([(_words(each), each.score) for each in passages]) if complete else None
-    name = f" of {shorten(harmless(' or '.join(speakers)), NAME_LENGTH)}"
+    name = f" of {harmless_name(' or '.join(speakers))}"
     return _Side(passages, complete, name, _label(average), average, start, end)
 
 

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.alerts.deliver import run_target
-from daemon.alerts.targets import Target, open_targets, operations_targets
+from daemon.alerts.targets import open_targets
+from daemon.alerts.volume import end_bursts
 from daemon.analysis.context import Context
 from daemon.analysis.pauses import end_obsolete_pauses
 from daemon.analysis.throttle import Throttle
@@ -27,7 +28,9 @@ from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
+from daemon.models import Target
 from daemon.originals.originals import outcomes_of, run_originals
+from daemon.periodic.operations import operations_targets
 from daemon.periodic.schedule import run_schedule
 from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.loops import HAND_OVER_SECONDS, Loops
@@ -190,6 +193,7 @@ class Generation:
                 self.config.database,
                 self.config,
                 self.targets,
+                end_bursts=lambda db, now: end_bursts(db, self.config.alerts, self.targets, now),
                 stop=self._loops.stop,
                 wake=wake,
                 beat=beat,

@@ -14,7 +14,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.errors import UsageError
-from daemon.models import Alert, AlertDraft, AlertState, from_iso, iso
+from daemon.models import Alert, AlertDraft, AlertState, Target, from_iso, iso
 from daemon.storage.database import rows, transaction
 
 MAX_WAIT = timedelta(hours=25)
@@ -31,6 +31,11 @@ def last_line(alert_id: int, recording_id: int | None) -> str:
 def last_line_room(recording_id: int | None) -> int:
     """How many characters a body must leave free for the last line and the empty line before it."""
     return len("\n\n") + len(last_line(10**10 - 1, recording_id))
+
+
+def room_for(target: Target, title: str) -> int:
+    """How many characters a body about no single recording may have at this target."""
+    return target.limit - last_line_room(None) - (len(title) + len("\r\n") if target.title_in_body else 0)
 
 
 def add_alerts(db: Database, recording_id: int, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:

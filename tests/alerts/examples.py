@@ -8,8 +8,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.config.models import Rule, When
-from daemon.models import Analysis, Segment
-from daemon.rules.match import Conversation, Match
+from daemon.models import Analysis, Conversation, Match, Segment
 from daemon.storage.database import rows
 
 UNHAPPY = Rule(name="unhappy caller", when=When(average_sentiment=("negative",)), notify=("team",))

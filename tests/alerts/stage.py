@@ -17,11 +17,11 @@ from daemon.alerts.deliver import step
 from daemon.alerts.draft import wanted_alerts
 from daemon.alerts.sender import AppriseSender
 from daemon.alerts.targets import open_targets
-from daemon.alerts.volume import store_alerts
+from daemon.alerts.volume import end_bursts, store_alerts
 from daemon.config.load import load_config
-from daemon.models import Segment, iso
+from daemon.models import Conversation, Segment, iso
 from daemon.periodic import schedule
-from daemon.rules.match import Conversation
+from daemon.rules.match import matches
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.results import store_result
 from tests.alerts.examples import analysis, passage
@@ -86,7 +86,8 @@ class Stage:
             metadata=metadata or {},
         )
         alerts = self.config.alerts
-        wanted = wanted_alerts(alerts, self.targets, conversation, now)
+        fired = matches(alerts.rules, conversation)
+        wanted = wanted_alerts(alerts, self.targets, conversation, fired, now)
         with transaction(self.db):
             store_result(self.db, recording_id, found, now=now)
             store_alerts(self.db, alerts, wanted, recording_id, now)
@@ -108,7 +109,8 @@ class Stage:
 
     def tick(self, now: datetime) -> bool:
         """What the service does by the clock."""
-        return schedule.step(self.db, self.config, self.targets, now)
+        summed_up = end_bursts(self.db, self.config.alerts, self.targets, now)
+        return schedule.step(self.db, self.config, self.targets, now) or summed_up
 
     def deliver(self, now: datetime = NOW) -> int:
         """Send everything that is due; returns how many messages that were."""

@@ -20,10 +20,11 @@ from sqlite_utils import Database
 from daemon.alerts.deliver import run_target, step
 from daemon.alerts.sample import sample_message
 from daemon.alerts.sender import AppriseSender
-from daemon.alerts.targets import Target, open_targets, operations_targets
+from daemon.alerts.targets import open_targets
 from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError
-from daemon.models import AlertDraft, AlertState
+from daemon.models import AlertDraft, AlertState, Target
+from daemon.periodic.operations import operations_targets
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.outbox import add_alerts, add_messages, hold_alert
 from tests.alerts.examples import add_recording

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daemon.alerts.quiet_hours import QuietHours, quiet_period, quiet_until
+from daemon.alerts.quiet_hours import quiet_period, quiet_until
+from daemon.models import QuietHours
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = QuietHours(time(22), time(7), BERLIN)

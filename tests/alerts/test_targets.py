@@ -10,8 +10,9 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from apprise import Apprise
 
-from daemon.alerts.apprise_urls import one_recipient_each, open_service
+from daemon.alerts.apprise_urls import one_recipient_each
 from daemon.alerts.targets import fit
+from daemon.config.destinations import open_service
 from tests.alerts.stage import NOW, stage
 from tests.servers import Answer, HttpSink, Received, SmtpSink
 

@@ -14,6 +14,7 @@ import pytest
 from daemon.alerts.deliver import release
 from daemon.alerts.draft import wanted_alerts
 from daemon.alerts.volume import store_alerts
+from daemon.rules.match import matches
 from daemon.storage.database import transaction
 from daemon.storage.outbox import retry_alert
 from daemon.storage.volume import snooze, snoozed_rules
@@ -262,7 +263,8 @@ def test_an_analysis_that_is_repeated_counts_for_nothing(tmp_path: Path, http: H
     with stage(tmp_path, alerts) as here:
         first = here.record()
         same = conversation(recording_id=first, recorded_at=None, modified_at=None)
-        wanted = wanted_alerts(here.config.alerts, here.targets, same, NOW)
+        fired = matches(here.config.alerts.rules, same)
+        wanted = wanted_alerts(here.config.alerts, here.targets, same, fired, NOW)
         with transaction(here.db):
             assert store_alerts(here.db, here.config.alerts, wanted, first, NOW) == []
         here.record()

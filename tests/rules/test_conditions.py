@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from daemon.config.models import Rule
-from daemon.models import Analysis, Segment
+from daemon.models import Analysis, Conversation, Segment
 from daemon.rules.logic import Finding
-from daemon.rules.match import Conversation, evaluated
+from daemon.rules.match import evaluated
 from tests.alerts.examples import analysis, conversation
 
 UNKNOWN_SENTIMENT = {"sentiment": "language"}

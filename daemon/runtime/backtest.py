@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from daemon.alerts.draft import Wanted
-from daemon.alerts.targets import READABLE, Target
 from daemon.alerts.volume import cooldown_group, cooldown_seconds, store_alerts
 from daemon.config.models import Alerts, Rule
-from daemon.models import AlertDraft, AlertState, Analysis, Segment, from_iso
-from daemon.rules.match import Conversation, Match, evaluated
-from daemon.rules.sentiment import worst_passages
+from daemon.models import (
+    AlertDraft,
+    AlertState,
+    Analysis,
+    Conversation,
+    Match,
+    Segment,
+    Target,
+    from_iso,
+)
+from daemon.rules.match import evaluated
 from daemon.storage.analyses import StoredAnalysis
 from daemon.storage.database import memory_database, transaction
 from daemon.storage.outbox import alert_counts
@@ -25,7 +32,7 @@ EXAMPLES = 20
 
 QUOTES = 3
 
-_TARGET = Target("anyone", 0, "", READABLE, title_in_body=False)
+_TARGET = Target("anyone", 0, "", limit=0, title_in_body=False)
 _UNSEEN = Analysis(
     request_id=None,
     model=None,
@@ -175,6 +182,6 @@ def _note(outcome: Outcome, conversation: Conversation, took_place_at: str) -> N
             conversation.name,
             took_place_at,
             finding.reasons,
-            (finding.segments or worst_passages(conversation.analysis))[:QUOTES],
+            (finding.segments or conversation.analysis.worst_passages())[:QUOTES],
         )
     )

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daemon.alerts.backtest import EXAMPLES, Fired, backtest, held_back, peak_per_day
 from daemon.config.models import Alerts, Burst, Rule
+from daemon.runtime.backtest import EXAMPLES, Fired, backtest, held_back, peak_per_day
 from daemon.storage.analyses import StoredAnalysis, stored_analyses
 from tests.alerts.examples import UNHAPPY, analysis
 from tests.alerts.stage import NOW, stage
