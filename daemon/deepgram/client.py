@@ -27,6 +27,9 @@ STALL_SECONDS = 60.0
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 """A reply of hours of speech with word times has some 20 MB; more than this is not a reply."""
 MAX_ERROR_BYTES = 64 * 1024
+ENCODINGS = ("", "identity", "gzip", "deflate")
+"""Of a reply. None is asked for, but some proxies compress all the same; a block of 64 KB of these becomes
+64 MB at most."""
 _DIRECTLY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 """Not through a proxy, whatever the environment says: its loopback is another one, and what is for the
 embedded engine would leave this host."""
@@ -258,11 +261,11 @@ def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[byte
 def _read(response: httpx.Response, conversation: _Conversation) -> bool:
     """Take the body in as far as a reply may be long; False when it is longer.
 
-    Raises DecodingError for encodings within one another: a few kilobytes of those become gigabytes before
-    there is anything to measure.
+    Raises DecodingError for encodings that nobody asked for, or within one another: a few kilobytes of those
+    become gigabytes before there is anything to measure.
     """
-    if "," in response.headers.get("content-encoding", ""):
-        raise httpx.DecodingError("encoded more than once", request=response.request)
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ENCODINGS:
+        raise httpx.DecodingError("another encoding than gzip", request=response.request)
     limit = MAX_REPLY_BYTES if response.status_code == 200 else MAX_ERROR_BYTES
     for block in response.iter_bytes():
         conversation.received += block

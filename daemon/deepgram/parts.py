@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.deepgram.reply import clean_text, strict_json, valid_score
+from daemon.deepgram.reply import transcripts
+from daemon.deepgram.values import strict_json, valid_score
 from daemon.errors import DoubtfulReplyError
 from daemon.models import NEGATIVE_BOUND
 
@@ -32,9 +33,7 @@ class Part:
 
 def words_of(reply: Mapping[str, Any]) -> list[str]:
     """The words of a transcription, in the order in which the API's word indexes count them."""
-    channels = reply["results"]["channels"]
-    transcripts = [clean_text(_first_alternative(channel).get("transcript")) or "" for channel in channels]
-    return " ".join(transcripts).split()
+    return " ".join(transcripts(reply)).split()
 
 
 def cut(words: Sequence[str], most: int) -> list[Part]:
@@ -160,9 +159,3 @@ def _tokens(reply: Mapping[str, Any], section: str, count: str) -> int:
     info = metadata.get(section) if isinstance(metadata, dict) else None
     value = info.get(count) if isinstance(info, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _first_alternative(channel: Mapping[str, Any]) -> Mapping[str, Any]:
-    alternatives = channel.get("alternatives")
-    first = alternatives[0] if isinstance(alternatives, list) and alternatives else {}
-    return first if isinstance(first, dict) else {}

@@ -2,21 +2,34 @@
 
 Whether a body is a reply at all is strict, because a 200 is paid for. Within a reply everything is
 tolerated: unknown keys, missing sections, wrong types; what cannot be used is not analyzed, never neutral.
+Time and memory grow with the reply's size and no faster, whatever is in it.
 Shapes: https://developers.deepgram.com/reference/speech-to-text/listen-pre-recorded and recorded replies.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import logging
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from daemon.deepgram.prices import estimated_cost
 from daemon.deepgram.request import Request
+from daemon.deepgram.values import (
+    clean_name,
+    clean_text,
+    entries_of,
+    mapping,
+    positive,
+    strict_json,
+    valid_score,
+    whole_number,
+)
 from daemon.errors import DoubtfulReplyError
 from daemon.models import Analysis, Segment
+
+logger = logging.getLogger(__name__)
 
 LANGUAGE = "language"
 TOO_SHORT = "too short"
@@ -24,6 +37,20 @@ NO_SPEECH = "no speech"
 LOW_CONFIDENCE = "low confidence"
 NOT_REQUESTED = "not requested"
 NO_RESULT = "no result"
+TOO_MANY = "too many passages"
+
+MAX_TRANSCRIPT = 5_000_000
+"""Characters of all channels together, some 90 hours of speech; what is beyond is left out."""
+MAX_PASSAGES = 50_000
+"""Passages of a section, one for each of its labels: a day of speech has some 20,000 sentences."""
+TEXT_SHARE = 20
+"""How much longer than the transcript the texts of a section may be: each label of a passage repeats it."""
+LEAST_TEXT = 100_000
+"""Characters that the texts of a section's passages may have, however short the transcript is."""
+MAX_SUMMARY = 100_000
+"""Characters; a summary has some hundred, and one is joined from those of all parts of a long transcript."""
+MAX_SPEAKERS = 50
+"""Speakers that are told apart; where there are more, those with the most words."""
 
 FEW_WORDS = 50
 """Deepgram summarizes only what has more words (https://developers.deepgram.com/docs/summarization)."""
@@ -46,14 +73,6 @@ _REASON_OF_WARNING = {
 _KNOWN_REASONS = frozenset(_REASON_OF_WARNING.values())
 
 
-def strict_json(body: bytes) -> Any:
-    """What a body says. ValueError where it is no JSON, or NaN, or nested beyond what the parser takes."""
-    try:
-        return json.loads(body, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
-
-
 def parse_body(body: bytes) -> dict[str, Any]:
     """The JSON of a 200 if it is a transcription; DoubtfulReplyError says what it is instead.
 
@@ -65,10 +84,10 @@ def parse_body(body: bytes) -> dict[str, Any]:
         raise DoubtfulReplyError(f"the reply is no JSON ({_kind(body)})", body=body) from error
     if not isinstance(reply, dict):
         raise DoubtfulReplyError("the reply is JSON, but no object", body=body)
-    channels = _mapping(reply.get("results")).get("channels")
+    channels = mapping(reply.get("results")).get("channels")
     if not isinstance(channels, list) or not channels or not all(isinstance(item, dict) for item in channels):
         raise DoubtfulReplyError(
-            "the reply has no transcript in it", body=body, request_id=clean_text(reply.get("request_id"))
+            "the reply has no transcript in it", body=body, request_id=clean_name(reply.get("request_id"))
         )
     if not isinstance(reply.get("metadata"), dict):
         raise DoubtfulReplyError("the reply has no metadata in it", body=body)
@@ -80,36 +99,34 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
 
     `request_id` is the response header's, used when the body names none.
     """
-    metadata = _mapping(reply.get("metadata"))
-    results = _mapping(reply.get("results"))
-    channels = _list(results.get("channels"))
-    texts = [clean_text(_alternative(channel).get("transcript")) or "" for channel in channels]
+    metadata = mapping(reply.get("metadata"))
+    results = mapping(reply.get("results"))
+    channels = entries_of(results.get("channels"))
+    texts = transcripts(reply)
     transcript = _joined(texts, request.channels)
     words = _Words(channels, request.channels)
-    reasons = _Reasons(
-        reply,
-        request,
-        spoken=any(text.strip() for text in texts),
-        words=sum(len(text.split()) for text in texts),
-    )
-    sentiments = _segments(results, "sentiments", "sentiment", words)
-    average = _mapping(_mapping(results.get("sentiments")).get("average"))
+    reasons = _Reasons(reply, request, texts)
+    sentiments = _segments(results, "sentiment", words, reasons)
+    average = mapping(mapping(results.get("sentiments")).get("average"))
     score = valid_score(average.get("sentiment_score"))
-    label = clean_text(average.get("sentiment"))
+    label = clean_name(average.get("sentiment"))
     summary = _summary(results, texts, reasons)
-    topics = _segments(results, "topics", "topic", words)
-    intents = _segments(results, "intents", "intent", words)
+    topics = _segments(results, "topics", words, reasons)
+    intents = _segments(results, "intents", words, reasons)
     reasons.note("summary", summary is not None)
     reasons.note("sentiment", bool(label) and score is not None)
     reasons.note("topics", topics is not None)
     reasons.note("intents", intents is not None)
-    duration = _positive(metadata.get("duration"))
-    channel_count = _whole(metadata.get("channels")) or len(channels)
+    duration = positive(metadata.get("duration"))
+    channel_count = whole_number(metadata.get("channels")) or len(channels)
     analyzed = reasons.not_analyzed
+    named = clean_name(metadata.get("request_id")) or request_id
+    if reasons.cut:
+        logger.warning("reply too large, cut request_id=%r cut=%r", named, ", ".join(reasons.cut))
     return Analysis(
-        request_id=clean_text(metadata.get("request_id")) or request_id,
+        request_id=named,
         model=request.model,
-        language=clean_text(channels[0].get("detected_language")) or request.language,
+        language=clean_name(channels[0].get("detected_language")) or request.language,
         duration_seconds=duration,
         channels=channel_count,
         confidence=_confidence(channels),
@@ -131,6 +148,16 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     )
 
 
+def transcripts(reply: Mapping[str, Any]) -> list[str]:
+    """What was said, by channel, in the order in which the API's word indexes count it."""
+    room = MAX_TRANSCRIPT
+    texts = []
+    for channel in reply["results"]["channels"]:
+        texts.append((clean_text(_alternative(channel).get("transcript")) or "")[:room])
+        room -= len(texts[-1])
+    return texts
+
+
 class _Words:
     """The words of a one-channel transcript, to turn word indexes into seconds and speakers.
 
@@ -139,34 +166,55 @@ class _Words:
 
     def __init__(self, channels: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
         single = len(channels) == 1
-        self._words = _list(_alternative(channels[0]).get("words")) if single else []
+        self._words = entries_of(_alternative(channels[0]).get("words")) if single else []
         self._channel_name = names[0] if single and len(names) == 1 else None
+        self._spoken_by = _indexes_by_speaker(self._words)
 
     def span(self, start: int | None, end: int | None) -> tuple[float | None, float | None, str | None]:
         """Start and end in seconds and the speaker of the words `start` to `end`, both inclusive."""
         if start is None or not 0 <= start < len(self._words):
             return None, None, self._channel_name
         last = start if end is None else min(max(start, end), len(self._words) - 1)
-        spoken = [_mapping(word) for word in self._words[start : last + 1]]
-        return _positive(spoken[0].get("start")), _positive(spoken[-1].get("end")), self._speaker(spoken)
+        first_word, last_word = mapping(self._words[start]), mapping(self._words[last])
+        speaker = self._channel_name or self._speaker(start, last)
+        return positive(first_word.get("start")), positive(last_word.get("end")), speaker
 
-    def _speaker(self, spoken: Sequence[Mapping[str, Any]]) -> str | None:
-        if self._channel_name:
-            return self._channel_name
-        speakers = Counter(_whole(word.get("speaker")) for word in spoken)
-        speakers.pop(None, None)
-        return f"speaker {speakers.most_common(1)[0][0]}" if speakers else None
+    def _speaker(self, start: int, last: int) -> str | None:
+        """Who says most of these words; of two who say as many, the one who begins."""
+        # Counted by position: passages may overlap, and looking at each word of each would never end.
+        most, first, speaker = 0, 0, None
+        for number, indexes in self._spoken_by.items():
+            begin = bisect_left(indexes, start)
+            count = bisect_right(indexes, last, begin) - begin
+            if count > most or (count == most > 0 and indexes[begin] < first):
+                most, first, speaker = count, indexes[begin], f"speaker {number}"
+        return speaker
+
+
+def _indexes_by_speaker(words: Sequence[Any]) -> dict[int, list[int]]:
+    speakers = [whole_number(mapping(word).get("speaker")) for word in words]
+    counts = Counter(speaker for speaker in speakers if speaker is not None)
+    found: dict[int, list[int]] = {speaker: [] for speaker, _ in counts.most_common(MAX_SPEAKERS)}
+    for index, speaker in enumerate(speakers):
+        if speaker in found:
+            found[speaker].append(index)
+    return found
 
 
 class _Reasons:
-    """Collects why features have no result; `not_analyzed` maps feature to reason."""
+    """Collects why features have no result (`not_analyzed`, feature to reason), and what was cut (`cut`).
 
-    def __init__(self, reply: Mapping[str, Any], request: Request, *, spoken: bool, words: int) -> None:
+    `text_room` is how many characters the texts of a section's passages may have together.
+    """
+
+    def __init__(self, reply: Mapping[str, Any], request: Request, texts: Sequence[str]) -> None:
         self._request = request
-        self._spoken = spoken
-        self._words = words
+        self._spoken = any(text.strip() for text in texts)
+        self._is_short = len(_first_words(texts)) <= FEW_WORDS
         self._warned = _warned(reply)
         self.not_analyzed: dict[str, str] = {}
+        self.text_room = max(LEAST_TEXT, TEXT_SHARE * sum(map(len, texts)))
+        self.cut = ["transcript"] if sum(map(len, texts)) >= MAX_TRANSCRIPT else []
 
     def say(self, feature: str, reason: str) -> None:
         """Give a reason that the section itself shows."""
@@ -185,74 +233,86 @@ class _Reasons:
             self.not_analyzed[feature] = warned
         elif not has_result:
             # `say` was first where the section itself gave the reason.
-            self.say(feature, TOO_SHORT if self._words <= FEW_WORDS else NO_RESULT)
+            self.say(feature, TOO_SHORT if self._is_short else NO_RESULT)
 
 
 def _warned(reply: Mapping[str, Any]) -> dict[str, str]:
-    warnings = _list(_mapping(reply.get("metadata")).get("warnings")) + _list(reply.get("warnings"))
+    warnings = entries_of(mapping(reply.get("metadata")).get("warnings")) + entries_of(reply.get("warnings"))
     found: dict[str, str] = {}
-    for warning in map(_mapping, warnings):
+    for warning in map(mapping, warnings):
         feature = _FEATURE_OF_PARAMETER.get(clean_text(warning.get("parameter")) or "")
         if feature:
-            kind = clean_text(warning.get("type")) or ""
+            kind = clean_name(warning.get("type")) or ""
             found[feature] = _REASON_OF_WARNING.get(kind, kind.replace("_", " ") or NO_RESULT)
     return found
 
 
 def _summary(results: Mapping[str, Any], texts: Sequence[str], reasons: _Reasons) -> str | None:
-    section = _mapping(results.get("summary"))
+    section = mapping(results.get("summary"))
     text = clean_text(section.get("short")) or clean_text(section.get("text"))
     if section.get("result") == "failure":
         # The text then is an excuse, not a summary; English only is the one that is documented.
         reasons.say("summary", LANGUAGE if text and "English" in text else NO_RESULT)
         return None
-    whole = " ".join(texts).split()
-    if text and len(whole) <= FEW_WORDS and text.split() == whole:
+    whole = _first_words(texts)
+    if text and len(whole) <= FEW_WORDS and _first_words([text]) == whole:
         # Deepgram hands back what is too short to be summarized.
         reasons.say("summary", TOO_SHORT)
         return None
-    return text or None
+    return text[:MAX_SUMMARY] if text else None
 
 
-def _segments(results: Mapping[str, Any], section: str, label: str, words: _Words) -> list[Segment] | None:
-    """The segments of a section, one per label in it; None when the section is not there at all."""
-    found = _mapping(results.get(section))
+def _segments(
+    results: Mapping[str, Any], feature: str, words: _Words, reasons: _Reasons
+) -> list[Segment] | None:
+    """The passages of a feature's section, one for each label in it; None when the section is not there."""
+    section = "sentiments" if feature == "sentiment" else feature
+    found = mapping(results.get(section))
     # The OpenAPI file nests topics and intents once more; no recorded reply does.
-    entries = found.get("segments", _mapping(_mapping(found.get("results")).get(section)).get("segments"))
+    entries = found.get("segments", mapping(mapping(found.get("results")).get(section)).get("segments"))
     if not isinstance(entries, list):
         return None
     segments: list[Segment] = []
-    for entry in map(_mapping, entries):
-        for value, score in _labels(entry, section, label):
-            segments.append(_segment(len(segments), entry, value, score, words))
+    room = reasons.text_room
+    for entry in map(mapping, entries):
+        labels = _labels(entry, section)
+        if len(segments) + len(labels) > MAX_PASSAGES:
+            labels = labels[: MAX_PASSAGES - len(segments)]
+            reasons.say(feature, TOO_MANY)
+        if not labels:
+            continue
+        # One text for all labels of a passage: each row has it, the memory once.
+        text = clean_text(entry.get("text")) or ""
+        start, end = whole_number(entry.get("start_word")), whole_number(entry.get("end_word"))
+        span = words.span(start, end)
+        for value, score in labels:
+            room -= len(text)
+            segments.append(
+                Segment(len(segments), text if room >= 0 else "", start, end, *span, label=value, score=score)
+            )
+    if room < 0:
+        reasons.cut.append(f"texts of {section}")
     return segments
 
 
-def _labels(entry: Mapping[str, Any], section: str, label: str) -> list[tuple[str, float | None]]:
+def _labels(entry: Mapping[str, Any], section: str) -> list[tuple[str, float | None]]:
     if section == "sentiments":
-        value = clean_text(entry.get(label))
+        value = clean_name(entry.get("sentiment"))
         return [(value, valid_score(entry.get("sentiment_score")))] if value else []
-    inner = [_mapping(item) for item in _list(entry.get(section))]
-    named = [(clean_text(item.get(label)), valid_score(item.get("confidence_score"))) for item in inner]
+    label = section.removesuffix("s")
+    inner = [mapping(item) for item in entries_of(entry.get(section))]
+    named = [(clean_name(item.get(label)), valid_score(item.get("confidence_score"))) for item in inner]
     return [(value, score) for value, score in named if value]
 
 
-def _segment(
-    position: int, entry: Mapping[str, Any], value: str, score: float | None, words: _Words
-) -> Segment:
-    start, end = _whole(entry.get("start_word")), _whole(entry.get("end_word"))
-    start_seconds, end_seconds, speaker = words.span(start, end)
-    return Segment(
-        position=position,
-        text=clean_text(entry.get("text")) or "",
-        start_word=start,
-        end_word=end,
-        start_seconds=start_seconds,
-        end_seconds=end_seconds,
-        speaker=speaker,
-        label=value,
-        score=score,
-    )
+def _first_words(texts: Sequence[str]) -> list[str]:
+    """The words of a text as far as it matters whether there are few: FEW_WORDS, and the rest as one more."""
+    words: list[str] = []
+    for text in texts:
+        words += text.split(None, FEW_WORDS)
+        if len(words) > FEW_WORDS:
+            break
+    return words
 
 
 def _joined(texts: Sequence[str], names: Sequence[str]) -> str:
@@ -273,49 +333,8 @@ def _confidence(channels: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _alternative(channel: Mapping[str, Any]) -> Mapping[str, Any]:
-    alternatives = _list(channel.get("alternatives"))
-    return _mapping(alternatives[0]) if alternatives else {}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def clean_text(value: object) -> str | None:
-    """A string without what SQLite cannot hold (lone surrogates) or would end it (NUL)."""
-    if not isinstance(value, str):
-        return None
-    return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-
-
-def valid_score(value: object) -> float | None:
-    """A number from -1 to 1, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) and abs(number) <= 1 else None
-
-
-def _positive(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**9:
-        return None
-    return float(value)
-
-
-def _whole(value: object) -> int | None:
-    number = _positive(value)
-    return int(number) if number is not None else None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    alternatives = entries_of(channel.get("alternatives"))
+    return mapping(alternatives[0]) if alternatives else {}
 
 
 def _kind(body: bytes) -> str:

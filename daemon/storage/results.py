@@ -53,7 +53,7 @@ def stored_parts(db: Database, recording_id: int) -> list[bytes]:
 
 def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
     """Write an analysis and close its recording as `done`; call inside the transaction of its alerts."""
-    values = dataclasses.asdict(analysis)
+    values = dataclasses.asdict(dataclasses.replace(analysis, sentiments=(), topics=(), intents=()))
     for table, (label, score) in SEGMENT_TABLES.items():
         segments: tuple[Segment, ...] = getattr(analysis, table)
         del values[table]

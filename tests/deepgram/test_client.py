@@ -485,6 +485,15 @@ def test_a_body_that_is_compressed_against_our_wish_is_doubtful(api: ScriptedApi
     assert isinstance(failure(small, api.url), DoubtfulReplyError)
 
 
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, identity", "GZIP , br"])
+def test_an_encoding_that_nobody_asked_for_is_not_unpacked(
+    api: ScriptedApi, small: Path, encoding: str
+) -> None:
+    api.script = answer(200, b"{}", Content_Encoding=encoding)
+
+    assert "cannot be decoded" in str(failure(small, api.url))
+
+
 def test_encodings_within_one_another_are_not_unpacked(api: ScriptedApi, small: Path) -> None:
     """Some kilobytes would become gigabytes before their length is known."""
     bomb = gzip.compress(gzip.compress(bytes(50_000_000), 1) * 10, 9)

@@ -1,0 +1,77 @@
+"""The single values of a reply: whatever an API puts in its JSON, each is usable or None."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+MAX_VALUES = 4_000_000
+"""Commas and opening brackets in a body. Word times have one in some 22 bytes, so that a reply of 64 MB has 3
+million; a body of `{},{},` becomes 25 times its size in memory."""
+MAX_NAME = 500
+"""Characters of a label, a language, a request id or a warning."""
+
+
+def strict_json(body: bytes) -> Any:
+    """The JSON of a body; ValueError where it is none, has NaN in it, or has more in it than a reply."""
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise ValueError("too many values")
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object, an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def entries_of(value: object) -> list[Any]:
+    """A list, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def clean_text(value: object) -> str | None:
+    """A string without what SQLite cannot hold (lone surrogates) or would end it (NUL)."""
+    if not isinstance(value, str):
+        return None
+    if value.isascii() and "\x00" not in value:
+        return value
+    return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+
+
+def clean_name(value: object) -> str | None:
+    """A short text: what is beyond MAX_NAME is left out."""
+    text = clean_text(value)
+    return text[:MAX_NAME] if text else text
+
+
+def valid_score(value: object) -> float | None:
+    """A number from -1 to 1, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and abs(number) <= 1 else None
+
+
+def positive(value: object) -> float | None:
+    """A number from 0 to a billion, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**9:
+        return None
+    return float(value)
+
+
+def whole_number(value: object) -> int | None:
+    """Such a number without its fraction."""
+    number = positive(value)
+    return int(number) if number is not None else None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
