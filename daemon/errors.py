@@ -7,6 +7,7 @@ EarshotError                      one line that a person can act on; exit code 1
 ├─ StoreBusyError                 the database is locked or its disk is full: try again later
 ├─ FileTrouble                    a recording's file cannot be read
 │  ├─ FileGoneError               it is no longer there
+│  ├─ FileUnmountedError          nor is the folder or the file system that it was on
 │  ├─ FileChangedError            it changed while it was read
 │  └─ FileUnreadableError         no permission, not a regular file, input/output error
 └─ AnalysisError                  the API did not give a result
@@ -84,6 +85,10 @@ class FileTrouble(EarshotError):
 
 class FileGoneError(FileTrouble):
     """The file is no longer there."""
+
+
+class FileUnmountedError(FileTrouble):
+    """The file is not there, nor is its folder or the file system that it was on: it may come back."""
 
 
 class FileChangedError(FileTrouble):

@@ -11,8 +11,9 @@ import hashlib
 import os
 import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from daemon.models import FileStamp
 
@@ -183,6 +184,26 @@ def is_being_written(descriptor: int) -> bool | None:
     except OSError as error:
         return True if error.errno in _HELD else None
     return False
+
+
+def device_above(path: str) -> int | None:
+    """Return the device number of the nearest directory above `path` that is there; None when none is."""
+    directory = path
+    while directory := directory.rpartition("/")[0]:
+        with suppress(OSError):
+            return Path(directory).stat().st_dev
+    return None
+
+
+def is_unmounted(root: Path, places: Iterable[tuple[str, int]]) -> bool:
+    """Return whether a file that is not there may only be out of sight, and be back with the next mount.
+
+    True when `root`, its watched folder, is not there, or when another file system is now where the file's
+    was. `places` are the paths at which the file was taken in, each with the device number of that time.
+    """
+    if not root.is_dir():
+        return True
+    return any(device_above(path) not in (None, device) for path, device in places)
 
 
 def _parts(root: str, path: str) -> list[str]:

@@ -200,3 +200,90 @@ def test_no_code_relies_on_the_connection_of_sqlite_utils_as_a_transaction() -> 
         if pattern.search(line)
     ]
     assert not found, f"use the transaction of storage.database: {found}"
+
+
+PURE_OF_OS = {"DirEntry", "PathLike", "environ", "fsdecode", "fsencode", "getpid", "stat_result"}
+"""What `os` has that asks no file system."""
+FILE_METHODS = {
+    *("chmod", "exists", "glob", "is_dir", "is_file", "is_mount", "is_symlink", "iterdir", "lstat", "mkdir"),
+    *("open", "read_bytes", "read_text", "resolve", "rmdir", "samefile", "stat", "touch", "unlink"),
+    *("write_bytes", "write_text"),
+}
+"""Methods of `Path` that ask the file system, and that nothing else here has."""
+STILL_ASKING = {"storage.queue"}
+"""Parts of storage that ask the file system all the same. To become empty."""
+
+
+def file_functions(module: ast.Module) -> frozenset[str]:
+    """What a module imports from `daemon.files`, by the names that it has there."""
+    imports = [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom)]
+    return frozenset(
+        alias.asname or alias.name
+        for node in imports
+        if node.module == "daemon.files"
+        for alias in node.names
+    )
+
+
+def file_access(part: ast.AST, functions: frozenset[str]) -> Iterator[int]:
+    """The lines of a part of a module that ask the file system; `functions` are names that do so."""
+    for node in ast.walk(part):
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr=name) if name not in PURE_OF_OS:
+                yield node.lineno
+            case ast.Call(func=ast.Attribute(attr=name)) if name in FILE_METHODS:
+                yield node.lineno
+            case ast.Call(func=ast.Name(id=name)) if name in {"open", *functions}:
+                yield node.lineno
+
+
+def transactions(module: ast.Module) -> Iterator[ast.stmt]:
+    """The statements of a module that are written within a transaction."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.With) and any(
+            isinstance(item.context_expr, ast.Call)
+            and isinstance(item.context_expr.func, ast.Name)
+            and item.context_expr.func.id == "transaction"
+            for item in node.items
+        ):
+            yield from node.body
+
+
+def asks_in_transactions(path: Path) -> list[int]:
+    """The lines that ask the file system where a database may be locked: all of storage, and transactions."""
+    module, name = ast.parse(path.read_text("utf-8"), str(path)), module_name(path)
+    functions = file_functions(module)
+    is_storage = name.startswith("storage.") and name not in {"storage.database", *STILL_ASKING}
+    parts = [module] if is_storage else transactions(module)
+    return [line for part in parts for line in file_access(part, functions)]
+
+
+def test_no_file_system_is_asked_while_the_database_may_be_locked() -> None:
+    # A share that hangs would hold the lock for as long, and with it everybody who has something to store.
+    found = [
+        f"{path.relative_to(PACKAGE.parent)}:{line}"
+        for path in modules()
+        for line in asks_in_transactions(path)
+    ]
+    assert not found, f"gather what the file system says before the transaction: {found}"
+
+
+def test_questions_to_the_file_system_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    text = """
+import os
+from daemon.files import stamp
+def take_in(db):
+    os.lstat("/a")
+    with transaction(db):
+        os.fsencode("/a")
+        if os.path.exists("/a"):
+            stamp("/a")
+        with open("/a") as file:
+            Path("/a").is_dir()
+"""
+    for part, lines in (("intake", [8, 9, 10, 11]), ("storage", [5, 8, 9, 10, 11])):
+        module = tmp_path / part / "take.py"
+        module.parent.mkdir()
+        module.write_text(text)
+        assert sorted({*asks_in_transactions(module)}) == lines

@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from daemon.alerts.draft import wanted_alerts
 from daemon.alerts.volume import store_alerts
 from daemon.analysis.context import Context
-from daemon.analysis.failure_policy import settle_failure
+from daemon.analysis.failure_policy import explained, settle_failure
 from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
 from daemon.analysis.long_transcripts import read_parts
 from daemon.deepgram.parts import merge, missing_parts
@@ -47,8 +47,9 @@ def analyze(db: Database, recording: Recording, context: Context) -> None:
         # A reply that is stored was paid for; a crash or an error came before it was made use of.
         body = body or _ask(db, recording, context.request_for(recording), context)
     except (FileTrouble, AnalysisError) as error:
+        reason = explained(db, recording, error, context)
         with transaction(db):
-            settle_failure(db, recording, error, context, context.clock())
+            settle_failure(db, recording, reason, context, context.clock())
         return
     analysis = _interpret(db, recording, body, context) if body else None
     if analysis:

@@ -23,11 +23,13 @@ from daemon.errors import (
     FileChangedError,
     FileGoneError,
     FileTrouble,
+    FileUnmountedError,
     RateLimitedError,
     RecordingError,
     ServiceDownError,
 )
-from daemon.models import Recording, RecordingState, from_iso, shown_path
+from daemon.files import is_unmounted
+from daemon.models import Recording, RecordingState, from_iso
 from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.queue import (
     DOUBTFUL_RESENDS,
@@ -37,7 +39,7 @@ from daemon.storage.queue import (
     reopen_refused,
     uncount_attempt,
 )
-from daemon.storage.recordings import is_unmounted
+from daemon.storage.recordings import places_of
 from daemon.storage.results import store_response, stored_reply
 
 logger = logging.getLogger(__name__)
@@ -47,14 +49,29 @@ SKIPPED_CODES = frozenset({"empty", "gone"})
 FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
 
 
+def explained(
+    db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context
+) -> AnalysisError | FileTrouble:
+    """Return the error as it is, or as FileUnmountedError where a file that is not there may come back.
+
+    To be called before the transaction: it asks the file system, and a share that hangs then must not keep
+    everybody else from writing.
+    """
+    if isinstance(error, FileGoneError):
+        roots = [each.path for each in context.config.watch if each.name == recording.folder]
+        if any(is_unmounted(root, places_of(db, recording.id)) for root in roots):
+            text = "the file is not there, nor is the folder or file system that it was on; mount that again"
+            return FileUnmountedError(text)
+    return error
+
+
 def settle_failure(
     db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
 ) -> None:
     """Put the recording where its failure belongs, and hold the queue where everyone's would fail."""
     match error:
-        case FileGoneError() if _is_unmounted(db, recording, context):
-            text = "the file is not there, nor is the folder or file system that it was on; mount that again"
-            _wait_or_give_up(db, recording, FileGoneError(text), context, now, code="gone")
+        case FileUnmountedError():
+            _wait_or_give_up(db, recording, error, context, now, code="gone")
         case FileGoneError():
             _close(db, recording, "gone", str(error))
         case FileChangedError():
@@ -87,11 +104,6 @@ def settle_failure(
         case _:
             _service_failure(db, recording, error, context, now)
             _wait_or_give_up(db, recording, error, context, now, code="gave_up")
-
-
-def _is_unmounted(db: Database, recording: Recording, context: Context) -> bool:
-    folders = [folder for folder in context.config.watch if shown_path(str(folder.path)) == recording.folder]
-    return any(is_unmounted(db, recording.id, folder.path) for folder in folders)
 
 
 def _is_worth_cutting(db: Database, recording: Recording) -> bool:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlite_utils import Database
 
 from daemon.analysis.context import Context
-from daemon.analysis.failure_policy import settle_failure
+from daemon.analysis.failure_policy import explained, settle_failure
 from daemon.analysis.pauses import answered
 from daemon.deepgram.client import Reply
 from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
@@ -96,6 +96,8 @@ def note_failed(
     sha256: str | None = None,
 ) -> None:
     """Commit how a request failed, and what that means for the recording and the queue."""
+
+    error = explained(db, recording, error, context)
 
     def store() -> None:
         now = context.clock()

@@ -1,23 +1,25 @@
 """From complete files to rows: a new recording, one that changed before it was sent, a touch, or a rename.
 
-What the database knows of a file is read and changed in one transaction; hashing comes before it.
+Whatever the file system has to be asked comes first: a share that hangs while a transaction is open would
+keep everybody else from writing. A file whose rows have changed meanwhile is left for later.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 
 from sqlite_utils import Database
 
 from daemon.config.filenames import NOTHING, Facts, FactsOf
 from daemon.config.models import WatchFolder
-from daemon.files import content_hash
+from daemon.files import content_hash, device_above
 from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.models import FileStamp, RecordingState
 from daemon.storage.database import transaction
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 
 Hash = Callable[[FileStamp], str | None]
+Asking = Callable[[], AbstractContextManager[object]]
+"""Makes what is entered around each question to the file system, so that one without an answer is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,31 @@ class Place:
     folder: WatchFolder
     name: str
     now: datetime
-    facts_of: FactsOf = lambda _: NOTHING
+    facts_of: FactsOf
+    hash_of: Hash
+    asking: Asking
 
     def facts(self, path: str) -> Facts:
         """What the name of the file says."""
         return self.facts_of(path[len(str(self.folder.path.absolute()).rstrip("/")) + 1 :])
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An arrival with all that is needed to decide what it becomes.
+
+    `known` is how the rows have the file: under its own path, else under the one that it was renamed from.
+    `sha256` is None where it is not needed, and where the file could not be read.
+    """
+
+    arrival: Arrival
+    known: KnownFile | None
+    sha256: str | None = None
+
+    @property
+    def is_renamed(self) -> bool:
+        """True when the rows have the file under another path, at which it is no more."""
+        return self.known is not None and self.known.path != self.arrival.stamp.path
 
 
 def take_in(
@@ -64,43 +88,66 @@ def take_in(
     *,
     hash_of: Hash | None = None,
     facts_of: FactsOf = lambda _: NOTHING,
+    asking: Asking = nullcontext,
 ) -> Intake:
     """Write what the arrivals mean into the database, in transactions of at most BATCH files.
 
     `facts_of` reads names, relative to the folder. A file whose recording is being analyzed right now, or
     that could not be read, is left for later.
     """
-    hash_of = hash_of or partial(content_hash, folder.root)
     intake = Intake()
-    place = Place(folder, folder.name, now, facts_of)
+    place = Place(folder, folder.name, now, facts_of, hash_of or partial(content_hash, folder.root), asking)
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
-        hashes = {
-            arrival.stamp.path: hash_of(arrival.stamp)
-            for arrival, known in _with_known(db, batch)
-            if _needs_hash(db, place, arrival, known)
-        }
-        with transaction(db):
-            # Unknown names first: a file that was renamed away and replaced is then still known by its inode.
-            for arrival, known in sorted(_with_known(db, batch), key=lambda pair: pair[1] is not None):
-                _write(db, place, arrival, known, hashes, intake)
+        is_new = [_known_file(db, arrival.stamp.path) is None for arrival in batch]
+        # Unknown names first: a file that was renamed away and replaced is then still known by its inode.
+        for wanted in (True, False):
+            group = [arrival for arrival, new in zip(batch, is_new, strict=True) if new == wanted]
+            if group:
+                _take_in(db, place, group, intake)
     return intake
 
 
-def _with_known(db: Database, batch: list[Arrival]) -> Iterator[tuple[Arrival, KnownFile | None]]:
-    ordered = sorted(batch, key=lambda arrival: split_path(arrival.stamp.path))
-    for directory, group in groupby(ordered, key=lambda arrival: split_path(arrival.stamp.path)[0]):
-        arrivals = {split_path(arrival.stamp.path)[1]: arrival for arrival in group}
-        known = known_files(db, directory, arrivals)
-        for name, arrival in arrivals.items():
-            yield arrival, known.get(name)
+def _take_in(db: Database, place: Place, arrivals: list[Arrival], intake: Intake) -> None:
+    cases = [_case(db, place, arrival) for arrival in arrivals]
+    with transaction(db):
+        for case in cases:
+            if _is_current(db, case):
+                _write(db, place, case, intake)
+            else:
+                intake.later.append(case.arrival.stamp.path)
 
 
-def _needs_hash(db: Database, place: Place, arrival: Arrival, known: KnownFile | None) -> bool:
-    if known is None:
-        renamed = _renamed_from(db, place, arrival.stamp)
-        return renamed is not None and _is_doubtful_rename(arrival.stamp, renamed)
-    return _may_be_touched(arrival.stamp, known)
+def _case(db: Database, place: Place, arrival: Arrival) -> Case:
+    stamp = arrival.stamp
+    with place.asking():
+        device = device_above(stamp.path)
+    if device is not None:
+        stamp = replace(stamp, device=device)
+    known = _known_file(db, stamp.path) or _renamed_from(db, place, stamp)
+    case = Case(replace(arrival, stamp=stamp), known)
+    if not _needs_hash(case):
+        return case
+    with place.asking():
+        return replace(case, sha256=place.hash_of(stamp))
+
+
+def _is_current(db: Database, case: Case) -> bool:
+    """Whether the rows still have the file as they had it when the case was made."""
+    known = case.known
+    if known is not None and case.is_renamed and _known_file(db, known.path) != known:
+        return False
+    return _known_file(db, case.arrival.stamp.path) == (None if case.is_renamed else known)
+
+
+def _known_file(db: Database, path: str) -> KnownFile | None:
+    directory, name = split_path(path)
+    return known_files(db, directory, [name]).get(name)
+
+
+def _needs_hash(case: Case) -> bool:
+    is_doubtful = _is_doubtful_rename if case.is_renamed else _may_be_touched
+    return case.known is not None and is_doubtful(case.arrival.stamp, case.known)
 
 
 def _may_be_touched(stamp: FileStamp, known: KnownFile) -> bool:
@@ -120,37 +167,27 @@ def _is_unsent(known: KnownFile) -> bool:
     return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
 
 
-def _write(
-    db: Database,
-    place: Place,
-    arrival: Arrival,
-    known: KnownFile | None,
-    hashes: dict[str, str | None],
-    intake: Intake,
-) -> None:
-    stamp = arrival.stamp
+def _write(db: Database, place: Place, case: Case, intake: Intake) -> None:
+    arrival, stamp, known = case.arrival, case.arrival.stamp, case.known
+    is_hash_missing = _needs_hash(case) and case.sha256 is None
     if known is None:
-        known = _renamed_from(db, place, stamp)
-        if known is None:
-            _add(db, place, arrival, intake)
-            intake.new.append(stamp.path)
-            return
-        if known.state == RecordingState.ANALYZING or _hash_missing(
-            arrival, known, hashes, _is_doubtful_rename
-        ):
+        _add(db, place, arrival, intake)
+        intake.new.append(stamp.path)
+    elif case.is_renamed:
+        if known.state == RecordingState.ANALYZING or is_hash_missing:
             intake.later.append(stamp.path)
-        elif _is_doubtful_rename(stamp, known) and hashes[stamp.path] != known.sha256:
+        elif _is_doubtful_rename(stamp, known) and case.sha256 != known.sha256:
             _add(db, place, arrival, intake)
         else:
             _rename(db, place, arrival, known, intake)
     elif known.has_stamp(stamp) and not known.is_gone:
         return
-    elif known.state == RecordingState.ANALYZING or _hash_missing(arrival, known, hashes, _may_be_touched):
+    elif known.state == RecordingState.ANALYZING or is_hash_missing:
         intake.later.append(stamp.path)
     elif _is_unsent(known):
         _renew(db, place, arrival, known, intake)
         remember_file(db, place.name, stamp, known.recording_id)
-    elif _may_be_touched(stamp, known) and hashes[stamp.path] == known.sha256:
+    elif _may_be_touched(stamp, known) and case.sha256 == known.sha256:
         logger.debug("recording touched id=%d path=%r", known.recording_id, stamp.path)
         touch_recording(db, known.recording_id, stamp)
         remember_file(db, place.name, stamp, known.recording_id)
@@ -164,16 +201,6 @@ def _write(
         _add(db, place, arrival, intake)
 
 
-def _hash_missing(
-    arrival: Arrival,
-    known: KnownFile,
-    hashes: dict[str, str | None],
-    is_needed: Callable[[FileStamp, KnownFile], bool],
-) -> bool:
-    """True when the decision needs a hash that could not be made, or was not yet known to be needed."""
-    return is_needed(arrival.stamp, known) and hashes.get(arrival.stamp.path) is None
-
-
 def _is_same_left_alone(stamp: FileStamp, known: KnownFile) -> bool:
     """A file that was left alone and has only another inode: put back by a backup, it stays left alone."""
     left_alone = known.state == RecordingState.SKIPPED and known.error_code == "existing"
@@ -181,10 +208,11 @@ def _is_same_left_alone(stamp: FileStamp, known: KnownFile) -> bool:
 
 
 def _renamed_from(db: Database, place: Place, stamp: FileStamp) -> KnownFile | None:
-    """The known file that is now at `stamp.path`: its inode, size and time, and no longer where it was."""
+    """Return the known file that is now at `stamp.path`: the same inode, and no longer where it was."""
     for known in known_by_inode(db, place.name, stamp):
         try:
-            status = os.lstat(known.path)
+            with place.asking():
+                status = os.lstat(known.path)
         except FileNotFoundError:
             return known
         except OSError:

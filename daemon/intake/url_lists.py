@@ -10,6 +10,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import datetime
 from hashlib import sha256
 
@@ -19,10 +20,10 @@ from daemon.config.filenames import NOTHING, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.intake.addresses import LARGEST_BYTES, NoAddressesError, addresses
 from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
+from daemon.intake.intake import Asking
 from daemon.models import FileStamp
 from daemon.storage.database import transaction
 from daemon.storage.lists import (
-    KnownList,
     add_hosted_recording,
     forget_list,
     has_recording_of,
@@ -43,6 +44,7 @@ def take_in_lists(
     now: datetime,
     *,
     facts_of: FactsOf = lambda _: NOTHING,
+    asking: Asking = nullcontext,
 ) -> Intake:
     """Write what these complete lists mean into the database, a transaction for each.
 
@@ -54,11 +56,12 @@ def take_in_lists(
             with transaction(db):
                 remember_list(db, folder.name, arrival.stamp, None)
             continue
-        content = b"" if arrival.stamp.size_bytes > LARGEST_BYTES else _content(arrival.stamp)
+        with asking():
+            content = b"" if arrival.stamp.size_bytes > LARGEST_BYTES else _content(arrival.stamp)
         if content is None:
             intake.later.append(arrival.stamp.path)
             continue
-        _take_in(db, folder, arrival, content, now, facts_of, intake)
+        _take_in(db, folder, arrival, content, now, facts_of, asking, intake)
     return intake
 
 
@@ -69,6 +72,7 @@ def _take_in(
     content: bytes,
     now: datetime,
     facts_of: FactsOf,
+    asking: Asking,
     intake: Intake,
 ) -> None:
     path, name = arrival.stamp.path, folder.name
@@ -84,9 +88,16 @@ def _take_in(
             logger.warning(text, path, taken.refused)
     except NoAddressesError as error:
         logger.warning("list of addresses not taken path=%r error=%s", path, error)
+    gone: set[str] = set()
+    if digest:
+        # Which of them was renamed: asked before the transaction, because their share may hang.
+        with asking():
+            alike = lists_with_content(db, name, digest)
+            gone = {known.path for known in alike if not os.path.lexists(known.path)}
     with transaction(db):
         before = known_lists(db, *_directory_and_names(path)).get(split_path(path)[1])
-        renamed = None if before or not digest else _renamed_from(lists_with_content(db, name, digest))
+        alike = [] if before or not digest else lists_with_content(db, name, digest)
+        renamed = next((known for known in alike if known.path in gone), None)
         remember_list(db, name, arrival.stamp, digest)
         if renamed:
             forget_list(db, renamed.path)
@@ -123,11 +134,6 @@ def _add(db: Database, folder: WatchFolder, kind: Kind, url: str, now: datetime,
     logger.debug("recording found id=%d name=%r", recording_id, hosted_name(url))
     if facts.stopped_at and kind != Kind.LEFT_ALONE:
         logger.warning("name does not fit filename_pattern id=%d: %s", recording_id, facts.stopped_at)
-
-
-def _renamed_from(candidates: Iterable[KnownList]) -> KnownList | None:
-    """The list with the same bytes that is no longer where it was."""
-    return next((known for known in candidates if not os.path.lexists(known.path)), None)
 
 
 def _directory_and_names(path: str) -> tuple[str, list[str]]:

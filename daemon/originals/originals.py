@@ -20,7 +20,7 @@ from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
 from daemon.config.values import marker_name
 from daemon.errors import StoreBusyError
-from daemon.files import is_being_written
+from daemon.files import is_being_written, is_unmounted
 from daemon.models import shown_path
 from daemon.originals.move import (
     ChangedError,
@@ -41,7 +41,7 @@ from daemon.storage.originals import (
     plan_move,
     seconds_until_original,
 )
-from daemon.storage.recordings import is_unmounted, signed_number, split_path, stored_time
+from daemon.storage.recordings import places_of, signed_number, split_path, stored_time
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _settle(
     try:
         descriptor = open_regular(original.path)
     except FileNotFoundError:
-        if is_unmounted(db, original.recording_id, Path(folder.path)):
+        if is_unmounted(folder.path, places_of(db, original.recording_id)):
             raise NotNowError(f"{folder.path} is not there or not mounted; it is tried again") from None
         _gone(db, original)
         return

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -111,7 +109,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 
 def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
-    """The known files that this one may be under another name: same inode, size and modification time.
+    """Return the known files that this one may have been before a rename: same inode, size and time.
 
     In `folder`, its watched folder, the device does not count: its number may be another one after each
     mount. From another folder a file is renamed within its file system only.
@@ -122,10 +120,7 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
         (signed_number(stamp.inode), stamp.size_bytes, stored_time(stamp.mtime_ns)),
     )
     known = [_known(row) for row in found]
-    if any(each.folder != folder for each in known):
-        device = _stored_device(stamp)
-        known = [each for each in known if each.folder == folder or each.device == device]
-    return known
+    return [each for each in known if each.folder == folder or each.device == signed_number(stamp.device)]
 
 
 def add_recording(
@@ -229,9 +224,9 @@ def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> No
 
 
 def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int) -> None:
-    """The file, as it looks now, belongs to this recording.
+    """Note that the file, as it looks now, belongs to this recording.
 
-    `files.device` is that of its directory: some file systems (overlayfs) give each file another one.
+    `stamp.device` has to be that of its directory: some file systems (overlayfs) give each file another one.
     """
     db.execute(
         "INSERT OR REPLACE INTO files"
@@ -240,7 +235,7 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
         (
             *_key(stamp.path),
             folder,
-            _stored_device(stamp),
+            signed_number(stamp.device),
             signed_number(stamp.inode),
             stamp.size_bytes,
             stored_time(stamp.mtime_ns),
@@ -249,31 +244,10 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
     )
 
 
-def is_unmounted(db: Database, recording_id: int, root: Path) -> bool:
-    """Whether a file that is not there may only be out of sight: `root`, its watched folder, is not there, or
-    another file system is where the file's was when it was taken in."""
-    if not root.is_dir():
-        return True
-    sql = "SELECT directory, name, device FROM files WHERE recording_id = ?"
-    for file in rows(db, sql, (recording_id,)):
-        device = _device_above(os.fsdecode(file["directory"] + b"/" + file["name"]))
-        if device is not None and signed_number(device) != file["device"]:
-            return True
-    return False
-
-
-def _stored_device(stamp: FileStamp) -> int:
-    device = _device_above(stamp.path)
-    return signed_number(stamp.device if device is None else device)
-
-
-def _device_above(path: str) -> int | None:
-    """The device of the nearest directory above `path` that is there."""
-    directory = path
-    while directory := split_path(directory)[0]:
-        with suppress(OSError):
-            return Path(directory).stat().st_dev
-    return None
+def places_of(db: Database, recording_id: int) -> list[tuple[str, int]]:
+    """Return the paths of a recording's files, each with the device number it had when it was taken in."""
+    found = rows(db, "SELECT directory, name, device FROM files WHERE recording_id = ?", (recording_id,))
+    return [(_path(row), row["device"] % 2**64) for row in found]
 
 
 def modified_at(stamp: FileStamp) -> str:
@@ -290,7 +264,7 @@ def _due(state: RecordingState, now: datetime) -> str | None:
 
 def _known(row: dict[str, Any]) -> KnownFile:
     return KnownFile(
-        path=os.fsdecode(row["directory"] + b"/" + row["name"]),
+        path=_path(row),
         folder=row["folder"],
         device=row["device"],
         size_bytes=row["size_bytes"],
@@ -302,6 +276,10 @@ def _known(row: dict[str, Any]) -> KnownFile:
         error_code=row["error_code"],
         sha256=row["sha256"],
     )
+
+
+def _path(row: dict[str, Any]) -> str:
+    return os.fsdecode(row["directory"] + b"/" + row["name"])
 
 
 def _key(path: str) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
-from daemon.files import content_hash, stamp
+from daemon.files import stamp
 from daemon.intake.addresses import is_list
 from daemon.intake.arrivals import Arrival, Intake, Kind
 from daemon.intake.complete import Readiness
@@ -34,7 +34,7 @@ from daemon.watching.existing import Baseline
 from daemon.watching.listing import Listing, Listings
 from daemon.watching.mounts import look_seconds, rescan_seconds, settle_seconds
 from daemon.watching.names import is_ignored_directory, is_inside, recording_names
-from daemon.watching.presence import Presence
+from daemon.watching.presence import STALL_SECONDS, Presence
 from daemon.watching.scan import Chunk, Walker
 from daemon.watching.source import Condition
 
@@ -135,9 +135,9 @@ class FolderWatch:
         """True while the folder, or a part of it, is on a network or FUSE mount: it may come to hang."""
         return self._source.method.has_remote
 
-    def tell_stall(self, open_db: Callable[[], Database]) -> None:
+    def tell_stall(self, open_db: Callable[[], Database], *, after_seconds: float = STALL_SECONDS) -> None:
         """Say that the file system does not answer, if that is so; from another thread, now and then."""
-        if self._presence.tell_stall(open_db):
+        if self._presence.tell_stall(open_db, after_seconds):
             # Nobody waits for it at a start.
             self.is_ready = True
 
@@ -286,7 +286,8 @@ class FolderWatch:
             )
         self._finish_baseline(db, baseline)
         self._source.look_soon()
-        self._source.check(now, self._walker.directories)
+        with self._answers.asking():
+            self._source.check(now, self._walker.directories)
         self._is_new = self._is_renewed = False
         self.is_ready = True
 
@@ -324,8 +325,9 @@ class FolderWatch:
     def _take_in(self, db: Database, arrivals: list[Arrival], now_utc: datetime) -> Intake:
         lists = [arrival for arrival in arrivals if is_list(arrival.stamp.path)]
         others = [arrival for arrival in arrivals if not is_list(arrival.stamp.path)]
-        intake = take_in(db, self.folder, others, now_utc, hash_of=self._hash_of, facts_of=self._facts_of)
-        hosted = take_in_lists(db, self.folder, lists, now_utc, facts_of=self._facts_of)
+        asking = self._answers.asking
+        intake = take_in(db, self.folder, others, now_utc, facts_of=self._facts_of, asking=asking)
+        hosted = take_in_lists(db, self.folder, lists, now_utc, facts_of=self._facts_of, asking=asking)
         return Intake(intake.queued + hosted.queued, intake.later + hosted.later, intake.new)
 
     def _arrival(self, baseline: Baseline, path: str, now: float) -> Arrival | None:
@@ -341,10 +343,6 @@ class FolderWatch:
         if arrival is None and path not in self._settler:
             self._forget(baseline, path)
         return arrival
-
-    def _hash_of(self, found: FileStamp) -> str | None:
-        with self._answers.asking():
-            return content_hash(self._source.path, found)
 
     def _relative(self, path: str) -> str:
         return path[len(self._source.path.rstrip("/")) + 1 :]

@@ -63,12 +63,12 @@ class Presence:
         is_started, self._is_started, self._is_available = self._is_started, False, True
         return Condition.STARTED if is_started else Condition.WATCHED
 
-    def tell_stall(self, open_db: Callable[[], Database]) -> bool:
+    def tell_stall(self, open_db: Callable[[], Database], after_seconds: float) -> bool:
         """Say once that the file system does not answer, if that is so; for another thread, now and then.
 
         The folder's own thread is then stuck in the kernel, and can say nothing itself.
         """
-        if self._is_stalled or self.answers.waiting_seconds() < STALL_SECONDS:
+        if self._is_stalled or self.answers.waiting_seconds() < after_seconds:
             return False
         with closing(open_db()) as db:
             folder_unavailable(db, self._name, "the file system does not answer")

@@ -285,6 +285,20 @@ def test_a_rename_and_a_new_file_under_the_old_name_are_told_apart(
     ]
 
 
+def test_a_rename_and_a_new_file_under_the_old_name_are_told_apart_before_anything_was_sent(
+    db: Database, root: Path, arrive: Callable[..., Intake]
+) -> None:
+    write(root / "a.wav")
+    arrive("a.wav")
+    (root / "a.wav").rename(root / "b.wav")
+    write(root / "a.wav", b"new")
+    assert arrive("a.wav", "b.wav").queued == 1
+    assert [(row["name"], row["state"]) for row in recordings(db)] == [
+        ("b.wav", "waiting"),
+        ("a.wav", "waiting"),
+    ]
+
+
 def test_a_reused_inode_with_the_same_size_and_second_is_not_taken_for_a_rename(
     db: Database, root: Path, arrive: Callable[..., Intake]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from daemon.files import device_above
 from daemon.models import FileStamp, RecordingState
 from daemon.storage.database import rows, transaction
 from daemon.storage.recordings import add_recording
@@ -21,7 +22,8 @@ def later(seconds: float) -> datetime:
 
 def stamp(number: int, folder: str = "/r") -> FileStamp:
     """A file that is unlike the files of other numbers."""
-    return FileStamp(f"{folder}/{number:04}.wav", 1000 + number, 10**18, 10**18, number + 1, 1, 8)
+    path = f"{folder}/{number:04}.wav"
+    return FileStamp(path, 1000 + number, 10**18, 10**18, number + 1, device_above(path) or 1, 8)
 
 
 def add(

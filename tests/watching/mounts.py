@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.programs import need_fuse, need_mounts, program
@@ -52,3 +55,42 @@ def mounts_undone(top: Path) -> Iterator[None]:
         points = [line.split(" ")[4] for line in lines]
         for point in reversed([point for point in points if point.startswith(f"{top}/")]):
             unmount(Path(point))
+
+
+@dataclass(frozen=True)
+class Share:
+    """A mount at `path` that a process of its own answers for, from the files in `files`."""
+
+    path: Path
+    files: Path
+    server: int
+
+    def hang(self) -> None:
+        """Return once no question is answered any more."""
+        os.kill(self.server, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.server}/task")
+        wait_until(
+            lambda: all(_state(task) == "T" for task in tasks.iterdir()), what="the server to stand still"
+        )
+
+    def answer(self) -> None:
+        os.kill(self.server, signal.SIGCONT)
+
+
+def _state(task: Path) -> str:
+    return (task / "stat").read_text().rpartition(") ")[2][0]
+
+
+@contextmanager
+def shared(top: Path) -> Iterator[Share]:
+    """A share mounted at `top`/share; nothing of it is left at the end, even if it hangs then."""
+    path, files = top / "share", top / "files"
+    path.mkdir()
+    files.mkdir()
+    with mounts_undone(top):
+        server = mount_by_fuse(files, path)
+        try:
+            yield Share(path, files, server.pid)
+        finally:
+            server.kill()
+            server.wait()

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Conversation, ScriptedApi, Service, answer, refuse, wav
 from tests.servers import wait_until
-from tests.watching.mounts import mount_by_fuse, mounts_undone
-
-
-@dataclass(frozen=True)
-class Share:
-    """A mount at `path` that a process of its own answers for, from the files in `files`."""
-
-    path: Path
-    files: Path
-    server: int
-
-    def hang(self) -> None:
-        """Return once no question is answered any more."""
-        os.kill(self.server, signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.server}/task")
-        wait_until(
-            lambda: all(_state(task) == "T" for task in tasks.iterdir()), what="the server to stand still"
-        )
-
-    def answer(self) -> None:
-        os.kill(self.server, signal.SIGCONT)
-
-
-def _state(task: Path) -> str:
-    return (task / "stat").read_text().rpartition(") ")[2][0]
+from tests.watching.mounts import Share, shared
 
 
 @pytest.fixture
@@ -49,16 +22,8 @@ def api() -> Iterator[ScriptedApi]:
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
-    path, files = tmp_path / "share", tmp_path / "files"
-    path.mkdir()
-    files.mkdir()
-    with mounts_undone(tmp_path):
-        server = mount_by_fuse(files, path)
-        try:
-            yield Share(path, files, server.pid)
-        finally:
-            server.kill()
-            server.wait()
+    with shared(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
