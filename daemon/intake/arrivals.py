@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from daemon.models import FileStamp, RecordingState
+from daemon.models import Ending, FileStamp, RecordingState
 
 
 class Kind(Enum):
@@ -41,23 +41,20 @@ class Intake:
     new: list[str] = field(default_factory=list)
 
 
-Ending = tuple[RecordingState, str | None, str | None]
-"""State, error_code and error of a new row."""
-
-_ENDINGS: dict[Kind, Ending] = {
-    Kind.LEFT_ALONE: (
+_ENDINGS = {
+    Kind.LEFT_ALONE: Ending(
         RecordingState.SKIPPED,
         "existing",
         "was there before earshot first looked at this folder; `earshot scan --existing` takes in all of"
         " them, `earshot retry ID` this one",
     ),
-    Kind.EMPTY: (RecordingState.SKIPPED, "empty", "stayed empty; it is taken up again when it fills"),
+    Kind.EMPTY: Ending(RecordingState.SKIPPED, "empty", "stayed empty; it is taken up again when it fills"),
 }
 
 
-def ending_of(kind: Kind, flaw: str = "") -> Ending:
-    """How the row of such a file begins: waiting, or ended at once with the reason."""
+def ending_of(kind: Kind, flaw: str = "") -> Ending | None:
+    """Return with what reason the recording of such a file ends at once; None when it waits."""
     if kind == Kind.INCOMPLETE:
         text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"
-        return RecordingState.FAILED, "incomplete", text
-    return _ENDINGS.get(kind, (RecordingState.WAITING, None, None))
+        return Ending(RecordingState.FAILED, "incomplete", text)
+    return _ENDINGS.get(kind)

@@ -21,7 +21,8 @@ from daemon.config.filenames import NOTHING, Facts, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.files import content_hash, device_above
 from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
-from daemon.models import FileStamp, RecordingState
+from daemon.intake.decide import Action, decide, needs_hash
+from daemon.models import Ending, FileStamp, NewRecording
 from daemon.storage.database import transaction
 from daemon.storage.recordings import (
     KnownFile,
@@ -29,13 +30,13 @@ from daemon.storage.recordings import (
     describe_recording,
     known_by_inode,
     known_files,
+    modified_at,
     move_recording,
     remember_file,
     renew_recording,
     split_path,
     touch_recording,
 )
-from daemon.storage.results import stored_reply
 
 logger = logging.getLogger(__name__)
 
@@ -64,20 +65,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An arrival with all that is needed to decide what it becomes.
-
-    `known` is how the rows have the file: under its own path, else under the one that it was renamed from.
-    `sha256` is None where it is not needed, and where the file could not be read.
-    """
+    """An arrival with all that `decide` needs."""
 
     arrival: Arrival
     known: KnownFile | None
-    sha256: str | None = None
-
-    @property
-    def is_renamed(self) -> bool:
-        """True when the rows have the file under another path, at which it is no more."""
-        return self.known is not None and self.known.path != self.arrival.stamp.path
+    sha256: str | None
 
 
 def take_in(
@@ -112,10 +104,9 @@ def _take_in(db: Database, place: Place, arrivals: list[Arrival], intake: Intake
     cases = [_case(db, place, arrival) for arrival in arrivals]
     with transaction(db):
         for case in cases:
-            if _is_current(db, case):
-                _write(db, place, case, intake)
-            else:
-                intake.later.append(case.arrival.stamp.path)
+            stamp = case.arrival.stamp
+            action = decide(case.known, stamp, case.sha256) if _is_current(db, case) else Action.LATER
+            _apply(db, place, case, action, intake)
 
 
 def _case(db: Database, place: Place, arrival: Arrival) -> Case:
@@ -125,86 +116,24 @@ def _case(db: Database, place: Place, arrival: Arrival) -> Case:
     if device is not None:
         stamp = replace(stamp, device=device)
     known = _known_file(db, stamp.path) or _renamed_from(db, place, stamp)
-    case = Case(replace(arrival, stamp=stamp), known)
-    if not _needs_hash(case):
-        return case
-    with place.asking():
-        return replace(case, sha256=place.hash_of(stamp))
+    sha256 = None
+    if needs_hash(known, stamp):
+        with place.asking():
+            sha256 = place.hash_of(stamp)
+    return Case(replace(arrival, stamp=stamp), known, sha256)
 
 
 def _is_current(db: Database, case: Case) -> bool:
     """Whether the rows still have the file as they had it when the case was made."""
-    known = case.known
-    if known is not None and case.is_renamed and _known_file(db, known.path) != known:
-        return False
-    return _known_file(db, case.arrival.stamp.path) == (None if case.is_renamed else known)
+    path, known = case.arrival.stamp.path, case.known
+    if known is None or known.path == path:
+        return _known_file(db, path) == known
+    return _known_file(db, path) is None and _known_file(db, known.path) == known
 
 
 def _known_file(db: Database, path: str) -> KnownFile | None:
     directory, name = split_path(path)
     return known_files(db, directory, [name]).get(name)
-
-
-def _needs_hash(case: Case) -> bool:
-    is_doubtful = _is_doubtful_rename if case.is_renamed else _may_be_touched
-    return case.known is not None and is_doubtful(case.arrival.stamp, case.known)
-
-
-def _may_be_touched(stamp: FileStamp, known: KnownFile) -> bool:
-    unsent = _is_unsent(known) or known.state == RecordingState.ANALYZING
-    return (
-        known.sha256 is not None
-        and known.size_bytes == stamp.size_bytes
-        and not known.has_stamp(stamp)
-        and not unsent
-    )
-
-
-def _is_unsent(known: KnownFile) -> bool:
-    """True for a recording that no request was made for and that may start anew with other bytes."""
-    if known.state == RecordingState.SKIPPED:
-        return known.error_code in ("empty", "gone")
-    return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
-
-
-def _write(db: Database, place: Place, case: Case, intake: Intake) -> None:
-    arrival, stamp, known = case.arrival, case.arrival.stamp, case.known
-    is_hash_missing = _needs_hash(case) and case.sha256 is None
-    if known is None:
-        _add(db, place, arrival, intake)
-        intake.new.append(stamp.path)
-    elif case.is_renamed:
-        if known.state == RecordingState.ANALYZING or is_hash_missing:
-            intake.later.append(stamp.path)
-        elif _is_doubtful_rename(stamp, known) and case.sha256 != known.sha256:
-            _add(db, place, arrival, intake)
-        else:
-            _rename(db, place, arrival, known, intake)
-    elif known.has_stamp(stamp) and not known.is_gone:
-        return
-    elif known.state == RecordingState.ANALYZING or is_hash_missing:
-        intake.later.append(stamp.path)
-    elif _is_unsent(known):
-        _renew(db, place, arrival, known, intake)
-        remember_file(db, place.name, stamp, known.recording_id)
-    elif _may_be_touched(stamp, known) and case.sha256 == known.sha256:
-        logger.debug("recording touched id=%d path=%r", known.recording_id, stamp.path)
-        touch_recording(db, known.recording_id, stamp)
-        remember_file(db, place.name, stamp, known.recording_id)
-    elif known.state == RecordingState.WAITING and stored_reply(db, known.recording_id) is None:
-        # Sent before without a result: what is there now is what it waits for.
-        _renew(db, place, arrival, known, intake)
-        remember_file(db, place.name, stamp, known.recording_id)
-    elif _is_same_left_alone(stamp, known):
-        remember_file(db, place.name, stamp, known.recording_id)
-    else:
-        _add(db, place, arrival, intake)
-
-
-def _is_same_left_alone(stamp: FileStamp, known: KnownFile) -> bool:
-    """A file that was left alone and has only another inode: put back by a backup, it stays left alone."""
-    left_alone = known.state == RecordingState.SKIPPED and known.error_code == "existing"
-    return left_alone and known.has_stamp(stamp, inodes_last=False)
 
 
 def _renamed_from(db: Database, place: Place, stamp: FileStamp) -> KnownFile | None:
@@ -222,66 +151,73 @@ def _renamed_from(db: Database, place: Place, stamp: FileStamp) -> KnownFile | N
     return None
 
 
-def _is_doubtful_rename(stamp: FileStamp, known: KnownFile) -> bool:
-    """A time without a fraction is no fingerprint: a deleted file's inode is soon another one's."""
-    return known.sha256 is not None and stamp.mtime_ns % 1_000_000_000 == 0
+def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intake) -> None:
+    arrival, stamp, known = case.arrival, case.arrival.stamp, case.known
+    if action == Action.NOTHING:
+        return
+    if action == Action.LATER:
+        intake.later.append(stamp.path)
+        return
+    if action == Action.ADD or known is None:
+        recording_id = _add(db, place, arrival, intake)
+        intake.new += [] if known else [stamp.path]
+    else:
+        recording_id = known.recording_id
+        if action in (Action.RENAME, Action.RENAME_AND_RENEW):
+            _rename(db, place, stamp.path, known)
+        if action in (Action.RENEW, Action.RENAME_AND_RENEW):
+            _renew(db, place, arrival, recording_id, intake)
+        if action == Action.TOUCH:
+            logger.debug("recording touched id=%d path=%r", recording_id, stamp.path)
+            touch_recording(db, recording_id, stamp)
+    remember_file(db, place.name, stamp, recording_id)
 
 
-def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> None:
-    state, error_code, error = ending_of(arrival.kind, arrival.flaw)
-    facts = place.facts(arrival.stamp.path)
-    recording_id = add_recording(
-        db,
-        place.name,
-        arrival.stamp,
-        state=state,
-        error_code=error_code,
-        error=error,
-        quiet=arrival.kind == Kind.QUIET,
+def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
+    stamp, kind, ending = arrival.stamp, arrival.kind, ending_of(arrival.kind, arrival.flaw)
+    facts = place.facts(stamp.path)
+    new = NewRecording(
+        source=stamp.path,
+        is_url=False,
+        folder=place.name,
+        size_bytes=stamp.size_bytes,
+        modified_at=modified_at(stamp),
+        quiet=kind == Kind.QUIET,
         tags=place.folder.tags,
         recorded_at=facts.recorded_at,
         metadata=facts.metadata,
-        now=place.now,
     )
-    intake.queued += not error_code
-    level = logging.DEBUG if arrival.kind == Kind.LEFT_ALONE else logging.INFO
-    logger.log(
-        level,
-        "recording found id=%d path=%r kind=%s",
-        recording_id,
-        arrival.stamp.path,
-        arrival.kind.name.lower(),
-    )
-    _say_incomplete(recording_id, arrival, error)
+    recording_id = add_recording(db, new, place.now, ending=ending)
+    intake.queued += ending is None
+    is_left_alone = kind == Kind.LEFT_ALONE
+    text = "recording found id=%d path=%r kind=%s"
+    level = logging.DEBUG if is_left_alone else logging.INFO
+    logger.log(level, text, recording_id, stamp.path, kind.name.lower())
+    _say_incomplete(recording_id, arrival, ending)
     if facts.stopped_at:
         text = "name does not fit filename_pattern id=%d path=%r: %s"
-        level = logging.DEBUG if arrival.kind == Kind.LEFT_ALONE else logging.WARNING
-        logger.log(level, text, recording_id, arrival.stamp.path, facts.stopped_at)
+        level = logging.DEBUG if is_left_alone else logging.WARNING
+        logger.log(level, text, recording_id, stamp.path, facts.stopped_at)
+    return recording_id
 
 
-def _renew(db: Database, place: Place, arrival: Arrival, known: KnownFile, intake: Intake) -> None:
-    state, error_code, error = ending_of(arrival.kind, arrival.flaw)
-    renew_recording(
-        db, known.recording_id, arrival.stamp, state=state, error_code=error_code, error=error, now=place.now
-    )
-    intake.queued += not error_code
-    logger.info("recording changed before it was sent id=%d path=%r", known.recording_id, arrival.stamp.path)
-    _say_incomplete(known.recording_id, arrival, error)
+def _renew(db: Database, place: Place, arrival: Arrival, recording_id: int, intake: Intake) -> None:
+    ending = ending_of(arrival.kind, arrival.flaw)
+    renew_recording(db, recording_id, arrival.stamp, place.now, ending=ending)
+    intake.queued += ending is None
+    logger.info("recording changed before it was sent id=%d path=%r", recording_id, arrival.stamp.path)
+    _say_incomplete(recording_id, arrival, ending)
 
 
-def _say_incomplete(recording_id: int, arrival: Arrival, error: str | None) -> None:
-    if arrival.kind == Kind.INCOMPLETE:
-        path = arrival.stamp.path
-        logger.error("recording failed id=%d path=%r code=incomplete error=%s", recording_id, path, error)
+def _say_incomplete(recording_id: int, arrival: Arrival, ending: Ending | None) -> None:
+    if arrival.kind == Kind.INCOMPLETE and ending:
+        text = "recording failed id=%d path=%r code=%s error=%s"
+        logger.error(text, recording_id, arrival.stamp.path, ending.code, ending.error)
 
 
-def _rename(db: Database, place: Place, arrival: Arrival, known: KnownFile, intake: Intake) -> None:
-    path = arrival.stamp.path
+def _rename(db: Database, place: Place, path: str, known: KnownFile) -> None:
     logger.info("recording renamed id=%d path=%r from=%r", known.recording_id, path, known.path)
     move_recording(db, place.name, known, path)
     facts = place.facts(path)
     if facts.metadata or facts.recorded_at:
         describe_recording(db, known.recording_id, facts.recorded_at, facts.metadata)
-    if known.is_gone:
-        _renew(db, place, arrival, known, intake)
-    remember_file(db, place.name, arrival.stamp, known.recording_id)

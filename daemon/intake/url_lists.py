@@ -21,18 +21,16 @@ from daemon.config.models import WatchFolder
 from daemon.intake.addresses import LARGEST_BYTES, NoAddressesError, addresses
 from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.intake.intake import Asking
-from daemon.models import FileStamp
+from daemon.models import FileStamp, NewRecording
 from daemon.storage.database import transaction
 from daemon.storage.lists import (
-    add_hosted_recording,
     forget_list,
     has_recording_of,
-    hosted_name,
     known_lists,
     lists_with_content,
     remember_list,
 )
-from daemon.storage.recordings import split_path
+from daemon.storage.recordings import add_recording, hosted_name, split_path
 
 logger = logging.getLogger(__name__)
 
@@ -115,21 +113,17 @@ def _take_in(
 
 
 def _add(db: Database, folder: WatchFolder, kind: Kind, url: str, now: datetime, facts_of: FactsOf) -> None:
-    state, error_code, error = ending_of(kind)
     facts = facts_of(hosted_name(url))
-    recording_id = add_hosted_recording(
-        db,
-        folder.name,
-        url,
-        state=state,
-        now=now,
-        error_code=error_code,
-        error=error,
+    new = NewRecording(
+        source=url,
+        is_url=True,
+        folder=folder.name,
         quiet=kind == Kind.QUIET,
         tags=folder.tags,
         recorded_at=facts.recorded_at,
         metadata=facts.metadata,
     )
+    recording_id = add_recording(db, new, now, ending=ending_of(kind))
     # Its name only: an address may hold a key.
     logger.debug("recording found id=%d name=%r", recording_id, hosted_name(url))
     if facts.stopped_at and kind != Kind.LEFT_ALONE:

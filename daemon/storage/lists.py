@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlite_utils import Database
 
-from daemon.models import FileStamp, RecordingState, iso
+from daemon.models import FileStamp
 from daemon.storage.database import rows
 from daemon.storage.recordings import Stamp, signed_number, split_path, stored_time
 
@@ -87,52 +84,6 @@ def has_recording_of(db: Database, folder: str, url: str) -> bool:
         (os.fsencode(url), folder),
     )
     return bool(found)
-
-
-def add_hosted_recording(
-    db: Database,
-    folder: str,
-    url: str,
-    *,
-    state: RecordingState,
-    now: datetime,
-    error_code: str | None,
-    error: str | None,
-    quiet: bool,
-    tags: Iterable[str],
-    recorded_at: str | None,
-    metadata: Mapping[str, str],
-) -> int:
-    """Add a recording for an address; returns its id."""
-    added = db.execute(
-        """
-        INSERT INTO recordings (path, folder, name, state, not_before, error_code, error, first_seen_at, tags,
-            source, is_url, quiet, recorded_at, metadata)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)
-        """,
-        (
-            url,
-            folder,
-            hosted_name(url),
-            state,
-            iso(now) if state == RecordingState.WAITING else None,
-            error_code,
-            error,
-            iso(now),
-            json.dumps(list(tags), ensure_ascii=False),
-            os.fsencode(url),
-            int(quiet),
-            recorded_at,
-            json.dumps(dict(metadata), ensure_ascii=False),
-        ),
-    )
-    return int(added.lastrowid or 0)
-
-
-def hosted_name(url: str) -> str:
-    """What a recording at this address is called: the last part of its path, never a query or a password."""
-    parts = urlsplit(url)
-    return parts.path.rstrip("/").rpartition("/")[2] or parts.hostname or "recording"
 
 
 def _known(row: dict[str, Any]) -> KnownList:

@@ -11,12 +11,12 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlite_utils import Database
 
-from daemon.models import FileStamp, RecordingState, iso, shown_path
+from daemon.models import Ending, FileStamp, NewRecording, RecordingState, iso, shown_path
 from daemon.storage.database import rows, tuples
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +27,8 @@ _LARGEST = 2**63 - 1
 _COLUMNS = """
     files.directory, files.name, files.folder, files.device, files.size_bytes, files.mtime_ns, files.inode,
     files.recording_id,
-    recordings.state, recordings.attempts, recordings.error_code, recordings.sha256
+    recordings.state, recordings.attempts, recordings.error_code, recordings.sha256,
+    EXISTS (SELECT 1 FROM responses WHERE recording_id = recordings.id AND kind = 'listen') AS has_reply
     FROM files JOIN recordings ON recordings.id = files.recording_id
 """
 
@@ -38,7 +39,10 @@ Stamp = tuple[int | None, int, int]
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A file that has a recording, as it looked when that was written, and how far the recording is."""
+    """A file that has a recording, as it looked when that was written, and how far the recording is.
+
+    `has_reply` says that a reply of the API is stored, whether something was made of it or not yet.
+    """
 
     path: str
     folder: str
@@ -51,6 +55,7 @@ class KnownFile:
     attempts: int
     error_code: str | None
     sha256: str | None
+    has_reply: bool
 
     def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
         """True when nothing about the file changed. Without `inodes_last` its inode says nothing:
@@ -123,74 +128,55 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
     return [each for each in known if each.folder == folder or each.device == signed_number(stamp.device)]
 
 
-def add_recording(
-    db: Database,
-    folder: str,
-    stamp: FileStamp,
-    *,
-    state: RecordingState,
-    now: datetime,
-    error_code: str | None = None,
-    error: str | None = None,
-    quiet: bool = False,
-    tags: Iterable[str] = (),
-    recorded_at: str | None = None,
-    metadata: Mapping[str, str] = MappingProxyType({}),
-) -> int:
-    """Add a recording for a file; the file belongs to it from now on. Returns its id."""
+def add_recording(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None = None) -> int:
+    """Add a recording that waits, or with `ending` one that ends at once; return its id."""
     added = db.execute(
         """
         INSERT INTO recordings (path, folder, name, size_bytes, modified_at, state, not_before, error_code,
-            error, first_seen_at, tags, source, quiet, recorded_at, metadata)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            error, first_seen_at, tags, source, is_url, quiet, recorded_at, metadata)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
-            shown_path(stamp.path),
-            folder,
-            shown_path(split_path(stamp.path)[1]),
-            stamp.size_bytes,
-            modified_at(stamp),
-            state,
-            _due(state, now),
-            error_code,
-            error,
+            shown_path(new.source),
+            new.folder,
+            hosted_name(new.source) if new.is_url else shown_path(split_path(new.source)[1]),
+            new.size_bytes,
+            new.modified_at,
+            *_beginning(ending, now),
             iso(now),
-            json.dumps(list(tags), ensure_ascii=False),
-            os.fsencode(stamp.path),
-            int(quiet),
-            recorded_at,
-            json.dumps(dict(metadata), ensure_ascii=False),
+            json.dumps(list(new.tags), ensure_ascii=False),
+            os.fsencode(new.source),
+            int(new.is_url),
+            int(new.quiet),
+            new.recorded_at,
+            json.dumps(new.metadata, ensure_ascii=False),
         ),
     )
-    recording_id = int(added.lastrowid or 0)
-    remember_file(db, folder, stamp, recording_id)
-    return recording_id
+    return int(added.lastrowid or 0)
 
 
 def renew_recording(
-    db: Database,
-    recording_id: int,
-    stamp: FileStamp,
-    *,
-    state: RecordingState,
-    now: datetime,
-    error_code: str | None = None,
-    error: str | None = None,
+    db: Database, recording_id: int, stamp: FileStamp, now: datetime, *, ending: Ending | None = None
 ) -> None:
-    """Start a recording that was never sent anew, with what its file is now."""
+    """Let a recording that was never sent begin anew, with what its file is now."""
     db.execute(
         "UPDATE recordings SET state = ?, not_before = ?, error_code = ?, error = ?, size_bytes = ?,"
         " modified_at = ?, sha256 = NULL, failures = 0, failing_since = NULL WHERE id = ?",
-        (
-            state,
-            _due(state, now),
-            error_code,
-            error,
-            stamp.size_bytes,
-            modified_at(stamp),
-            recording_id,
-        ),
+        (*_beginning(ending, now), stamp.size_bytes, modified_at(stamp), recording_id),
     )
+
+
+def _beginning(ending: Ending | None, now: datetime) -> tuple[str, str | None, str | None, str | None]:
+    """State, not_before, error_code and error of a recording that begins, or ends at once."""
+    if ending is None:
+        return RecordingState.WAITING, iso(now), None, None
+    return ending.state, None, ending.code, ending.error
+
+
+def hosted_name(url: str) -> str:
+    """What a recording at this address is called: the last part of its path, never a query or a password."""
+    parts = urlsplit(url)
+    return parts.path.rstrip("/").rpartition("/")[2] or parts.hostname or "recording"
 
 
 def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
@@ -258,10 +244,6 @@ def modified_at(stamp: FileStamp) -> str:
         return iso(_LATEST if stamp.mtime_ns > 0 else _EARLIEST)
 
 
-def _due(state: RecordingState, now: datetime) -> str | None:
-    return iso(now) if state == RecordingState.WAITING else None
-
-
 def _known(row: dict[str, Any]) -> KnownFile:
     return KnownFile(
         path=_path(row),
@@ -275,6 +257,7 @@ def _known(row: dict[str, Any]) -> KnownFile:
         attempts=row["attempts"],
         error_code=row["error_code"],
         sha256=row["sha256"],
+        has_reply=bool(row["has_reply"]),
     )
 
 

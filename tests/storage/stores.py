@@ -8,9 +8,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.files import device_above
-from daemon.models import FileStamp, RecordingState
+from daemon.models import Ending, FileStamp, NewRecording, RecordingState
 from daemon.storage.database import rows, transaction
-from daemon.storage.recordings import add_recording
+from daemon.storage.recordings import add_recording, modified_at, remember_file
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 
@@ -31,11 +31,16 @@ def add(
 ) -> list[int]:
     """Add recordings that are due at NOW; returns their ids."""
     first = rows(db, "SELECT count(*) AS n FROM recordings")[0]["n"]
+    ending = None if state == RecordingState.WAITING else Ending(state, "", "")
     with transaction(db):
-        return [
-            add_recording(db, folder, stamp(first + number, folder), state=state, now=NOW)
-            for number in range(count)
-        ]
+        return [_added(db, stamp(first + number, folder), folder, ending) for number in range(count)]
+
+
+def _added(db: Database, found: FileStamp, folder: str, ending: Ending | None) -> int:
+    new = NewRecording(found.path, False, folder, found.size_bytes, modified_at(found))
+    recording_id = add_recording(db, new, NOW, ending=ending)
+    remember_file(db, folder, found, recording_id)
+    return recording_id
 
 
 def row(db: Database, recording_id: int) -> dict[str, Any]:

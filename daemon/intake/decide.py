@@ -1,0 +1,81 @@
+"""What a complete file becomes, by what the rows know of it. Pure: every case is a line in the tests."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from daemon.models import FileStamp, RecordingState
+from daemon.storage.recordings import KnownFile
+
+
+class Action(Enum):
+    """What is to be done with the rows of a file."""
+
+    NOTHING = auto()
+    """It is known as it is."""
+    ADD = auto()
+    """A new recording."""
+    RENEW = auto()
+    """Its recording was never sent: it begins anew with what is there now."""
+    TOUCH = auto()
+    """The same bytes with another time or inode: the row follows."""
+    RENAME = auto()
+    """The same file at another path: the row follows."""
+    RENAME_AND_RENEW = auto()
+    """The same, and its recording was set aside because the file could not be found."""
+    REMEMBER = auto()
+    """It was left alone and stays so; only how it looks has changed."""
+    LATER = auto()
+    """It cannot be decided now: the recording is being analyzed, or the file cannot be read."""
+
+
+def decide(known: KnownFile | None, stamp: FileStamp, sha256: str | None) -> Action:
+    """Return what is to be done with the file that has this stamp.
+
+    `known` is how the rows have it: under its own path, else under the one that it was renamed from, at
+    which it is no more. `sha256` is that of its bytes where `needs_hash` asks for it, None where it could
+    not be read.
+    """
+    if known is None:
+        return Action.ADD
+    if known.path == stamp.path and known.has_stamp(stamp) and not known.is_gone:
+        return Action.NOTHING
+    is_hash_needed = needs_hash(known, stamp)
+    if known.state == RecordingState.ANALYZING or (is_hash_needed and sha256 is None):
+        return Action.LATER
+    if known.path != stamp.path:
+        if is_hash_needed and sha256 != known.sha256:
+            return Action.ADD
+        return Action.RENAME_AND_RENEW if known.is_gone else Action.RENAME
+    if _is_unsent(known):
+        return Action.RENEW
+    if is_hash_needed and sha256 == known.sha256:
+        return Action.TOUCH
+    if known.state == RecordingState.WAITING and not known.has_reply:
+        # Sent before without a result: what is there now is what it waits for.
+        return Action.RENEW
+    return Action.REMEMBER if _is_same_left_alone(known, stamp) else Action.ADD
+
+
+def needs_hash(known: KnownFile | None, stamp: FileStamp) -> bool:
+    """Return whether only the bytes tell what happened to the file."""
+    if known is None or known.sha256 is None:
+        return False
+    if known.path != stamp.path:
+        # A time without a fraction is no fingerprint: a deleted file's inode is soon another one's.
+        return stamp.mtime_ns % 1_000_000_000 == 0
+    is_same_size = known.size_bytes == stamp.size_bytes and not known.has_stamp(stamp)
+    return is_same_size and known.state != RecordingState.ANALYZING and not _is_unsent(known)
+
+
+def _is_unsent(known: KnownFile) -> bool:
+    """True for a recording that no request was made for and that may begin anew with other bytes."""
+    if known.state == RecordingState.SKIPPED:
+        return known.error_code in ("empty", "gone")
+    return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
+
+
+def _is_same_left_alone(known: KnownFile, stamp: FileStamp) -> bool:
+    """True for a file that was left alone and has only another inode: a backup put it back."""
+    left_alone = known.state == RecordingState.SKIPPED and known.error_code == "existing"
+    return left_alone and known.has_stamp(stamp, inodes_last=False)
