@@ -7,9 +7,10 @@ EarshotError                      one line that a person can act on; exit code 1
 ├─ StoreBusyError                 the database is locked or its disk is full: try again later
 ├─ FileTrouble                    a recording's file cannot be read
 │  ├─ FileGoneError               it is no longer there
+│  │  └─ FileReplacedError        a link, a pipe or a directory is in its place
 │  ├─ FileUnmountedError          nor is the folder or the file system that it was on
-│  ├─ FileChangedError            it changed while it was read
-│  └─ FileUnreadableError         no permission, not a regular file, input/output error
+│  ├─ FileChangedError            it is another one than was taken in, or changed while it was read
+│  └─ FileUnreadableError         no permission, input/output error
 └─ AnalysisError                  the API did not give a result
    ├─ TemporaryError              nobody's fault: try again later, nothing was billed
    │  ├─ RateLimitedError         429
@@ -87,16 +88,20 @@ class FileGoneError(FileTrouble):
     """The file is no longer there."""
 
 
+class FileReplacedError(FileGoneError):
+    """Something that is no file is in its place, or a link is in the way to it."""
+
+
 class FileUnmountedError(FileTrouble):
     """The file is not there, nor is its folder or the file system that it was on: it may come back."""
 
 
 class FileChangedError(FileTrouble):
-    """The file changed between the look before and the look after it was read."""
+    """The file is another one than was taken in, or changed while it was read."""
 
 
 class FileUnreadableError(FileTrouble):
-    """The file is there, but not to be read: permission, a link, a pipe, an input/output error."""
+    """The file is there, but not to be read: permission, an input/output error."""
 
 
 class AnalysisError(EarshotError):

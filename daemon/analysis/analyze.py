@@ -7,7 +7,9 @@ the raw reply before it is interpreted, and the result together with the alerts 
 from __future__ import annotations
 
 import logging
+import os
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from sqlite_utils import Database
@@ -18,6 +20,7 @@ from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import explained, settle_failure
 from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
 from daemon.analysis.long_transcripts import read_parts
+from daemon.config.models import WatchFolder
 from daemon.deepgram.parts import merge, missing_parts
 from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
@@ -33,6 +36,7 @@ from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyE
 from daemon.models import Analysis, Recording
 from daemon.rules.match import conversation_of, matches
 from daemon.storage.database import transaction
+from daemon.storage.recordings import split_path, stamp_of, taken_in_as
 from daemon.storage.requests import begin_request, has_twin, note_hash
 from daemon.storage.results import store_result, stored_reply
 
@@ -106,10 +110,38 @@ def _ask(db: Database, recording: Recording, request: Request, context: Context)
         request = request.without_features()
     if recording.is_url:
         return _converse(db, recording, None, request, context)
-    with open_recording(recording.source) as file:
+    with _opened(db, recording, context) as file:
         sha256 = content_hash(file) if _needs_hash(db, recording, file) else None
         upload = Upload(file, sha256, on_hash=lambda known: _keep_hash(db, recording, known))
         return _converse(db, recording, upload, request, context)
+
+
+def _opened(db: Database, recording: Recording, context: Context) -> AbstractContextManager[OpenFile]:
+    """The file, if it is as it was taken in: what differs waits until the intake has seen it.
+
+    The device does not count, whose number is another one after each mount, and on shares, which give files
+    other inodes at any time, neither does the inode. In a folder that is not watched nobody would see it.
+    """
+    folder = context.folder_of(recording)
+    known = taken_in_as(db, recording.id) if folder else None
+    parts = slice(2) if recording.folder in context.remote() else slice(3)
+
+    def is_expected(status: os.stat_result) -> bool:
+        return known is None or stamp_of(status)[parts] == known[parts]
+
+    return open_recording(_root_of(recording, folder), recording.source, is_expected=is_expected)
+
+
+def _root_of(recording: Recording, folder: WatchFolder | None) -> str:
+    """The folder below which no link is followed on the way to the file.
+
+    In a path that a person named outside the folders, links are that person's. Where originals were moved to
+    once and are no longer, there is no folder to begin at: then no link at all is followed.
+    """
+    if recording.folder is None:
+        return split_path(recording.source)[0] or "/"
+    places = folder.places if folder else [recording.folder]
+    return next((place for place in places if recording.source.startswith(f"{place.rstrip('/')}/")), "/")
 
 
 def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from daemon.analysis.refusals import Refusals
 from daemon.analysis.throttle import Throttle
-from daemon.config.models import Config
+from daemon.config.models import Config, WatchFolder
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import Request
 from daemon.models import Recording, Target
@@ -56,6 +56,10 @@ class Context:
     def scopes(self) -> dict[str | None, str]:
         """For each folder the key of its request, by which a refused request holds only its own."""
         return {folder: request.key for folder, request in self.requests.items()}
+
+    def folder_of(self, recording: Recording) -> WatchFolder | None:
+        """The watched folder that this one belongs to; None when it belongs to none that is configured."""
+        return next((folder for folder in self.config.watch if folder.name == recording.folder), None)
 
     def request_for(self, recording: Recording) -> Request:
         """The request for recordings of this one's folder."""

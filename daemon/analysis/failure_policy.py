@@ -22,6 +22,7 @@ from daemon.errors import (
     DoubtfulReplyError,
     FileChangedError,
     FileGoneError,
+    FileReplacedError,
     FileTrouble,
     FileUnmountedError,
     RateLimitedError,
@@ -44,7 +45,8 @@ from daemon.storage.results import store_response, stored_reply
 
 logger = logging.getLogger(__name__)
 
-FILE_RETRY_SECONDS = 2.0
+FILE_RETRY_SECONDS = 10.0
+"""Of a file that changed: once it is complete again, the intake has it tried at once."""
 SKIPPED_CODES = frozenset({"empty", "gone"})
 FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
 
@@ -57,9 +59,9 @@ def explained(
     To be called before the transaction: it asks the file system, and a share that hangs then must not keep
     everybody else from writing.
     """
-    if isinstance(error, FileGoneError):
-        roots = [each.path for each in context.config.watch if each.name == recording.folder]
-        if any(is_unmounted(root, places_of(db, recording.id)) for root in roots):
+    if isinstance(error, FileGoneError) and not isinstance(error, FileReplacedError):
+        folder = context.folder_of(recording)
+        if folder and is_unmounted(folder.path, places_of(db, recording.id)):
             text = "the file is not there, nor is the folder or file system that it was on; mount that again"
             return FileUnmountedError(text)
     return error

@@ -72,7 +72,7 @@ def _refuse_unusable(source: str) -> None:
 
 
 def _trouble(found: dict[str, Any]) -> str:
-    if found["error_code"] == "gone" and not found["attempts"]:
+    if found["error_code"] == "gone" and not os.path.lexists(found["path"]):
         return f"{found['path']}: there is no such file; check its name"
     error: str = found["error"] or "the running service has it in work right now"
     # What is wrong with a file names it already.

@@ -16,6 +16,7 @@ from daemon.config.after_analysis import (
     KEEP,
     AfterFailure,
     AfterSuccess,
+    MoveTo,
     parse_after_failure,
     parse_after_success,
 )
@@ -131,6 +132,12 @@ class WatchFolder(Model):
     def root(self) -> str:
         """The folder's absolute path, which may be a link."""
         return str(self.path.absolute())
+
+    @property
+    def places(self) -> list[str]:
+        """Where files of this folder are kept: in the folder itself, and where originals are moved to."""
+        moves = [each for each in (self.after_success, self.after_failure) if isinstance(each, MoveTo)]
+        return [self.root, *(str(move.folder) for move in moves)]
 
 
 class Destination(Model):

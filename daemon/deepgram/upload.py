@@ -1,16 +1,23 @@
-"""Reading a recording's file: opened once, safely, hashed and uploaded from that one descriptor."""
+"""Read a recording's file: open it once, without following links, hash and upload it from that descriptor."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from daemon.errors import FileChangedError, FileGoneError, FileTrouble, FileUnreadableError, RecordingError
+from daemon.errors import (
+    FileChangedError,
+    FileGoneError,
+    FileReplacedError,
+    FileTrouble,
+    FileUnreadableError,
+    RecordingError,
+)
+from daemon.files import NotRegularError, OutsideError, reading
 from daemon.models import shown_path
 
 BLOCK_BYTES = 256 * 1024
@@ -23,8 +30,9 @@ MAX_BYTES = 2 * 1000**3
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file, opened for reading, with what fstat said when it was opened."""
+    """A regular file below `root`, opened for reading, with what fstat said when it was opened."""
 
+    root: str
     path: str
     descriptor: int
     before: os.stat_result
@@ -35,30 +43,34 @@ class OpenFile:
 
 
 @contextmanager
-def open_recording(path: str) -> Iterator[OpenFile]:
-    """Open `path` if it is a regular file that is worth sending.
+def open_recording(
+    root: str, path: str, *, is_expected: Callable[[os.stat_result], bool] = lambda _: True
+) -> Iterator[OpenFile]:
+    """Open the file at `path`, below `root`, if it is the expected one and worth sending.
 
-    Never follows a link and never blocks on a pipe. Raises FileGoneError, FileUnreadableError, and
-    RecordingError for what Deepgram would refuse anyway (`too_large`, `empty`).
+    Follows no link below `root` and never waits for a pipe. Raises FileTrouble, FileChangedError for another
+    file than `is_expected`, and RecordingError for what Deepgram would refuse anyway (`too_large`, `empty`).
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise _trouble(path, error) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileUnreadableError(f"{shown_path(path)}: this is not a regular file, so it is not sent")
-        if status.st_size > MAX_BYTES:
-            raise RecordingError(
-                "too_large",
-                f"the file has {status.st_size} bytes and Deepgram takes at most {MAX_BYTES}; split it",
-            )
-        if status.st_size == 0:
-            raise RecordingError("empty", "the file is empty; put the recording there again")
-        yield OpenFile(path, descriptor, status)
-    finally:
-        os.close(descriptor)
+    with ExitStack() as closing:
+        try:
+            descriptor = closing.enter_context(reading(root, path))
+            status = os.fstat(descriptor)
+        except OSError as error:
+            raise _trouble(path, error) from error
+        if not is_expected(status):
+            raise FileChangedError(f"{shown_path(path)}: another file is there by now than was taken in")
+        _check_size(status.st_size)
+        yield OpenFile(root, path, descriptor, status)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_BYTES:
+        raise RecordingError(
+            "too_large",
+            f"the file has {size_bytes} bytes and Deepgram takes at most {MAX_BYTES}; split it",
+        )
+    if size_bytes == 0:
+        raise RecordingError("empty", "the file is empty; put the recording there again")
 
 
 def content_hash(file: OpenFile) -> str:
@@ -118,7 +130,8 @@ class Upload:
 def still_same(file: OpenFile, sha256: str) -> bool:
     """Whether the path still holds the bytes that were sent; reads them only if something about it changed.
 
-    A file that was deleted or moved meanwhile counts as the same: there is nothing newer to analyze.
+    A file that was deleted or moved meanwhile, or that something else than a file took the place of, counts
+    as the same: there is nothing newer to analyze.
     """
     try:
         now = os.lstat(file.path)
@@ -127,7 +140,7 @@ def still_same(file: OpenFile, sha256: str) -> bool:
     if _stamp(now) == _stamp(file.before):
         return True
     try:
-        with open_recording(file.path) as again:
+        with open_recording(file.root, file.path) as again:
             return content_hash(again) == sha256
     except FileGoneError:
         return True
@@ -157,8 +170,8 @@ def _trouble(path: str, error: OSError) -> FileTrouble:
     shown = shown_path(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
         return FileGoneError(f"{shown}: the file is no longer there")
-    if error.errno == errno.ELOOP:
-        return FileUnreadableError(f"{shown}: this is a symbolic link, so it is not followed or sent")
+    if isinstance(error, OutsideError | NotRegularError):
+        return FileReplacedError(f"{shown}: {error.strerror}, so it is not sent")
     if error.errno in (errno.EACCES, errno.EPERM):
         return FileUnreadableError(f"{shown}: no permission to read it; give earshot's user read access")
     return FileUnreadableError(f"{shown}: it cannot be read ({error.strerror})")

@@ -113,6 +113,13 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return status.st_size, stored_time(status.st_mtime_ns), signed_number(status.st_ino)
 
 
+def taken_in_as(db: Database, recording_id: int) -> Stamp | None:
+    """The stamp that the recording's file had when it was taken in; None when it has no file of its own."""
+    sql = "SELECT size_bytes, mtime_ns, inode FROM files WHERE recording_id = ?"
+    found = rows(db, sql, (recording_id,))
+    return (found[0]["size_bytes"], found[0]["mtime_ns"], found[0]["inode"]) if found else None
+
+
 def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
     """Return the known files that this one may have been before a rename: same inode, size and time.
 

@@ -53,7 +53,7 @@ def connection(url: str, *, timeout: float = 20.0, key: str | None = CANARY_KEY)
 
 def send(path: Path, url: str, *, timeout: float = 20.0, sha256: str | None = None) -> Reply:
     """Hash and send a file."""
-    with connection(url, timeout=timeout) as client, open_recording(str(path)) as file:
+    with connection(url, timeout=timeout) as client, open_recording(str(path.parent), str(path)) as file:
         return client.listen_file(Upload(file, sha256), REQUEST)
 
 
@@ -131,7 +131,7 @@ def test_a_text_is_sent_to_read(api: ScriptedApi) -> None:
 
 
 def test_without_a_key_none_is_sent(api: ScriptedApi, small: Path) -> None:
-    with connection(api.url, key=None) as client, open_recording(str(small)) as file:
+    with connection(api.url, key=None) as client, open_recording(str(small.parent), str(small)) as file:
         client.listen_file(Upload(file), REQUEST)
 
     assert "authorization" not in api.calls[0].headers
@@ -139,7 +139,7 @@ def test_without_a_key_none_is_sent(api: ScriptedApi, small: Path) -> None:
 
 def test_the_address_is_asked_for_at_each_request(small: Path) -> None:
     """The embedded engine has another port after it was restarted."""
-    with ScriptedApi() as one, ScriptedApi() as other, open_recording(str(small)) as file:
+    with ScriptedApi() as one, ScriptedApi() as other, open_recording(str(small.parent), str(small)) as file:
         urls = iter([one.url + "/", other.url])
         with ApiClient(lambda: next(urls), key=None, timeout=20.0) as client:
             for _ in range(2):
@@ -166,7 +166,7 @@ small, large, url = sys.argv[1:]
 with ApiClient(lambda: url, key="k", timeout=20.0) as client:
     peaks = []
     for path in (small, large):
-        with open_recording(path) as file:
+        with open_recording("/", path) as file:
             client.listen_file(Upload(file), request())
         peaks.append(peak())
 print(peaks[1] - peaks[0])
@@ -274,7 +274,7 @@ def endless(length: int) -> bytes:
 )
 def test_the_time_for_a_reply_ends_however_it_drips(api: ScriptedApi, small: Path, drip: object) -> None:
     api.script = drip  # type: ignore[assignment]
-    with connection(api.url, timeout=0.5) as client, open_recording(str(small)) as file:
+    with connection(api.url, timeout=0.5) as client, open_recording(str(small.parent), str(small)) as file:
         started = time.monotonic()
         try:
             reply = client.listen_file(Upload(file), REQUEST)
@@ -313,7 +313,7 @@ def test_the_time_for_a_reply_does_not_run_during_the_upload(small: Path) -> Non
 
 def test_a_reply_in_time_leaves_no_timer_behind(api: ScriptedApi, small: Path) -> None:
     before = threading.active_count()
-    with connection(api.url) as client, open_recording(str(small)) as file:
+    with connection(api.url) as client, open_recording(str(small.parent), str(small)) as file:
         for _ in range(3):
             client.listen_file(Upload(file), REQUEST)
     wait_until(
@@ -546,7 +546,7 @@ def test_an_error_that_repeats_the_key_does_not_spread_it(api: ScriptedApi, smal
 def test_a_key_that_no_header_can_hold_is_not_repeated(api: ScriptedApi, small: Path) -> None:
     with (
         connection(api.url, key=f"{CANARY_KEY}\nX: y") as client,
-        open_recording(str(small)) as file,
+        open_recording(str(small.parent), str(small)) as file,
         pytest.raises(AccountError) as caught,
     ):
         client.listen_file(Upload(file), REQUEST)
@@ -567,7 +567,7 @@ def test_the_request_id_is_read_from_either_header(
 
 def test_many_recordings_are_under_way_at_once(api: ScriptedApi, small: Path) -> None:
     api.script = lambda conversation: conversation.reply(delay=0.3)
-    with connection(api.url) as client, open_recording(str(small)) as file:
+    with connection(api.url) as client, open_recording(str(small.parent), str(small)) as file:
         threads = [
             threading.Thread(target=client.listen_file, args=(Upload(file), REQUEST)) for _ in range(20)
         ]
@@ -585,7 +585,7 @@ def test_many_recordings_are_under_way_at_once(api: ScriptedApi, small: Path) ->
 def test_a_client_that_was_closed_sends_nothing_and_blames_no_recording(
     api: ScriptedApi, small: Path
 ) -> None:
-    with open_recording(str(small)) as file:
+    with open_recording(str(small.parent), str(small)) as file:
         client = connection(api.url)
         with client:
             pass

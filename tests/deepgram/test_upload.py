@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from daemon.deepgram import upload as upload_module
 from daemon.deepgram.upload import (
     BLOCK_BYTES,
     MAX_BYTES,
@@ -21,7 +20,14 @@ from daemon.deepgram.upload import (
     open_recording,
     still_same,
 )
-from daemon.errors import EarshotError, FileChangedError, FileGoneError, FileUnreadableError, RecordingError
+from daemon.errors import (
+    EarshotError,
+    FileChangedError,
+    FileGoneError,
+    FileReplacedError,
+    FileUnreadableError,
+    RecordingError,
+)
 
 CONTENT = os.urandom(4 * BLOCK_BYTES + 17)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -65,12 +71,12 @@ def too_large(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (fifo, FileUnreadableError),
-        (link, FileUnreadableError),
-        (dangling, FileUnreadableError),
-        (loop, FileUnreadableError),
-        (unix_socket, FileUnreadableError),
-        (Path.mkdir, FileUnreadableError),
+        (fifo, FileReplacedError),
+        (link, FileReplacedError),
+        (dangling, FileReplacedError),
+        (loop, FileReplacedError),
+        (unix_socket, FileReplacedError),
+        (Path.mkdir, FileReplacedError),
         (Path.touch, RecordingError),
         (too_large, RecordingError),
         (lambda path: None, FileGoneError),
@@ -83,7 +89,7 @@ def test_what_is_no_recording_is_refused_without_blocking(
     path = tmp_path / "a.wav"
     make(path)
 
-    with pytest.raises(expected) as caught, open_recording(str(path)):
+    with pytest.raises(expected) as caught, open_recording(str(path.parent), str(path)):
         pass
 
     assert "\n" not in str(caught.value)
@@ -91,24 +97,47 @@ def test_what_is_no_recording_is_refused_without_blocking(
 
 @pytest.mark.parametrize("path", ["/dev/null", "/dev/zero"])
 def test_a_device_is_refused(path: str) -> None:
-    with pytest.raises(FileUnreadableError, match="not a regular file"), open_recording(path):
+    with pytest.raises(FileReplacedError, match="not a regular file"), open_recording("/", path):
+        pass
+
+
+def test_what_is_reached_through_a_link_below_the_root_is_refused(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/sub").symlink_to(tmp_path)
+    with (
+        pytest.raises(FileReplacedError, match="symbolic link"),
+        open_recording(str(tmp_path / "root"), str(tmp_path / "root/sub/a.wav")),
+    ):
+        pass
+
+
+def test_another_file_than_is_expected_is_refused_before_its_size_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    too_large(path)
+    with (
+        pytest.raises(FileChangedError, match="another file"),
+        open_recording(str(tmp_path), str(path), is_expected=lambda status: status.st_size == 5),
+    ):
         pass
 
 
 def test_a_path_through_a_file_is_gone(file: Path) -> None:
-    with pytest.raises(FileGoneError), open_recording(str(file / "b.wav")):
+    with pytest.raises(FileGoneError), open_recording(str(file.parent), str(file / "b.wav")):
         pass
 
 
 def test_a_name_that_is_too_long_is_unreadable(tmp_path: Path) -> None:
-    with pytest.raises(FileUnreadableError), open_recording(str(tmp_path / ("x" * 300))):
+    with pytest.raises(FileUnreadableError), open_recording(str(tmp_path), str(tmp_path / ("x" * 300))):
         pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_unreadable(file: Path) -> None:
     file.chmod(0)
-    with pytest.raises(FileUnreadableError, match="no permission"), open_recording(str(file)):
+    with (
+        pytest.raises(FileUnreadableError, match="no permission"),
+        open_recording(str(file.parent), str(file)),
+    ):
         pass
 
 
@@ -121,7 +150,7 @@ def test_a_file_of_another_user_is_unreadable_and_says_what_to_do(
     monkeypatch.setattr(os, "open", refused)
     with (
         pytest.raises(FileUnreadableError, match="give earshot's user read access"),
-        open_recording(str(file)),
+        open_recording(str(file.parent), str(file)),
     ):
         pass
 
@@ -132,7 +161,7 @@ def test_a_disk_that_fails_while_it_is_read_is_the_file_s_trouble(
     def fails(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
-    with open_recording(str(file)) as opened:
+    with open_recording(str(file.parent), str(file)) as opened:
         monkeypatch.setattr(os, "pread", fails)
         with pytest.raises(FileUnreadableError, match="Input/output error"):
             content_hash(opened)
@@ -143,7 +172,7 @@ def test_the_codes_say_why_a_file_is_not_sent(tmp_path: Path) -> None:
     for make in (Path.touch, too_large):
         path = tmp_path / f"{len(codes)}.wav"
         make(path)
-        with pytest.raises(RecordingError) as caught, open_recording(str(path)):
+        with pytest.raises(RecordingError) as caught, open_recording(str(path.parent), str(path)):
             pass
         codes.append(caught.value.code)
     assert codes == ["empty", "too_large"]
@@ -153,14 +182,14 @@ def test_a_file_of_exactly_the_limit_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.touch()
     os.truncate(path, MAX_BYTES)
-    with open_recording(str(path)) as opened:
+    with open_recording(str(path.parent), str(path)) as opened:
         assert opened.size_bytes == MAX_BYTES
 
 
 def test_a_name_that_is_no_utf8_is_opened_and_shown(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
     Path(path).write_bytes(CONTENT)
-    with open_recording(path) as opened:
+    with open_recording("/", path) as opened:
         assert content_hash(opened) == SHA256
         Path(path).write_bytes(b"other")
         with pytest.raises(FileChangedError, match=r"caf\\xe9\.wav"):
@@ -170,13 +199,16 @@ def test_a_name_that_is_no_utf8_is_opened_and_shown(tmp_path: Path) -> None:
 def test_the_descriptor_is_closed_whatever_happens(file: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for path in (file, file.parent, file.parent / "none"):
-        with pytest.raises(ZeroDivisionError if path == file else EarshotError), open_recording(str(path)):
+        with (
+            pytest.raises(ZeroDivisionError if path == file else EarshotError),
+            open_recording(str(path.parent), str(path)),
+        ):
             raise ZeroDivisionError
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_same_bytes_are_hashed_and_sent_as_often_as_asked(file: Path) -> None:
-    with open_recording(str(file)) as opened:
+    with open_recording(str(file.parent), str(file)) as opened:
         for _ in range(2):
             assert content_hash(opened) == SHA256
             blocks = list(Upload(opened, SHA256))
@@ -188,7 +220,7 @@ def test_the_same_bytes_are_hashed_and_sent_as_often_as_asked(file: Path) -> Non
 def test_files_around_the_size_of_a_block_are_sent_whole(tmp_path: Path, size: int) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(CONTENT[:1] * size)
-    with open_recording(str(path)) as opened:
+    with open_recording(str(path.parent), str(path)) as opened:
         assert len(b"".join(Upload(opened, content_hash(opened)))) == size
 
 
@@ -219,7 +251,7 @@ def test_a_file_that_changes_while_it_is_sent_is_never_sent_whole(
 ) -> None:
     sent = b""
     threading.Event().wait(0.02)  # the kernel's clock for files is up to some milliseconds behind
-    with open_recording(str(file)) as opened, pytest.raises(FileChangedError):
+    with open_recording(str(file.parent), str(file)) as opened, pytest.raises(FileChangedError):
         for index, block in enumerate(Upload(opened, known)):
             if index == when:
                 change(file)
@@ -236,7 +268,7 @@ def test_a_file_is_read_once_for_its_hash_and_its_upload(file: Path, monkeypatch
         return block
 
     monkeypatch.setattr(os, "pread", counting)
-    with open_recording(str(file)) as opened:
+    with open_recording(str(file.parent), str(file)) as opened:
         known: list[str] = []
         upload = Upload(opened, on_hash=known.append)
         blocks = iter(upload)
@@ -249,7 +281,7 @@ def test_a_file_is_read_once_for_its_hash_and_its_upload(file: Path, monkeypatch
 
 def test_a_file_that_is_only_touched_while_it_is_sent_is_sent_whole(file: Path) -> None:
     sent = b""
-    with open_recording(str(file)) as opened:
+    with open_recording(str(file.parent), str(file)) as opened:
         for block in Upload(opened):
             os.utime(file, ns=(1, 1))
             sent += block
@@ -261,7 +293,7 @@ def test_a_file_that_grows_without_end_is_read_no_further_than_it_was(tmp_path: 
     path.write_bytes(b"x")
 
     def growing() -> Iterator[bytes]:
-        with open_recording(str(path)) as opened:
+        with open_recording(str(path.parent), str(path)) as opened:
             os.truncate(path, MAX_BYTES)
             yield from Upload(opened, "")
 
@@ -311,26 +343,14 @@ def now_a(make: Callable[[Path], object]) -> Callable[[Path], None]:
         (replaced, False),
         (now_a(Path.touch), False),
         (now_a(too_large), False),
-        (now_a(Path.mkdir), False),
-        (now_a(link), False),
-        (now_a(fifo), False),
+        (now_a(Path.mkdir), True),
+        (now_a(link), True),
+        (now_a(fifo), True),
     ],
 )
 @pytest.mark.timeout(5)
 def test_what_counts_as_the_same_file(file: Path, change: Callable[[Path], object], same: bool) -> None:
     os.utime(file, ns=(5_000_000_000, 5_000_000_000))
-    with open_recording(str(file)) as opened:
+    with open_recording(str(file.parent), str(file)) as opened:
         change(file)
         assert still_same(opened, SHA256) is same
-
-
-def test_a_file_that_goes_while_it_is_looked_at_is_as_good_as_gone_before(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(_: object) -> str:
-        raise FileGoneError("gone")
-
-    with open_recording(str(file)) as opened:
-        touched(file)
-        monkeypatch.setattr(upload_module, "content_hash", gone)
-        assert still_same(opened, SHA256) is True
