@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx
 
 from daemon.deepgram.http_errors import error_of_exception, error_of_status, one_line
+from daemon.deepgram.proxies import proxy_for
 from daemon.deepgram.request import Request
 from daemon.deepgram.upload import Upload
 from daemon.errors import AccountError, DoubtfulReplyError, EarshotError, RecordingError, ServiceDownError
@@ -30,9 +31,6 @@ MAX_ERROR_BYTES = 64 * 1024
 ENCODINGS = ("", "identity", "gzip", "deflate")
 """Of a reply. None is asked for, but some proxies compress all the same; a block of 64 KB of these becomes
 64 MB at most."""
-_DIRECTLY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-"""Not through a proxy, whatever the environment says: its loopback is another one, and what is for the
-embedded engine would leave this host."""
 URL_REPLY_ALLOWANCE = 600.0
 """Extra seconds for a hosted recording: Deepgram fetches it first."""
 
@@ -48,7 +46,8 @@ class Reply:
 class ApiClient:
     """A connection to one endpoint, shared by all workers; use as a context manager.
 
-    `base_url` is asked for at each request: the embedded engine's changes when it is restarted.
+    `base_url` is asked for at each request: the embedded engine's changes when it is restarted. Whether a
+    proxy is used is decided at the start: the engine is on this host always.
     `timeout` is seconds from the last byte sent to the last byte received.
     """
 
@@ -60,6 +59,7 @@ class ApiClient:
         if key:
             headers["Authorization"] = f"Token {key}"
         self._http = _http_client(
+            base_url(),
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
             # A connection for each request: a server that closes an idle one just as it is used again
@@ -221,22 +221,30 @@ class _Conversation:
             _shut_down(self._socket)
 
 
-def _http_client(**settings: Any) -> httpx.Client:
-    """A client with the proxies and certificates that the environment names, directly to this host itself.
+def _http_client(url: str, **settings: Any) -> httpx.Client:
+    """A client for requests to `url`, with the proxy and the certificates that the environment names for it.
 
-    Raises EarshotError where those are of no use, never with their text: an address may have a password.
+    Raises EarshotError where those are needed and of no use, never with their text: an address may have a
+    password in it.
     """
+    proxy = proxy_for(url, os.environ)
+    encrypted = any(address.lower().startswith("https:") for address in (url, proxy.url if proxy else ""))
     try:
-        return httpx.Client(mounts=_DIRECTLY, **settings)
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise EarshotError(
-            "the proxy that the environment names cannot be used; correct or unset HTTP_PROXY, HTTPS_PROXY "
-            "and ALL_PROXY (an address such as http://proxy:3128)"
-        ) from error
+        certificates = httpx.create_ssl_context() if encrypted else False
     except OSError as error:
         raise EarshotError(
             f"the certificates that the environment names cannot be read ({error.strerror or error}); "
             "correct or unset SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE"
+        ) from error
+    try:
+        return httpx.Client(
+            proxy=proxy.url if proxy else None, trust_env=False, verify=certificates, **settings
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        name = proxy.variable if proxy else "the environment"
+        raise EarshotError(
+            f"the proxy that {name} names cannot be used; correct or unset it (an address such as "
+            "http://proxy:3128)"
         ) from error
 
 
@@ -289,7 +297,7 @@ def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int
     try:
         # Its body is not looked at, so that it does not matter how long it is.
         with (
-            _http_client(headers=headers, timeout=seconds) as client,
+            _http_client(base_url, headers=headers, timeout=seconds) as client,
             client.stream("GET", f"{base_url.rstrip('/')}/v1/projects") as response,
         ):
             return response.status_code

@@ -140,10 +140,11 @@ def test_without_a_key_none_is_sent(api: ScriptedApi, small: Path) -> None:
 def test_the_address_is_asked_for_at_each_request(small: Path) -> None:
     """The embedded engine has another port after it was restarted."""
     with ScriptedApi() as one, ScriptedApi() as other, open_recording(str(small.parent), str(small)) as file:
-        urls = iter([one.url + "/", other.url])
-        with ApiClient(lambda: next(urls), key=None, timeout=20.0) as client:
-            for _ in range(2):
-                client.listen_file(Upload(file), REQUEST)
+        urls = [one.url + "/"]
+        with ApiClient(lambda: urls[-1], key=None, timeout=20.0) as client:
+            client.listen_file(Upload(file), REQUEST)
+            urls.append(other.url)
+            client.listen_file(Upload(file), REQUEST)
         assert [len(one.calls), len(other.calls)] == [1, 1]
         assert one.calls[0].path == "/v1/listen"
 
@@ -421,23 +422,25 @@ def test_where_nobody_listens_the_service_is_not_reached(small: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "url"),
     [
-        ("ALL_PROXY", "socks5://me:a-password@127.0.0.1:1", "ALL_PROXY"),
-        ("HTTPS_PROXY", "ftp://me:a-password@127.0.0.1:1", "HTTPS_PROXY"),
-        ("HTTP_PROXY", "http://me:a-password@[::1", "HTTP_PROXY"),
-        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE"),
+        ("ALL_PROXY", "socks5://me:a-password@127.0.0.1:1", "http://10.0.0.1:1"),
+        ("HTTPS_PROXY", "ftp://me:a-password@127.0.0.1:1", "https://api.deepgram.com"),
+        ("http_proxy", "http://me:a-password@[::1", "http://10.0.0.1:1"),
+        ("SSL_CERT_FILE", "/nowhere", "https://127.0.0.1:1"),
     ],
 )
-def test_an_environment_that_is_of_no_use_is_said_in_a_line(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+def test_an_environment_that_is_of_no_use_is_said_in_a_line_where_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, url: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    for ask in (lambda: connection("http://127.0.0.1:1"), lambda: unpaid_look("http://127.0.0.1:1", None)):
+    for ask in (lambda: connection(url), lambda: unpaid_look(url, None)):
         with pytest.raises(EarshotError) as caught:
             ask()
-        assert said in str(caught.value)
+        assert variable in str(caught.value)
         assert "a-password" not in str(caught.value)
+    with connection("http://127.0.0.1:1"), pytest.raises(ServiceDownError):
+        unpaid_look("http://127.0.0.1:1", None)
 
 
 @pytest.mark.parametrize("url", ["", "api.deepgram.com", "ftp://x", "http://", "http://[::1", "http://a:b"])
