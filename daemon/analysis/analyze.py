@@ -185,14 +185,15 @@ def _begin(
     db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
 ) -> tuple[bool, int]:
     while True:
-        decision, number = begin_request(
-            db,
-            recording,
-            sha256=upload.sha256 if upload else None,
-            size_bytes=upload.file.size_bytes if upload else None,
-            request_key=request.key,
-            now=context.clock(),
-        )
+        with transaction(db):
+            decision, number = begin_request(
+                db,
+                recording,
+                sha256=upload.sha256 if upload else None,
+                size_bytes=upload.file.size_bytes if upload else None,
+                request_key=request.key,
+                now=context.clock(),
+            )
         if decision == "duplicate":
             logger.info("recording is a copy id=%d name=%s of=%d", recording.id, recording.name, number)
         if decision != "hash" or upload is None:

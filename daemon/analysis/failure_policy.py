@@ -1,6 +1,6 @@
 """What becomes of a recording, and of the queue, when a request gives no result.
 
-Each cause has one outcome: the recording waits, or it is closed with its reason, or the queue is held and
+Each cause has one outcome: the recording waits, or it ends with its reason, or the queue is held and
 the recording is not blamed. Everything here is called inside the caller's transaction.
 """
 
@@ -30,18 +30,12 @@ from daemon.errors import (
     ServiceDownError,
 )
 from daemon.files import is_unmounted
-from daemon.models import Recording, RecordingState, from_iso
+from daemon.models import Ending, Recording, RecordingState, from_iso
 from daemon.storage.pauses import EVERYTHING, pauses
-from daemon.storage.queue import (
-    DOUBTFUL_RESENDS,
-    analyze_in_parts,
-    close,
-    put_back,
-    reopen_refused,
-    uncount_attempt,
-)
+from daemon.storage.queue import DOUBTFUL_RESENDS, end, reopen_refused, return_to_queue
 from daemon.storage.recordings import places_of
-from daemon.storage.results import store_response, stored_reply
+from daemon.storage.requests import uncount_attempt
+from daemon.storage.results import analyze_in_parts, store_response, stored_reply
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +69,7 @@ def settle_failure(
         case FileUnmountedError():
             _wait_or_give_up(db, recording, error, context, now, code="gone")
         case FileGoneError():
-            _close(db, recording, "gone", str(error))
+            _end(db, recording, "gone", str(error), now)
         case FileChangedError():
             _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
         case FileTrouble():
@@ -89,7 +83,7 @@ def settle_failure(
         case RecordingError():
             if error.code not in FOUND_BEFORE_SENDING:
                 answered(db, recording, context, now)
-            _close(db, recording, error.code, str(error), request_id=error.request_id)
+            _end(db, recording, error.code, str(error), now, request_id=error.request_id)
         case AccountError():
             _account_failure(db, recording, error, context, now)
         case RateLimitedError():
@@ -129,7 +123,7 @@ def _account_failure(
             f"the service refuses this recording ({error.said or error}) and takes others that are asked for "
             f"in the same way; look at the file, then `earshot retry {recording.id}`"
         )
-        _close(db, recording, "refused", message, request_id=error.request_id)
+        _end(db, recording, "refused", message, now, request_id=error.request_id)
         return
     uncount_attempt(db, recording.id)
     if not context.retired.is_set():
@@ -150,7 +144,7 @@ def _refused(
     request = context.request_for(recording).key
     alike = context.refusals.refused_alike(recording.id, request, str(error))
     if not alike:
-        _close(db, recording, error.code, str(error), request_id=error.request_id)
+        _end(db, recording, error.code, str(error), now, request_id=error.request_id)
         return
     uncount_attempt(db, recording.id)
     reopen_refused(db, alike, now)
@@ -188,7 +182,7 @@ def _doubtful(
             f"{error}; {lost} requests may have been billed without a result. "
             f"Look at the service's log, then `earshot retry {recording.id}`"
         )
-        _close(db, recording, "ambiguous_reply", message, request_id=error.request_id)
+        _end(db, recording, "ambiguous_reply", message, now, request_id=error.request_id)
         return
     _wait(db, recording, error, backoff(recording.doubtful + 1, context.random), now, failing=False)
 
@@ -209,7 +203,7 @@ def _wait_or_give_up(
         message = (
             f"{error}; tried for {_hours(limit)}, then given up. `earshot retry {recording.id}` tries again"
         )
-        _close(db, recording, code, message, request_id=getattr(error, "request_id", None))
+        _end(db, recording, code, message, now, request_id=getattr(error, "request_id", None))
         return
     _wait(db, recording, error, _delay(error, recording.failures, context), now, failing=True)
 
@@ -232,7 +226,7 @@ def _wait(
     *,
     failing: bool,
 ) -> None:
-    put_back(
+    return_to_queue(
         db,
         recording,
         error=str(error),
@@ -245,11 +239,17 @@ def _wait(
     )
 
 
-def _close(
-    db: Database, recording: Recording, code: str, message: str, *, request_id: str | None = None
+def _end(
+    db: Database,
+    recording: Recording,
+    code: str,
+    message: str,
+    now: datetime,
+    *,
+    request_id: str | None = None,
 ) -> None:
     state = RecordingState.SKIPPED if code in SKIPPED_CODES else RecordingState.FAILED
-    close(db, recording.id, state, error_code=code, error=message, request_id=request_id)
+    end(db, recording.id, Ending(state, code, message), now, request_id=request_id)
     logger.error(
         "recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message
     )

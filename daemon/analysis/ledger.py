@@ -18,8 +18,8 @@ from daemon.deepgram.client import Reply
 from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
 from daemon.models import Recording
 from daemon.storage.database import transaction
-from daemon.storage.queue import count_billed, count_doubtful, put_back, uncount_attempt
-from daemon.storage.requests import end_request, note_hash
+from daemon.storage.queue import return_to_queue
+from daemon.storage.requests import count_billed, count_doubtful, end_request, note_hash, uncount_attempt
 from daemon.storage.results import store_response
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
             # Of the bytes that are there now, nothing was tried: the watch may start the row anew with them.
             uncount_attempt(db, recording.id)
             answered(db, recording, context, now)
-            put_back(
+            return_to_queue(
                 db,
                 recording,
                 error="the file changed while it was analyzed; it is analyzed again",

@@ -21,6 +21,7 @@ from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS, Part, cut,
 from daemon.deepgram.request import Request
 from daemon.errors import AccountError, AnalysisError, RecordingError
 from daemon.models import Recording
+from daemon.storage.database import transaction
 from daemon.storage.requests import begin_part
 from daemon.storage.results import stored_parts
 
@@ -48,7 +49,8 @@ def read_parts(
 def _read_part(
     db: Database, recording: Recording, part: Part, request: Request, context: Context
 ) -> Reply | None:
-    entry = begin_part(db, recording.id, context.clock())
+    with transaction(db):
+        entry = begin_part(db, recording.id, context.clock())
     refused = False
     try:
         reply = context.client.read_text(part.text, request)

@@ -18,18 +18,11 @@ from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
 from daemon.analysis.pauses import hold, resume
 from daemon.errors import StoreBusyError, StoreError
-from daemon.models import Recording, RecordingState
+from daemon.models import Ending, Recording, RecordingState
 from daemon.storage.database import free_bytes, open_database, open_existing, transaction
+from daemon.storage.due import Wanted, has_suspects, next_due, seconds_until_due
 from daemon.storage.pauses import EVERYTHING, pauses, seconds_until_probe
-from daemon.storage.queue import (
-    claim,
-    clamp_waits,
-    close,
-    has_suspects,
-    is_suspect_due,
-    put_back,
-    seconds_until_due,
-)
+from daemon.storage.queue import claim, clamp_waits, end, return_to_queue
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +121,7 @@ class Workers:
             return LOOK_SECONDS
         recording = None
         try:
-            recording = claim(
-                db,
-                self._context.clock(),
-                scopes=self._context.scopes,
-                suspects=suspects,
-                also_held=probed,
-                away=away,
-            )
+            recording = self._claimed(db, Wanted(self._context.scopes, suspects, probed, away))
         finally:
             if recording is None:
                 self._context.throttle.leave()
@@ -153,14 +139,21 @@ class Workers:
         job.start()
         return 0.0
 
+    def _claimed(self, db: Database, wanted: Wanted) -> Recording | None:
+        now = self._context.clock()
+        # Without a transaction where nothing is due: being idle must not keep others from writing.
+        if next_due(db, now, wanted) is None:
+            return None
+        with transaction(db):
+            return claim(db, now, wanted)
+
     def _is_suspects_turn(self, db: Database) -> bool:
         """Whether a recording that is to be analyzed alone is due: then nothing else is claimed before it."""
         if not self._may_have_suspects or time.monotonic() - self._started_at < CALM_SECONDS:
             return False
         self._may_have_suspects = has_suspects(db)
-        return self._may_have_suspects and is_suspect_due(
-            db, self._context.clock(), scopes=self._context.scopes, away=self._context.away()
-        )
+        suspects = Wanted(self._context.scopes, suspects=True, away=self._context.away())
+        return self._may_have_suspects and next_due(db, self._context.clock(), suspects) is not None
 
     def _crowding(self) -> frozenset[str]:
         """The folders on shares whose recordings take all places but one.
@@ -194,7 +187,9 @@ class Workers:
     def _clamp(self, db: Database) -> None:
         if time.monotonic() - self._clamped_at > 60.0:
             self._clamped_at = time.monotonic()
-            if changed := clamp_waits(db, self._context.clock()):
+            with transaction(db):
+                changed = clamp_waits(db, self._context.clock())
+            if changed:
                 logger.warning("clock set back? made due recordings=%d", changed)
 
     def _has_room(self, db: Database) -> bool:
@@ -257,7 +252,7 @@ class Workers:
             now = self._context.clock()
             try:
                 with transaction(db):
-                    put_back(
+                    return_to_queue(
                         db,
                         recording,
                         error=str(error),
@@ -277,7 +272,8 @@ class Workers:
 
         def store() -> None:
             with transaction(db):
-                close(db, recording.id, RecordingState.FAILED, error_code="internal_error", error=message)
+                ending = Ending(RecordingState.FAILED, "internal_error", message)
+                end(db, recording.id, ending, self._context.clock())
 
         # However long the database is locked: left `analyzing`, it would wait for the next start.
         insist(store, self._context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from daemon.analysis.context import Context as AnalysisContext
-    from daemon.models import Recording
+    from daemon.models import NewRecording
 
 
 @click.command(epilog="Example: earshot analyze --json call.wav https://example.com/call.mp3")
@@ -117,20 +118,51 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
 def _analyze(db: Database, analysis: AnalysisContext, source: str) -> int:
     """Add one input as a recording and take it through the analysis; returns its id."""
     from daemon.analysis.analyze import analyze as analyze_recording
-    from daemon.storage.queue import add_claimed, claim_again
+    from daemon.storage.database import transaction
+    from daemon.storage.pauses import held_scopes
+    from daemon.storage.queue import add, claim_this
 
-    is_url = source.lower().startswith(("http://", "https://"))
-    path = source if is_url else str(Path(source).absolute())
-    folder = None if is_url else _folder_of(analysis, Path(path))
-    added = add_claimed(db, source=path, is_url=is_url, folder=folder, now=analysis.clock())
-    recording: Recording | None = added
+    new = _new_recording(analysis, source)
+    with transaction(db):
+        added = add(db, new, analysis.clock())
+        recording = claim_this(db, added, analysis.clock())
     while recording:
-        # Again where the way on is another request at once: a transcript that is analyzed in parts.
         analyze_recording(db, recording, analysis)
-        recording = claim_again(db, added.id, analysis.clock())
-    found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (added.id,))))
+        # Again where the way on is another request at once: a transcript that is analyzed in parts.
+        now = analysis.clock()
+        if held_scopes(db, now):
+            break
+        with transaction(db):
+            recording = claim_this(db, added, now)
+    found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (added,))))
     # What was analyzed before is shown, not paid for again.
-    return found["duplicate_of"] or added.id
+    return found["duplicate_of"] or added
+
+
+def _new_recording(analysis: AnalysisContext, source: str) -> NewRecording:
+    from daemon.models import NewRecording
+
+    if source.lower().startswith(("http://", "https://")):
+        return NewRecording(source=source, is_url=True, folder=None)
+    path = Path(source).absolute()
+    size_bytes, modified_at = _size_and_time(path)
+    return NewRecording(
+        source=str(path),
+        is_url=False,
+        folder=_folder_of(analysis, path),
+        size_bytes=size_bytes,
+        modified_at=modified_at,
+    )
+
+
+def _size_and_time(path: Path) -> tuple[int | None, str | None]:
+    from daemon.models import iso
+
+    try:
+        status = path.lstat()
+        return status.st_size, iso(datetime.fromtimestamp(status.st_mtime, UTC))
+    except (OSError, OverflowError, ValueError):
+        return None, None
 
 
 def _folder_of(analysis: AnalysisContext, path: Path) -> str | None:

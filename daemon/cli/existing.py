@@ -37,8 +37,9 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     from daemon.costs.estimate import estimate
     from daemon.deepgram.request import requests_by_folder
     from daemon.runtime.one_pass import list_folders
-    from daemon.storage.database import daemon_status, open_existing
-    from daemon.storage.requeue import left_alone, requeue_existing
+    from daemon.storage.database import daemon_status, open_existing, transaction
+    from daemon.storage.queue import requeue_existing
+    from daemon.storage.views import left_alone
 
     config = context.config
     is_running = bool(daemon_status(config.database)["running"])
@@ -52,7 +53,8 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
         click.echo(_sentence(total), err=True)
         if ids:
             _ask(yes=yes)
-        queued = requeue_existing(db, ids, datetime.now(UTC))
+        with transaction(db):
+            queued = requeue_existing(db, ids, datetime.now(UTC))
     finally:
         db.close()
     cost = None if total.cost_usd is None else round(total.cost_usd, 2)

@@ -154,7 +154,8 @@ def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -
 
     A paused queue tries again at once.
     """
-    from daemon.storage.requeue import requeue, requeue_failed
+    from daemon.storage.database import transaction
+    from daemon.storage.queue import requeue, requeue_failed
 
     if bool(ids) == failed:
         raise click.UsageError("name recordings by their ids, or all failed ones by --failed")
@@ -162,9 +163,12 @@ def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -
         raise click.UsageError("--anew is for recordings that you name by their ids")
     now = datetime.now(UTC)
     if failed:
-        click.echo(f"{plural(requeue_failed(context.database, now), 'recording')} back in the queue")
+        with transaction(context.database) as db:
+            count = requeue_failed(db, now)
+        click.echo(f"{plural(count, 'recording')} back in the queue")
         return
-    refused = requeue(context.database, ids, now, anew=anew)
+    with transaction(context.database) as db:
+        refused = requeue(db, ids, now, anew=anew)
     done = len(set(ids)) - len(refused)
     if done:
         click.echo(f"{plural(done, 'recording')} back in the queue")

@@ -24,16 +24,15 @@ from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.intake.decide import Action, decide, needs_hash
 from daemon.models import Ending, FileStamp, NewRecording
 from daemon.storage.database import transaction
+from daemon.storage.queue import add, renew
 from daemon.storage.recordings import (
     KnownFile,
-    add_recording,
     describe_recording,
     known_by_inode,
     known_files,
     modified_at,
     move_recording,
     remember_file,
-    renew_recording,
     split_path,
     touch_recording,
 )
@@ -187,7 +186,7 @@ def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
         recorded_at=facts.recorded_at,
         metadata=facts.metadata,
     )
-    recording_id = add_recording(db, new, place.now, ending=ending)
+    recording_id = add(db, new, place.now, ending=ending)
     intake.queued += ending is None
     is_left_alone = kind == Kind.LEFT_ALONE
     text = "recording found id=%d path=%r kind=%s"
@@ -203,9 +202,10 @@ def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
 
 def _renew(db: Database, place: Place, arrival: Arrival, recording_id: int, intake: Intake) -> None:
     ending = ending_of(arrival.kind, arrival.flaw)
-    renew_recording(db, recording_id, arrival.stamp, place.now, ending=ending)
+    stamp = arrival.stamp
+    renew(db, recording_id, stamp.size_bytes, modified_at(stamp), place.now, ending=ending)
     intake.queued += ending is None
-    logger.info("recording changed before it was sent id=%d path=%r", recording_id, arrival.stamp.path)
+    logger.info("recording changed before it was sent id=%d path=%r", recording_id, stamp.path)
     _say_incomplete(recording_id, arrival, ending)
 
 

@@ -30,7 +30,8 @@ from daemon.storage.lists import (
     lists_with_content,
     remember_list,
 )
-from daemon.storage.recordings import add_recording, hosted_name, split_path
+from daemon.storage.queue import add
+from daemon.storage.recordings import hosted_name, split_path
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def _add(db: Database, folder: WatchFolder, kind: Kind, url: str, now: datetime,
         recorded_at=facts.recorded_at,
         metadata=facts.metadata,
     )
-    recording_id = add_recording(db, new, now, ending=ending_of(kind))
+    recording_id = add(db, new, now, ending=ending_of(kind))
     # Its name only: an address may hold a key.
     logger.debug("recording found id=%d name=%r", recording_id, hosted_name(url))
     if facts.stopped_at and kind != Kind.LEFT_ALONE:

@@ -17,6 +17,7 @@ from daemon.models import (
     Analysis,
     Conversation,
     Match,
+    NewRecording,
     Segment,
     Target,
     from_iso,
@@ -25,7 +26,7 @@ from daemon.rules.match import evaluated
 from daemon.storage.analyses import StoredAnalysis
 from daemon.storage.database import memory_database, transaction
 from daemon.storage.outbox import alert_counts
-from daemon.storage.volume import add_conversation
+from daemon.storage.queue import add
 
 EXAMPLES = 20
 """Conversations kept with their quotes: the last ones that came in."""
@@ -133,11 +134,9 @@ def held_back(fired: Iterable[Fired], rule: Rule, alerts: Alerts) -> int:
     with closing(memory_database()) as db, transaction(db):
         for each in sorted(fired, key=lambda one: (one.at, one.recording_id)):
             wanted = _wanted(rule, each)
-            conversation = wanted.conversation
-            add_conversation(
-                db, conversation.recording_id, conversation.folder, conversation.metadata, each.at
-            )
-            store_alerts(db, alone, [wanted], conversation.recording_id, each.at)
+            said = wanted.conversation
+            new = NewRecording(source="", is_url=False, folder=said.folder, metadata=dict(said.metadata))
+            store_alerts(db, alone, [wanted], add(db, new, each.at), each.at)
         return alert_counts(db)[AlertState.SUPPRESSED]
 
 

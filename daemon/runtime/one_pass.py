@@ -20,11 +20,11 @@ from daemon.errors import EarshotError
 from daemon.runtime.generation import Generation
 from daemon.runtime.service import LOOK_SECONDS, Signals, prepared, wind_down
 from daemon.storage.database import open_database
+from daemon.storage.due import seconds_until_due
 from daemon.storage.originals import has_original_due
 from daemon.storage.outbox import alert_counts
 from daemon.storage.outbox import seconds_until_due as seconds_until_alert
 from daemon.storage.pauses import pauses
-from daemon.storage.queue import seconds_until_due
 from daemon.storage.views import recording_counts
 from daemon.watching.folder import FolderWatch
 

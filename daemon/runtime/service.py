@@ -23,7 +23,7 @@ from daemon.config.models import Config
 from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
-from daemon.storage.database import DaemonLock, daemon_lock, open_database
+from daemon.storage.database import DaemonLock, daemon_lock, open_database, transaction
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
 
@@ -92,9 +92,11 @@ def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[Daem
 def _bring_back(database: Path) -> None:
     with closing(open_database(database)) as db:
         now = datetime.now(UTC)
-        if returned := recover(db, now):
+        with transaction(db):
+            returned = recover(db, now)
+            probe_now(db, now)
+        if returned:
             logger.warning("an earlier process ended with recordings in work count=%d", returned)
-        probe_now(db, now)
 
 
 def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[str, str] = os.environ) -> int:
@@ -158,7 +160,7 @@ def wind_down(
         return
     try:
         # Not left for the next start to find: a process that ends in order is no crash of the recording's.
-        with closing(open_database(generation.config.database)) as db:
+        with closing(open_database(generation.config.database)) as db, transaction(db):
             recover(db, datetime.now(UTC), crashed=False)
     except StoreBusyError as error:
         logger.warning("requests in flight count as crashed error=%s", error)
@@ -178,7 +180,7 @@ def _reloaded(
             raise EarshotError("`database` cannot change while running; restart earshot for that")
         new = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
         # While nothing has ended yet: a start writes, so a database that is locked or full refuses it here.
-        with closing(open_database(config.database)) as db:
+        with closing(open_database(config.database)) as db, transaction(db):
             probe_now(db, datetime.now(UTC))
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays: %s", error)

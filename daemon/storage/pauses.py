@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlite_utils import Database
 
 from daemon.models import from_iso, iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows
 
 EVERYTHING = ""
 """The scope of a pause that holds every recording."""
@@ -98,19 +98,18 @@ def probe_now(db: Database, now: datetime) -> None:
     """Let the next recording be tried at once: after a restart, a new key, `retry` or SIGHUP.
 
     Writes also when nothing is held: a start and a reload learn here whether the database takes anything,
-    while they can still wait for that, or be refused. Raises StoreBusyError.
+    while they can still wait for that, or be refused. Call inside a transaction.
     """
-    with transaction(db):
-        # What failed again and again waits for minutes, or as long as the service asked for: then there would
-        # be nothing to try.
-        db.execute(
-            "UPDATE recordings SET not_before = :now WHERE state = 'waiting' AND not_before > :now"
-            " AND EXISTS (SELECT 1 FROM pauses)",
-            {"now": iso(now)},
-        )
-        db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0", (iso(now),))
-        # SQLite's own number for users, of which we have no other use: a page is written, the same as before.
-        db.execute("PRAGMA user_version = 0")
+    # What failed again and again waits for minutes, or as long as the service asked for: then there would be
+    # nothing to try.
+    db.execute(
+        "UPDATE recordings SET not_before = :now WHERE state = 'waiting' AND not_before > :now"
+        " AND EXISTS (SELECT 1 FROM pauses)",
+        {"now": iso(now)},
+    )
+    db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0", (iso(now),))
+    # SQLite's own number for users, of which we have no other use: a page is written, the same as before.
+    db.execute("PRAGMA user_version = 0")
 
 
 def held_scopes(db: Database, now: datetime) -> set[str]:

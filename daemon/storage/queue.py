@@ -1,169 +1,89 @@
-"""The queue: claiming recordings, and every way in which a claimed one leaves the `analyzing` state again.
+"""Every change of a recording's state. No other file writes `recordings.state`.
 
-Each function is one transaction of its own unless it says otherwise. Times are UTC.
+Each function writes in a transaction that its caller opens and commits, so that what belongs together is
+stored together. Times are UTC.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import Recording, RecordingState, iso, shown_path
-from daemon.storage.database import rows, transaction
-from daemon.storage.pauses import EVERYTHING, count_probe, held_scopes, pauses
+from daemon.models import Ending, NewRecording, Recording, RecordingState, iso, shown_path
+from daemon.storage.database import rows
+from daemon.storage.due import ANY, Wanted, next_due
+from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
+from daemon.storage.recordings import hosted_name
 
 MAX_WAIT = timedelta(minutes=20)
 """No retry is ever due later than this; a row that says so was written before the clock was set back."""
 
 CRASHES_ALLOWED = 3
-SUSPECT_CRASHES = 2
-"""A recording that was in flight in so many crashes is analyzed alone from then on. Whatever kills a process
-from outside takes all with it that is in flight: only a crash without company speaks against a recording."""
-
 DOUBTFUL_RESENDS = 2
 
+# Into the queue, and out of it to be analyzed
 
-def claim(
-    db: Database,
-    now: datetime,
-    *,
-    scopes: Mapping[str | None, str] | None = None,
-    suspects: bool | None = None,
-    also_held: Collection[str] = (),
-    away: Collection[str] = (),
-) -> Recording | None:
-    """Take the recording that has been due longest out of the queue, or None when none is due.
 
-    Committed before the caller sends anything, so a crash afterwards finds the row `analyzing`. What a
-    pause holds is not claimed, except one probe each time the pause allows; `scopes` maps folders to the
-    scope of pauses that concern them (None: recordings of no folder that is watched). `suspects` restricts
-    it to those that were in flight in SUSPECT_CRASHES crashes, or to the others; `also_held` are scopes of
-    which none is claimed either, and those of the folders `away` wait.
+def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None = None) -> int:
+    """Add a recording that is due at once, or one that has ended already; returns its id."""
+    shown = shown_path(new.source)
+    values: dict[str, Any] = {
+        "path": shown,
+        "source": os.fsencode(new.source),
+        "is_url": int(new.is_url),
+        "name": hosted_name(new.source) if new.is_url else shown.rpartition("/")[2] or shown,
+        "folder": new.folder,
+        "size_bytes": new.size_bytes,
+        "modified_at": new.modified_at,
+        "quiet": int(new.quiet),
+        "tags": json.dumps(new.tags, ensure_ascii=False),
+        "recorded_at": new.recorded_at,
+        "metadata": json.dumps(new.metadata, ensure_ascii=False),
+        "first_seen_at": iso(now),
+        "state": ending.state if ending else RecordingState.WAITING,
+        "not_before": None if ending else iso(now),
+        "error_code": ending.code if ending else None,
+        "error": ending.error if ending else None,
+    }
+    columns, places = ", ".join(values), ", ".join(f":{column}" for column in values)
+    added = rows(db, f"INSERT INTO recordings ({columns}) VALUES ({places}) RETURNING id", values)  # noqa: S608
+    recording_id: int = added[0]["id"]
+    return recording_id
+
+
+def claim(db: Database, now: datetime, wanted: Wanted = ANY) -> Recording | None:
+    """Take the wanted recording that is next out of the queue (see next_due); None when none is due.
+
+    To be committed before anything is sent: after a crash the row says that it was in work. Of what a pause
+    holds, one is claimed each time that the pause allows a probe.
     """
-    scopes = scopes or {}
-    if not _due(db, now, scopes, held_scopes(db, now) | {*also_held}, suspects, away):
-        return None
-    with transaction(db):
-        found = _due(db, now, scopes, held_scopes(db, now) | {*also_held}, suspects, away)
-        if not found:
-            return None
-        claimed = rows(
-            db,
-            "UPDATE recordings SET state = 'analyzing', not_before = NULL WHERE id = ? RETURNING *",
-            (found[0]["id"],),
-        )[0]
-        scope = scopes.get(claimed["folder"], scopes.get(None, EVERYTHING))
-        count_probe(db, {EVERYTHING, scope}, now)
-    return _recording(claimed)
+    found = next_due(db, now, wanted)
+    claimed = None if found is None else claim_this(db, found, now)
+    if claimed:
+        count_probe(db, {EVERYTHING, wanted.scope_of(claimed.folder)}, now)
+    return claimed
 
 
-def claim_again(db: Database, recording_id: int, now: datetime) -> Recording | None:
-    """Claim this one recording if it waits and is due now, whatever else waits; None when it is not,
-    or when anything is held: it waits for that then, although it is due.
-    """
-    if held_scopes(db, now):
-        return None
-    with transaction(db):
-        claimed = rows(
-            db,
-            "UPDATE recordings SET state = 'analyzing', not_before = NULL"
-            " WHERE id = ? AND state = 'waiting' AND not_before <= ? RETURNING *",
-            (recording_id, iso(now)),
-        )
-    return _recording(claimed[0]) if claimed else None
-
-
-def has_suspects(db: Database) -> bool:
-    """Whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
-    return bool(
-        rows(
-            db,
-            "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1",
-            (SUSPECT_CRASHES,),
-        )
-    )
-
-
-def is_suspect_due(
-    db: Database,
-    now: datetime,
-    *,
-    scopes: Mapping[str | None, str] | None = None,
-    away: Collection[str] = (),
-) -> bool:
-    """Whether `claim` would find a recording with `suspects`."""
-    return bool(_due(db, now, scopes or {}, held_scopes(db, now), True, away))
-
-
-def _due(
-    db: Database,
-    now: datetime,
-    scopes: Mapping[str | None, str],
-    held: Collection[str],
-    suspects: bool | None,
-    away: Collection[str],
-) -> list[dict[str, Any]]:
-    if EVERYTHING in held:
-        return []
-    # A held queue is tried with what has not failed yet: what fails always says nothing about the service.
-    is_probe = bool(pauses(db))
-    folders = [*away, *(folder for folder, scope in scopes.items() if scope in held)]
-    # What belongs to no folder, or to one that is not watched any more, is asked for in the same way.
-    return rows(
+def claim_this(db: Database, recording_id: int, now: datetime) -> Recording | None:
+    """Take this one recording out of the queue, whatever a pause holds; None unless it waits and is due."""
+    taken = rows(
         db,
-        """
-        SELECT id FROM recordings
-        WHERE state = 'waiting' AND not_before <= :now
-            AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
-            AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
-            AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
-        ORDER BY """  # noqa: S608 - one of two texts of ours
-        + ("failures + doubtful, not_before, id LIMIT 1" if is_probe else "not_before, id LIMIT 1"),
-        {
-            "now": iso(now),
-            "known": json.dumps([folder for folder in scopes if folder is not None]),
-            "folders": json.dumps([folder for folder in folders if folder is not None]),
-            "with_no_folder": None not in folders,
-            "suspects": suspects,
-            "suspect_crashes": SUSPECT_CRASHES,
-        },
+        "UPDATE recordings SET state = 'analyzing', not_before = NULL"
+        " WHERE id = ? AND state = 'waiting' AND not_before <= ? RETURNING *",
+        (recording_id, iso(now)),
     )
+    return _recording(taken[0]) if taken else None
 
 
-def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
-    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits.
-
-    Those of the folders `away` do not count.
-    """
-    found = rows(
-        db,
-        "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'"
-        " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))",
-        (json.dumps(list(away)),),
-    )
-    due = found[0]["due"]
-    if due is None:
-        return None
-    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds())
+# Back into the queue
 
 
-def clamp_waits(db: Database, now: datetime) -> int:
-    """Make due what waits absurdly long because the clock was set back; returns how many rows."""
-    with transaction(db):
-        changed = db.execute(
-            "UPDATE recordings SET not_before = ? WHERE state = 'waiting' AND not_before > ?",
-            (iso(now), iso(now + MAX_WAIT)),
-        )
-        return changed.rowcount
-
-
-def put_back(
+def return_to_queue(
     db: Database,
     recording: Recording,
     *,
@@ -172,7 +92,7 @@ def put_back(
     failing: bool,
     now: datetime,
 ) -> None:
-    """Return a claimed recording to the queue; call inside a transaction.
+    """Let a claimed recording wait until `not_before`.
 
     `failing` says that the trouble may be the recording's own: the time since the first such failure
     counts towards giving up.
@@ -185,126 +105,203 @@ def put_back(
     )
 
 
-def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
-    """Note that the transcript is to be analyzed so many words at a time; call inside a transaction.
+def renew(
+    db: Database,
+    recording_id: int,
+    size_bytes: int,
+    modified_at: str,
+    now: datetime,
+    *,
+    ending: Ending | None = None,
+) -> None:
+    """Start a recording anew with what its file is now: due at once, or ended again.
 
-    Parts of another size that were analyzed before are of no use any more.
+    Only for one that was not analyzed: nothing is kept of what it was before.
     """
-    db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
-    db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
+    fresh = {
+        "size_bytes": size_bytes,
+        "modified_at": modified_at,
+        "sha256": None,
+        "error": None,
+        "failures": 0,
+        "failing_since": None,
+    }
+    if ending:
+        _end(
+            db, recording_id, ending.state, now, **fresh | {"error_code": ending.code, "error": ending.error}
+        )
+    else:
+        _make_wait(db, "id = :id", {"id": recording_id}, now, **fresh)
+
+
+def requeue(db: Database, ids: Iterable[int], now: datetime, *, anew: bool = False) -> dict[int, str]:
+    """Put failed or skipped recordings back because a person asks for it; a paused queue tries one at once.
+
+    One that waits for its next try is due now. With `anew` duplicates go back as well, and for all of them
+    what was analyzed of the same bytes or address does not count. Returns the ids that cannot go back, each
+    with the reason; the others do all the same.
+    """
+    refused: dict[int, str] = {}
+    states = ("failed", "skipped", "duplicate") if anew else ("failed", "skipped")
+    for recording_id in dict.fromkeys(ids):
+        condition = "id = :id AND state IN (SELECT value FROM json_each(:states))"
+        values = {"id": recording_id, "states": json.dumps(states)}
+        if not _forgive(db, condition, values, now, anew=anew) and not _make_due(db, recording_id, now):
+            refused[recording_id] = _why_not(db, recording_id)
+    probe_now(db, now)
+    return refused
+
+
+def requeue_failed(db: Database, now: datetime) -> int:
+    """Put every failed recording back, as `requeue` does; returns how many."""
+    count = _forgive(db, "state = 'failed'", {}, now)
+    probe_now(db, now)
+    return count
+
+
+def requeue_existing(db: Database, ids: Collection[int], now: datetime) -> int:
+    """Put those of these recordings back that were left alone until now; returns how many."""
+    condition = "id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND error_code = 'existing'"
+    count = _forgive(db, condition, {"ids": json.dumps(list(ids))}, now)
+    probe_now(db, now)
+    return count
 
 
 def reopen_refused(db: Database, ids: Collection[int], now: datetime) -> None:
-    """Return recordings that failed as `refused` to the queue; call inside a transaction."""
-    db.execute(
-        "UPDATE recordings SET state = 'waiting', not_before = ?, error_code = NULL"
-        " WHERE state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(?))",
-        (iso(now), json.dumps(list(ids))),
+    """Put those of these recordings back that failed as `refused`: it was not their fault."""
+    condition = "state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(:ids))"
+    _make_wait(db, condition, {"ids": json.dumps(list(ids))}, now)
+
+
+def clamp_waits(db: Database, now: datetime) -> int:
+    """Make due what waits absurdly long because the clock was set back; returns how many rows."""
+    changed = db.execute(
+        "UPDATE recordings SET not_before = ? WHERE state = 'waiting' AND not_before > ?",
+        (iso(now), iso(now + MAX_WAIT)),
     )
-
-
-def uncount_attempt(db: Database, recording_id: int) -> None:
-    """Take back an attempt that says nothing about the recording; call inside a transaction."""
-    db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
-
-
-def count_billed(db: Database, recording_id: int) -> None:
-    """Count a request that was answered; call inside a transaction."""
-    db.execute("UPDATE recordings SET possibly_billed = possibly_billed + 1 WHERE id = ?", (recording_id,))
-
-
-def count_doubtful(db: Database, recording_id: int) -> None:
-    """Count a request whose reply was lost as possibly billed; call inside a transaction."""
-    db.execute(
-        "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1 WHERE id = ?",
-        (recording_id,),
-    )
-
-
-def close(
-    db: Database,
-    recording_id: int,
-    state: RecordingState,
-    *,
-    error_code: str,
-    error: str,
-    request_id: str | None = None,
-) -> None:
-    """End a recording as `failed` or `skipped` with its reason; call inside a transaction."""
-    db.execute(
-        "UPDATE recordings SET state = ?, not_before = NULL, error_code = ?, error = ?,"
-        " request_id = coalesce(?, request_id) WHERE id = ?",
-        (state, error_code, error, request_id, recording_id),
-    )
+    return changed.rowcount
 
 
 def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
-    """After a restart: return to the queue what a dead process had claimed; returns how many rows that were.
+    """Return to the queue what an earlier process had claimed, and return how many recordings that are.
 
     A request that had begun may have been billed and counts as such. A recording that was in flight in
-    CRASHES_ALLOWED deaths, alone in the last of them (see SUSPECT_CRASHES), is set aside as failed. One
-    whose reply is stored is finished from that when it is claimed again, without another request.
-    With `crashed` False a process that ends in order returns what it does not wait for: no crash.
+    CRASHES_ALLOWED crashes, alone in the last of them (see due.SUSPECT_CRASHES), fails. One whose reply is
+    stored is finished from that when it is claimed again, without another request. With `crashed` False
+    a process that ends in order returns what it does not wait for: that is no crash.
     """
-    with transaction(db):
-        db.execute(
-            "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
-            " WHERE state = 'analyzing'"
-            " AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
-        )
-        db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
-        db.execute(
-            "UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),)
-        )
-        _set_aside(db)
-        returned = db.execute(
-            "UPDATE recordings SET state = 'waiting', not_before = ? WHERE state = 'analyzing'", (iso(now),)
-        )
-    return returned.rowcount
-
-
-def _set_aside(db: Database) -> None:
     db.execute(
-        "UPDATE recordings SET state = 'failed', not_before = NULL, error_code = 'crashed',"
-        " error = 'earshot ended unexpectedly ' || crashes || ' times while this recording was in work;"
-        " look at the file, then `earshot retry ' || id || '`'"
-        " WHERE state = 'analyzing' AND crashes >= ?",
-        (CRASHES_ALLOWED,),
+        "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
+        " WHERE state = 'analyzing' AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
     )
-    db.execute(
-        "UPDATE recordings SET state = 'failed', not_before = NULL, error_code = 'ambiguous_reply',"
-        " error = 'no reply arrived to ' || doubtful || ' requests, each possibly billed;"
-        " `earshot retry ' || id || '` sends it again'"
-        " WHERE state = 'analyzing' AND doubtful > ?",
-        (DOUBTFUL_RESENDS,),
-    )
+    db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
+    db.execute("UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),))
+    for row in rows(db, "SELECT id, crashes, doubtful FROM recordings WHERE state = 'analyzing'"):
+        if ending := _ending_by_crashes(row):
+            end(db, row["id"], ending, now)
+    return _make_wait(db, "state = 'analyzing'", {}, now)
 
 
-def add_claimed(db: Database, *, source: str, is_url: bool, folder: str | None, now: datetime) -> Recording:
-    """Add a recording that the caller analyzes itself, right now (`earshot analyze`)."""
-    shown = shown_path(source)
-    name = shown.rstrip("/").rpartition("/")[2] or shown
-    size, modified = _size_and_time(source) if not is_url else (None, None)
-    with transaction(db):
-        added = rows(
-            db,
-            """
-            INSERT INTO recordings (
-                path, name, source, is_url, folder, size_bytes, modified_at, state, first_seen_at
-            )
-            VALUES (?, ?, ?, ?, ?, ?, ?, 'analyzing', ?) RETURNING *
-            """,
-            (shown, name, os.fsencode(source), int(is_url), folder, size, modified, iso(now)),
+def _ending_by_crashes(row: dict[str, Any]) -> Ending | None:
+    if row["crashes"] >= CRASHES_ALLOWED:
+        text = (
+            f"earshot ended unexpectedly {row['crashes']} times while this recording was in work;"
+            f" look at the file, then `earshot retry {row['id']}`"
         )
-    return _recording(added[0])
+        return Ending(RecordingState.FAILED, "crashed", text)
+    if row["doubtful"] > DOUBTFUL_RESENDS:
+        text = (
+            f"no reply arrived to {row['doubtful']} requests, each possibly billed;"
+            f" `earshot retry {row['id']}` sends it again"
+        )
+        return Ending(RecordingState.FAILED, "ambiguous_reply", text)
+    return None
 
 
-def _size_and_time(path: str) -> tuple[int | None, str | None]:
-    try:
-        status = Path(path).lstat()
-        return status.st_size, iso(datetime.fromtimestamp(status.st_mtime, UTC))
-    except (OSError, OverflowError, ValueError):
-        return None, None
+def _forgive(
+    db: Database, condition: str, values: dict[str, Any], now: datetime, *, anew: bool = False
+) -> int:
+    """Let recordings wait without what led to giving up; `attempts` and `possibly_billed` are history."""
+    counters = {"crashes": 0, "doubtful": 0, "failures": 0, "failing_since": None}
+    more = {"anew": 1, "duplicate_of": None} if anew else {}
+    return _make_wait(db, condition, values, now, error=None, **counters, **more)
+
+
+def _make_due(db: Database, recording_id: int, now: datetime) -> bool:
+    """Make a recording due that waits; False when it does not."""
+    changed = db.execute(
+        "UPDATE recordings SET not_before = ? WHERE id = ? AND state = 'waiting'", (iso(now), recording_id)
+    )
+    return bool(changed.rowcount)
+
+
+def _why_not(db: Database, recording_id: int) -> str:
+    found = rows(db, "SELECT state, duplicate_of FROM recordings WHERE id = ?", (recording_id,))
+    if not found:
+        return f"there is no recording {recording_id}; `earshot list` shows them"
+    if found[0]["state"] == RecordingState.DUPLICATE:
+        return (
+            f"recording {recording_id} is a duplicate of {found[0]['duplicate_of']};"
+            f" `earshot retry --anew {recording_id}` has it analyzed, and paid for, all the same"
+        )
+    return f"recording {recording_id} is {found[0]['state']}; only failed and skipped ones can be tried again"
+
+
+# Ends
+
+
+def finish(db: Database, recording_id: int, now: datetime) -> None:
+    """End a recording as `done`; its result is written in the same transaction (see results.store_result)."""
+    cleared = {"error": None, "error_code": None, "failing_since": None, "failures": 0}
+    _end(db, recording_id, RecordingState.DONE, now, analyzed_at=iso(now), **cleared)
+
+
+def duplicate(
+    db: Database,
+    recording_id: int,
+    original_id: int,
+    now: datetime,
+    *,
+    sha256: str | None,
+    request_key: str,
+) -> None:
+    """End a recording as a copy of one that was analyzed with the same request."""
+    of = {"duplicate_of": original_id, "sha256": sha256, "request_key": request_key}
+    _end(db, recording_id, RecordingState.DUPLICATE, now, error=None, error_code=None, **of)
+
+
+def end(
+    db: Database, recording_id: int, ending: Ending, now: datetime, *, request_id: str | None = None
+) -> None:
+    """End a recording as `failed` or `skipped`; `request_id` is that of the reply which says why."""
+    known = {"request_id": request_id} if request_id else {}
+    _end(db, recording_id, ending.state, now, error_code=ending.code, error=ending.error, **known)
+
+
+# The two statements behind them
+
+
+def _make_wait(db: Database, condition: str, values: dict[str, Any], now: datetime, **changes: Any) -> int:
+    """Make the recordings wait for which `condition` holds, due now; returns how many."""
+    changes |= {"not_before": iso(now), "error_code": None}
+    waiting = db.execute(
+        f"UPDATE recordings SET state = 'waiting', {_assignments(changes)} WHERE {condition}",  # noqa: S608
+        changes | values,
+    )
+    return waiting.rowcount
+
+
+def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any) -> None:
+    """End a recording in this state."""
+    changes |= {"state": state, "not_before": None}
+    db.execute(
+        f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
+        changes | {"id": recording_id},
+    )
+
+
+def _assignments(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{column} = :{column}" for column in changes)
 
 
 def _recording(row: dict[str, Any]) -> Recording:

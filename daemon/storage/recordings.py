@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from sqlite_utils import Database
 
-from daemon.models import Ending, FileStamp, NewRecording, RecordingState, iso, shown_path
+from daemon.models import FileStamp, RecordingState, iso, shown_path
 from daemon.storage.database import rows, tuples
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,51 +133,6 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
     )
     known = [_known(row) for row in found]
     return [each for each in known if each.folder == folder or each.device == signed_number(stamp.device)]
-
-
-def add_recording(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None = None) -> int:
-    """Add a recording that waits, or with `ending` one that ends at once; return its id."""
-    added = db.execute(
-        """
-        INSERT INTO recordings (path, folder, name, size_bytes, modified_at, state, not_before, error_code,
-            error, first_seen_at, tags, source, is_url, quiet, recorded_at, metadata)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        (
-            shown_path(new.source),
-            new.folder,
-            hosted_name(new.source) if new.is_url else shown_path(split_path(new.source)[1]),
-            new.size_bytes,
-            new.modified_at,
-            *_beginning(ending, now),
-            iso(now),
-            json.dumps(list(new.tags), ensure_ascii=False),
-            os.fsencode(new.source),
-            int(new.is_url),
-            int(new.quiet),
-            new.recorded_at,
-            json.dumps(new.metadata, ensure_ascii=False),
-        ),
-    )
-    return int(added.lastrowid or 0)
-
-
-def renew_recording(
-    db: Database, recording_id: int, stamp: FileStamp, now: datetime, *, ending: Ending | None = None
-) -> None:
-    """Let a recording that was never sent begin anew, with what its file is now."""
-    db.execute(
-        "UPDATE recordings SET state = ?, not_before = ?, error_code = ?, error = ?, size_bytes = ?,"
-        " modified_at = ?, sha256 = NULL, failures = 0, failing_since = NULL WHERE id = ?",
-        (*_beginning(ending, now), stamp.size_bytes, modified_at(stamp), recording_id),
-    )
-
-
-def _beginning(ending: Ending | None, now: datetime) -> tuple[str, str | None, str | None, str | None]:
-    """State, not_before, error_code and error of a recording that begins, or ends at once."""
-    if ending is None:
-        return RecordingState.WAITING, iso(now), None, None
-    return ending.state, None, ending.code, ending.error
 
 
 def hosted_name(url: str) -> str:

@@ -1,7 +1,7 @@
 """The ledger of requests, and the decision before each: is a recording sent, or known already?
 
-Files of another size are other files, so that only where sizes are equal the bytes have to be told apart
-before one is sent. All others are read once, for their hash and their upload together.
+Only files of equal size can be equal, so that only those are hashed before one of them is sent. All others
+are read once, for their hash and their upload together. What writes is called in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Literal
 from sqlite_utils import Database
 
 from daemon.models import Recording, RecordingState, iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows
+from daemon.storage.queue import duplicate, return_to_queue
 
 COPY_WAIT_SECONDS = 2.0
 """How long a recording waits for one in flight that it may be a copy of, before it looks again."""
@@ -41,48 +42,58 @@ def begin_request(
 ) -> tuple[Decision, int]:
     """Decide, just before the first byte would leave, what happens to a claimed recording.
 
-    `sha256` is None where it was not needed: for a hosted recording (`size_bytes` is None then, too), and
-    for a file without a twin. Returns (`send`, request row id) after noting the request; (`duplicate`, id
-    of the original) after closing the row as its copy; (`later`, id) when what may be a copy is being
-    analyzed right now: this row waits for its outcome; or (`hash`, 0), nothing done, when a twin has come
-    up meanwhile: ask again with the hash. One transaction.
+    Returns (`send`, request row id) after noting the request; (`duplicate`, id of the original) after ending
+    the recording as its copy; (`later`, id) when one that may have the same bytes is being analyzed right
+    now: this one waits for its outcome; or (`hash`, 0), with nothing done, when a file of the same size has
+    come up meanwhile: ask again with the hash. `sha256` is None where it was not needed: for a hosted
+    recording (`size_bytes` is None then, too), and for a file without another of its size.
     """
-    with transaction(db):
-        if recording.anew:
-            original = None
-        elif recording.is_url:
-            original = _original_of_url(db, recording, request_key)
-        elif sha256 is None and has_twin(db, recording.id, size_bytes or 0):
-            return "hash", 0
-        else:
-            original = _original_of(db, recording.id, sha256, size_bytes, request_key)
-        if original and original["state"] == RecordingState.DONE:
-            db.execute(
-                "UPDATE recordings SET state = 'duplicate', duplicate_of = ?, sha256 = ?, request_key = ?,"
-                " error_code = NULL, error = NULL WHERE id = ?",
-                (original["id"], sha256, request_key, recording.id),
-            )
-            return "duplicate", original["id"]
-        if original:
-            # Without its hash: two copies that wait for one another would never be sent.
-            db.execute(
-                "UPDATE recordings SET state = 'waiting', not_before = ? WHERE id = ?",
-                (iso(now + timedelta(seconds=COPY_WAIT_SECONDS)), recording.id),
-            )
-            return "later", original["id"]
-        db.execute(
-            "UPDATE recordings SET sha256 = ?, size_bytes = coalesce(?, size_bytes), request_key = ?,"
-            " attempts = attempts + 1 WHERE id = ?",
-            (sha256, size_bytes, request_key, recording.id),
-        )
-        return "send", _begin_entry(db, recording.id, now)
+    if recording.anew:
+        original = None
+    elif recording.is_url:
+        original = _original_of_url(db, recording, request_key)
+    elif sha256 is None and has_twin(db, recording.id, size_bytes or 0):
+        return "hash", 0
+    else:
+        original = _original_of(db, recording.id, sha256, size_bytes, request_key)
+    if original and original["state"] == RecordingState.DONE:
+        duplicate(db, recording.id, original["id"], now, sha256=sha256, request_key=request_key)
+        return "duplicate", original["id"]
+    if original:
+        # Its hash is not noted: two copies that wait for one another would never be sent.
+        due = now + timedelta(seconds=COPY_WAIT_SECONDS)
+        return_to_queue(db, recording, error=None, not_before=due, failing=False, now=now)
+        return "later", original["id"]
+    db.execute(
+        "UPDATE recordings SET sha256 = ?, size_bytes = coalesce(?, size_bytes), request_key = ?,"
+        " attempts = attempts + 1 WHERE id = ?",
+        (sha256, size_bytes, request_key, recording.id),
+    )
+    return "send", _begin_entry(db, recording.id, now)
 
 
 def begin_part(db: Database, recording_id: int, now: datetime) -> int:
     """Note that a part of the transcript is about to be sent; returns the request's row id."""
-    with transaction(db):
-        db.execute("UPDATE recordings SET attempts = attempts + 1 WHERE id = ?", (recording_id,))
-        return _begin_entry(db, recording_id, now)
+    db.execute("UPDATE recordings SET attempts = attempts + 1 WHERE id = ?", (recording_id,))
+    return _begin_entry(db, recording_id, now)
+
+
+def uncount_attempt(db: Database, recording_id: int) -> None:
+    """Take back an attempt that says nothing about the recording."""
+    db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
+
+
+def count_billed(db: Database, recording_id: int) -> None:
+    """Count a request that was answered."""
+    db.execute("UPDATE recordings SET possibly_billed = possibly_billed + 1 WHERE id = ?", (recording_id,))
+
+
+def count_doubtful(db: Database, recording_id: int) -> None:
+    """Count a request whose reply was lost as possibly billed."""
+    db.execute(
+        "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1 WHERE id = ?",
+        (recording_id,),
+    )
 
 
 def end_request(
@@ -94,7 +105,7 @@ def end_request(
     status: int | None = None,
     request_id: str | None = None,
 ) -> None:
-    """Note how a request ended, in the ledger; call inside the transaction that acts on the outcome."""
+    """Note in the ledger how a request ended."""
     db.execute(
         "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?",
         (iso(now), outcome, status, request_id, request),
@@ -109,7 +120,7 @@ def last_request_at(db: Database, recording_id: int) -> str | None:
 
 
 def note_hash(db: Database, recording_id: int, sha256: str) -> None:
-    """Keep the hash of the bytes that were sent; call inside a transaction."""
+    """Keep the hash of the bytes that were sent."""
     db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, recording_id))
 
 

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from daemon.models import Analysis, Segment, iso
 from daemon.storage.database import rows
+from daemon.storage.queue import finish
 
 SEGMENT_TABLES = {
     "sentiments": ("sentiment", "sentiment_score"),
@@ -60,16 +61,17 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
         db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
         db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
-    values |= {
-        "state": "done",
-        "not_before": None,
-        "error": None,
-        "error_code": None,
-        "failing_since": None,
-        "failures": 0,
-        "analyzed_at": iso(now),
-    }
     db.table("recordings").update(recording_id, values)
+    finish(db, recording_id, now)
+
+
+def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
+    """Note that the transcript is to be analyzed so many words at a time.
+
+    Replies to parts of another size are deleted: they are of no use any more.
+    """
+    db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
+    db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
 
 
 def _segment_row(recording_id: int, segment: Segment, label: str, score: str) -> dict[str, Any]:

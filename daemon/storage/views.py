@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -92,6 +92,22 @@ def folder_rows(db: Database) -> dict[str, Row]:
         """,
     )
     return {row["path"]: row | {"available": bool(row["available"])} for row in found}
+
+
+def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:
+    """What `existing: skip` left alone in these folders: id, folder, source, is_url, size_bytes; by id."""
+    names, after = json.dumps(list(folders)), 0
+    while batch := rows(
+        db,
+        """
+        SELECT id, folder, source, is_url, size_bytes FROM recordings
+        WHERE id > ? AND state = 'skipped' AND error_code = 'existing'
+            AND folder IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT 1000
+        """,
+        (after, names),
+    ):
+        yield from batch
+        after = batch[-1]["id"]
 
 
 def list_recordings(db: Database, filters: Filters) -> Iterator[Row]:

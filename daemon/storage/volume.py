@@ -6,8 +6,6 @@ caller, together with the alerts that they decide about; only `snooze` opens its
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,17 +48,6 @@ def snoozed_rules(db: Database, now: datetime) -> dict[str, str]:
     """The rules that are held back now, each with the end of that as stored."""
     found = rows(db, "SELECT rule, until FROM snoozes WHERE until > ? ORDER BY rule", (iso(now),))
     return {row["rule"]: row["until"] for row in found}
-
-
-def add_conversation(
-    db: Database, recording_id: int, folder: str | None, metadata: Mapping[str, str], now: datetime
-) -> None:
-    """A recording of which nothing else is known, for alerts to belong to in a database in memory."""
-    db.execute(
-        "INSERT INTO recordings (id, path, name, folder, metadata, state, first_seen_at, source)"
-        " VALUES (?, '', '', ?, ?, 'done', ?, ?)",
-        (recording_id, folder, json.dumps(metadata), iso(now), str(recording_id).encode("ascii")),
-    )
 
 
 def alerted_since(

@@ -14,9 +14,9 @@ import pytest
 
 from daemon.deepgram.reply import parse_body, read_reply
 from daemon.errors import DoubtfulReplyError
-from daemon.models import Analysis
+from daemon.models import Analysis, NewRecording
 from daemon.storage.database import memory_database, transaction
-from daemon.storage.queue import add_claimed
+from daemon.storage.queue import add
 from daemon.storage.results import store_result
 from tests.deepgram.asking import request
 from tests.harness import sample
@@ -409,7 +409,7 @@ def test_any_wrong_value_anywhere_is_read_and_stored_or_refused(every: int) -> N
     content = trimmed()
     asked = request()
     db = memory_database()
-    recording = add_claimed(db, source="/r/a.wav", is_url=False, folder="/r", now=NOW)
+    recording_id = add(db, NewRecording("/r/a.wav", False, "/r"), NOW)
     read_count = 0
     for path in list(places(content))[::every]:
         for value in WRONG:
@@ -421,7 +421,7 @@ def test_any_wrong_value_anywhere_is_read_and_stored_or_refused(every: int) -> N
             read_count += 1
             assert is_sound(analysis), (path, value)
             with transaction(db):
-                store_result(db, recording.id, analysis, now=NOW)
+                store_result(db, recording_id, analysis, now=NOW)
     db.close()
     assert read_count > 1000 / every
 

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.models import NewRecording
 from daemon.storage.database import open_database
-from daemon.storage.queue import add_claimed, claim, recover
+from daemon.storage.due import Wanted
+from daemon.storage.queue import add, claim, claim_this, recover
 from tests.faults.crashes import (
     Tally,
     alerting,
@@ -33,6 +35,7 @@ from tests.faults.crashes import (
 )
 from tests.harness import Conversation, ScriptedApi, Service, reply, running, wav
 from tests.servers import Answer, HttpSink, wait_until
+from tests.storage.stores import committed
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -235,16 +238,17 @@ def test_one_that_was_in_flight_in_two_crashes_is_claimed_apart(tmp_path: Path) 
     """P6: crashes with others in flight are suspicion; only one without company sets it aside."""
     with closing(open_database(tmp_path / "earshot.db")) as db:
         for name in ("a", "b"):
-            add_claimed(db, source=f"/{name}", is_url=False, folder=None, now=NOW)
+            number = committed(add, db, NewRecording(f"/{name}", False, None), NOW)
+            committed(claim_this, db, number, NOW)
         for crash in range(2):
-            assert recover(db, NOW) == 2
+            assert committed(recover, db, NOW) == 2
             if not crash:
-                while claim(db, NOW):
+                while committed(claim, db, NOW):
                     pass
-        assert claim(db, NOW, suspects=False) is None
-        alone = claim(db, NOW, suspects=True)
+        assert committed(claim, db, NOW, Wanted(suspects=False)) is None
+        alone = committed(claim, db, NOW, Wanted(suspects=True))
         assert alone is not None
-        recover(db, NOW)
+        committed(recover, db, NOW)
         states = {row["path"]: (row["state"], row["error_code"]) for row in db["recordings"].rows}
         assert states == {"/a": ("failed", "crashed"), "/b": ("waiting", None)}
 

@@ -20,6 +20,7 @@ from daemon.intake.url_lists import take_in_lists
 from daemon.storage.database import open_database, rows
 from daemon.storage.queue import claim
 from daemon.storage.requests import begin_request
+from tests.storage.stores import committed
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 ONE, TWO, THREE = (f"https://example.com/calls/{name}.mp3?key=s3cr3t" for name in ("one", "two", "three"))
@@ -93,28 +94,31 @@ def test_a_renamed_list_is_the_same_list(db: Database, root: Path, drop: Drop) -
 
 def test_an_address_that_another_list_brought_is_found_to_be_a_duplicate(db: Database, drop: Drop) -> None:
     drop("a.urls", ONE)
-    first = claim(db, NOW)
+    first = committed(claim, db, NOW)
     assert first
-    begin_request(db, first, sha256=None, size_bytes=None, request_key="k", now=NOW)
+    committed(begin_request, db, first, sha256=None, size_bytes=None, request_key="k", now=NOW)
     drop("b.urls", ONE)
-    second = claim(db, NOW)
+    second = committed(claim, db, NOW)
     assert second
-    assert begin_request(db, second, sha256=None, size_bytes=None, request_key="k", now=NOW) == (
+    assert committed(begin_request, db, second, sha256=None, size_bytes=None, request_key="k", now=NOW) == (
         "later",
         first.id,
     )
     db.execute("UPDATE recordings SET state = 'done' WHERE id = ?", (first.id,))
     db.execute("UPDATE recordings SET state = 'analyzing' WHERE id = ?", (second.id,))
-    assert begin_request(db, second, sha256=None, size_bytes=None, request_key="k", now=NOW) == (
+    assert committed(begin_request, db, second, sha256=None, size_bytes=None, request_key="k", now=NOW) == (
         "duplicate",
         first.id,
     )
     [row] = rows(db, "SELECT state, duplicate_of FROM recordings WHERE id = ?", (second.id,))
     assert row == {"state": "duplicate", "duplicate_of": first.id}
     drop("c.urls", ONE)
-    third = claim(db, NOW)
+    third = committed(claim, db, NOW)
     assert third
-    assert begin_request(db, third, sha256=None, size_bytes=None, request_key="other", now=NOW)[0] == "send"
+    assert (
+        committed(begin_request, db, third, sha256=None, size_bytes=None, request_key="other", now=NOW)[0]
+        == "send"
+    )
 
 
 def test_what_was_there_before_is_left_alone_with_its_addresses(db: Database, drop: Drop) -> None:

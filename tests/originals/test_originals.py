@@ -26,7 +26,8 @@ from daemon.storage.originals import (
     originals_left,
     plan_move,
 )
-from daemon.storage.requeue import requeue
+from daemon.storage.queue import requeue
+from tests.storage.stores import committed
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -124,7 +125,7 @@ def test_a_failure_goes_to_its_own_place_and_after_a_retry_to_that_of_successes(
     number = site.end(site.take("sub/a.wav"), "failed", "corrupt_audio")
     site.tidy()
     assert content_of(site.failed) == {"sub/a.wav": b"sub/a.wav"}
-    assert requeue(site.db, [number], NOW) == {}
+    assert committed(requeue, site.db, [number], NOW) == {}
     site.end(number, "done")
     site.tidy()
     assert content_of(site.failed) == {}
@@ -295,7 +296,7 @@ def test_a_failure_that_fails_again_after_a_retry_stays_where_it_was_moved(site:
     number = site.end(site.take("sub/a.wav"), "failed", "corrupt_audio")
     site.tidy()
     for _ in range(2):
-        assert requeue(site.db, [number], NOW) == {}
+        assert committed(requeue, site.db, [number], NOW) == {}
         site.end(number, "failed", "corrupt_audio")
         site.tidy()
     assert content_of(site.failed) == {"sub/a.wav": b"sub/a.wav"}

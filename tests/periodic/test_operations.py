@@ -11,9 +11,10 @@ import pytest
 
 from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
 from daemon.storage.operations import begin_anew
-from daemon.storage.requeue import requeue
+from daemon.storage.queue import requeue
 from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
 from tests.servers import HttpSink, SmtpSink
+from tests.storage.stores import committed
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -77,7 +78,7 @@ def test_a_recording_that_was_put_back_is_no_news_until_it_fails_again(
 ) -> None:
     with stage(tmp_path, operations(http)) as here:
         failed = here.fail()
-        requeue(here.db, [failed], NOW)
+        committed(requeue, here.db, [failed], NOW)
         assert not here.tick(NOW + MINUTE)
         here.db.execute("UPDATE recordings SET state = 'failed' WHERE id = ?", (failed,))
         assert here.tick(NOW + MINUTE)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
 from daemon.files import device_above
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState
+from daemon.storage import queue
 from daemon.storage.database import rows, transaction
-from daemon.storage.recordings import add_recording, modified_at, remember_file
+from daemon.storage.recordings import modified_at, remember_file
+
+Result = TypeVar("Result")
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 
@@ -29,18 +33,32 @@ def stamp(number: int, folder: str = "/r") -> FileStamp:
 def add(
     db: Database, count: int = 1, *, folder: str = "/r", state: RecordingState = RecordingState.WAITING
 ) -> list[int]:
-    """Add recordings that are due at NOW; returns their ids."""
+    """Add recordings that are due at NOW, or as they are in another state; returns their ids."""
     first = rows(db, "SELECT count(*) AS n FROM recordings")[0]["n"]
-    ending = None if state == RecordingState.WAITING else Ending(state, "", "")
     with transaction(db):
-        return [_added(db, stamp(first + number, folder), folder, ending) for number in range(count)]
+        return [_add(db, folder, stamp(first + number, folder), state) for number in range(count)]
 
 
-def _added(db: Database, found: FileStamp, folder: str, ending: Ending | None) -> int:
+def _add(db: Database, folder: str, found: FileStamp, state: RecordingState) -> int:
     new = NewRecording(found.path, False, folder, found.size_bytes, modified_at(found))
-    recording_id = add_recording(db, new, NOW, ending=ending)
-    remember_file(db, folder, found, recording_id)
-    return recording_id
+    number = queue.add(db, new, NOW)
+    remember_file(db, folder, found, number)
+    match state:
+        case RecordingState.ANALYZING:
+            queue.claim_this(db, number, NOW)
+        case RecordingState.DONE:
+            queue.finish(db, number, NOW)
+        case RecordingState.DUPLICATE:
+            queue.duplicate(db, number, number, NOW, sha256=None, request_key="")
+        case RecordingState.FAILED | RecordingState.SKIPPED:
+            queue.end(db, number, Ending(state, "code", "reason"), NOW)
+    return number
+
+
+def committed(write: Callable[..., Result], db: Database, *values: Any, **options: Any) -> Result:
+    """What a function returns that writes, called in a transaction of its own."""
+    with transaction(db):
+        return write(db, *values, **options)
 
 
 def row(db: Database, recording_id: int) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from sqlite_utils import Database
 
 from daemon.models import iso
 from daemon.storage.database import transaction
+from daemon.storage.due import Wanted
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses, probe_now, seconds_until_probe
-from daemon.storage.queue import claim
-from daemon.storage.requeue import requeue_failed
-from tests.storage.stores import NOW, add, later, row
+from daemon.storage.queue import claim, requeue_failed
+from tests.storage.stores import NOW, add, committed, later, row
 
 
 def pause(
@@ -41,7 +41,7 @@ def claims(db: Database, at: datetime, **scopes: str) -> int:
     by_folder: dict[str | None, str] = {f"/{name}": scope for name, scope in scopes.items()}
     by_folder[None] = "none"
     count = 0
-    while claim(db, at, scopes=by_folder):
+    while committed(claim, db, at, Wanted(by_folder)):
         count += 1
     return count
 
@@ -139,9 +139,9 @@ def test_a_person_s_wish_makes_it_try_at_once(db: Database) -> None:
     add(db, 3)
     pause(db, seconds=3600.0)
     assert claims(db, NOW) == 0
-    probe_now(db, NOW)
+    committed(probe_now, db, NOW)
     assert claims(db, NOW) == 1
-    requeue_failed(db, later(1))
+    committed(requeue_failed, db, later(1))
     assert claims(db, later(1)) == 1
 
 
@@ -188,11 +188,11 @@ def test_a_person_who_acted_need_not_wait_for_what_failed_before(db: Database) -
     add(db, 2)
     with transaction(db):
         db.execute("UPDATE recordings SET not_before = ?", (iso(later(290)),))
-    probe_now(db, later(1))
+    committed(probe_now, db, later(1))
     assert claims(db, later(2)) == 0
 
     pause(db, "service")
-    probe_now(db, later(3))
+    committed(probe_now, db, later(3))
     assert claims(db, later(4)) == 1
 
 
@@ -211,8 +211,8 @@ def test_a_scope_of_which_a_probe_is_under_way_is_held_as_well(db: Database) -> 
     add(db, 1, folder="/b")
     scopes: dict[str | None, str] = {"/a": "one", "/b": "two", None: "none"}
 
-    claimed = claim(db, NOW, scopes=scopes, also_held={"one"})
+    claimed = committed(claim, db, NOW, Wanted(scopes, held={"one"}))
     assert claimed is not None
     assert claimed.folder == "/b"
-    assert claim(db, NOW, scopes=scopes, also_held={"one"}) is None
-    assert claim(db, NOW, scopes=scopes) is not None
+    assert committed(claim, db, NOW, Wanted(scopes, held={"one"})) is None
+    assert committed(claim, db, NOW, Wanted(scopes)) is not None

@@ -10,30 +10,39 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from daemon.models import Recording, RecordingState, iso
+from daemon.models import Ending, NewRecording, Recording, RecordingState, iso
 from daemon.storage.database import open_database, rows, transaction
+from daemon.storage.due import seconds_until_due
 from daemon.storage.queue import (
     CRASHES_ALLOWED,
     DOUBTFUL_RESENDS,
     MAX_WAIT,
-    add_claimed,
     claim,
+    claim_this,
     clamp_waits,
-    close,
+    end,
+    recover,
+    requeue,
+    requeue_failed,
+    return_to_queue,
+)
+from daemon.storage.queue import (
+    add as add_new,
+)
+from daemon.storage.requests import (
+    begin_request,
     count_billed,
     count_doubtful,
-    put_back,
-    recover,
-    seconds_until_due,
+    end_request,
+    has_twin,
+    note_hash,
 )
-from daemon.storage.requests import begin_request, end_request, has_twin, note_hash
-from daemon.storage.requeue import requeue, requeue_failed
 from daemon.storage.results import store_response, stored_reply
-from tests.storage.stores import NOW, add, later, row, states
+from tests.storage.stores import NOW, add, committed, later, row, states
 
 
 def claimed(db: Database, seconds: float = 0.0) -> Recording:
-    recording = claim(db, later(seconds))
+    recording = committed(claim, db, later(seconds))
     assert recording is not None
     return recording
 
@@ -41,7 +50,7 @@ def claimed(db: Database, seconds: float = 0.0) -> Recording:
 def begin(
     db: Database, recording: Recording, sha256: str | None = "aa", key: str = "k", size: int = 1000
 ) -> tuple[str, int]:
-    return begin_request(db, recording, sha256=sha256, size_bytes=size, request_key=key, now=NOW)
+    return committed(begin_request, db, recording, sha256=sha256, size_bytes=size, request_key=key, now=NOW)
 
 
 def done(db: Database, recording: Recording) -> None:
@@ -51,14 +60,14 @@ def done(db: Database, recording: Recording) -> None:
 
 def again(db: Database, recording: Recording, *, seconds: float = 0.0, failing: bool = False) -> None:
     with transaction(db):
-        put_back(db, recording, error="why", not_before=later(seconds), failing=failing, now=NOW)
+        return_to_queue(db, recording, error="why", not_before=later(seconds), failing=failing, now=NOW)
 
 
 # Claiming
 
 
 def test_an_empty_queue_gives_nothing(db: Database) -> None:
-    assert claim(db, NOW) is None
+    assert committed(claim, db, NOW) is None
     assert seconds_until_due(db, NOW) is None
 
 
@@ -68,7 +77,7 @@ def test_the_longest_due_comes_first(db: Database) -> None:
     db.execute("UPDATE recordings SET not_before = ? WHERE id = ?", (iso(later(5)), first))
 
     assert [claimed(db).id for _ in range(2)] == [third, second]
-    assert claim(db, NOW) is None
+    assert committed(claim, db, NOW) is None
     assert seconds_until_due(db, NOW) == 5.0
     assert claimed(db, 5.0).id == first
 
@@ -91,7 +100,7 @@ def test_a_claimed_recording_is_what_its_row_says(db: Database) -> None:
 def test_only_what_waits_is_claimed(db: Database, state: RecordingState) -> None:
     add(db, state=state)
     db.execute("UPDATE recordings SET not_before = ?", (iso(NOW),))
-    assert claim(db, NOW) is None
+    assert committed(claim, db, NOW) is None
 
 
 def test_no_recording_is_claimed_twice(path: Path) -> None:
@@ -105,7 +114,7 @@ def test_no_recording_is_claimed_twice(path: Path) -> None:
         try:
             with closing(open_database(path)) as db:
                 start.wait(20)
-                while recording := claim(db, NOW):
+                while recording := committed(claim, db, NOW):
                     found.append(recording.id)
         except Exception as error:  # noqa: BLE001 - told below, in the test's own thread
             failures.append(error)
@@ -124,9 +133,9 @@ def test_a_wait_that_a_clock_set_back_made_absurd_ends(db: Database) -> None:
     db.execute("UPDATE recordings SET not_before = ? WHERE id = ?", (iso(NOW + MAX_WAIT), near))
     db.execute("UPDATE recordings SET not_before = '2030-01-01T00:00:00.000Z' WHERE id = ?", (far,))
 
-    assert clamp_waits(db, NOW) == 1
+    assert committed(clamp_waits, db, NOW) == 1
     assert claimed(db).id == far
-    assert claim(db, NOW) is None
+    assert committed(claim, db, NOW) is None
 
 
 # Just before the first byte
@@ -180,9 +189,9 @@ def test_a_copy_of_what_is_under_way_waits_for_its_outcome(db: Database) -> None
 
     assert begin(db, copy) == ("later", original.id)
     assert (row(db, copy.id)["state"], row(db, copy.id)["attempts"]) == ("waiting", 0)
-    assert claim(db, later(1.9)) is None
+    assert committed(claim, db, later(1.9)) is None
     with transaction(db):
-        close(db, original.id, RecordingState.FAILED, error_code="x", error="y")
+        end(db, original.id, Ending(RecordingState.FAILED, "x", "y"), NOW)
     assert begin(db, claimed(db, 2.0))[0] == "send"
 
 
@@ -249,7 +258,7 @@ def test_failures_in_a_row_are_counted_from_the_first(db: Database) -> None:
     recording = claimed(db)
     assert (recording.failures, recording.failing_since) == (1, iso(NOW))
     with transaction(db):
-        put_back(db, recording, error="x", not_before=later(9), failing=True, now=later(5))
+        return_to_queue(db, recording, error="x", not_before=later(9), failing=True, now=later(5))
     found = row(db, recording.id)
     assert (found["failures"], found["failing_since"], found["not_before"]) == (2, iso(NOW), iso(later(9)))
 
@@ -277,14 +286,14 @@ def crash(db: Database, *, sending: bool) -> None:
     recording = claimed(db)
     if sending:
         begin(db, recording)
-    recover(db, NOW)
+    committed(recover, db, NOW)
 
 
 def test_what_was_only_claimed_comes_back_unbilled(db: Database) -> None:
     (number,) = add(db)
     claimed(db)
 
-    assert recover(db, later(3)) == 1
+    assert committed(recover, db, later(3)) == 1
     found = row(db, number)
     assert (found["state"], found["not_before"], found["possibly_billed"]) == ("waiting", iso(later(3)), 0)
     assert found["doubtful"] == 0
@@ -314,7 +323,7 @@ def test_what_was_answered_comes_back_with_its_reply_and_no_doubt(db: Database) 
         store_response(db, number, b"{}", kind="listen", now=NOW)
         end_request(db, entry, outcome="received", now=NOW)
         count_billed(db, number)
-    recover(db, NOW)
+    committed(recover, db, NOW)
 
     found = row(db, number)
     assert (found["state"], found["possibly_billed"], found["doubtful"]) == ("waiting", 1, 0)
@@ -326,7 +335,7 @@ def test_other_states_are_left_as_they_are(db: Database, state: RecordingState) 
     (number,) = add(db, state=state)
     before = row(db, number)
 
-    assert recover(db, NOW) == 0
+    assert committed(recover, db, NOW) == 0
     assert row(db, number) == before
 
 
@@ -335,7 +344,7 @@ def test_a_second_look_finds_nothing_more(db: Database) -> None:
     crash(db, sending=True)
     before = row(db, number)
 
-    assert recover(db, later(9)) == 0
+    assert committed(recover, db, later(9)) == 0
     assert row(db, number) == before
 
 
@@ -372,7 +381,7 @@ def test_retry_forgets_what_led_to_giving_up_and_keeps_history(db: Database) -> 
     for _ in range(CRASHES_ALLOWED):
         crash(db, sending=True)
 
-    assert requeue(db, [number], later(1)) == {}
+    assert committed(requeue, db, [number], later(1)) == {}
     found = row(db, number)
     assert (found["state"], found["not_before"], found["error_code"], found["error"]) == (
         "waiting",
@@ -386,7 +395,7 @@ def test_retry_forgets_what_led_to_giving_up_and_keeps_history(db: Database) -> 
 
 def test_retry_refuses_what_needs_none_and_does_the_rest(db: Database) -> None:
     finished, failed = [*add(db, state=RecordingState.DONE), *add(db, state=RecordingState.FAILED)]
-    refused = requeue(db, [finished, 999, failed, failed], NOW)
+    refused = committed(requeue, db, [finished, 999, failed, failed], NOW)
 
     assert refused.keys() == {finished, 999}
     assert states(db) == {"done": 1, "waiting": 1}
@@ -396,24 +405,39 @@ def test_retry_of_all_failed_ones_leaves_the_skipped(db: Database) -> None:
     add(db, 2, state=RecordingState.FAILED)
     add(db, state=RecordingState.SKIPPED)
 
-    assert requeue_failed(db, NOW) == 2
+    assert committed(requeue_failed, db, NOW) == 2
     assert states(db) == {"waiting": 2, "skipped": 1}
 
 
-def test_a_recording_analyzed_by_hand_is_claimed_from_the_start(db: Database, tmp_path: Path) -> None:
-    file = tmp_path / "a.wav"
-    file.write_bytes(b"12345")
-    recording = add_claimed(db, source=str(file), is_url=False, folder=None, now=NOW)
-    hosted = add_claimed(db, source="https://x/y/b.mp3?z=1", is_url=True, folder=None, now=NOW)
-
-    assert (row(db, recording.id)["size_bytes"], recording.name, recording.is_url) == (5, "a.wav", False)
-    assert (row(db, hosted.id)["size_bytes"], hosted.is_url, hosted.source) == (
-        None,
-        True,
-        "https://x/y/b.mp3?z=1",
+def test_a_new_recording_is_what_is_known_of_it(db: Database) -> None:
+    known = NewRecording(
+        source="/r/\udcff.wav",
+        is_url=False,
+        folder="/r",
+        size_bytes=5,
+        modified_at=iso(later(-9)),
+        quiet=True,
+        tags=("é",),
+        recorded_at=iso(later(-10)),
+        metadata={"agent": "Jörg"},
     )
-    assert states(db) == {"analyzing": 2}
-    assert claim(db, NOW) is None
+    number = committed(add_new, db, known, NOW)
+    hosted = committed(add_new, db, NewRecording("https://x/y/b.mp3?z=1", True, None), NOW)
+
+    recording = committed(claim_this, db, number, NOW)
+    assert recording is not None
+    assert (recording.source, recording.is_url, recording.folder, recording.quiet) == (
+        "/r/\udcff.wav",
+        False,
+        "/r",
+        True,
+    )
+    assert (recording.tags, recording.metadata) == (("é",), {"agent": "Jörg"})
+    assert (recording.modified_at, recording.recorded_at) == (iso(later(-9)), iso(later(-10)))
+    assert (row(db, number)["path"], row(db, number)["name"]) == ("/r/\\xff.wav", "\\xff.wav")
+    assert row(db, number)["size_bytes"] == 5
+    assert (row(db, hosted)["name"], row(db, hosted)["is_url"]) == ("b.mp3", 1)
+    assert committed(claim_this, db, number, NOW) is None, "claimed before"
 
 
 # Files without their hash
@@ -462,11 +486,11 @@ def test_what_a_person_wants_anew_is_no_duplicate_and_needs_no_hash(db: Database
     begin(db, original)
     done(db, original)
     begin(db, copy)
-    assert requeue(db, [copy.id], NOW) == {
+    assert committed(requeue, db, [copy.id], NOW) == {
         copy.id: f"recording {copy.id} is a duplicate of {original.id};"
         f" `earshot retry --anew {copy.id}` has it analyzed, and paid for, all the same"
     }
-    assert requeue(db, [copy.id], NOW, anew=True) == {}
+    assert committed(requeue, db, [copy.id], NOW, anew=True) == {}
     again = claimed(db)
     assert again.anew
     assert begin(db, again, sha256=None)[0] == "send"

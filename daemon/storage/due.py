@@ -1,0 +1,103 @@
+"""Looking for what waits in the queue and is due. Nothing here writes. Times are UTC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from daemon.models import iso
+from daemon.storage.database import rows
+from daemon.storage.pauses import EVERYTHING, held_scopes, pauses
+
+SUSPECT_CRASHES = 2
+"""A recording that was in flight in so many crashes is analyzed alone from then on. Whatever kills a process
+from outside takes all with it that is in flight: only a crash without company speaks against a recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the recordings that are due may be claimed; by default all that no pause holds.
+
+    `scopes` maps folders to the scope of the pauses that concern them (None: recordings of no folder that is
+    watched). Nothing is wanted of the scopes `held`, nor of those that a pause holds, nor of the folders
+    `away`. `suspects` restricts it to what was in flight in SUSPECT_CRASHES crashes (True), or to the rest
+    (False).
+    """
+
+    scopes: Mapping[str | None, str] = field(default_factory=dict)
+    suspects: bool | None = None
+    held: Collection[str] = ()
+    away: Collection[str] = ()
+
+    def scope_of(self, folder: str | None) -> str:
+        """The scope of the pauses that concern recordings of this folder."""
+        return self.scopes.get(folder, self.scopes.get(None, EVERYTHING))
+
+
+ANY = Wanted()
+
+
+def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
+    """The id of the wanted recording to claim next, or None when none is due.
+
+    That is the one that has been due longest; while anything is paused, one of those that failed least.
+    """
+    held = held_scopes(db, now) | {*wanted.held}
+    if EVERYTHING in held:
+        return None
+    # A held queue is tried with what has failed least: what always fails says nothing about the service.
+    first = "failures + doubtful, not_before, id" if pauses(db) else "not_before, id"
+    folders = [*wanted.away, *(folder for folder, scope in wanted.scopes.items() if scope in held)]
+    # What belongs to no folder, or to one that is not watched any more, has the scope of None.
+    found = rows(
+        db,
+        f"""
+        SELECT id FROM recordings
+        WHERE state = 'waiting' AND not_before <= :now
+            AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
+            AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
+            AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
+        ORDER BY {first} LIMIT 1
+        """,  # noqa: S608 - one of the two texts above
+        {
+            "now": iso(now),
+            "known": json.dumps([folder for folder in wanted.scopes if folder is not None]),
+            "folders": json.dumps([folder for folder in folders if folder is not None]),
+            "with_no_folder": None not in folders,
+            "suspects": wanted.suspects,
+            "suspect_crashes": SUSPECT_CRASHES,
+        },
+    )
+    return found[0]["id"] if found else None
+
+
+def has_suspects(db: Database) -> bool:
+    """Whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
+    return bool(
+        rows(
+            db,
+            "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1",
+            (SUSPECT_CRASHES,),
+        )
+    )
+
+
+def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
+    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits.
+
+    Those of the folders `away` do not count.
+    """
+    found = rows(
+        db,
+        "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'"
+        " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))",
+        (json.dumps(list(away)),),
+    )
+    due = found[0]["due"]
+    if due is None:
+        return None
+    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds())
