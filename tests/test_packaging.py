@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,26 @@ def test_unit_and_its_user_and_folders_agree() -> None:
     needed += [Path(value.split(":")[1]) for value in unit_values("LoadCredential")]
     for path in needed:
         assert re.search(rf"^d\s+{re.escape(str(path.parent))}\s", folders, re.MULTILINE)
+
+
+def test_unit_lets_nothing_be_run_that_was_dropped_or_stored() -> None:
+    denied = {path.removeprefix("-") for value in unit_values("NoExecPaths") for path in value.split()}
+    # systemd mounts these apart from /, which does not cover them then; checked with systemd 252.
+    apart = {f"/var/lib/{unit_values('StateDirectory')[0]}", "/tmp", "/var/tmp", "/dev/shm", "/run"}
+    assert denied >= {"/", "/srv/recordings", *apart}
+    allowed = {path.removeprefix("-") for value in unit_values("ExecPaths") for path in value.split()}
+    assert not denied & allowed
+    program = Path(shlex.split(unit_values("ExecStart")[0])[0])
+    assert str(program.parent) in allowed
+    assert not allowed & {"/usr", "/usr/bin", "/bin", "/opt/earshot"}
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "100.100.100.200"]
+)
+def test_unit_keeps_the_keys_of_a_cloud_machine_out_of_reach(address: str) -> None:
+    denied = [word for value in unit_values("IPAddressDeny") for word in value.split() if word != "multicast"]
+    assert any(ip_address(address) in ip_network(word) for word in denied)
 
 
 @pytest.mark.skipif(

@@ -13,6 +13,7 @@ import click
 
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import print_json
+from daemon.cli.privacy import hide_memory
 from daemon.cli.show import print_recording
 from daemon.errors import EXIT_FAILED
 
@@ -36,6 +37,7 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
     """
     from daemon.storage.views import recording
 
+    hide_memory()
     for source in inputs:
         _refuse_unusable(source)
     # What the stages would log is said below, once for each input.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context
+from daemon.cli.privacy import hide_memory
 from daemon.errors import EarshotError
 
 LARGEST_PORT = 65535
@@ -37,6 +38,7 @@ def engine_packages() -> Iterator[None]:
 @pass_context
 def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> None:
     """Run the embedded engine alone, as an HTTP server."""
+    hide_memory()
     if not host.isprintable() or not host:
         raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
     # As a child its requests are in the log of the daemon already.

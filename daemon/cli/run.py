@@ -8,6 +8,7 @@ import signal
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context
+from daemon.cli.privacy import hide_memory
 
 
 @click.command(epilog="Example: earshot run -c /etc/earshot/config.yaml")
@@ -19,6 +20,7 @@ def run(context: Context) -> None:
     SIGHUP reads configuration and key again; one that cannot be used is refused and the old one kept.
     """
     _obey_signals_early()
+    hide_memory()
     from daemon.config.load import load_config
     from daemon.logs import log_uncaught
     from daemon.runtime.service import run_service

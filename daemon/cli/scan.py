@@ -10,6 +10,7 @@ import click
 from daemon.cli.existing import take_in_existing
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
+from daemon.cli.privacy import hide_memory
 from daemon.errors import EXIT_FAILED
 from daemon.models import shown_path
 
@@ -43,6 +44,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     from daemon.storage.outbox import undelivered_alerts
     from daemon.storage.views import folder_rows, pause_row
 
+    hide_memory()
     if yes and not existing:
         raise click.UsageError("--yes goes with --existing")
     taken_in = take_in_existing(context, yes=yes) if existing else None

@@ -26,7 +26,7 @@ MEMORY_BYTES = 4 << 30  # address space; 300 MB are in use at work
 DECODING_CPU_SECONDS = 120
 RECOGNIZING_CPU_PER_SECOND = 4
 NICENESS = 5  # recognition waits for nobody; the machine's other work should not wait for it
-PR_SET_PDEATHSIG = 1  # prctl(2), Linux
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4  # prctl(2), Linux
 
 
 def main() -> int:
@@ -74,7 +74,9 @@ def _protect(server_pid: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # meant for the server, which ends its workers itself
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody but root reads what was said in its memory
     if os.getppid() != server_pid:
         os._exit(1)  # the server died before the tie was made
     _limit(resource.RLIMIT_CORE, 0)
