@@ -273,6 +273,11 @@ class Alert:
     due_at: str | None = None
 
 
+def utc_now() -> datetime:
+    """The time now, as every stage counts it."""
+    return datetime.now(UTC)
+
+
 def iso(moment: datetime) -> str:
     """A moment as the database stores it: UTC, ISO 8601, milliseconds, `Z`. Sorts as text."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

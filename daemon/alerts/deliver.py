@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sqlite_utils import Database
 
 from daemon.alerts.quiet_hours import quiet_period
 from daemon.alerts.targets import fit
-from daemon.errors import StoreBusyError
-from daemon.models import Alert, Target, from_iso
-from daemon.storage.database import open_database, transaction
+from daemon.models import Alert, Target, from_iso, utc_now
+from daemon.storage.database import transaction
 from daemon.storage.outbox import (
     add_operations_alert,
     alert_failed,
@@ -88,11 +84,7 @@ def release(db: Database, target: Target, now: datetime) -> None:
     """Outside of quiet hours nothing waits for their end: the configuration may have had others before."""
     if quiet_period(target.quiet, now) is not None:
         return
-    try:
-        count = release_held(db, target.destination, target.index, now)
-    except StoreBusyError as error:
-        logger.warning("alerts wait for quiet hours that have changed error=%s", error)
-        return
+    count = release_held(db, target.destination, target.index, now)
     if count:
         logger.info("quiet hours have changed destination=%s released=%d", target.destination, count)
 
@@ -144,55 +136,24 @@ def _deliver(
         _give_up(db, alert, error, now, operations)
 
 
-def run_target(
-    db_path: Path,
-    target: Target,
-    *,
-    operations: Sequence[tuple[str, int]] = (),
-    stop: threading.Event,
-    wake: threading.Event,
-    beat: Callable[[], None],
-) -> None:
-    """A thread's work: send what is due to one target until `stop` is set.
+def delivery(target: Target, *, operations: Sequence[tuple[str, int]] = ()) -> Callable[[Database], float]:
+    """The step of a target's loop: send one alert that is due, return the seconds until the next look."""
+    sender: Sender | None = None
 
-    `wake` belongs to this thread alone; whoever sets `stop` sets it too, else the end takes LOOK_SECONDS.
-    `beat` is called at least every sender.SEND_SECONDS + LOOK_SECONDS.
-    """
-    # Only where there is a target: see config/destinations.py.
-    from daemon.alerts.sender import AppriseSender
+    def look(db: Database) -> float:
+        nonlocal sender
+        if sender is None:
+            # Only where there is a target: see config/destinations.py.
+            from daemon.alerts.sender import AppriseSender
 
-    with closing(open_database(db_path)) as db:
-        sender = AppriseSender(target.url)
-        release(db, target, datetime.now(UTC))
-        while not stop.is_set():
-            # Before looking: what comes in while looking sets it again.
-            wake.clear()
-            wait = _send_due(db, target, sender, operations=operations, stop=stop, beat=beat)
-            if not stop.is_set():
-                wake.wait(wait)
-
-
-def _send_due(
-    db: Database,
-    target: Target,
-    sender: Sender,
-    *,
-    operations: Sequence[tuple[str, int]],
-    stop: threading.Event,
-    beat: Callable[[], None],
-) -> float:
-    """Send all that is due; returns the seconds to wait before looking again. Raises nothing."""
-    try:
-        beat()
-        while not stop.is_set() and step(db, target, sender, datetime.now(UTC), operations=operations):
-            beat()
-        due = seconds_until_due(db, target.destination, target.index, datetime.now(UTC))
+            release(db, target, utc_now())
+            sender = AppriseSender(target.url)
+        if step(db, target, sender, utc_now(), operations=operations):
+            return 0.0
+        due = seconds_until_due(db, target.destination, target.index, utc_now())
         return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
-    except StoreBusyError as error:
-        logger.warning("outbox not usable destination=%s error=%s", target.destination, error)
-    except Exception:
-        logger.exception("alerts interrupted destination=%s target=%d", target.destination, target.index)
-    return LOOK_SECONDS
+
+    return look
 
 
 def _may_try_again(alert: Alert, now: datetime) -> bool:

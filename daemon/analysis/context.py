@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from daemon.analysis.refusals import Refusals
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config, WatchFolder
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import Request
-from daemon.models import Recording, Target
-
-
-def utc_now() -> datetime:
-    """The time, as every stage counts it."""
-    return datetime.now(UTC)
+from daemon.models import Recording, Target, utc_now
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a worker needs besides its database connection; the same for all workers.
-
-    `on_alerts` is called when there are new rows in the outbox; `requests` is keyed by `recordings.folder`,
-    None for what belongs to no folder. `ended` says that the process will not wait any longer, so a reply
-    that cannot be stored is given up. `away` names the folders that are not there or do not answer, `remote`
-    those on shares. `retired` is set once nothing is claimed here any more: what its key and its parameters
-    meet from then on concerns nobody else.
-    """
+    """What a worker needs besides its database connection; the same for all workers of one configuration."""
 
     config: Config
     client: ApiClient
     requests: Mapping[str | None, Request]
+    """By `recordings.folder`; None for what belongs to no folder."""
     targets: Sequence[Target]
     throttle: Throttle
-    on_alerts: Callable[[], None] = lambda: None
+    on_done: Callable[[], None] = lambda: None
+    """Called after each recording's turn: it may have caused alerts, its original may be due."""
     clock: Callable[[], datetime] = utc_now
     ended: Callable[[], bool] = lambda: False
+    """True when the process waits no longer: a reply that cannot be stored is then given up."""
+    retired: Callable[[], bool] = lambda: False
+    """True when nothing is claimed here any more: its key and its parameters are nobody else's then."""
     away: Callable[[], frozenset[str]] = frozenset
+    """The folders that are not there or do not answer."""
     remote: Callable[[], frozenset[str]] = frozenset
+    """The folders on shares."""
     random: random.Random = field(default_factory=random.Random)
     refusals: Refusals = field(default_factory=Refusals)
-    retired: threading.Event = field(default_factory=threading.Event)
 
     @property
     def operations(self) -> list[tuple[str, int]]:

@@ -126,7 +126,7 @@ def _account_failure(
         _end(db, recording, "refused", message, now, request_id=error.request_id)
         return
     uncount_attempt(db, recording.id)
-    if not context.retired.is_set():
+    if not context.retired():
         # Without credit means with a good key; nothing else here says anything of another cause.
         reached(
             db, recording, context, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
@@ -156,7 +156,7 @@ def _refused(
 def _service_failure(
     db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
 ) -> None:
-    if context.retired.is_set():
+    if context.retired():
         # Its address may be another one by now.
         return
     is_held = any(pause.cause == "service" for pause in pauses(db))

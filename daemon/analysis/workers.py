@@ -19,7 +19,7 @@ from daemon.analysis.ledger import insist
 from daemon.analysis.pauses import hold, resume
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Ending, Recording, RecordingState
-from daemon.storage.database import free_bytes, open_database, open_existing, transaction
+from daemon.storage.database import free_bytes, open_existing, transaction
 from daemon.storage.due import Wanted, has_suspects, next_due, seconds_until_due
 from daemon.storage.pauses import EVERYTHING, pauses, seconds_until_probe
 from daemon.storage.queue import claim, clamp_waits, end, return_to_queue
@@ -35,11 +35,15 @@ others first, which are only counted, and no innocent recording while it is in f
 
 
 class Workers:
-    """Claims recordings and has each analyzed in a thread of its own; `wake` may be set by anyone."""
+    """Claims the recordings that are due, and analyzes each in a thread of its own.
 
-    def __init__(self, db_path: Path, context: Context) -> None:
+    `step` belongs to one loop, which `wake` ends a wait of; `drain` and `in_flight` are for any thread.
+    """
+
+    def __init__(self, db_path: Path, context: Context, *, wake: Callable[[], None] = lambda: None) -> None:
         self._db_path = db_path
         self._context = context
+        self._wake = wake
         self._jobs: dict[threading.Thread, str | None] = {}
         self._probes: dict[str, threading.Thread] = {}
         self._clamped_at = 0.0
@@ -49,55 +53,42 @@ class Workers:
         self._is_alone = False
         self._unusable: StoreError | None = None
         self._store_trouble: tuple[str, datetime] | None = None
-        self.wake = threading.Event()
+        self._turn = threading.Lock()
 
     @property
     def in_flight(self) -> int:
         """How many recordings are in work."""
         return sum(job.is_alive() for job in list(self._jobs))
 
-    def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
-        """Work until `stop` is set; what is in flight then goes on (see `drain`).
+    def step(self, db: Database) -> float:
+        """Start one recording if one is due; returns the seconds until the next look.
 
         Raises StoreError when the database cannot be used any more.
         """
+        if self._unusable:
+            raise self._unusable
+        began = self._context.clock()
         try:
-            with closing(open_database(self._db_path)) as db:
-                while not stop.is_set():
-                    beat()
-                    if self._unusable:
-                        raise self._unusable
-                    self.wake.clear()
-                    wait = self._look(db)
-                    if not stop.is_set() and wait:
-                        self.wake.wait(wait)
-        finally:
-            # Nothing is claimed any more: what is in flight now is all that there is to wait for.
-            self._context.retired.set()
+            with self._turn:
+                self._tell_store_trouble(db)
+                if not self._has_room(db):
+                    return STORE_WAIT_SECONDS
+                return 0.0 if self._context.retired() else self._start_next(db)
+        except StoreBusyError as error:
+            self._store_trouble = self._store_trouble or (str(error), began)
+            raise
 
     def drain(self, seconds: float) -> bool:
         """Wait for what is in flight, `seconds` at most; True when all of it ended.
 
-        To be called when `run` was asked to stop: first it must have claimed its last recording.
+        To be called once the context says `retired`: nothing is claimed after the look that is under way.
         """
         deadline = time.monotonic() + seconds
-        self._context.retired.wait(seconds)
+        if self._turn.acquire(timeout=seconds):
+            self._turn.release()
         for job in list(self._jobs):
             job.join(max(0.0, deadline - time.monotonic()))
         return not self.in_flight
-
-    def _look(self, db: Database) -> float:
-        """Start one recording if there is one to start; returns seconds to wait before the next look."""
-        began = self._context.clock()
-        try:
-            self._tell_store_trouble(db)
-            if not self._has_room(db):
-                return STORE_WAIT_SECONDS
-            return self._start_next(db)
-        except StoreBusyError as error:
-            logger.error("queue not usable, trying again: %s", error)
-            self._store_trouble = self._store_trouble or (str(error), began)
-            return STORE_WAIT_SECONDS
 
     def _tell_store_trouble(self, db: Database) -> None:
         """Note a pause for the time in which nothing could be written: not even that. It ends right after."""
@@ -217,6 +208,8 @@ class Workers:
                 except StoreBusyError as error:
                     logger.error("recording interrupted id=%d error=%s", recording.id, error)
                     self._return(db, recording, error)
+                except StoreError:
+                    raise
                 except Exception as error:
                     logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
                     self._set_aside(db, recording, error)
@@ -229,9 +222,8 @@ class Workers:
             logger.exception("recording left behind id=%d", recording.id)
         finally:
             self._context.throttle.leave()
-            self.wake.set()
-            # Alerts, if it caused any; looking costs next to nothing.
-            self._context.on_alerts()
+            self._wake()
+            self._context.on_done()
 
     def _open(self) -> Database:
         """A connection for a claimed recording, however long the disk is full or the database locked."""

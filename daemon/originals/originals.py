@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -19,7 +18,6 @@ from sqlite_utils import Database
 from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
 from daemon.config.values import marker_name
-from daemon.errors import StoreBusyError
 from daemon.files import is_being_written, is_unmounted
 from daemon.models import shown_path
 from daemon.originals.move import (
@@ -31,7 +29,6 @@ from daemon.originals.move import (
     open_regular,
     put_in_place,
 )
-from daemon.storage.database import open_database
 from daemon.storage.originals import (
     Original,
     Outcome,
@@ -67,33 +64,6 @@ def outcomes_of(folder: WatchFolder) -> list[tuple[str, Outcome]]:
     if isinstance(folder.after_failure, MoveTo):
         wanted.append((folder.name, "failure"))
     return wanted
-
-
-def run_originals(
-    db_path: Path,
-    folder: WatchFolder,
-    *,
-    stop: threading.Event,
-    wake: threading.Event,
-    beat: Callable[[], None],
-    roots: Roots = tuple,
-) -> None:
-    """Do it for one folder until `stop` is set. `roots` says where the watched folders are, without links."""
-    with closing(open_database(db_path)) as db:
-        while not stop.is_set():
-            beat()
-            wake.clear()
-            try:
-                wait = tidy(db, folder, datetime.now(UTC), is_stopped=stop.is_set, roots=roots)
-            except StoreBusyError as error:
-                logger.error("originals wait path=%r error=%s", folder.name, error)
-                wait = FIRST_RETRY_SECONDS
-            except Exception:
-                # The outer edge of the loop: the rows say what is still to be done.
-                logger.exception("originals not tended path=%r", folder.name)
-                wait = LONGEST_RETRY_SECONDS
-            if wait and not stop.is_set():
-                wake.wait(wait)
 
 
 def tidy(

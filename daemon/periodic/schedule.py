@@ -5,60 +5,42 @@ One small loop looks every few seconds; everything it does is a transaction that
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 
 from sqlite_utils import Database
 
 from daemon.config.models import Config
-from daemon.errors import StoreBusyError
-from daemon.models import Target
+from daemon.models import Target, utc_now
 from daemon.periodic.digest import send_digest
 from daemon.periodic.operations import tell_failures, tell_pauses, tell_troubles
-from daemon.storage.database import open_database
 from daemon.storage.operations import begin_anew
-
-logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 
 
-def run_schedule(
-    db_path: Path,
+def schedule(
     config: Config,
     targets: Sequence[Target],
     *,
     end_bursts: Callable[[Database, datetime], bool],
-    stop: threading.Event,
-    wake: threading.Event,
-    beat: Callable[[], None],
     on_alerts: Callable[[], None] = lambda: None,
-) -> None:
-    """A thread's work until `stop` is set; `on_alerts` is called when there are new rows in the outbox."""
-    with closing(open_database(db_path)) as db:
-        begun = False
-        while not stop.is_set():
-            wake.clear()
-            beat()
-            now = datetime.now(UTC)
-            try:
-                if not begun:
-                    begin_anew(db, now)
-                    begun = True
-                told = end_bursts(db, now)
-                if step(db, config, targets, now) or told:
-                    on_alerts()
-            except StoreBusyError as error:
-                logger.warning("summaries and notices have to wait error=%s", error)
-            except Exception:
-                # The outer edge of the loop: recordings and alerts must go on without a digest.
-                logger.exception("summaries and notices interrupted")
-            if not stop.is_set():
-                wake.wait(LOOK_SECONDS)
+) -> Callable[[Database], float]:
+    """The step of the schedule's loop; `on_alerts` is called when there are new rows in the outbox."""
+    begun = False
+
+    def look(db: Database) -> float:
+        nonlocal begun
+        now = utc_now()
+        if not begun:
+            begin_anew(db, now)
+            begun = True
+        told = end_bursts(db, now)
+        if step(db, config, targets, now) or told:
+            on_alerts()
+        return LOOK_SECONDS
+
+    return look
 
 
 def step(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from daemon.alerts.deliver import run_target
+from sqlite_utils import Database
+
+from daemon.alerts.deliver import delivery
 from daemon.alerts.targets import open_targets
 from daemon.alerts.volume import end_bursts
 from daemon.analysis.context import Context
@@ -28,12 +29,12 @@ from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
-from daemon.models import Target
-from daemon.originals.originals import outcomes_of, run_originals
+from daemon.models import utc_now
+from daemon.originals.originals import outcomes_of, tidy
 from daemon.periodic.operations import operations_targets
-from daemon.periodic.schedule import run_schedule
+from daemon.periodic.schedule import schedule
 from daemon.runtime.engine_process import EmbeddedEngine
-from daemon.runtime.loops import HAND_OVER_SECONDS, Loops
+from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
 from daemon.storage.database import open_database
 from daemon.storage.originals import configure_afterwards
 from daemon.watching.folder import FolderWatch
@@ -41,7 +42,6 @@ from daemon.watching.folder import FolderWatch
 logger = logging.getLogger(__name__)
 
 LEAST_LOOP_END_SECONDS = 5.0
-ERROR_PAUSE_SECONDS = 5.0
 
 
 class Generation:
@@ -50,67 +50,58 @@ class Generation:
     def __init__(
         self, config: Config, *, env: Mapping[str, str], throttle: Throttle, ended: Callable[[], bool]
     ) -> None:
+        """Check all that can be wrong, before anything runs; raises EarshotError."""
         self.config = config
+        self.targets = open_targets(config, env)
         self._env = env
         self._throttle = throttle
         self._ended = ended
         self._resources = ExitStack()
         self._loops = Loops()
+        self._workers_alarm = Alarm()
+        self._alarms: list[Alarm] = []
+        """Of what has to do once a recording's turn is over: its alerts, its original."""
         self._engine: EmbeddedEngine | None = None
         self._successor: Generation | None = None
-        self.watches: list[FolderWatch] = []
-        self._target_wakes: list[threading.Event] = []
-        self._original_wakes: list[threading.Event] = []
-        # What can be wrong is wrong here, before anything runs.
-        self.targets = open_targets(config, env)
         self._key_stamp = _file_stamp(config.analyzer.api_key_file)
         self._key = api_key(config, env=env)
         for secret in known_secrets(config, env):
             register_secret(secret)
+        timezone = zone_of(config.timezone)
+        self.watches = [
+            FolderWatch(folder, on_new=self._workers_alarm.wake, timezone=timezone) for folder in config.watch
+        ]
 
     def start(self) -> None:
         """Start every loop; raises EarshotError when the embedded engine cannot be started."""
-        analyzer = self.config.analyzer
-        base_url = self._base_url()
-        client = self._resources.enter_context(
-            ApiClient(base_url, key=self._key, timeout=reply_timeout(analyzer))
-        )
-        self._throttle.resize(analyzer.concurrency)
-        context = Context(
-            config=self.config,
-            client=client,
-            requests=requests_by_folder(self.config),
-            targets=self.targets,
-            throttle=self._throttle,
-            on_alerts=self._on_ended,
-            ended=self._ended,
-            away=self._away,
-            remote=self._remote,
-        )
+        context = self._context()
+        self._throttle.resize(self.config.analyzer.concurrency)
         with closing(open_database(self.config.database)) as db:
             end_obsolete_pauses(db, context)
             configure_afterwards(db, [each for folder in self.config.watch for each in outcomes_of(folder)])
-        self.workers = Workers(self.config.database, context)
-        self._loops.start(
-            "workers",
-            lambda beat: self.workers.run(self._loops.stop, beat),
-            wake=self.workers.wake.set,
-        )
+        self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
+        self._start("workers", self.workers.step, self._workers_alarm)
+        operations = operations_targets(self.config.alerts, self.targets)
         for target in self.targets:
-            self._start_target(target)
-        self._start_schedule()
+            name = f"alerts-{target.destination}-{target.index}"
+            self._start(name, delivery(target, operations=operations), self._alarm())
+        self._start("schedule", self._schedule(), Alarm())
+        # What asks a file system may hang with its share: a thread of its own, and no reason to restart the
+        # service.
+        for watch in self.watches:
+            self._start(f"watch-{watch.folder.path}", partial(look, watch), watch, patience=math.inf)
         for folder in self.config.watch:
-            self._start_watch(folder)
             if outcomes_of(folder):
-                self._start_originals(folder)
+                name = f"originals-{folder.path}"
+                self._start(name, partial(self._tidy, folder), self._alarm(), patience=math.inf)
 
     def key_changed(self) -> bool:
-        """Whether the key file was written since the last look: then it is worth another try, once."""
+        """Whether the key file was written since the last call: then it is worth another try, once."""
         stamp, self._key_stamp = self._key_stamp, _file_stamp(self.config.analyzer.api_key_file)
         return stamp != self._key_stamp
 
     def troubles(self) -> list[str]:
-        """Loops that ended or hang."""
+        """The loops that ended or hang, in words."""
         return self._loops.troubles()
 
     def keep_alive(self) -> None:
@@ -123,12 +114,8 @@ class Generation:
             except StoreBusyError as error:
                 logger.error("folder does not answer, and that cannot be stored: %s", error)
 
-    def wake(self) -> None:
-        """Let every loop look at once."""
-        self._loops.wake()
-
     def abandon(self) -> None:
-        """Let go of what a `start` that failed had taken."""
+        """Close what was opened by a `start` that failed."""
         self._resources.close()
 
     def take_over(self, before: Generation) -> None:
@@ -137,7 +124,7 @@ class Generation:
         To be called before `start`. Returns at once: each loop begins when the one that it replaces ended.
         """
         self._loops.take_over(before._loops)
-        # What it still analyzes causes alerts, and its own senders are no more.
+        # What it still analyzes causes alerts, which its own senders do not send any more.
         before._successor = self
 
     def end(self, drain_seconds: float) -> None:
@@ -155,11 +142,52 @@ class Generation:
             watch.close()
         self._resources.close()
 
-    def _away(self) -> frozenset[str]:
-        return frozenset(watch.name for watch in self.watches if watch.is_away)
+    def _start(self, name: str, step: Step, wake: Wakeable, *, patience: float = PATIENCE_SECONDS) -> None:
+        self._loops.start(name, step, database=self.config.database, wake=wake, patience=patience)
 
-    def _remote(self) -> frozenset[str]:
-        return frozenset(watch.name for watch in self.watches if watch.is_remote)
+    def _alarm(self) -> Alarm:
+        alarm = Alarm()
+        self._alarms.append(alarm)
+        return alarm
+
+    def _on_done(self) -> None:
+        for alarm in self._alarms:
+            alarm.wake()
+        if self._successor is not None:
+            self._successor._on_done()
+
+    def _schedule(self) -> Step:
+        return schedule(
+            self.config,
+            self.targets,
+            end_bursts=lambda db, now: end_bursts(db, self.config.alerts, self.targets, now),
+            on_alerts=self._on_done,
+        )
+
+    def _tidy(self, folder: WatchFolder, db: Database) -> float:
+        return tidy(db, folder, utc_now(), is_stopped=self._loops.stop.is_set, roots=self._roots)
+
+    def _roots(self) -> list[tuple[str, bool]]:
+        return [(watch.root, watch.folder.recursive) for watch in self.watches]
+
+    def _context(self) -> Context:
+        analyzer = self.config.analyzer
+        base_url = self._base_url()
+        client = self._resources.enter_context(
+            ApiClient(base_url, key=self._key, timeout=reply_timeout(analyzer))
+        )
+        return Context(
+            config=self.config,
+            client=client,
+            requests=requests_by_folder(self.config),
+            targets=self.targets,
+            throttle=self._throttle,
+            on_done=self._on_done,
+            ended=self._ended,
+            retired=self._loops.stop.is_set,
+            away=lambda: frozenset(watch.name for watch in self.watches if watch.is_away),
+            remote=lambda: frozenset(watch.name for watch in self.watches if watch.is_remote),
+        )
 
     def _base_url(self) -> Callable[[], str]:
         if self.config.analyzer.base_url != EMBEDDED:
@@ -168,91 +196,10 @@ class Generation:
         self._engine = engine
         return lambda: engine.url
 
-    def _start_target(self, target: Target) -> None:
-        wake = threading.Event()
-        self._target_wakes.append(wake)
-        operations = operations_targets(self.config.alerts, self.targets)
 
-        def work(beat: Callable[[], None]) -> None:
-            run_target(
-                self.config.database,
-                target,
-                operations=operations,
-                stop=self._loops.stop,
-                wake=wake,
-                beat=beat,
-            )
-
-        self._loops.start(f"alerts-{target.destination}-{target.index}", work, wake=wake.set)
-
-    def _start_schedule(self) -> None:
-        wake = threading.Event()
-
-        def work(beat: Callable[[], None]) -> None:
-            run_schedule(
-                self.config.database,
-                self.config,
-                self.targets,
-                end_bursts=lambda db, now: end_bursts(db, self.config.alerts, self.targets, now),
-                stop=self._loops.stop,
-                wake=wake,
-                beat=beat,
-                on_alerts=self._on_ended,
-            )
-
-        self._loops.start("schedule", work, wake=wake.set)
-
-    def _on_ended(self) -> None:
-        for wake in (*self._target_wakes, *self._original_wakes):
-            wake.set()
-        if self._successor is not None:
-            self._successor._on_ended()
-
-    def _start_originals(self, folder: WatchFolder) -> None:
-        wake = threading.Event()
-        self._original_wakes.append(wake)
-
-        def work(beat: Callable[[], None]) -> None:
-            run_originals(
-                self.config.database,
-                folder,
-                stop=self._loops.stop,
-                wake=wake,
-                beat=beat,
-                roots=lambda: [(watch.root, watch.folder.recursive) for watch in self.watches],
-            )
-
-        # In a loop of its own: a large copy, or a share that hangs, must not keep anyone else waiting.
-        self._loops.start(f"originals-{folder.path}", work, wake=wake.set, patience=math.inf)
-
-    def _start_watch(self, folder: WatchFolder) -> None:
-        timezone = zone_of(self.config.timezone)
-        watch = FolderWatch(folder, on_new=self.workers.wake.set, timezone=timezone)
-        self.watches.append(watch)
-
-        def work(beat: Callable[[], None]) -> None:
-            _watch(watch, self.config.database, self._loops.stop, beat)
-
-        # A share that hangs blocks its own thread only, and is no reason to restart the service.
-        self._loops.start(f"watch-{folder.path}", work, wake=watch.wake, patience=math.inf)
-
-
-def _watch(watch: FolderWatch, db_path: Path, stop: threading.Event, beat: Callable[[], None]) -> None:
-    with closing(open_database(db_path)) as db:
-        while not stop.is_set():
-            beat()
-            try:
-                wait = watch.step(db, time.monotonic(), datetime.now(UTC))
-            except StoreBusyError as error:
-                logger.error("what was found cannot be stored, trying again path=%r: %s", watch.name, error)
-                wait = ERROR_PAUSE_SECONDS
-            except Exception as error:
-                # The outer edge of the folder's loop: nothing is lost, the next look finds it all again.
-                logger.exception(
-                    "folder not readable path=%s error=%s", watch.folder.path, type(error).__name__
-                )
-                wait = ERROR_PAUSE_SECONDS
-            watch.wait(wait)
+def look(watch: FolderWatch, db: Database) -> float:
+    """The step of a watched folder's loop: look now."""
+    return watch.step(db, time.monotonic(), utc_now())
 
 
 def _file_stamp(path: Path | None) -> tuple[int, int, int] | None:

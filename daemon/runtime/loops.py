@@ -1,4 +1,7 @@
-"""Threads that must not die or hang unseen: each shows a heartbeat, and one place looks at all of them."""
+"""The loops of the service: each looks at what there is to do, again and again, in a thread of its own.
+
+A loop must not die or hang unseen: each shows a heartbeat, and `Loops.troubles` looks at all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,79 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sqlite_utils import Database
+
+from daemon.backoff import backoff
+from daemon.errors import StoreBusyError, StoreError
+from daemon.storage.database import open_database
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+"""How long a loop waits when the database is locked or its disk is full."""
+
+LONGEST_RETRY_SECONDS = 60.0
+"""How long it waits at most after an error that nobody expected."""
 
 STUCK_END_SECONDS = 3.0
 """How long the end waits for a loop that may hang: whatever such a loop does can be cut off anywhere."""
 
 HAND_OVER_SECONDS = 50.0
-"""Longer than one message to a slow destination may take. What hangs for longer, as a share that is gone for
-good may, must not keep its successor from working."""
+"""How long a loop waits for the one that it replaces. One message to a slow destination may take nearly that
+long; a share that does not answer may take for ever, and must not keep the new loop from working."""
+
+PATIENCE_SECONDS = 120.0
+"""How long a loop may go without a sign of life, where nothing in it waits for a file system."""
 
 LOOK_SECONDS = 1.0
+
+Step = Callable[[Database], float]
+"""Do what is due, and return the seconds until the next look (0: at once). An error loses nothing: the next
+look finds the same work again."""
+
+
+class Wakeable(Protocol):
+    """What a loop waits with between two looks. A watched folder is one itself: its hints end the wait."""
+
+    def wake(self) -> None:
+        """End the present wait, or else the next one; from any thread."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds, or when `wake` is called."""
+
+
+class Alarm:
+    """The plain Wakeable: an Event that is cleared after each wait."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def wake(self) -> None:
+        """End the present wait, or else the next one; from any thread."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds, or when `wake` is called."""
+        self._event.wait(seconds)
+        # A call from here on concerns what the look that follows will find.
+        self._event.clear()
 
 
 @dataclass(slots=True)
 class Loop:
-    """A thread and when it last showed life; `patience` is how many seconds may pass without a sign.
+    """A running loop: its thread, when it last showed life, and how many seconds may pass between two signs.
 
-    With endless patience it may be stuck in the kernel: then it is not waited for long at the end either.
+    One whose patience has no end may be stuck in the kernel: the end does not wait long for it.
     """
 
     name: str
     thread: threading.Thread
+    wake: Callable[[], None]
     patience: float
     beaten_at: float = field(default_factory=time.monotonic)
 
@@ -47,37 +100,41 @@ class Loop:
 
 
 class Loops:
-    """The running loops of a service, started together and ended together."""
+    """The loops of one configuration, started together and ended together.
 
-    def __init__(self) -> None:
+    `retry_seconds` is how long a loop waits after an error, at first.
+    """
+
+    def __init__(self, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.stop = threading.Event()
+        self._retry_seconds = retry_seconds
         self._loops: list[Loop] = []
-        self._wakes: list[Callable[[], None]] = []
         self._before: dict[str, threading.Thread] = {}
 
     def take_over(self, before: Loops) -> None:
-        """Ask these to end; a loop that is started from now on works once the one of its name has ended.
+        """Ask the loops of `before` to end; a loop started from now on waits for the one of the same name.
 
-        Nobody else waits: two threads must never do the same, and no one has to stand still for another.
+        Two threads must never do the same work, and no loop has to wait for another one's predecessor.
         """
         before.end(0.0)
         self._before = {loop.name: loop.thread for loop in before._loops}
 
     def start(
-        self,
-        name: str,
-        work: Callable[[Callable[[], None]], None],
-        *,
-        wake: Callable[[], None] = lambda: None,
-        patience: float = 120.0,
+        self, name: str, step: Step, *, database: Path, wake: Wakeable, patience: float = PATIENCE_SECONDS
     ) -> None:
-        """Run `work(beat)` in a thread; it must end soon after `stop` is set and `wake()` was called."""
-        loop = Loop(name, threading.Thread(name=name, daemon=True), patience)
-        loop.thread = threading.Thread(
-            target=_guarded, args=(name, work, loop.beat, self._before.get(name)), name=name, daemon=True
-        )
+        """Call `step(db)` again and again in a thread of its own, which has its own connection.
+
+        It goes on whatever happens, until `end`; only a database that cannot be used ends it before.
+        """
+
+        def run() -> None:
+            if before is not None:
+                _wait_for(before, loop.beat)
+            self._run(loop, step, database, wake.wait)
+
+        before = self._before.get(name)
+        loop = Loop(name, threading.Thread(target=run, name=name, daemon=True), wake.wake, patience)
         self._loops.append(loop)
-        self._wakes.append(wake)
         loop.thread.start()
 
     def troubles(self) -> list[str]:
@@ -86,8 +143,8 @@ class Loops:
 
     def wake(self) -> None:
         """Let every loop look now at what there is to do."""
-        for wake in self._wakes:
-            wake()
+        for loop in self._loops:
+            loop.wake()
 
     def end(self, seconds: float) -> None:
         """Ask every loop to end and wait for that, `seconds` at most."""
@@ -98,24 +155,35 @@ class Loops:
             limit = seconds if loop.patience < math.inf else min(seconds, STUCK_END_SECONDS)
             loop.thread.join(max(0.0, started + limit - time.monotonic()))
 
-
-def _guarded(
-    name: str,
-    work: Callable[[Callable[[], None]], None],
-    beat: Callable[[], None],
-    before: threading.Thread | None,
-) -> None:
-    try:
-        if before is not None:
-            _wait_for(before, beat)
-        work(beat)
-    except Exception:
-        # The outermost edge of a thread: the service sees that it ended, and ends with an error itself.
-        logger.exception("loop failed name=%s", name)
+    def _run(self, loop: Loop, step: Step, database: Path, wait: Callable[[float], None]) -> None:
+        db: Database | None = None
+        failures = 0
+        with ExitStack() as stack:
+            while not self.stop.is_set():
+                loop.beat()
+                try:
+                    db = db or stack.enter_context(closing(open_database(database)))
+                    seconds = step(db)
+                    failures = 0
+                except StoreBusyError as error:
+                    logger.error("database not usable, trying again loop=%s error=%s", loop.name, error)
+                    seconds = self._retry_seconds
+                except StoreError as error:
+                    logger.critical("loop ended name=%s error=%s", loop.name, error)
+                    return
+                except Exception:
+                    logger.exception("loop interrupted, trying again name=%s", loop.name)
+                    seconds = backoff(failures, first=self._retry_seconds, longest=LONGEST_RETRY_SECONDS)
+                    failures += 1
+                if seconds > 0 and not self.stop.is_set():
+                    wait(seconds)
 
 
 def _wait_for(before: threading.Thread, beat: Callable[[], None]) -> None:
-    """Let the thread before this one end, also when this one is to end itself: the next waits for this."""
+    """Return when the thread before this one has ended, or after HAND_OVER_SECONDS.
+
+    Also when this loop is to end itself: the next one waits for this one alone.
+    """
     deadline = time.monotonic() + HAND_OVER_SECONDS
     while before.is_alive() and (left := deadline - time.monotonic()) > 0:
         beat()

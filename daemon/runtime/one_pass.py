@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlite_utils import Database
 
@@ -17,7 +15,8 @@ from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.config.times import zone_of
 from daemon.errors import EarshotError
-from daemon.runtime.generation import Generation
+from daemon.models import utc_now
+from daemon.runtime.generation import Generation, look
 from daemon.runtime.service import LOOK_SECONDS, Signals, prepared, wind_down
 from daemon.storage.database import open_database
 from daemon.storage.due import seconds_until_due
@@ -81,7 +80,7 @@ def list_folders(config: Config) -> None:
             watch = FolderWatch(folder, timezone=zone_of(config.timezone))
             try:
                 while not watch.is_ready:
-                    watch.wait(watch.step(db, time.monotonic(), datetime.now(UTC)))
+                    watch.wait(look(watch, db))
             finally:
                 watch.close()
 
@@ -93,7 +92,7 @@ def _progress(db: Database, in_flight: int) -> Progress:
 def _is_idle(db: Database, generation: Generation) -> bool:
     if not all(watch.is_idle() for watch in generation.watches) or generation.workers.in_flight:
         return False
-    now = datetime.now(UTC)
+    now = utc_now()
     away = {watch.name for watch in generation.watches if watch.is_away}
     due = seconds_until_due(db, now, away=away)
     if due is not None and due <= SOON_SECONDS and not pauses(db):

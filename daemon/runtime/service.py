@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
+from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
 from daemon.storage.database import DaemonLock, daemon_lock, open_database, transaction
@@ -91,7 +91,7 @@ def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[Daem
 
 def _bring_back(database: Path) -> None:
     with closing(open_database(database)) as db:
-        now = datetime.now(UTC)
+        now = utc_now()
         with transaction(db):
             returned = recover(db, now)
             probe_now(db, now)
@@ -161,7 +161,7 @@ def wind_down(
     try:
         # Not left for the next start to find: a process that ends in order is no crash of the recording's.
         with closing(open_database(generation.config.database)) as db, transaction(db):
-            recover(db, datetime.now(UTC), crashed=False)
+            recover(db, utc_now(), crashed=False)
     except StoreBusyError as error:
         logger.warning("requests in flight count as crashed error=%s", error)
 
@@ -181,7 +181,7 @@ def _reloaded(
         new = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
         # While nothing has ended yet: a start writes, so a database that is locked or full refuses it here.
         with closing(open_database(config.database)) as db, transaction(db):
-            probe_now(db, datetime.now(UTC))
+            probe_now(db, utc_now())
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays: %s", error)
         return old

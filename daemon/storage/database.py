@@ -96,7 +96,7 @@ def transaction(db: Database) -> Iterator[Database]:
                 if db.conn.in_transaction:
                     db.conn.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise _trouble(error) from error
 
 
@@ -120,7 +120,7 @@ def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = 
         cursor = db.conn.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise _trouble(error) from error
 
 
@@ -128,7 +128,7 @@ def tuples(db: Database, sql: str, parameters: tuple[Any, ...] = ()) -> list[tup
     """As `rows`, for where there are many: plain tuples, made by SQLite alone."""
     try:
         return db.conn.execute(sql, parameters).fetchall()
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise _trouble(error) from error
 
 
@@ -356,9 +356,11 @@ def _back_up(db: Database, path: Path, version: int) -> None:
         db.conn.backup(copy)
 
 
-def _trouble(error: sqlite3.OperationalError) -> Exception:
-    """What may work again later as StoreBusyError, anything else (a mistake in SQL) as it is."""
+def _trouble(error: sqlite3.DatabaseError) -> Exception:
+    """What may work again later as StoreBusyError, a broken file as StoreError, a mistake in SQL as it is."""
     name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreError(f"the database file is damaged ({error}); put a backup in its place")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StoreBusyError(LOCKED)
     if name.startswith("SQLITE_FULL"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
 from sqlite_utils import Database
 
-from daemon.alerts.deliver import run_target, step
+from daemon.alerts.deliver import delivery, step
 from daemon.alerts.sample import sample_message
 from daemon.alerts.sender import AppriseSender
 from daemon.alerts.targets import open_targets
@@ -25,6 +25,7 @@ from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError
 from daemon.models import AlertDraft, AlertState, Target
 from daemon.periodic.operations import operations_targets
+from daemon.runtime.loops import Alarm, Loops
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.outbox import add_alerts, add_messages, hold_alert
 from tests.alerts.examples import add_recording
@@ -338,13 +339,12 @@ def test_what_was_pending_before_the_start_is_sent(path: Path, db: Database) -> 
 
 
 def test_a_thread_survives_whatever_goes_wrong(
-    path: Path, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    path: Path, db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("daemon.alerts.deliver.LOOK_SECONDS", 0.05)
     alert = add(db, now=datetime.now(UTC))
     db.execute("UPDATE alerts SET created_at = 'nonsense'")
     with HttpSink(500) as sink, running(path, [target(f"json://{sink.address}")]):
-        wait_until(lambda: "alerts interrupted" in caplog.text)
+        wait_until(lambda: "loop interrupted" in caplog.text)
         assert f"while delivering alert {alert}" in caplog.text
         db.execute("UPDATE alerts SET created_at = ?", ("2026-03-01T12:00:00.000Z",))
         wait_until(lambda: row(db, alert)["state"] == "sent")
@@ -431,30 +431,14 @@ class Refusing:
 
 
 @contextmanager
-def running(path: Path, targets: Sequence[Target]) -> Iterator[Any]:
-    """Threads for the targets; yields what wakes them, and checks at the end that they stop without delay."""
-    stop = threading.Event()
-    wakes = [threading.Event() for _ in targets]
-    threads = [
-        threading.Thread(
-            target=run_target,
-            args=(path, each),
-            kwargs={"stop": stop, "wake": wake, "beat": lambda: None},
-        )
-        for each, wake in zip(targets, wakes, strict=True)
-    ]
-
-    def wake_all() -> None:
-        for wake in wakes:
-            wake.set()
-
-    for thread in threads:
-        thread.start()
+def running(path: Path, targets: Sequence[Target]) -> Iterator[Callable[[], None]]:
+    """Loops for the targets; yields what wakes them, and checks at the end that they stop without delay."""
+    loops = Loops(retry_seconds=0.05)
+    for each in targets:
+        loops.start(f"{each.destination}-{each.index}", delivery(each), database=path, wake=Alarm())
     try:
-        yield wake_all
+        yield loops.wake
     finally:
-        stop.set()
-        wake_all()
-        for thread in threads:
-            thread.join(5)
-            assert not thread.is_alive()
+        started = time.monotonic()
+        loops.end(10)
+        assert time.monotonic() - started < 5
