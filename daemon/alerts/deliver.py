@@ -7,7 +7,6 @@ stored: a crash in between repeats it, with the same id in its last line.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from sqlite_utils import Database
 
 from daemon.alerts.quiet_hours import quiet_period
 from daemon.alerts.targets import fit
+from daemon.backoff import backoff
 from daemon.models import Alert, Target, from_iso, utc_now
 from daemon.storage.database import transaction
 from daemon.storage.outbox import (
@@ -33,9 +33,9 @@ from daemon.storage.outbox import (
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
-"""Before the second attempt, the third, …; the last one again and again."""
-
+FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 3600.0
+LEAST_ATTEMPTS = 7
 RETRY_FOR = timedelta(hours=24)
 TELL_AGAIN_AFTER = timedelta(hours=1)
 """How often operations hear of the same destination: one that is down fails many alerts at once."""
@@ -157,7 +157,7 @@ def delivery(target: Target, *, operations: Sequence[tuple[str, int]] = ()) -> C
 
 
 def _may_try_again(alert: Alert, now: datetime) -> bool:
-    return now - _due(alert) < RETRY_FOR or alert.attempts < len(RETRY_SECONDS)
+    return now - _due(alert) < RETRY_FOR or alert.attempts < LEAST_ATTEMPTS
 
 
 def _due(alert: Alert) -> datetime:
@@ -166,9 +166,10 @@ def _due(alert: Alert) -> datetime:
 
 
 def _retry_wait(alert: Alert, now: datetime) -> timedelta:
-    seconds = RETRY_SECONDS[min(alert.attempts, len(RETRY_SECONDS) - 1)]
-    # Jitter, so that many alerts that failed together do not come back together.
-    wait = timedelta(seconds=seconds * random.uniform(1.0, 1.1))  # noqa: S311 - not for keys
+    seconds = backoff(
+        alert.attempts, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS, factor=3.0, spread=0.1
+    )
+    wait = timedelta(seconds=seconds)
     left = _due(alert) + RETRY_FOR - now
     return min(wait, left) if left > timedelta(0) else wait
 

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from daemon.analysis.context import Context
 from daemon.analysis.pauses import answered, hold, reached
-from daemon.analysis.retry import SERVICE_PROBE_SECONDS, backoff
+from daemon.analysis.retry import SERVICE_PROBE_SECONDS, retry_seconds
 from daemon.deepgram.http_errors import MAX_RETRY_AFTER
 from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
 from daemon.errors import (
@@ -96,7 +96,7 @@ def settle_failure(
         case ServiceDownError(reached=False):
             uncount_attempt(db, recording.id)
             _service_failure(db, recording, error, context, now)
-            _wait(db, recording, error, backoff(recording.attempts, context.random), now, failing=False)
+            _wait(db, recording, error, retry_seconds(recording.attempts, context.random), now, failing=False)
         case _:
             _service_failure(db, recording, error, context, now)
             _wait_or_give_up(db, recording, error, context, now, code="gave_up")
@@ -184,7 +184,7 @@ def _doubtful(
         )
         _end(db, recording, "ambiguous_reply", message, now, request_id=error.request_id)
         return
-    _wait(db, recording, error, backoff(recording.doubtful + 1, context.random), now, failing=False)
+    _wait(db, recording, error, retry_seconds(recording.doubtful + 1, context.random), now, failing=False)
 
 
 def _wait_or_give_up(
@@ -213,7 +213,7 @@ def _delay(error: AnalysisError | FileTrouble, failures: int, context: Context) 
     together must not come back together.
     """
     asked = getattr(error, "retry_after", None) or 0.0
-    wait = backoff(failures, context.random)
+    wait = retry_seconds(failures, context.random)
     return min(asked + wait, max(MAX_RETRY_AFTER, wait))
 
 

@@ -1,32 +1,31 @@
-"""When to try again: pure arithmetic, no clock and no state of its own."""
+"""When a recording is tried again, and when a paused queue tries one: arithmetic only."""
 
 from __future__ import annotations
 
 import random
 
+from daemon.backoff import backoff
+
 BASE_SECONDS = 1.0
 CAP_SECONDS = 300.0
 LEAST_SECONDS = 0.2
+FIRST_PROBE_SECONDS = 2.0
 SERVICE_PROBE_SECONDS = 60.0
-"""The longest that a service found down goes without another look."""
+"""The longest time between two tries of a service that is down."""
 
 
-def backoff(failures: int, random_: random.Random) -> float:
-    """Seconds to wait after the `failures`-th failure in a row: exponential, with full jitter.
-
-    Full jitter, so that recordings that failed together do not come back together
-    (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/).
-    """
-    ceiling = min(CAP_SECONDS, BASE_SECONDS * float(2 ** min(max(failures, 0), 20)))
-    return max(LEAST_SECONDS, random_.uniform(0, ceiling))
+def retry_seconds(failures: int, random_: random.Random) -> float:
+    """Seconds until a recording is tried again after so many failures in a row: all of it is up to chance."""
+    wait = backoff(failures, first=BASE_SECONDS, longest=CAP_SECONDS, spread=1.0, random_=random_)
+    return max(LEAST_SECONDS, wait)
 
 
 def probe_interval(cause: str, probes: int, setting: float) -> float:
-    """Seconds from one probe of a held queue to the next.
+    """Seconds from one probe of a paused queue to the next.
 
     A service that is down is looked at often at first, then once a minute; a refused key or an empty
     account as seldom as `analyzer.probe` (`setting`, seconds) says, because a person has to act first.
     """
     if cause != "service":
         return setting
-    return min(SERVICE_PROBE_SECONDS, setting, 2.0 * float(2 ** min(probes, 10)))
+    return backoff(probes, first=FIRST_PROBE_SECONDS, longest=min(SERVICE_PROBE_SECONDS, setting))

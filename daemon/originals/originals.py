@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from daemon.backoff import backoff
 from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
 from daemon.config.values import marker_name
@@ -200,7 +201,7 @@ def _leave(db: Database, original: Original) -> None:
 
 
 def _postpone(db: Database, original: Original, reason: str, now: datetime) -> None:
-    pause = min(FIRST_RETRY_SECONDS * 2 ** min(original.tries, 10), LONGEST_RETRY_SECONDS)
+    pause = backoff(original.tries, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
     original_stays(db, original, reason, now + timedelta(seconds=pause))
     level = logging.DEBUG if original.tries else logging.WARNING
     text = "original not moved or deleted id=%d path=%r retry_in=%.0fs error=%s"

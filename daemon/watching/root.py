@@ -9,6 +9,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.backoff import backoff
+
 CHECK_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 1.0
 
@@ -36,7 +38,7 @@ class Root:
         self._identity: tuple[int, int] | None = None
         self._device: int | None = None
         self._next_look = 0.0
-        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._failures = 0
 
     def look(self, now: float) -> Look:
         """Look at the folder now."""
@@ -50,8 +52,8 @@ class Root:
         except OSError as error:
             self.trouble = error.strerror or str(error)
             self._identity = None
-            self._next_look = now + self._retry_seconds
-            self._retry_seconds = min(self._retry_seconds * 2, CHECK_SECONDS)
+            self._next_look = now + backoff(self._failures, first=FIRST_RETRY_SECONDS, longest=CHECK_SECONDS)
+            self._failures += 1
             return Look(self.trouble)
         identity = (status.st_dev, status.st_ino)
         found = Look(
@@ -62,7 +64,7 @@ class Root:
         )
         self.trouble, self._identity, self._device = None, identity, status.st_dev
         self._next_look = now + CHECK_SECONDS
-        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._failures = 0
         return found
 
     def look_soon(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
 
+from daemon.backoff import backoff
 from daemon.config.models import WatchFolder
 from daemon.watching.events import Events, Hint
 from daemon.watching.mounts import WatchMethod, watch_method
@@ -50,7 +51,7 @@ class Source:
         self._events: Events | None = None
         self._is_started = False
         self._repair_at: float | None = None
-        self._repair_seconds = FIRST_REPAIR_SECONDS
+        self._repairs = 0
         self._refusal: str | None = None
         self._is_short = False
         self._mounted_at = ""
@@ -92,8 +93,10 @@ class Source:
     def repair(self, now: float) -> None:
         """Start watching anew soon, and after a longer while each time that it is needed again."""
         if self._repair_at is None:
-            self._repair_at = now + self._repair_seconds
-            self._repair_seconds = min(self._repair_seconds * 2, LONGEST_REPAIR_SECONDS)
+            self._repair_at = now + backoff(
+                self._repairs, first=FIRST_REPAIR_SECONDS, longest=LONGEST_REPAIR_SECONDS
+            )
+            self._repairs += 1
 
     def check(self, now: float, directories: int) -> None:
         """After a listing that read so many directories: are all of them watched, are the mounts the same?
@@ -106,7 +109,7 @@ class Source:
         if watched is None or watched >= directories:
             self._is_short = False
             if self._repair_at is None:
-                self._repair_seconds = FIRST_REPAIR_SECONDS
+                self._repairs = 0
             return
         if self._is_short:
             self._refusal = (

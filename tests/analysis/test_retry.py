@@ -13,15 +13,15 @@ from daemon.analysis.retry import (
     CAP_SECONDS,
     LEAST_SECONDS,
     SERVICE_PROBE_SECONDS,
-    backoff,
     probe_interval,
+    retry_seconds,
 )
 
 
 @pytest.mark.parametrize("failures", [-1, 0, 1, 2, 8, 9, 20, 1000, 10**9])
 def test_a_wait_is_never_shorter_than_the_least_nor_longer_than_the_cap(failures: int) -> None:
     random_ = random.Random(1)
-    waits = [backoff(failures, random_) for _ in range(300)]
+    waits = [retry_seconds(failures, random_) for _ in range(300)]
 
     assert min(waits) >= LEAST_SECONDS
     assert max(waits) <= min(
@@ -31,14 +31,14 @@ def test_a_wait_is_never_shorter_than_the_least_nor_longer_than_the_cap(failures
 
 def test_waits_double_until_the_cap() -> None:
     random_ = random.Random(2)
-    means = [statistics.mean(backoff(failures, random_) for _ in range(4000)) for failures in range(2, 8)]
+    means = [statistics.mean(retry_seconds(each, random_) for _ in range(4000)) for each in range(2, 8)]
 
     assert all(1.7 < later / earlier < 2.3 for earlier, later in pairwise(means))
 
 
 def test_recordings_that_failed_together_do_not_come_back_together() -> None:
     random_ = random.Random(3)
-    waits = sorted(backoff(6, random_) for _ in range(100))
+    waits = sorted(retry_seconds(6, random_) for _ in range(100))
 
     assert len(set(waits)) == 100
     assert waits[-1] - waits[0] > 32
