@@ -45,7 +45,6 @@ MAY_IMPORT = {
 }
 # What is still to be parted. To become empty.
 EXCEPTIONS: dict[str, frozenset[str]] = {
-    "analysis.analyze": frozenset({"alerts.draft", "alerts.volume", "rules.match"}),
     "analysis.pauses": frozenset({"periodic.operations_text"}),
     "watching.changes": frozenset({"intake.addresses"}),
     "watching.existing": frozenset({"intake.arrivals"}),

@@ -14,8 +14,6 @@ from dataclasses import replace
 
 from sqlite_utils import Database
 
-from daemon.alerts.draft import wanted_alerts
-from daemon.alerts.volume import store_alerts
 from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import explained, settle_failure
 from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
@@ -34,11 +32,10 @@ from daemon.deepgram.upload import (
 )
 from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording
-from daemon.rules.match import conversation_of, matches
 from daemon.storage.database import transaction
 from daemon.storage.recordings import split_path, stamp_of, taken_in_as
 from daemon.storage.requests import begin_request, has_twin, note_hash
-from daemon.storage.results import store_result, stored_reply
+from daemon.storage.results import stored_reply
 
 logger = logging.getLogger(__name__)
 
@@ -79,20 +76,7 @@ def _interpret(db: Database, recording: Recording, body: bytes, context: Context
 def _finish(
     db: Database, recording: Recording, analysis: Analysis, context: Context, *, seconds: float
 ) -> None:
-    """The result and the alerts that it causes, in one transaction."""
-    alerts = context.config.alerts
-    conversation = conversation_of(recording, analysis)
-    fired = matches(alerts.rules, conversation)
-    wanted = wanted_alerts(alerts, context.targets, conversation, fired, context.clock())
-
-    def store() -> int:
-        with transaction(db):
-            # Not before it has its turn: a digest that is stored meanwhile closes its period.
-            now = context.clock()
-            store_result(db, recording.id, analysis, now=now)
-            return len(store_alerts(db, alerts, wanted, recording.id, now))
-
-    count = insist(store, context)
+    count = insist(lambda: context.store(db, recording, analysis), context)
     logger.info(
         "recording done id=%d name=%s seconds=%.1f audio_seconds=%.1f sentiment=%s alerts=%d",
         recording.id,

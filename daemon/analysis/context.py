@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlite_utils import Database
+
 from daemon.analysis.refusals import Refusals
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config, WatchFolder
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import Request
-from daemon.models import Recording, Target, utc_now
+from daemon.models import Analysis, Recording, utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,11 @@ class Context:
     client: ApiClient
     requests: Mapping[str | None, Request]
     """By `recordings.folder`; None for what belongs to no folder."""
-    targets: Sequence[Target]
     throttle: Throttle
+    store: Callable[[Database, Recording, Analysis], int]
+    """Stores a result with the alerts that it causes, in one transaction; returns how many alerts are new."""
+    operations: Sequence[tuple[str, int]] = ()
+    """Where messages about the service itself go: destination and target of each."""
     on_done: Callable[[], None] = lambda: None
     """Called after each recording's turn: it may have caused alerts, its original may be due."""
     clock: Callable[[], datetime] = utc_now
@@ -38,12 +43,6 @@ class Context:
     """The folders on shares."""
     random: random.Random = field(default_factory=random.Random)
     refusals: Refusals = field(default_factory=Refusals)
-
-    @property
-    def operations(self) -> list[tuple[str, int]]:
-        """Where messages about the service itself go: destination and target of each."""
-        named = set(self.config.alerts.operations)
-        return [(target.destination, target.index) for target in self.targets if target.destination in named]
 
     @property
     def scopes(self) -> dict[str | None, str]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,9 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
     from daemon.config.secrets import api_key
     from daemon.deepgram.client import ApiClient
     from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
+    from daemon.periodic.operations import operations_targets
     from daemon.runtime.engine_process import EmbeddedEngine
+    from daemon.runtime.results import store
     from daemon.storage.database import memory_database, open_database
 
     config = context.config
@@ -109,8 +112,9 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
             config=config,
             client=client,
             requests=requests_by_folder(config),
-            targets=targets,
             throttle=Throttle(1),
+            store=partial(store, alerts=config.alerts, targets=targets),
+            operations=operations_targets(config.alerts, targets),
             # A person waits: what cannot be stored is said, not waited for.
             ended=lambda: True,
         )

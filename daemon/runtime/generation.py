@@ -35,6 +35,7 @@ from daemon.periodic.operations import operations_targets
 from daemon.periodic.schedule import schedule
 from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
+from daemon.runtime.results import store
 from daemon.storage.database import open_database
 from daemon.storage.originals import configure_afterwards
 from daemon.watching.folder import FolderWatch
@@ -53,6 +54,7 @@ class Generation:
         """Check all that can be wrong, before anything runs; raises EarshotError."""
         self.config = config
         self.targets = open_targets(config, env)
+        self._operations = operations_targets(config.alerts, self.targets)
         self._env = env
         self._throttle = throttle
         self._ended = ended
@@ -81,10 +83,9 @@ class Generation:
             configure_afterwards(db, [each for folder in self.config.watch for each in outcomes_of(folder)])
         self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
         self._start("workers", self.workers.step, self._workers_alarm)
-        operations = operations_targets(self.config.alerts, self.targets)
         for target in self.targets:
             name = f"alerts-{target.destination}-{target.index}"
-            self._start(name, delivery(target, operations=operations), self._alarm())
+            self._start(name, delivery(target, operations=self._operations), self._alarm())
         self._start("schedule", self._schedule(), Alarm())
         # What asks a file system may hang with its share: a thread of its own, and no reason to restart the
         # service.
@@ -180,8 +181,9 @@ class Generation:
             config=self.config,
             client=client,
             requests=requests_by_folder(self.config),
-            targets=self.targets,
             throttle=self._throttle,
+            store=partial(store, alerts=self.config.alerts, targets=self.targets),
+            operations=self._operations,
             on_done=self._on_done,
             ended=self._ended,
             retired=self._loops.stop.is_set,

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from daemon.alerts.targets import open_targets
 from daemon.analysis.context import Context
 from daemon.analysis.throttle import Throttle
 from daemon.analysis.workers import Workers
@@ -19,8 +18,13 @@ from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
 from daemon.errors import StoreBusyError
+from daemon.models import Analysis, Recording
 from daemon.storage.database import open_database, rows
 from tests.storage.stores import add
+
+
+def no_result(db: Database, recording: Recording, analysis: Analysis) -> int:
+    raise AssertionError("nothing is analyzed here")
 
 
 @pytest.fixture
@@ -55,7 +59,8 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
         config=config,
         client=client,
         requests=requests_by_folder(config),
-        targets=open_targets(config, {}),
+        operations=[("ops", 0)],
+        store=no_result,
         throttle=Throttle(1),
     )
     workers = Workers(path, context)
@@ -96,7 +101,7 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
         config=config,
         client=client,
         requests=requests_by_folder(config),
-        targets=[],
+        store=no_result,
         throttle=Throttle(1),
         retired=retired.is_set,
         away=away,
@@ -131,7 +136,7 @@ def test_nothing_is_claimed_once_the_end_began(
         config=config,
         client=client,
         requests=requests_by_folder(config),
-        targets=[],
+        store=no_result,
         throttle=Throttle(1),
         retired=lambda: True,
     )

@@ -1,0 +1,39 @@
+"""Where a result is committed: what the analysis found and the alerts that it causes, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from daemon.alerts.draft import wanted_alerts
+from daemon.alerts.volume import store_alerts
+from daemon.config.models import Alerts
+from daemon.models import Analysis, Recording, Target, utc_now
+from daemon.rules.match import conversation_of, matches
+from daemon.storage.database import transaction
+from daemon.storage.results import store_result
+
+
+def store(
+    db: Database,
+    recording: Recording,
+    analysis: Analysis,
+    *,
+    alerts: Alerts,
+    targets: Sequence[Target],
+    clock: Callable[[], datetime] = utc_now,
+) -> int:
+    """Store a result and the alerts that it causes; returns how many alerts are new.
+
+    The rules are asked before the transaction begins, because they may take long for a long transcript.
+    """
+    conversation = conversation_of(recording, analysis)
+    fired = matches(alerts.rules, conversation)
+    wanted = wanted_alerts(alerts, targets, conversation, fired, clock())
+    with transaction(db):
+        # Not before this has its turn to write: a digest that is stored meanwhile closes its period.
+        now = clock()
+        store_result(db, recording.id, analysis, now=now)
+        return len(store_alerts(db, alerts, wanted, recording.id, now))
