@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from daemon.backoff import backoff
+
 FAILURES_UNTIL_DOWN = 5
 SUCCESSES_TO_CLIMB = 20
 LONGEST_REST_SECONDS = 60.0
@@ -101,9 +103,15 @@ class Throttle:
             self._limit = max(1, min(self._limit, max(1, self._in_flight)) // 2)
             # Requests that were under way together are refused together: that counts once.
             if self._monotonic() >= self._hold_until:
-                longest = min(LONGEST_REST_SECONDS, float(2 ** min(self._refused_in_row, 10)))
+                wait = backoff(
+                    self._refused_in_row,
+                    first=1.0,
+                    longest=LONGEST_REST_SECONDS,
+                    spread=0.5,
+                    random_=self._random,
+                )
                 self._refused_in_row += 1
-                self._rest(self._random.uniform(longest / 2, longest))
+                self._rest(wait)
             self._rest(retry_after)
 
     def rest(self, seconds: float | None) -> None:

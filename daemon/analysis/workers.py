@@ -1,4 +1,4 @@
-"""The loop that takes recordings from the queue and gives each a thread, as many as the throttle allows."""
+"""Claim recordings from the queue and analyze each in a thread, as many at once as the throttle allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,8 +30,8 @@ LOOK_SECONDS = 1.0
 LEAST_SECONDS = 0.05
 STORE_WAIT_SECONDS = 2.0
 CALM_SECONDS = 5.0
-"""Suspects wait until the process has lived so long: whatever kills it again and again from outside hits
-others first, which are only counted, and no innocent recording while it is in flight alone."""
+"""A recording that was in flight in a crash is analyzed alone, and not before the process has lived so long.
+What kills the process again and again from outside then mostly hits others, which are not blamed for it."""
 
 
 class Workers:
@@ -91,7 +91,7 @@ class Workers:
         return not self.in_flight
 
     def _tell_store_trouble(self, db: Database) -> None:
-        """Note a pause for the time in which nothing could be written: not even that. It ends right after."""
+        """Note the pause for a time in which nothing could be written, not even that; it ends right after."""
         if self._store_trouble:
             reason, began = self._store_trouble
             with transaction(db):
@@ -118,17 +118,25 @@ class Workers:
                 self._context.throttle.leave()
         if recording is None:
             return self._idle_seconds(db, away)
-        self._jobs = {job: folder for job, folder in self._jobs.items() if job.is_alive()}
+        self._is_alone = suspects
+        self._probes = {scope: self._probes[scope] for scope in probed}
+        self._start_job(db, recording, paused & {EVERYTHING, self._context.request_for(recording).key})
+        return 0.0
+
+    def _start_job(self, db: Database, recording: Recording, probed: Collection[str]) -> None:
+        """Analyze a claimed recording in a thread; it is the probe of these paused scopes."""
         job = threading.Thread(
             target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
         )
+        self._jobs = {each: folder for each, folder in self._jobs.items() if each.is_alive()}
         self._jobs[job] = recording.folder
-        self._probes = {scope: self._probes[scope] for scope in probed}
-        for scope in paused & {EVERYTHING, self._context.request_for(recording).key}:
-            self._probes[scope] = job
-        self._is_alone = suspects
-        job.start()
-        return 0.0
+        self._probes.update(dict.fromkeys(probed, job))
+        try:
+            job.start()
+        except RuntimeError as error:
+            # The system allows no more threads.
+            self._context.throttle.leave()
+            self._return(db, recording, error)
 
     def _claimed(self, db: Database, wanted: Wanted) -> Recording | None:
         now = self._context.clock()
@@ -147,9 +155,9 @@ class Workers:
         return self._may_have_suspects and next_due(db, self._context.clock(), suspects) is not None
 
     def _crowding(self) -> frozenset[str]:
-        """The folders on shares whose recordings take all places but one.
+        """The folders on shares whose recordings take all places but one: the last one is for the others.
 
-        The last one is for the others: whoever reads from a share that hangs does not come back.
+        A thread that reads from a share that hangs does not come back.
         """
         if len(self._context.config.watch) < 2 or self._context.throttle.limit < 2:
             return frozenset()
@@ -159,9 +167,9 @@ class Workers:
         )
 
     def _is_probed(self, scope: str, away: frozenset[str]) -> bool:
-        """Whether a probe is under way: its reply may take longer than the time to the next one.
+        """Whether a probe of this pause is under way: its reply may take longer than until the next one.
 
-        One whose folder went meanwhile may never come back.
+        A probe whose folder has gone since does not count: it may never come back.
         """
         probe = self._probes.get(scope)
         return probe is not None and probe.is_alive() and self._jobs.get(probe) not in away
@@ -172,7 +180,7 @@ class Workers:
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
         # Never without a pause: a recording may have become due since it was not claimed.
         wait = max(wait, LEAST_SECONDS)
-        # At least so often, for rows that another process (`earshot retry`) put back.
+        # At least this often, for rows that another process (`earshot retry`) put back.
         return min(wait, LOOK_SECONDS)
 
     def _clamp(self, db: Database) -> None:
@@ -184,7 +192,7 @@ class Workers:
                 logger.warning("clock set back? made due recordings=%d", changed)
 
     def _has_room(self, db: Database) -> bool:
-        """Whether there is room for results beside the database; without it the queue is held, unpaid."""
+        """Whether there is room for results beside the database; without it the queue is paused, unpaid."""
         floor = self._context.config.min_free
         room = free_bytes(self._db_path)
         held = any(pause.cause == "store" for pause in pauses(db))
@@ -214,11 +222,11 @@ class Workers:
                     logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
                     self._set_aside(db, recording, error)
         except StoreError as error:
-            # Not this recording's alone: the service ends, and its next start says it again, or goes on.
+            # True for every recording: the next step ends the service, and its next start tells, or goes on.
             logger.error("recording left behind id=%d error=%s", recording.id, error)
             self._unusable = error
         except Exception:
-            # The outer edge of the job: its row stays `analyzing` and is found at the next start.
+            # The outer edge of the job: its row stays `analyzing`, and the next start finds it.
             logger.exception("recording left behind id=%d", recording.id)
         finally:
             self._context.throttle.leave()
@@ -226,10 +234,10 @@ class Workers:
             self._context.on_done()
 
     def _open(self) -> Database:
-        """A connection for a claimed recording, however long the disk is full or the database locked."""
+        """Open a connection for a claimed recording, however long the disk is full or the database locked."""
         while True:
             try:
-                # Not made anew where it was deleted: the service ends then, and the loss must be seen.
+                # Never created where it was deleted: the service ends then, and the loss must be seen.
                 return open_existing(self._db_path)
             except StoreBusyError as error:
                 if self._context.ended():
@@ -237,7 +245,7 @@ class Workers:
                 logger.error("database not usable, trying again: %s", error)
                 time.sleep(STORE_WAIT_SECONDS)
 
-    def _return(self, db: Database, recording: Recording, error: StoreBusyError) -> None:
+    def _return(self, db: Database, recording: Recording, error: Exception) -> None:
         """Give a claimed recording back once the database takes it; nothing was sent for it yet."""
         while not self._context.ended():
             time.sleep(STORE_WAIT_SECONDS)

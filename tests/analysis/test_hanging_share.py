@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from daemon.analysis.analyze import analyze
@@ -12,6 +13,7 @@ from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
+from daemon.runtime.results import store
 from daemon.storage.database import open_database, transaction
 from daemon.storage.queue import claim
 from tests.servers import wait_until
@@ -53,8 +55,8 @@ def fail(database: Path, share: Share, has_hung: threading.Event) -> None:
             config=config,
             client=client,
             requests=requests_by_folder(config),
-            targets=[],
             throttle=Throttle(1),
+            store=partial(store, alerts=config.alerts, targets=()),
         )
         recording = claim(db, NOW)
         assert recording

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,9 @@ from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
 from daemon.errors import StoreBusyError
-from daemon.models import Analysis, Recording
+from daemon.runtime.results import store
 from daemon.storage.database import open_database, rows
 from tests.storage.stores import add
-
-
-def no_result(db: Database, recording: Recording, analysis: Analysis) -> int:
-    raise AssertionError("nothing is analyzed here")
 
 
 @pytest.fixture
@@ -60,7 +57,7 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
         client=client,
         requests=requests_by_folder(config),
         operations=[("ops", 0)],
-        store=no_result,
+        store=partial(store, alerts=config.alerts, targets=()),
         throttle=Throttle(1),
     )
     workers = Workers(path, context)
@@ -101,7 +98,7 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
         config=config,
         client=client,
         requests=requests_by_folder(config),
-        store=no_result,
+        store=partial(store, alerts=config.alerts, targets=()),
         throttle=Throttle(1),
         retired=retired.is_set,
         away=away,
@@ -136,7 +133,7 @@ def test_nothing_is_claimed_once_the_end_began(
         config=config,
         client=client,
         requests=requests_by_folder(config),
-        store=no_result,
+        store=partial(store, alerts=config.alerts, targets=()),
         throttle=Throttle(1),
         retired=lambda: True,
     )
