@@ -7,6 +7,7 @@ replaced.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import os
 import re
@@ -40,13 +41,17 @@ TALKATIVE = (
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+(?:[-_.][a-z]+)*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _NEVER = re.compile(r"(?!)")
+_PLACEHOLDER = re.compile(r"%%|=?%[-#0 +]*[0-9]*(?:[.][0-9]+)?[a-zA-Z]")
+_BARE = re.compile(r"""[^\s='"\\[{]+""")
+"""What needs no quotes after `key=`."""
 _LINE_BREAKS_KEPT = re.compile(r"([\n\t])")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: controls, formats (bidi, zero width), surrogates, line and paragraph separators."""
 
 
 class Redaction(logging.Filter):
-    """Rewrites a record before it is formatted: registered secrets become `***`, control characters escapes.
+    """Rewrites a record before it is formatted: registered secrets become `***`, control characters escapes,
+    and a value after `key=` is quoted where it would not stay one value (a blank, a quote or `=` in it).
 
     Works on the finished message, so a secret in an argument or in an exception is found too. A traceback
     keeps its line breaks; the formatter indents them, so that none of its lines passes for a line of the log.
@@ -176,9 +181,24 @@ def _is_own(name: str) -> bool:
 
 def _message(record: logging.LogRecord) -> str:
     try:
+        if isinstance(record.args, tuple) and "=%s" in str(record.msg):
+            return str(record.msg) % _quoted_fields(str(record.msg), record.args)
         return record.getMessage()
     except Exception:  # noqa: BLE001 - logging would print the arguments to stderr as they are
         return f"{record.msg} (arguments do not fit: {record.args!r})"
+
+
+def _quoted_fields(text: str, values: tuple[object, ...]) -> tuple[object, ...]:
+    """The arguments, those of `key=%s` so that each stays one value, whatever a name or an answer says."""
+    marks = [found[0] for found in _PLACEHOLDER.finditer(text) if found[0] != "%%"]
+    return tuple(_field(value) if mark == "=%s" else value for mark, value in zip(marks, values, strict=True))
+
+
+def _field(value: object) -> str:
+    if isinstance(value, list | tuple | set | frozenset):
+        return json.dumps(list(value), ensure_ascii=False, default=str)
+    text = str(value)
+    return text if _BARE.fullmatch(text) else repr(text)
 
 
 def _secret_parts(url: str) -> tuple[set[str], set[str]]:
@@ -211,11 +231,12 @@ def _is_real_host(host: str, *, has_password: bool) -> bool:
 
 
 def _spellings(secrets: Iterable[str]) -> set[str]:
-    """Each secret as it is, decoded, URL-encoded in both ways, and as `repr` writes it."""
+    """Each secret as it is, decoded, URL-encoded in both ways, and as `repr` and JSON write it."""
     found: set[str] = set()
     for secret in secrets:
         for plain in {secret, unquote(secret), unquote_plus(secret)}:
-            found |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1]}
+            found |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain)}
+            found |= {repr(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]}
     return {each for each in found if len(each) >= SHORTEST_SECRET}
 
 

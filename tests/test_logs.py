@@ -76,6 +76,38 @@ def test_secret_is_hidden_in_an_exception_its_cause_and_the_stack(log: io.String
     assert "cannot use ***" in log.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("call.wav", "call.wav"),
+        ("Gespräch-1.wav", "Gespräch-1.wav"),
+        ("a.wav code=ok alerts=0.wav", "'a.wav code=ok alerts=0.wav'"),
+        ("a.wav' code='ok", "\"a.wav' code='ok\""),
+        ("x=1", "'x=1'"),
+        ("", "''"),
+        (OSError("no such file"), "'no such file'"),
+        (["unhappy caller", 'a"b'], '["unhappy caller", "a\\"b"]'),
+        ('["a"]', "'[\"a\"]'"),
+        (None, "None"),
+        (7, "7"),
+    ],
+)
+def test_a_value_stays_one_value_whatever_a_name_or_an_answer_says(
+    log: io.StringIO, value: object, written: str
+) -> None:
+    ours.info("recording done 100%% id=%d name=%s seconds=%.1f path=%r at %s", 7, value, 1.0, "a b", "c d")
+
+    assert log.getvalue().endswith(f"recording done 100% id=7 name={written} seconds=1.0 path='a b' at c d\n")
+
+
+def test_a_secret_is_hidden_in_quotes_and_lists(log: io.StringIO) -> None:
+    secret = 'it\'s a "CANARY" \\ key'
+    logs.register_secret(secret)
+    ours.info("rules=%s name=%s", [secret, "b"], secret)
+
+    assert "CANARY" not in log.getvalue()
+
+
 def test_secret_with_a_line_break_at_its_end_is_hidden_without_it(log: io.StringIO) -> None:
     logs.register_secret("CANARY-from-a-file\n")
     ours.info("Token CANARY-from-a-file")
@@ -270,7 +302,7 @@ def test_end_of_a_thread_by_an_exception_is_logged_without_secrets(
     thread = threading.Thread(target=fail, name="worker 1")
     thread.start()
     thread.join(5)
-    assert "uncaught exception thread=worker 1" in log.getvalue()
+    assert "uncaught exception thread='worker 1'" in log.getvalue()
     assert "cannot use ***" in log.getvalue()
     assert capsys.readouterr().err == ""
 

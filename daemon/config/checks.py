@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from daemon.config.destinations import service_problem
-from daemon.config.document import Finding, Location
+from daemon.config.document import Finding, Location, shown_name
 from daemon.config.option_checks import options_findings
 from daemon.config.rule_checks import condition_findings
 from daemon.config.secrets import text_problem
@@ -148,11 +148,12 @@ def _names(data: Data) -> Iterator[Finding]:
 def _unknown_destination(name: str, known: list[str]) -> str:
     if "://" in name:
         return "is a URL; put it under alerts.destinations with a name and write that name here"
+    # Not repeated: a token may stand there by mistake.
     near = difflib.get_close_matches(name, known, n=1)
     if near:
-        return f"unknown destination '{name}'; did you mean '{near[0]}'?"
-    names = f"known: {', '.join(known)}" if known else "write it under alerts.destinations"
-    return f"unknown destination '{name}'; {names}"
+        return f"is no destination; did you mean '{near[0]}'?"
+    names = f"known: {', '.join(map(shown_name, known))}" if known else "write it under alerts.destinations"
+    return f"is no destination; {names}"
 
 
 def _is_watched(folder: str, data: Data) -> bool:

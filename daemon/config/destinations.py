@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from daemon.config.document import shown_name
+
 if TYPE_CHECKING:
     from apprise import NotifyBase
 
@@ -48,7 +50,7 @@ def service_problem(url: str) -> str | None:
         )
     near = difflib.get_close_matches(scheme, known, n=1)
     hint = f"did you mean {near[0]}://?" if near else "see the list of services in the Apprise documentation"
-    return f"Apprise knows no service {scheme}://; {hint}"
+    return f"Apprise knows no service {shown_name(scheme)}://; {hint}"
 
 
 def service_name(url: str) -> str:

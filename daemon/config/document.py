@@ -6,6 +6,7 @@ are converted here. Nothing but text, numbers, booleans, null, lists and mapping
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ LARGEST_FILE_BYTES = 1_000_000
 MOST_VALUES = 20_000
 DEEPEST_NESTING = 30
 
+SHORTEST_TOKEN = 16
+LONGEST_NAME = 60
+"""Characters. A word of the first length with digits in it is taken for a token, of the second any word."""
+_MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])|[0-9]{8}")
 _TAG = "tag:yaml.org,2002:"
 
 Location = tuple[str | int, ...]
@@ -68,14 +73,22 @@ class Document:
 
 
 def dotted(location: Location) -> str:
-    """`watch[0].settle`. A key that is a URL, put there by mistake, is a secret and not shown."""
+    """`watch[0].settle`, with what may be a secret left out."""
     text = ""
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + ("<URL>" if "://" in part else part)
+            text += ("." if text else "") + shown_name(part)
     return text
+
+
+def shown_name(name: str) -> str:
+    """A key or a name as a message may repeat it: not where a URL or a token was put there by mistake."""
+    if "://" in name:
+        return "<URL>"
+    looks_secret = len(name) > LONGEST_NAME or (len(name) >= SHORTEST_TOKEN and _MIXED.search(name))
+    return "<hidden>" if looks_secret and " " not in name else name
 
 
 def read_document(path: Path) -> Document:

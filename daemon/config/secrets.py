@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from daemon.config.destinations import service_problem
+from daemon.config.document import SHORTEST_TOKEN
 from daemon.config.models import Config, Destination
 from daemon.config.short_forms import CREDENTIAL
 from daemon.config.urls import is_deepgram_host
@@ -25,7 +26,6 @@ KEY_VARIABLE = "DEEPGRAM_API_KEY"
 
 _LARGEST_SECRET_BYTES = 64 * 1024
 _SHORTEST_PASSWORD = 4
-_SHORTEST_TOKEN = 16
 
 
 def api_key(config: Config, *, env: Mapping[str, str] = os.environ) -> str | None:
@@ -172,7 +172,7 @@ def _secret_parts(url: str) -> Iterator[str]:
     _scheme, _, rest = url.partition("://")
     for part in re.split(r"[/?&=@:#,]", rest):
         # Names with a dot are hosts; logs without them are of no use.
-        if len(part) >= _SHORTEST_TOKEN and "." not in part:
+        if len(part) >= SHORTEST_TOKEN and "." not in part:
             yield from {part, unquote(part)}
     user, at, _host = rest.partition("/")[0].rpartition("@")
     password = user.partition(":")[2]

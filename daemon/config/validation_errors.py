@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from daemon.config.document import Finding, Location
+from daemon.config.document import Finding, Location, shown_name
 from daemon.config.models import Config
 
 _NO_VALUE = "has no value; write one or remove the key"
@@ -96,7 +96,7 @@ def _unknown_key(location: Location) -> str:
     if "://" in key:
         return f"a URL cannot be a key; known here: {', '.join(known)}"
     near = difflib.get_close_matches(key, known, n=1)
-    return f"unknown key '{key}'; " + (
+    return f"unknown key '{shown_name(key)}'; " + (
         f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
     )
 

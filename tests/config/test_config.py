@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -206,6 +207,43 @@ def test_a_problem_reads_file_line_key_text(tmp_path: Path) -> None:
     assert raised.value.exit_code == EXIT_UNUSABLE
 
 
+MISPLACED = [
+    "xoxb-1234567890-AbCdEf",
+    "slack://T1/B2/C3aaaaaaaaaaaaaaa",
+    "dead4beef" * 5,
+    "wordsandnothingelse" * 4,
+]
+
+
+@pytest.mark.parametrize("token", MISPLACED)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "alerts:\n  operations: [{}]",
+        "alerts:\n  digest: {{at: '08:00', notify: [{}]}}",
+        "alerts:\n  destinations: {{a: 'json://x'}}\n  rules: [{{name: a, when: {{tag: a}}, notify: {}}}]",
+        "alerts:\n  destinations: {{{}: 3}}",
+        "alerts:\n  destinations: {{{}: 'nix://x'}}\n  operations: [b]",
+        "alerts:\n  {}: 3",
+        "analyzer:\n  features: [{}]",
+        "analyzer:\n  timeout: {}",
+        "analyzer:\n  base_url: {}",
+        "analyzer:\n  concurrency: {}",
+        "analyzer:\n  options: {{{}: {{a: b}}}}",
+        "timezone: {}",
+        "min_free: {}",
+    ],
+)
+def test_what_may_be_a_secret_in_the_wrong_place_is_not_repeated(
+    tmp_path: Path, content: str, token: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, "watch: [/a]\n" + content.format(json.dumps(token)))
+
+    assert token not in str(raised.value)
+    assert token.partition("://")[2] not in str(raised.value) or "://" not in token
+
+
 BAD_KEYS = [
     (
         "watch: [/srv/a]\nzzzzzz: 1",
@@ -263,7 +301,12 @@ BAD_KEYS = [
     ("watch: [/home/ear]", 1, "database", "lies inside the watched folder watch[0]"),
     ("watch: [/a]\nalerts: {link: 'http://x/{nr}'}", 2, "alerts.link", "there are {id} and {seconds}"),
     ("watch: [/a]\nalerts: {link: 'host/{id}'}", 2, "alerts.link", "is not a web address"),
-    ("watch: [/a]\nalerts:\n  operations: [ops]", 3, "alerts.operations[0]", "unknown destination 'ops'"),
+    (
+        "watch: [/a]\nalerts:\n  operations: [ops]",
+        3,
+        "alerts.operations[0]",
+        "is no destination; write it",
+    ),
     ("watch: [/a]\nalerts:\n  destinations: {a: {}}", 3, "alerts.destinations.a", "has no address"),
     ("watch: [/a]\nalerts:\n  destinations: {a: 3}", 3, "alerts.destinations.a", "must be an alert URL"),
     (
