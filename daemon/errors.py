@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 EXIT_UNUSABLE = 78
 EXIT_INTERRUPTED = 130
 

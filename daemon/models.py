@@ -56,10 +56,6 @@ class FileStamp:
     device: int
     blocks: int
 
-    def same_content_likely(self, other: FileStamp) -> bool:
-        """True when nothing says that the bytes differ: size, modification time and inode are equal."""
-        return (self.size_bytes, self.mtime_ns, self.inode) == (other.size_bytes, other.mtime_ns, other.inode)
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:

@@ -1,4 +1,4 @@
-"""The embedded engine as a child process: started, watched, and ended with the daemon that needs it."""
+"""Run the embedded engine as a child process, which is watched and ends with this one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _WITHHELD = ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATC
 class EmbeddedEngine:
     """A running engine; use as a context manager.
 
-    The child's standard input is a pipe whose other end only this process holds: the engine ends when the
-    pipe closes, so also after this process was killed.
+    The engine reads from a pipe whose other end only this process holds, and ends when that closes: so it
+    ends also when this process is killed.
     """
 
     def __init__(self, env: Mapping[str, str] = os.environ) -> None:
@@ -68,13 +68,12 @@ class EmbeddedEngine:
             logger.error("%s", error)
 
     def _start(self, *, port: int) -> None:
-        # No shell, our own interpreter, arguments that are ours.
         self._child = subprocess.Popen(
             [sys.executable, "-m", "daemon", "engine", "--host", "127.0.0.1", "--port", str(port),
              "--exit-with-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Ctrl-C at a terminal is for us; the engine ends when we do.
+            # Ctrl-C at a terminal is for this process alone; the engine ends with it.
             start_new_session=True,
             env=self._env,
         )  # fmt: skip
@@ -83,6 +82,7 @@ class EmbeddedEngine:
 
 
 def _listening_url(child: subprocess.Popen[bytes]) -> str:
+    """Wait until the engine prints its address, and return that; EarshotError when it does not."""
     output = child.stdout.fileno() if child.stdout else -1
     deadline = time.monotonic() + START_SECONDS
     line = b""

@@ -1,4 +1,4 @@
-"""One pass over everything instead of a service that stays: `earshot scan`, built of the same parts."""
+"""`earshot scan`: one pass over everything, by the same parts as the service."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def run_once(
 ) -> tuple[Progress, Progress]:
     """Find, analyze and alert everything that is waiting; returns the counts before and after.
 
-    Ends when all folders are listed, nothing is in work, and nothing comes due within SOON_SECONDS: what
-    waits for longer, or for a pause to end, is left for the next pass. Raises EarshotError when it cannot
-    start, KeyboardInterrupt on SIGINT.
+    Ends when all folders are listed, nothing is in work, and nothing comes due within SOON_SECONDS. The next
+    pass finds what waits for longer, or for a pause to end. Raises EarshotError when it cannot start,
+    KeyboardInterrupt on SIGINT.
     """
     signals = Signals()
     signals.install()

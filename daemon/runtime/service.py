@@ -1,7 +1,7 @@
-"""The life of the process: started, told by signals, ended in order.
+"""The life of the process: start, act on signals, end in order.
 
-A generation is everything that was made from one reading of the configuration. SIGHUP reads it again: the
-new generation takes over, while recordings in flight finish with the old one.
+SIGHUP reads the configuration again: a new generation takes over, while the recordings in flight finish with
+the old one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +36,7 @@ STORE_WAIT_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Signals:
-    """What the process was told; handlers only set these, the service acts on them."""
+    """What the process was told. The handlers only note it and set `wake`; the service acts on it."""
 
     stop: int = 0
     reload: bool = False
@@ -49,7 +50,7 @@ class Signals:
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         if self.stop:
-            # Told twice: at once, without waiting for anything. Nothing needs tidying; see `recover`.
+            # Told twice: end at once. The next start puts right what is cut off here; see `recover`.
             os._exit(exit_code(number))
         self.stop = number
         self.wake.set()
@@ -60,17 +61,17 @@ class Signals:
 
 
 def exit_code(number: int) -> int:
-    """The exit code after having been stopped by this signal."""
+    """Return the exit code of a process that this signal ended."""
     return EXIT_INTERRUPTED if number == signal.SIGINT else 0
 
 
 @contextmanager
 def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
-    """Hold the lock of the database, and bring back to the queue what an earlier process left in work.
+    """Hold the lock of the database, and put back into the queue what an earlier process left in work.
 
-    With `patient` a full disk or a locked database is waited for, until these signals say stop.
+    With `patient` it waits for a full disk or a locked database, until these signals say stop.
     """
-    # Locked first: a newer version must not change the tables under a running older one.
+    # The lock comes first: a newer version must not change the tables under a running older one.
     with daemon_lock(config.database) as lock:
         while True:
             try:
@@ -79,7 +80,7 @@ def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[Daem
             except StoreBusyError as error:
                 if patient is None:
                     raise
-                # Not ended with an error: systemd gives a service up that fails a few times in a row.
+                # Not an end with an error: systemd gives up a service that fails a few times in a row.
                 logger.error("database not usable, trying again: %s", error)
                 sdnotify.notify("STATUS=waiting for the database\nEXTEND_TIMEOUT_USEC=60000000")
                 patient.wake.wait(STORE_WAIT_SECONDS)
@@ -112,38 +113,43 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
             return exit_code(signals.stop)
         ended = threading.Event()
         throttle = Throttle(config.analyzer.concurrency)
-        generation = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
+        build = partial(Generation, env=env, throttle=throttle, ended=ended.is_set)
+        generation = build(config)
         generation.start()
-        database = _identity(config.database)
-        ready = False
-        code = EXIT_FAILED
-        while True:
-            signals.wake.wait(LOOK_SECONDS)
-            signals.wake.clear()
-            if signals.stop:
-                code = exit_code(signals.stop)
-                break
-            if signals.reload or generation.key_changed():
-                signals.reload = False
-                before, generation = generation, _reloaded(generation, reload, env, throttle, ended)
-                ready = ready and generation is before
-            if not ready and all(watch.is_ready for watch in generation.watches):
-                ready = True
-                lock.say(ready=True)
-                sdnotify.notify("READY=1\nSTATUS=watching")
-                logger.info("ready folders=%d pid=%d", len(generation.watches), os.getpid())
-            if troubles := _troubles(generation, database, lock):
-                logger.critical("ending, because %s", "; ".join(troubles))
-                break
-            sdnotify.notify("WATCHDOG=1")
-            generation.keep_alive()
+        generation, code = _serve(generation, signals, lock, lambda old: _renewed(old, reload, build))
         lock.say(ready=False)
         sdnotify.notify("STOPPING=1")
-        logger.info("stopping in_flight=%d drain=%.0fs", generation.workers.in_flight, config.analyzer.drain)
-        wind_down(
-            generation, throttle, ended, generation.config.analyzer.drain if code != EXIT_FAILED else 0.0
-        )
+        drain = generation.config.analyzer.drain
+        logger.info("stopping in_flight=%d drain=%.0fs", generation.workers.in_flight, drain)
+        wind_down(generation, throttle, ended, drain if code != EXIT_FAILED else 0.0)
     return code
+
+
+def _serve(
+    generation: Generation, signals: Signals, lock: DaemonLock, renew: Callable[[Generation], Generation]
+) -> tuple[Generation, int]:
+    """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
+    database = _identity(generation.config.database)
+    is_ready = False
+    while True:
+        signals.wake.wait(LOOK_SECONDS)
+        signals.wake.clear()
+        if signals.stop:
+            return generation, exit_code(signals.stop)
+        if signals.reload or generation.key_changed():
+            signals.reload = False
+            before, generation = generation, renew(generation)
+            is_ready = is_ready and generation is before
+        if not is_ready and all(watch.is_ready for watch in generation.watches):
+            is_ready = True
+            lock.say(ready=True)
+            sdnotify.notify("READY=1\nSTATUS=watching")
+            logger.info("ready folders=%d pid=%d", len(generation.watches), os.getpid())
+        if troubles := _troubles(generation, database, lock):
+            logger.critical("ending, because %s", "; ".join(troubles))
+            return generation, EXIT_FAILED
+        sdnotify.notify("WATCHDOG=1")
+        generation.keep_alive()
 
 
 def wind_down(
@@ -159,27 +165,23 @@ def wind_down(
     if not throttle.in_flight or not drain_seconds:
         return
     try:
-        # Not left for the next start to find: a process that ends in order is no crash of the recording's.
+        # At once, not at the next start: there it would count as a crash with this recording in flight.
         with closing(open_database(generation.config.database)) as db, transaction(db):
             recover(db, utc_now(), crashed=False)
     except StoreBusyError as error:
         logger.warning("requests in flight count as crashed error=%s", error)
 
 
-def _reloaded(
-    old: Generation,
-    reload: Callable[[], Config],
-    env: Mapping[str, str],
-    throttle: Throttle,
-    ended: threading.Event,
+def _renewed(
+    old: Generation, reload: Callable[[], Config], build: Callable[[Config], Generation]
 ) -> Generation:
     """The generation of the configuration as it is now, or the old one when that cannot be used."""
     try:
         config = reload()
         if config.database != old.config.database:
             raise EarshotError("`database` cannot change while running; restart earshot for that")
-        new = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
-        # While nothing has ended yet: a start writes, so a database that is locked or full refuses it here.
+        new = build(config)
+        # Nothing has ended yet: a database that is locked or full refuses the reload here, not half-way.
         with closing(open_database(config.database)) as db, transaction(db):
             probe_now(db, utc_now())
     except EarshotError as error:
@@ -194,7 +196,7 @@ def _reloaded(
     except EarshotError as error:
         logger.error("configuration not taken over, going back to the old one: %s", error)
         new.abandon()
-        new = Generation(old.config, env=env, throttle=throttle, ended=ended.is_set)
+        new = build(old.config)
         new.take_over(old)
         new.start()
         return new
@@ -213,9 +215,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _troubles(generation: Generation, database: tuple[int, int] | None, lock: DaemonLock) -> list[str]:
     troubles = generation.troubles()
     if not lock.is_held:
-        # A second process could take up the same recordings.
+        # A second process could lock a new file, and take up the same recordings.
         troubles.append(f"the lock file of the database {generation.config.database} was deleted")
     if _identity(generation.config.database) != database:
-        # What is written now would go into a file that has no name any more.
+        # What is written from now on would go into a file that nobody can open any more.
         troubles.append(f"the database {generation.config.database} was deleted or replaced")
     return troubles

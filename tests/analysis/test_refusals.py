@@ -70,6 +70,9 @@ def test_one_that_is_taken_ends_the_row() -> None:
 
 def test_words_that_are_new_each_time_are_not_kept_for_ever() -> None:
     refusals = Refusals()
-    for each in range(10 * MOST_WORDINGS):
-        assert not refusals.refused_alike(each, REQUEST, f"no {each}")
-    assert len(refusals._alike) <= MOST_WORDINGS
+    for each in range(ALIKE_UNTIL_SHARED - 1):
+        refusals.refused_alike(each, REQUEST, "no")
+    for each in range(MOST_WORDINGS):
+        assert not refusals.refused_alike(1000 + each, REQUEST, f"no {each}")
+
+    assert not refusals.refused_alike(9, REQUEST, "no"), "those before it are forgotten"

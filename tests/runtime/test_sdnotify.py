@@ -72,22 +72,3 @@ def test_no_descriptor_is_left_open(manager: socket.socket, tmp_path: Path) -> N
         sdnotify.notify("WATCHDOG=1", env={"NOTIFY_SOCKET": address})
         sdnotify.notify("WATCHDOG=1", env={"NOTIFY_SOCKET": address + "-missing"})
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_watchdog_interval_is_given_in_seconds() -> None:
-    assert sdnotify.watchdog_seconds({"WATCHDOG_USEC": "120000000"}) == 120.0
-    assert sdnotify.watchdog_seconds({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}) == 0.5
-
-
-@pytest.mark.parametrize(
-    "env",
-    [
-        {},
-        {"WATCHDOG_USEC": "0"},
-        {"WATCHDOG_USEC": "soon"},
-        {"WATCHDOG_USEC": "120000000", "WATCHDOG_PID": str(os.getppid())},
-        {"WATCHDOG_USEC": "120000000", "WATCHDOG_PID": "me"},
-    ],
-)
-def test_watchdog_that_is_not_for_this_process_is_none(env: dict[str, str]) -> None:
-    assert sdnotify.watchdog_seconds(env) is None
