@@ -1,1 +1,1 @@
-"""From a waiting recording to its stored result: one request to the API and everything it can answer."""
+"""From a waiting recording to its stored result: one request to the API, and all that may come of it."""

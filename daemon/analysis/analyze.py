@@ -41,11 +41,11 @@ logger = logging.getLogger(__name__)
 
 
 def analyze(db: Database, recording: Recording, context: Context) -> None:
-    """Take a claimed recording to the end of its way, or back to the queue with the reason."""
+    """Analyze a claimed recording: it is done or failed afterwards, or back in the queue with the reason."""
     started = time.monotonic()
     body = stored_reply(db, recording.id)
     try:
-        # A reply that is stored was paid for; a crash or an error came before it was made use of.
+        # A reply that is stored already was paid for, but a crash or an error came before its result.
         body = body or _ask(db, recording, context.request_for(recording), context)
     except (FileTrouble, AnalysisError) as error:
         reason = explained(db, recording, error, context)
@@ -58,9 +58,9 @@ def analyze(db: Database, recording: Recording, context: Context) -> None:
 
 
 def _interpret(db: Database, recording: Recording, body: bytes, context: Context) -> Analysis | None:
-    """What a stored reply says; where only a transcript was asked for, after the analysis of its parts.
+    """Return what a stored reply says; None when a part of a long transcript has to wait.
 
-    None when one of the parts has to wait.
+    Where only the transcript was asked for, its parts are analyzed first.
     """
     reply = parse_body(body)
     request = context.request_for(recording)
@@ -89,7 +89,7 @@ def _finish(
 
 
 def _ask(db: Database, recording: Recording, request: Request, context: Context) -> bytes | None:
-    """The reply, committed as it was received; None when the recording was closed or waits without one."""
+    """Return the reply, which is stored as it came; None when the recording ended or waits without one."""
     if recording.part_words is not None:
         request = request.without_features()
     if recording.is_url:
@@ -135,7 +135,7 @@ def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:
 
 
 def _keep_hash(db: Database, recording: Recording, sha256: str) -> None:
-    """Before the reply comes, which may take long: files of the same size wait to be told apart from it."""
+    """Store a hash before the reply comes, which may take long: other files of the same size wait for it."""
     try:
         with transaction(db):
             note_hash(db, recording.id, sha256)
@@ -186,7 +186,7 @@ def _begin(
 
 
 def _hash_after(upload: Upload | None, error: AnalysisError | FileTrouble) -> str | None:
-    """The hash of a file that gave no result: a refused one is known by it when it is touched or renamed."""
+    """Return the hash of a file that was refused, by which it is known when it is touched or renamed."""
     if upload is None or upload.sha256 or not isinstance(error, RecordingError):
         return upload.sha256 if upload else None
     try:

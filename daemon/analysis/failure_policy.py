@@ -1,7 +1,7 @@
-"""What becomes of a recording, and of the queue, when a request gives no result.
+"""Decide what becomes of a recording, and of the queue, when a request gives no result.
 
-Each cause has one outcome: the recording waits, or it ends with its reason, or the queue is held and
-the recording is not blamed. Everything here is called inside the caller's transaction.
+Each cause has one outcome: the recording waits, or it ends with its reason, or the queue is paused and the
+recording is not blamed. Everything here but `explained` is called inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from daemon.storage.results import analyze_in_parts, store_response, stored_repl
 logger = logging.getLogger(__name__)
 
 FILE_RETRY_SECONDS = 10.0
-"""Of a file that changed: once it is complete again, the intake has it tried at once."""
+"""How long a file that changed waits; when it is complete again before that, it is tried at once."""
 SKIPPED_CODES = frozenset({"empty", "gone"})
 FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
 
@@ -64,7 +64,7 @@ def explained(
 def settle_failure(
     db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
 ) -> None:
-    """Put the recording where its failure belongs, and hold the queue where everyone's would fail."""
+    """Let the recording wait or end, and pause the queue where every other recording would fail as well."""
     match error:
         case FileUnmountedError():
             _wait_or_give_up(db, recording, error, context, now, code="gone")
@@ -103,7 +103,7 @@ def settle_failure(
 
 
 def _is_worth_cutting(db: Database, recording: Recording) -> bool:
-    """Whether smaller parts may help; not where the transcript alone is refused as too long already."""
+    """Whether smaller parts may help. They do not where the bare transcript was refused as too long."""
     has_transcript = recording.part_words is None or stored_reply(db, recording.id) is not None
     return has_transcript and _next_part_words(recording) >= LEAST_PART_WORDS
 
@@ -115,7 +115,7 @@ def _next_part_words(recording: Recording) -> int:
 def _account_failure(
     db: Database, recording: Recording, error: AccountError, context: Context, now: datetime
 ) -> None:
-    """Hold the queue, unless the refusal turns out to be about this recording or about an earlier key."""
+    """Pause the queue, unless the refusal is about this recording alone or about a key of the past."""
     request = context.request_for(recording).key
     if error.cause == "request" and context.refusals.is_alone(recording.id, request):
         reached(db, recording, context, now)
@@ -127,7 +127,7 @@ def _account_failure(
         return
     uncount_attempt(db, recording.id)
     if not context.retired():
-        # Without credit means with a good key; nothing else here says anything of another cause.
+        # A service that speaks of the credit accepted the key; the other refusals end no other pause.
         reached(
             db, recording, context, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
         )
@@ -139,7 +139,7 @@ def _account_failure(
 def _refused(
     db: Database, recording: Recording, error: RecordingError, context: Context, now: datetime
 ) -> None:
-    """Refused in words that nobody knows: the recording fails, unless one after the other is refused so."""
+    """End a recording refused for an unknown reason, or pause the queue when several are in a row."""
     reached(db, recording, context, now)
     request = context.request_for(recording).key
     alike = context.refusals.refused_alike(recording.id, request, str(error))
@@ -157,14 +157,14 @@ def _service_failure(
     db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
 ) -> None:
     if context.retired():
-        # Its address may be another one by now.
+        # This is the address of a configuration of the past.
         return
     is_held = any(pause.cause == "service" for pause in pauses(db))
     if context.throttle.is_alone(recording.id) and not is_held:
         # The service works for the others: this one is tried more and more seldom, and holds nobody up.
         return
     asked = getattr(error, "retry_after", None) or 0.0
-    # A longer one is this recording's: a service that is down is looked at once a minute at least.
+    # A longer wait is for this recording only: a service that is down is tried once a minute at least.
     context.throttle.rest(asked if asked <= SERVICE_PROBE_SECONDS else None)
     down, shared = context.throttle.failed(recording.id)
     if down or is_held:
@@ -209,8 +209,9 @@ def _wait_or_give_up(
 
 
 def _delay(error: AnalysisError | FileTrouble, failures: int, context: Context) -> float:
-    """Seconds until the next try: what the service asked for, and some more, because those that were refused
-    together must not come back together.
+    """Seconds until the next try: what the service asked for, and a random time on top of it.
+
+    Recordings that were refused together must not come back together.
     """
     asked = getattr(error, "retry_after", None) or 0.0
     wait = retry_seconds(failures, context.random)

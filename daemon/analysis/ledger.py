@@ -1,4 +1,4 @@
-"""What is committed of an exchange with the API, whatever came of it, and however long the store is full."""
+"""Store how each request to the API ended, however long the disk is full or the database locked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 STORE_RETRY_SECONDS = 1.0
 STORE_RETRIES_PER_WORD = 30
-"""Said once in so many tries: there may be as many replies in hand as are asked for at once."""
+"""How many tries go into one log line: many workers may wait with a reply at the same time."""
 
 Result = TypeVar("Result")
 
@@ -42,10 +42,10 @@ def note_received(
     sha256: str | None = None,
     billed: bool = True,
 ) -> None:
-    """Commit the raw reply before anything is made of it: from here on it is never asked for again.
+    """Store the raw reply before it is read: from here on it is never asked for again.
 
-    `sha256` is that of the bytes that were sent, where it is known since then only. Not `billed` is what was
-    clearly refused.
+    `sha256` is the hash of the bytes that were sent, where it was not known before. `billed` is False for
+    what was clearly refused.
     """
 
     def store() -> None:
@@ -63,14 +63,14 @@ def note_received(
 
 
 def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply, context: Context) -> None:
-    """The file is another one by now: what was heard is not what is there."""
+    """Put a recording back whose file changed while it was analyzed: the reply is about other bytes."""
 
     def store() -> None:
         now = context.clock()
         with transaction(db):
             end_request(db, entry, outcome="discarded", status=200, request_id=reply.request_id, now=now)
             count_billed(db, recording.id)
-            # Of the bytes that are there now, nothing was tried: the watch may start the row anew with them.
+            # The bytes that are there now were not tried yet: the intake may begin the row again with them.
             uncount_attempt(db, recording.id)
             answered(db, recording, context, now)
             return_to_queue(
@@ -95,7 +95,7 @@ def note_failed(
     *,
     sha256: str | None = None,
 ) -> None:
-    """Commit how a request failed, and what that means for the recording and the queue."""
+    """Store how a request failed, and what that means for the recording and the queue."""
 
     error = explained(db, recording, error, context)
 
@@ -116,7 +116,10 @@ def note_failed(
 
 
 def insist(store: Callable[[], Result], context: Context) -> Result:
-    """Write what was paid for, however long the disk is full or the database locked."""
+    """Call `store` until it succeeds: what was paid for is written once the database takes it again.
+
+    Raises StoreBusyError only when the process ends and waits no longer.
+    """
     for attempt in itertools.count():
         try:
             return store()

@@ -1,7 +1,6 @@
-"""The way of a recording whose transcript is over the token limit, from its transcription to all its parts.
+"""Analyze a transcript that is over the API's token limit in parts.
 
-Each part's reply is committed by itself, so a crash or an outage in the middle asks again for what is
-missing only.
+Each part's reply is stored by itself: after a crash or an outage only the missing ones are asked for.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def read_parts(
     request: Request,
     context: Context,
 ) -> tuple[list[Part], list[dict[str, Any]]] | None:
-    """The parts of a transcript and what the API says of each; None when one has to wait."""
+    """Return the parts of a transcript and what the API says of each; None when one of them has to wait."""
     parts = cut(words_of(transcription), recording.part_words or FIRST_PART_WORDS)
     replies = [parse_part(body) for body in stored_parts(db, recording.id)]
     for part in parts[len(replies) :]:
@@ -70,10 +69,10 @@ def _read_part(
 
 
 def _is_final(error: AnalysisError, recording: Recording, part: Part, context: Context) -> bool:
-    """Whether this part of the transcript will never be analyzed."""
+    """Whether this part will never be analyzed: the others are worth having without it."""
     if isinstance(error, RecordingError):
         return error.code != "too_long" or part.words // 2 < LEAST_PART_WORDS
-    # An endpoint that transcribes for everyone, and has no /v1/read.
+    # This endpoint transcribes for everyone, but has no /v1/read.
     return (
         isinstance(error, AccountError)
         and error.cause == "request"

@@ -1,4 +1,4 @@
-"""How much is asked of the service at once, and whether it seems to be up: memory of this process only.
+"""Limit how many requests are under way at once, and tell whether the service seems to be down.
 
 The limit falls at once when the service says 429, and climbs back slowly; it is never above the setting. What
 goes on being refused so is asked for more and more seldom.
@@ -54,7 +54,7 @@ class Throttle:
         return self._limit
 
     def enter(self) -> bool:
-        """Take a place for one recording, or False when there is none right now."""
+        """Take a place for one recording; False when there is none right now."""
         with self._lock:
             if self._in_flight >= self._limit or self._monotonic() < self._hold_until:
                 return False
@@ -67,10 +67,10 @@ class Throttle:
             self._in_flight -= 1
 
     def resize(self, concurrency: int) -> None:
-        """Take a new setting over. It may be of another service, so what this one asked for is over."""
+        """Take over a new setting. It may be for another service, so a wait that was asked for ends."""
         with self._lock:
             self._hold_until = 0.0
-            # One that was lowered because of a 429 climbs on from where it is.
+            # A limit that was lowered because of a 429 climbs on from where it is.
             was_lowered = self._limit < self._setting
             self._setting = concurrency
             self._limit = min(self._limit, concurrency) if was_lowered else concurrency
@@ -115,7 +115,7 @@ class Throttle:
             self._rest(retry_after)
 
     def rest(self, seconds: float | None) -> None:
-        """Ask nothing for so long: the service wishes it."""
+        """Ask nothing for so many seconds, because the service said so."""
         with self._lock:
             self._rest(seconds)
 
@@ -124,7 +124,7 @@ class Throttle:
             self._hold_until = max(self._hold_until, self._monotonic() + seconds)
 
     def failed(self, recording_id: int) -> tuple[bool, bool]:
-        """The service failed this recording. Returns (it seems to be down, several recordings met this)."""
+        """Note that the service failed this recording; returns (it seems down, it failed several)."""
         with self._lock:
             self._failures += 1
             self._failed.add(recording_id)
