@@ -20,8 +20,8 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database
-from daemon.watching.folder import FolderWatch
 
 FILES = 100_000
 FILES_PER_DIRECTORY = 100
@@ -36,21 +36,21 @@ def main() -> None:
         root = Path(place) / "calls"
         make(root, files)
         with closing(open_database(Path(place) / "earshot.db")) as db:
-            watch = FolderWatch(WatchFolder(path=root, rescan=3600.0))
+            loop = FolderLoop(WatchFolder(path=root, rescan=3600.0))
             try:
-                measure(watch, db, root, files)
+                measure(loop, db, root, files)
             finally:
-                watch.close()
+                loop.watch.close()
 
 
-def measure(watch: FolderWatch, db: Database, root: Path, files: int) -> None:
-    first = processor_seconds(lambda: listing(watch, db))
+def measure(loop: FolderLoop, db: Database, root: Path, files: int) -> None:
+    first = processor_seconds(lambda: listing(loop, db))
     known = db["recordings"].count
     assert known == files, f"{known} of {files} files became rows"
     bare, listed = [], []
     for _ in range(RUNS):
         bare.append(processor_seconds(lambda: bare_walk(root)))
-        listed.append(processor_seconds(lambda: listing(watch, db)))
+        listed.append(processor_seconds(lambda: listing(loop, db)))
     assert db["recordings"].count == files, "a listing of known files added rows"
     base = statistics.median(bare)
     print(f"bare walk      {base:.2f} s of processor time for {files} files")
@@ -66,13 +66,13 @@ def make(root: Path, files: int) -> None:
         (directory / f"call-{number}.wav").write_bytes(b"x")
 
 
-def listing(watch: FolderWatch, db: Database) -> None:
+def listing(loop: FolderLoop, db: Database) -> None:
     """List the whole folder once, as the service does."""
-    watch.rescan()
-    watch.wait(0.0)
+    loop.watch.rescan()
+    loop.watch.wait(0.0)
     while True:
-        watch.step(db, time.monotonic(), datetime.now(UTC))
-        if watch.is_idle():
+        loop.step(db, time.monotonic(), datetime.now(UTC))
+        if loop.is_idle():
             return
 
 

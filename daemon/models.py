@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,51 @@ class FileStamp:
     inode: int
     device: int
     blocks: int
+
+
+class FoundBy(Enum):
+    """How a file came to be seen."""
+
+    HINT = auto()
+    """By an event, or by a listing where none could have come."""
+    LATE_LISTING = auto()
+    """By the listing that makes up for events that are known to be lost."""
+    LISTING_ONLY = auto()
+    """By a listing alone, although an event should have said it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A file that is there, and that the rows do not have as it is.
+
+    `is_closed`: its writer closed it, or it was renamed into its place. `is_old`: it was there before earshot
+    first looked at the folder. `is_remote`: it is on a network or FUSE mount, where the kernel does not know
+    all that write to it.
+    """
+
+    stamp: FileStamp
+    found_by: FoundBy = FoundBy.HINT
+    is_closed: bool = False
+    is_old: bool = False
+    is_remote: bool = False
+
+
+@dataclass(slots=True)
+class Sightings:
+    """What one look at a watched folder brought.
+
+    `gone` are paths at which there is no file any more, to be read before `files`; `markers` are done markers
+    that appeared. `is_away`: the folder is not there. `is_listed`: with these the whole folder was listed.
+    A file there has to be quiet for `settle_seconds`, and a listing comes every `rescan_seconds`.
+    """
+
+    files: list[Sighting] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    markers: list[str] = field(default_factory=list)
+    is_away: bool = False
+    is_listed: bool = False
+    settle_seconds: float = 0.0
+    rescan_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ LONGEST_FIRST = (
     "tests/faults/test_store.py",
     "tests/runtime/test_engine_process.py",
     "tests/faults/test_storm.py",
-    "tests/watching/test_folder.py",
+    "tests/runtime/test_folder_loop.py",
     "tests/watching/test_hanging.py",
     "tests/faults/test_folders.py",
     "tests/faults/",

@@ -46,19 +46,6 @@ MAY_IMPORT = {
 # What is still to be parted. To become empty.
 EXCEPTIONS: dict[str, frozenset[str]] = {
     "analysis.pauses": frozenset({"periodic.operations_text"}),
-    "watching.changes": frozenset({"intake.addresses"}),
-    "watching.existing": frozenset({"intake.arrivals"}),
-    "watching.folder": frozenset(
-        {
-            "intake.addresses",
-            "intake.arrivals",
-            "intake.complete",
-            "intake.intake",
-            "intake.settle",
-            "intake.url_lists",
-        }
-    ),
-    "watching.names": frozenset({"intake.addresses", "intake.done_markers"}),
 }
 
 # Not Python modules: what the package ships beside its code.

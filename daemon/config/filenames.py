@@ -41,6 +41,21 @@ class Facts:
     stopped_at: str | None = None
 
 
+LIST_ENDINGS = frozenset({"url", "webloc", "urls"})
+"""Endings of files that hold addresses of hosted recordings: shortcuts of Windows and macOS, plain lists."""
+
+
+def is_list(name: str) -> bool:
+    """Return whether this is the name of a file that holds addresses of hosted recordings."""
+    return ending_of(name) in LIST_ENDINGS
+
+
+def ending_of(name: str) -> str:
+    """Return what follows the last dot of a name, in lower case; empty for `name` and `.name`."""
+    stem, dot, ending = name.rpartition(".")
+    return ending.lower() if dot and stem else ""
+
+
 NOTHING = Facts()
 FactsOf = Callable[[str], Facts]
 

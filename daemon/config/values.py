@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from string import Formatter
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
+_MARKER_FIELDS = re.compile(r"\{(?:name|stem)\}")
 
 
 def not_blank(value: _Value) -> _Value:
@@ -74,3 +77,12 @@ def marker_name(template: str, name: str) -> str:
     """The name of the done marker that belongs to a file of this name, by the folder's `done_marker`."""
     stem, dot, _ = name.rpartition(".")
     return template.format(name=name, stem=stem if dot and stem else name)
+
+
+def marker_names(template: str | None) -> Callable[[str], bool]:
+    """Return a test for names: true for done markers, whether their recordings are there or not."""
+    if template is None:
+        return lambda _: False
+    before, after = (re.escape(part.format()) for part in _MARKER_FIELDS.split(template))
+    pattern = re.compile(f"{before}.+{after}", re.DOTALL)
+    return lambda name: pattern.fullmatch(name) is not None

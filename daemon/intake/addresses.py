@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
+from daemon.config.filenames import ending_of
+
 LARGEST_BYTES = 1_000_000
 MOST_ADDRESSES = 10_000
 _LONGEST_ADDRESS = 8_000
@@ -35,7 +37,7 @@ class Addresses:
 
 def addresses(name: str, content: bytes) -> Addresses:
     """The addresses in a file of this name; raises NoAddressesError where none is of use."""
-    found = list(dict.fromkeys(_READERS[_ending(name)](content)))
+    found = list(dict.fromkeys(_READERS[ending_of(name)](content)))
     if len(found) > MOST_ADDRESSES:
         raise NoAddressesError(f"it has {len(found)} addresses, at most {MOST_ADDRESSES} are taken; split it")
     usable = [address for address in found if is_web_address(address)]
@@ -44,11 +46,6 @@ def addresses(name: str, content: bytes) -> Addresses:
     if not usable:
         raise NoAddressesError("no address in it is an http:// or https:// one; correct them")
     return Addresses(usable, len(found) - len(usable))
-
-
-def is_list(name: str) -> bool:
-    """True for the name of a file that holds addresses."""
-    return _ending(name) in _READERS
 
 
 def is_web_address(text: str) -> bool:
@@ -61,11 +58,6 @@ def is_web_address(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_fine
-
-
-def _ending(name: str) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return ending.lower() if dot and stem else ""
 
 
 def _shortcut(content: bytes) -> Iterable[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 
 from daemon.config.models import WatchFolder
 from daemon.files import fresh_stamp, has_writer, stamp
@@ -32,14 +31,13 @@ class Readiness:
         self._root = folder.root
         self._flawed: dict[str, tuple[FileStamp, float]] = {}
 
-    def arrival(
-        self, path: str, now: float, *, is_remote: bool, kind_of: Callable[[FileStamp], Kind], rescan: float
-    ) -> Arrival | None:
-        """The file at `path` if it is complete, or was empty or cut off for too long.
+    def arrival(self, path: str, now: float, rescan_seconds: float) -> Arrival | None:
+        """Return the pending file at `path` if it is complete, or was empty or cut off for too long.
 
-        None when it is to be looked at again, and when it is gone (it is then forgotten). `rescan` is how
-        long a marker may appear unnoticed.
+        None when it is to be looked at again, and when it is gone (it is then forgotten). `rescan_seconds` is
+        how long a marker may appear unnoticed.
         """
+        is_remote = self._settler.is_remote(path)
         found = fresh_stamp(self._root, path) if is_remote else stamp(path)
         if found is None:
             self._gone(path, now, is_remote=is_remote)
@@ -49,7 +47,7 @@ class Readiness:
             return Arrival(found, Kind.EMPTY)
         if found.size_bytes and self.markers.marker_of(path) is not None:
             if self.markers.is_missing(path):
-                self._settler.postpone(path, now, rescan)
+                self._settler.postpone(path, now, rescan_seconds)
                 return None
         elif outcome == Outcome.WAIT:
             return None
@@ -63,18 +61,19 @@ class Readiness:
             # Written and closed between the two questions: quiet time starts again at the next look.
             self._settler.postpone(path, now)
             return None
-        return self._whole(found, now, kind_of)
+        return self._whole(found, now)
 
     def forget(self, path: str) -> None:
         """The file is stored, or gone."""
         self._flawed.pop(path, None)
         self.markers.forget(path)
 
-    def _whole(self, found: FileStamp, now: float, kind_of: Callable[[FileStamp], Kind]) -> Arrival | None:
+    def _whole(self, found: FileStamp, now: float) -> Arrival | None:
+        kind = Kind.QUIET if self._settler.is_old(found.path) else Kind.COMPLETE
         # With a marker its sender has said that it is whole.
         trouble = flaw(found.path) if self.markers.marker_of(found.path) is None else None
         if trouble is None:
-            return Arrival(found, kind_of(found))
+            return Arrival(found, kind)
         before, since = self._flawed.get(found.path, (found, now))
         if before != found:
             since = now
@@ -86,7 +85,7 @@ class Readiness:
             return None
         if trouble.is_certain:
             return Arrival(found, Kind.INCOMPLETE, trouble.reason)
-        return Arrival(found, kind_of(found))
+        return Arrival(found, kind)
 
     def _gone(self, path: str, now: float, *, is_remote: bool) -> None:
         if is_remote and stamp(path):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import defaultdict
 
 from daemon.config.values import marker_name
 from daemon.storage.recordings import split_path
-
-_FIELDS = re.compile(r"\{(?:name|stem)\}")
 
 
 class Markers:
@@ -19,14 +16,6 @@ class Markers:
     def __init__(self, template: str | None) -> None:
         self._template = template
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
-        self._is_marker = None
-        if template is not None:
-            before, after = (re.escape(part.format()) for part in _FIELDS.split(template))
-            self._is_marker = re.compile(f"{before}.+{after}", re.DOTALL)
-
-    def is_marker(self, name: str) -> bool:
-        """True for the name of a marker, whether its recording is there or not."""
-        return self._is_marker is not None and self._is_marker.fullmatch(name) is not None
 
     def marker_of(self, path: str) -> str | None:
         """Where the marker of the file at this path is; None when files of this folder need none."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from daemon.models import FileStamp
+from daemon.models import FileStamp, FoundBy, Sighting
 
 MAX_PENDING = 50_000
 """Files that should be pending at once at most; while there are more, no further ones are looked for."""
@@ -33,17 +33,6 @@ class Outcome(Enum):
     EMPTY = auto()
 
 
-class FoundBy(Enum):
-    """How a pending file came to be known."""
-
-    HINT = auto()
-    """By an event, or by a listing where none could have come."""
-    LATE_LISTING = auto()
-    """By the listing that makes up for events that are known to be lost."""
-    LISTING_ONLY = auto()
-    """By a listing alone, although an event should have said it."""
-
-
 @dataclass(slots=True)
 class _Pending:
     stamp: FileStamp
@@ -53,6 +42,7 @@ class _Pending:
     empty_since: float | None
     is_closed: bool
     found_by: FoundBy
+    is_remote: bool
     due: float
     queued: float
 
@@ -64,6 +54,7 @@ class Settler:
         self.settle_seconds = settle_seconds
         self._empty_after = empty_after_seconds
         self._pending: dict[str, _Pending] = {}
+        self._old: set[str] = set()
         self._looks: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
@@ -73,33 +64,52 @@ class Settler:
         return path in self._pending
 
     @property
-    def is_full(self) -> bool:
-        """True when no further file should be added; they are found again by a later scan."""
-        return len(self._pending) >= MAX_PENDING
+    def room(self) -> int:
+        """How many further files may be added; those that are not are found again by a later listing."""
+        return max(MAX_PENDING - len(self._pending), 0)
 
-    def observe(
-        self, stamp: FileStamp, now: float, *, closed: bool = False, found_by: FoundBy = FoundBy.HINT
-    ) -> None:
-        """Note how a file looks now; `closed` when its writer closed it or it was renamed in."""
-        pending = self._pending.get(stamp.path)
+    def observe(self, seen: Sighting, now: float) -> None:
+        """Note how a file looks now."""
+        pending = self._pending.get(seen.stamp.path)
         if pending is None:
-            empty_since = now if stamp.size_bytes == 0 else None
-            pending = _Pending(stamp, now, now, now, empty_since, closed, found_by, math.inf, math.inf)
-            self._pending[stamp.path] = pending
+            pending = self._added(seen, now)
             self._schedule(pending, self._quiet_until(pending))
-            return
-        if found_by == FoundBy.HINT:
-            pending.found_by = found_by
+        else:
+            if seen.found_by == FoundBy.HINT:
+                pending.found_by = FoundBy.HINT
+            pending.is_remote = seen.is_remote
+            self._update(pending, seen.stamp, now, is_closed=seen.is_closed)
+        if seen.is_old:
+            self._old.add(seen.stamp.path)
+
+    def _added(self, seen: Sighting, now: float) -> _Pending:
+        pending = self._pending[seen.stamp.path] = _Pending(
+            stamp=seen.stamp,
+            seen_since=now,
+            looked_at=now,
+            quiet_since=now,
+            empty_since=now if seen.stamp.size_bytes == 0 else None,
+            is_closed=seen.is_closed,
+            found_by=seen.found_by,
+            is_remote=seen.is_remote,
+            due=math.inf,
+            queued=math.inf,
+        )
+        return pending
+
+    def _update(self, pending: _Pending, stamp: FileStamp, now: float, *, is_closed: bool = False) -> None:
         if pending.stamp != stamp:
+            if pending.stamp.ctime_ns != stamp.ctime_ns:
+                self._old.discard(stamp.path)
             pending.stamp = stamp
             pending.quiet_since = now
-            pending.is_closed = closed
+            pending.is_closed = is_closed
             if stamp.size_bytes:
                 pending.empty_since = None
             elif pending.empty_since is None:
                 pending.empty_since = now
             self._schedule(pending, min(self._quiet_until(pending), now + GROWING_LOOK_SECONDS))
-        elif closed:
+        elif is_closed:
             pending.is_closed = True
             self._schedule(pending, self._quiet_until(pending))
 
@@ -108,8 +118,8 @@ class Settler:
 
         The file stays pending until `forget`, so what could not be stored is offered again.
         """
-        self.observe(stamp, now, found_by=self.found_by(stamp.path))
         pending = self._pending[stamp.path]
+        self._update(pending, stamp, now)
         pending.looked_at = now
         quiet_until = self._quiet_until(pending)
         if now < quiet_until:
@@ -124,6 +134,20 @@ class Settler:
         pending = self._pending.get(path)
         return pending.found_by if pending else FoundBy.HINT
 
+    def is_remote(self, path: str) -> bool:
+        """True for a pending file on a network or FUSE mount."""
+        pending = self._pending.get(path)
+        return pending is not None and pending.is_remote
+
+    def is_old(self, path: str) -> bool:
+        """True for a pending file that was there before earshot, and has not changed since."""
+        return path in self._old
+
+    @property
+    def has_old(self) -> bool:
+        """True while any file of that kind is pending."""
+        return bool(self._old)
+
     def postpone(self, path: str, now: float, seconds: float | None = None) -> None:
         """Look at a quiet file again later; by default soon: a writer has it open."""
         if pending := self._pending.get(path):
@@ -133,12 +157,14 @@ class Settler:
     def forget(self, path: str) -> None:
         """The file is stored, or gone."""
         self._pending.pop(path, None)
+        self._old.discard(path)
         if not self._pending:
             self._looks.clear()
 
     def clear(self) -> None:
         """Forget all files: their folder is gone."""
         self._pending.clear()
+        self._old.clear()
         self._looks.clear()
 
     def due(self, now: float, limit: int) -> list[str]:

@@ -34,11 +34,11 @@ from daemon.originals.originals import outcomes_of, tidy
 from daemon.periodic.operations import operations_targets
 from daemon.periodic.schedule import schedule
 from daemon.runtime.engine_process import EmbeddedEngine
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
 from daemon.runtime.results import store
 from daemon.storage.database import open_database
 from daemon.storage.originals import configure_afterwards
-from daemon.watching.folder import FolderWatch
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ class Generation:
         for secret in known_secrets(config, env):
             register_secret(secret)
         timezone = zone_of(config.timezone)
-        self.watches = [
-            FolderWatch(folder, on_new=self._workers_alarm.wake, timezone=timezone) for folder in config.watch
+        self.folders = [
+            FolderLoop(folder, on_new=self._workers_alarm.wake, timezone=timezone) for folder in config.watch
         ]
 
     def start(self) -> None:
@@ -89,8 +89,9 @@ class Generation:
         self._start("schedule", self._schedule(), Alarm())
         # What asks a file system may hang with its share: a thread of its own, and no reason to restart the
         # service.
-        for watch in self.watches:
-            self._start(f"watch-{watch.folder.path}", partial(look, watch), watch, patience=math.inf)
+        for loop in self.folders:
+            name = f"watch-{loop.watch.folder.path}"
+            self._start(name, partial(look, loop), loop.watch, patience=math.inf)
         for folder in self.config.watch:
             if outcomes_of(folder):
                 name = f"originals-{folder.path}"
@@ -109,9 +110,9 @@ class Generation:
         """Look after the child process and after folders that do not answer; call now and then."""
         if self._engine:
             self._engine.keep_alive()
-        for watch in self.watches:
+        for loop in self.folders:
             try:
-                watch.tell_stall(lambda: open_database(self.config.database))
+                loop.watch.tell_stall(lambda: open_database(self.config.database))
             except StoreBusyError as error:
                 logger.error("folder does not answer, and that cannot be stored: %s", error)
 
@@ -139,8 +140,8 @@ class Generation:
             )
         # Asked at the start already: a whole wait of their own would end after systemd's TimeoutStopSec.
         self._loops.end(max(LEAST_LOOP_END_SECONDS, HAND_OVER_SECONDS - (time.monotonic() - started)))
-        for watch in self.watches:
-            watch.close()
+        for loop in self.folders:
+            loop.watch.close()
         self._resources.close()
 
     def _start(self, name: str, step: Step, wake: Wakeable, *, patience: float = PATIENCE_SECONDS) -> None:
@@ -169,7 +170,14 @@ class Generation:
         return tidy(db, folder, utc_now(), is_stopped=self._loops.stop.is_set, roots=self._roots)
 
     def _roots(self) -> list[tuple[str, bool]]:
-        return [(watch.root, watch.folder.recursive) for watch in self.watches]
+        return [(loop.watch.root, loop.watch.folder.recursive) for loop in self.folders]
+
+    def away(self) -> frozenset[str]:
+        """Return the folders that are not there or do not answer, as rows name them."""
+        return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_away)
+
+    def _remote(self) -> frozenset[str]:
+        return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_remote)
 
     def _context(self) -> Context:
         analyzer = self.config.analyzer
@@ -187,8 +195,8 @@ class Generation:
             on_done=self._on_done,
             ended=self._ended,
             retired=self._loops.stop.is_set,
-            away=lambda: frozenset(watch.name for watch in self.watches if watch.is_away),
-            remote=lambda: frozenset(watch.name for watch in self.watches if watch.is_remote),
+            away=self.away,
+            remote=self._remote,
         )
 
     def _base_url(self) -> Callable[[], str]:
@@ -199,9 +207,9 @@ class Generation:
         return lambda: engine.url
 
 
-def look(watch: FolderWatch, db: Database) -> float:
+def look(loop: FolderLoop, db: Database) -> float:
     """The step of a watched folder's loop: look now."""
-    return watch.step(db, time.monotonic(), utc_now())
+    return loop.step(db, time.monotonic(), utc_now())
 
 
 def _file_stamp(path: Path | None) -> tuple[int, int, int] | None:

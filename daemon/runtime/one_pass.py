@@ -16,6 +16,7 @@ from daemon.config.models import Config
 from daemon.config.times import zone_of
 from daemon.errors import EarshotError
 from daemon.models import utc_now
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.generation import Generation, look
 from daemon.runtime.service import LOOK_SECONDS, Signals, prepared, wind_down
 from daemon.storage.database import open_database
@@ -25,7 +26,6 @@ from daemon.storage.outbox import alert_counts
 from daemon.storage.outbox import seconds_until_due as seconds_until_alert
 from daemon.storage.pauses import pauses
 from daemon.storage.views import recording_counts
-from daemon.watching.folder import FolderWatch
 
 SOON_SECONDS = 60.0
 """A pass waits for a retry that is due within this time."""
@@ -77,12 +77,12 @@ def list_folders(config: Config) -> None:
     """List every folder once: files become rows, nothing is sent. Raises EarshotError as `run_once` does."""
     with prepared(config), closing(open_database(config.database)) as db:
         for folder in config.watch:
-            watch = FolderWatch(folder, timezone=zone_of(config.timezone))
+            loop = FolderLoop(folder, timezone=zone_of(config.timezone))
             try:
-                while not watch.is_ready:
-                    watch.wait(look(watch, db))
+                while not loop.watch.is_ready:
+                    loop.watch.wait(look(loop, db))
             finally:
-                watch.close()
+                loop.watch.close()
 
 
 def _progress(db: Database, in_flight: int) -> Progress:
@@ -90,11 +90,10 @@ def _progress(db: Database, in_flight: int) -> Progress:
 
 
 def _is_idle(db: Database, generation: Generation) -> bool:
-    if not all(watch.is_idle() for watch in generation.watches) or generation.workers.in_flight:
+    if not all(loop.is_idle() for loop in generation.folders) or generation.workers.in_flight:
         return False
     now = utc_now()
-    away = {watch.name for watch in generation.watches if watch.is_away}
-    due = seconds_until_due(db, now, away=away)
+    due = seconds_until_due(db, now, away=generation.away())
     if due is not None and due <= SOON_SECONDS and not pauses(db):
         return False
     if has_original_due(db, now):

@@ -140,11 +140,11 @@ def _serve(
             signals.reload = False
             before, generation = generation, renew(generation)
             is_ready = is_ready and generation is before
-        if not is_ready and all(watch.is_ready for watch in generation.watches):
+        if not is_ready and all(loop.watch.is_ready for loop in generation.folders):
             is_ready = True
             lock.say(ready=True)
             sdnotify.notify("READY=1\nSTATUS=watching")
-            logger.info("ready folders=%d pid=%d", len(generation.watches), os.getpid())
+            logger.info("ready folders=%d pid=%d", len(generation.folders), os.getpid())
         if troubles := _troubles(generation, database, lock):
             logger.critical("ending, because %s", "; ".join(troubles))
             return generation, EXIT_FAILED

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlite_utils import Database
 
-from daemon.intake.addresses import is_list
 from daemon.models import FileStamp
 from daemon.storage.lists import known_lists
 from daemon.storage.recordings import Stamp, known_stamps, stamp_of
@@ -31,8 +30,8 @@ def news(
     known are not looked at: on a share each look may be a question to its server.
     """
     known = known_stamps(db, directory, (entry.name for entry in entries))
-    if lists := [entry.name for entry in entries if entry.name not in known and is_list(entry.name)]:
-        known |= {name: found.stamp for name, found in known_lists(db, directory, lists).items()}
+    if others := [entry.name for entry in entries if entry.name not in known]:
+        known |= {name: found.stamp for name, found in known_lists(db, directory, others).items()}
     for entry in entries:
         before = known.get(entry.name)
         # Nearly always it is, and then it is not asked what its name means.

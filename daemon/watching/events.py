@@ -162,6 +162,10 @@ class Events:
                 group.on_queue_overflow = lambda: put(Hint(HintKind.LOST))
 
 
+EventsFactory = Callable[..., Events]
+"""Makes Events of the arguments that it takes."""
+
+
 class _Handler(FileSystemEventHandler):
     def __init__(self, root: str, put: Callable[[Hint], None]) -> None:
         self._root = root

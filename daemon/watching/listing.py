@@ -19,14 +19,12 @@ AGAIN_SECONDS = 1.0
 class Listing:
     """A walk in progress, of the whole folder (`is_full`) or of directories that appeared.
 
-    With `names_only` files whose names are known need not be looked at. `left_alone` counts the files that
-    were there before earshot.
+    With `names_only` files whose names are known need not be looked at.
     """
 
     chunks: Iterator[Chunk]
     is_full: bool
     names_only: bool = False
-    left_alone: int = 0
 
 
 class Listings:

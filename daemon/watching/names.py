@@ -10,9 +10,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
+from daemon.config.filenames import LIST_ENDINGS, ending_of
 from daemon.config.models import WatchFolder
-from daemon.intake.addresses import is_list
-from daemon.intake.done_markers import Markers
+from daemon.config.values import marker_names
 
 _ENDINGS = """
     3g2 3ga 3gp aac ac3 adts aif aifc aiff alac amr asf au avi awb caf f4a f4v flac flv gsm m2ts m4a m4b m4v
@@ -22,6 +22,8 @@ _ENDINGS = """
 ENDINGS = frozenset(_ENDINGS.split())
 """Endings of audio and video, without the dot: the formats that Deepgram documents
 (https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes."""
+
+_ALL_ENDINGS = ENDINGS | LIST_ENDINGS
 
 _IGNORED_FILES = (
     # Dotfiles; among them rsync's `.name.XXXXXX`, `.syncthing.*`, `.~lock*` and macOS' `._name`.
@@ -89,11 +91,11 @@ def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
     """
     included = _selection(folder.include) if folder.include is not None else _has_known_ending
     excluded = _selection(folder.exclude)
-    markers = Markers(folder.done_marker)
+    is_marker = marker_names(folder.done_marker)
 
     def is_recording(relative: str) -> bool:
         name = relative.rpartition("/")[2]
-        if _ignored_file.match(name) or markers.is_marker(name):
+        if _ignored_file.match(name) or is_marker(name):
             return False
         return included(relative) and not excluded(relative)
 
@@ -109,8 +111,7 @@ def is_inside(relative: str, *, recursive: bool) -> bool:
 
 
 def _has_known_ending(relative: str) -> bool:
-    stem, dot, ending = relative.rpartition(".")
-    return bool(dot and stem) and (ending.lower() in ENDINGS or is_list(relative))
+    return ending_of(relative) in _ALL_ENDINGS
 
 
 def _selection(globs: Iterable[str]) -> Callable[[str], bool]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.storage.folders import folder_available, folder_unavailable
-from daemon.watching.answers import Answers
-from daemon.watching.events import Hint
+from daemon.watching.events import Events, EventsFactory, Hint
 from daemon.watching.mounts import settle_seconds
 from daemon.watching.source import Condition, Source
 
@@ -25,18 +25,29 @@ STALL_SECONDS = 10.0
 class Presence:
     """One folder, which may be missing, vanish, hang and come back at any time.
 
-    `source` is how it is watched; what asks its file system does so within `answers.asking()`. `tend`
-    belongs to the folder's thread; `tell_stall` and `is_away` are for any.
+    `source` is how it is watched; what asks its file system does so within `asking()`. `tell_stall` and
+    `is_away` are for any thread, the rest for the folder's own.
     """
 
-    def __init__(self, folder: WatchFolder, name: str, put: Callable[[Hint], None]) -> None:
-        self.source = Source(folder, put)
-        self.answers = Answers()
+    def __init__(
+        self, folder: WatchFolder, name: str, put: Callable[[Hint], None], *, events: EventsFactory = Events
+    ) -> None:
+        self.source = Source(folder, put, events=events)
         self._folder = folder
         self._name = name
         self._is_available: bool | None = None
         self._is_stalled = False
         self._is_started = False
+        self._asked_at: float | None = None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Note for `tell_stall` that what is done inside waits for an answer of the file system."""
+        self._asked_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked_at = None
 
     @property
     def is_away(self) -> bool:
@@ -45,7 +56,7 @@ class Presence:
 
     def tend(self, db: Database, now: float, now_utc: datetime) -> Condition:
         """See that the folder is there and watched, and have the rows say so when that has changed."""
-        with self.answers.asking():
+        with self.asking():
             condition = self.source.tend(now)
         if self._is_stalled:
             logger.warning("folder answers again path=%r", self._name)
@@ -68,7 +79,8 @@ class Presence:
 
         The folder's own thread is then stuck in the kernel, and can say nothing itself.
         """
-        if self._is_stalled or self.answers.waiting_seconds() < after_seconds:
+        asked_at = self._asked_at
+        if self._is_stalled or asked_at is None or time.monotonic() - asked_at < after_seconds:
             return False
         with closing(open_db()) as db:
             folder_unavailable(db, self._name, "the file system does not answer")

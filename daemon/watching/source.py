@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from daemon.backoff import backoff
 from daemon.config.models import WatchFolder
-from daemon.watching.events import Events, Hint
+from daemon.watching.events import Events, EventsFactory, Hint
 from daemon.watching.mounts import WatchMethod, watch_method
 from daemon.watching.root import Look, Root
 
@@ -38,7 +38,9 @@ class Source:
     Nothing looks at the folder before: it may be on a share that hangs.
     """
 
-    def __init__(self, folder: WatchFolder, put: Callable[[Hint], None]) -> None:
+    def __init__(
+        self, folder: WatchFolder, put: Callable[[Hint], None], *, events: EventsFactory = Events
+    ) -> None:
         self.path = str(folder.path.absolute())
         self.method = WatchMethod("poll", "not looked at yet", self.path, ())
         self.is_new = False
@@ -47,6 +49,7 @@ class Source:
         """True when the latest start found something else mounted at the path than before."""
         self._folder = folder
         self._put = put
+        self._make_events = events
         self._root = Root(self.path)
         self._events: Events | None = None
         self._is_started = False
@@ -145,7 +148,7 @@ class Source:
         self._mounted_at = _mount_point(self.method)
         if self.method.method == "events" and self._refusal is None:
             try:
-                self._events = Events(self.path, recursive=self._folder.recursive, put=self._put)
+                self._events = self._make_events(self.path, recursive=self._folder.recursive, put=self._put)
             except (OSError, RuntimeError) as error:
                 self._refusal = _refusal(error)
         if self.method.method == "events" and self._refusal is not None:

@@ -6,7 +6,8 @@ import plistlib
 
 import pytest
 
-from daemon.intake.addresses import MOST_ADDRESSES, NoAddressesError, addresses, is_list
+from daemon.config.filenames import is_list
+from daemon.intake.addresses import MOST_ADDRESSES, NoAddressesError, addresses
 
 URL = "https://example.com/calls/anna%201.mp3?key=s3cr3t"
 SHORTCUT = f"[InternetShortcut]\r\nIconIndex=0\r\nURL={URL}\r\n[Other]\r\nURL=https://example.com/no\r\n"

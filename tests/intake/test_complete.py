@@ -13,6 +13,7 @@ from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, Readiness
 from daemon.intake.settle import Settler
+from daemon.models import Sighting
 from tests.harness import wav
 
 SETTLE = 2.0
@@ -32,10 +33,10 @@ def looker(tmp_path: Path) -> Callable[..., Look]:
         path = str(tmp_path / "a.wav")
         found = stamp(path)
         assert found
-        settler.observe(found, 0.0)
+        settler.observe(Sighting(found), 0.0)
 
         def look(now: float) -> Arrival | None:
-            return ready.arrival(path, now, is_remote=False, kind_of=lambda _: Kind.COMPLETE, rescan=60.0)
+            return ready.arrival(path, now, 60.0)
 
         return look
 

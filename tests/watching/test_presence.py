@@ -9,7 +9,6 @@ import pytest
 
 from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
-from daemon.storage import database
 from daemon.storage.database import open_database, rows
 from daemon.storage.folders import configure_folder
 from daemon.watching.presence import Presence
@@ -18,16 +17,14 @@ from daemon.watching.source import Condition
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 
 
-def test_a_start_that_could_not_be_stored_is_a_start_at_the_next_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_start_that_could_not_be_stored_is_a_start_at_the_next_look(tmp_path: Path) -> None:
     """Else the folder would not be listed, nor what is mounted now taken for what it is."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     root, path = tmp_path / "calls", tmp_path / "state/earshot.db"
     root.mkdir()
     presence = Presence(WatchFolder(path=root), str(root), lambda hint: None)
     with closing(open_database(path)) as db, closing(sqlite3.connect(path, isolation_level=None)) as other:
         configure_folder(db, str(root), NOW)
+        db.conn.execute("PRAGMA busy_timeout = 50")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError):
             presence.tend(db, 0.0, NOW)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config.models import WatchFolder
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows, transaction
-from daemon.watching.folder import FolderWatch
 from tests.servers import wait_until
 from tests.watching.mounts import Share, shared
 
@@ -34,9 +34,7 @@ class Watching:
         self.hang_at = ""
         self.has_hung = threading.Event()
         # By events, so that there is no transaction but those that a test causes.
-        self.watch = FolderWatch(
-            WatchFolder(path=share.path, settle=0.05, method="events", existing="analyze")
-        )
+        self.loop = FolderLoop(WatchFolder(path=share.path, settle=0.05, method="events", existing="analyze"))
         self._database = database
         self._share = share
         self._stop = threading.Event()
@@ -47,8 +45,8 @@ class Watching:
         with closing(open_database(self._database)) as db:
             db.conn.set_trace_callback(self._trace)
             while not self._stop.is_set():
-                self.watch.wait(self.watch.step(db, time.monotonic(), datetime.now(UTC)))
-        self.watch.close()
+                self.loop.watch.wait(self.loop.step(db, time.monotonic(), datetime.now(UTC)))
+        self.loop.watch.close()
 
     def _trace(self, statement: str) -> None:
         if self.hang_at and self.hang_at in statement and not self.has_hung.is_set():
@@ -58,12 +56,12 @@ class Watching:
     def stop(self) -> None:
         self._share.answer()
         self._stop.set()
-        self.watch.wake()
+        self.loop.watch.wake()
         self._thread.join()
 
 
 def list_again(watching: Watching, _: Path) -> None:
-    watching.watch.rescan()
+    watching.loop.watch.rescan()
 
 
 def drop(_: Watching, root: Path) -> None:
@@ -93,7 +91,7 @@ def test_a_share_that_hangs_as_a_transaction_begins_locks_nobody_out(
         watching = Watching(database, share)
         try:
             wait_until(lambda: len(rows(db, "SELECT 1 FROM recordings")) == 2, what="both to be taken in")
-            wait_until(watching.watch.is_idle, what="the first listing")
+            wait_until(watching.loop.is_idle, what="the first listing")
             watching.hang_at = "BEGIN"
             act(watching, share.path)
             wait_until(watching.has_hung.is_set, what="the transaction")
@@ -105,5 +103,5 @@ def test_a_share_that_hangs_as_a_transaction_begins_locks_nobody_out(
 
 
 def tells_stall(watching: Watching, database: Path) -> bool:
-    watching.watch.tell_stall(lambda: open_database(database), after_seconds=0.5)
-    return watching.watch.is_away
+    watching.loop.watch.tell_stall(lambda: open_database(database), after_seconds=0.5)
+    return watching.loop.watch.is_away

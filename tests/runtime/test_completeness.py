@@ -12,8 +12,8 @@ from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows
-from daemon.watching.folder import FolderWatch
 from tests.harness import wav
 
 WHOLE = wav("a", seconds=1)
@@ -25,14 +25,14 @@ class Loop:
 
     def __init__(self, db: Database, folder: WatchFolder) -> None:
         self.db = db
-        self.watch = FolderWatch(folder, timezone=UTC)
+        self.folder = FolderLoop(folder, timezone=UTC)
         self._now = 0.0
 
     def run(self, seconds: float) -> None:
         """Let the loop do all that is due within this time."""
         end = self._now + seconds
         while True:
-            pause = self.watch.step(self.db, self._now, datetime.now(UTC) + timedelta(seconds=1 + self._now))
+            pause = self.folder.step(self.db, self._now, datetime.now(UTC) + timedelta(seconds=1 + self._now))
             if self._now + max(pause, 0.01) > end:
                 break
             self._now += max(pause, 0.01)
@@ -64,7 +64,7 @@ def start(tmp_path: Path, root: Path) -> Iterator[Callable[..., Loop]]:
 
     yield run
     for loop in loops:
-        loop.watch.close()
+        loop.folder.watch.close()
     db.close()
 
 
@@ -75,7 +75,7 @@ def test_a_cut_file_fails_with_the_reason_and_is_taken_up_when_it_changes(
     (root / "a.wav").write_bytes(CUT)
     loop.run(INCOMPLETE_GRACE_SECONDS)
     assert loop.states() == []
-    assert not loop.watch.is_idle(), "a single pass waits for the decision"
+    assert not loop.folder.is_idle(), "a single pass waits for the decision"
     loop.run(10)
     [row] = loop.recordings()
     assert (row["state"], row["error_code"], row["attempts"]) == ("failed", "incomplete", 0)
@@ -99,7 +99,7 @@ def test_markers_are_no_recordings_and_files_wait_for_theirs(root: Path, start: 
     (root / "other.mp3").touch()
     loop.run(1000)
     assert loop.states() == []
-    assert loop.watch.is_idle(), "a single pass does not wait for markers"
+    assert loop.folder.is_idle(), "a single pass does not wait for markers"
     (root / "a.mp3").write_bytes(b"ready")
     loop.run(3)
     assert [row["name"] for row in loop.recordings()] == ["a.wav"]
@@ -113,7 +113,7 @@ def test_a_file_whose_marker_never_comes_and_that_is_removed_leaves_nothing(
     loop.run(10)
     (root / "a.wav").unlink()
     loop.run(10)
-    assert loop.watch.unsettled() == []
+    assert loop.folder.intake.unsettled() == []
     assert loop.states() == []
 
 

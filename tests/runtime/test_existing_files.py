@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows
-from daemon.watching.folder import FolderWatch
-
-Steps = Callable[[FolderWatch], None]
 
 
 @pytest.fixture
@@ -48,14 +46,14 @@ def permission(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return granted
 
 
-def listed(watch: FolderWatch, db: Database) -> None:
+def listed(loop: FolderLoop, db: Database) -> None:
     """Step until the folder is listed in full once more and everything in it has settled."""
-    watch.rescan()
-    watch.wait(0.0)
+    loop.watch.rescan()
+    loop.watch.wait(0.0)
     end = time.monotonic() + 20
     while True:
-        watch.step(db, time.monotonic(), datetime.now(UTC))
-        if watch.is_ready and watch.is_idle() and not watch.unsettled():
+        loop.step(db, time.monotonic(), datetime.now(UTC))
+        if loop.watch.is_ready and loop.is_idle() and not loop.intake.unsettled():
             return
         assert time.monotonic() < end
 
@@ -68,15 +66,15 @@ def states(db: Database) -> dict[str, tuple[str, str | None]]:
 def test_a_directory_that_becomes_readable_later_was_there_before(
     db: Database, root: Path, permission: threading.Event
 ) -> None:
-    watch = FolderWatch(WatchFolder(path=root, settle=0.05))
+    loop = FolderLoop(WatchFolder(path=root, settle=0.05))
     try:
-        listed(watch, db)
+        listed(loop, db)
         assert states(db) == {"open.wav": ("skipped", "existing")}
         assert rows(db, "SELECT baseline_done FROM folders") == [{"baseline_done": 0}]
 
         (root / "closed/new.wav").write_bytes(b"y")
         permission.set()
-        listed(watch, db)
+        listed(loop, db)
 
         assert states(db) == {
             "open.wav": ("skipped", "existing"),
@@ -85,16 +83,16 @@ def test_a_directory_that_becomes_readable_later_was_there_before(
         }
         assert rows(db, "SELECT baseline_done FROM folders") == [{"baseline_done": 1}]
     finally:
-        watch.close()
+        loop.watch.close()
 
 
 def test_it_was_there_before_after_a_restart_too(
     db: Database, root: Path, permission: threading.Event
 ) -> None:
     for _ in range(2):
-        watch = FolderWatch(WatchFolder(path=root, settle=0.05))
-        listed(watch, db)
-        watch.close()
+        loop = FolderLoop(WatchFolder(path=root, settle=0.05))
+        listed(loop, db)
+        loop.watch.close()
         permission.set()
     assert states(db) == {"open.wav": ("skipped", "existing"), "old.wav": ("skipped", "existing")}
 
@@ -103,9 +101,9 @@ def test_names_that_are_no_recordings_do_not_end_the_baseline(db: Database, tmp_
     place = tmp_path / "mountpoint"
     place.mkdir()
     (place / "README.txt").write_text("nothing is mounted here")
-    watch = FolderWatch(WatchFolder(path=place, settle=0.05))
+    loop = FolderLoop(WatchFolder(path=place, settle=0.05))
     try:
-        listed(watch, db)
+        listed(loop, db)
         assert rows(db, "SELECT baseline_done FROM folders") == [{"baseline_done": 0}]
     finally:
-        watch.close()
+        loop.watch.close()

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
-from daemon.intake import intake
 from daemon.models import iso
+from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows
-from daemon.watching.folder import FolderWatch
+from daemon.watching.events import Events, EventsFactory, Hint, HintKind
+from tests.watching.mounts import bind, mount, mounts_undone
 
 DEADLINE_SECONDS = 20.0
 SETTLE_SECONDS = 0.3
@@ -35,11 +37,11 @@ def eventually(condition: Callable[[], object], what: str = "") -> None:
 
 
 class Running:
-    """A FolderWatch in its thread, as the service runs it, and the rows it made."""
+    """A folder's loop in its thread, as the service runs it, and the rows it made."""
 
-    def __init__(self, database: Path, folder: WatchFolder) -> None:
-        self.new = threading.Event()
-        self.watch = FolderWatch(folder, on_new=self.new.set)
+    def __init__(self, database: Path, folder: WatchFolder, events: EventsFactory) -> None:
+        self.loop = FolderLoop(folder, events=events)
+        self.watch = self.loop.watch
         self.db = open_database(database)
         self.errors: list[Exception] = []
         self._database = database
@@ -49,10 +51,12 @@ class Running:
 
     def _run(self) -> None:
         db = open_database(self._database)
+        # So that a database that is locked is noticed soon.
+        db.conn.execute("PRAGMA busy_timeout = 50")
         try:
             while not self._stop.is_set():
                 try:
-                    pause = self.watch.step(db, time.monotonic(), datetime.now(UTC))
+                    pause = self.loop.step(db, time.monotonic(), datetime.now(UTC))
                 except StoreBusyError as error:
                     self.errors.append(error)
                     pause = 0.05
@@ -61,11 +65,10 @@ class Running:
             self.watch.close()
             db.close()
 
-    def stop(self) -> None:
+    def end(self) -> None:
         self._stop.set()
         self.watch.wake()
         self._thread.join()
-        self.db.close()
 
     def recordings(self) -> list[dict[str, Any]]:
         return rows(self.db, "SELECT * FROM recordings ORDER BY id")
@@ -81,7 +84,7 @@ class Running:
         """The names once another listing of everything has found nothing more to do."""
         for _ in range(2):
             self._list_again(self.folder_row()["last_scan_at"])
-            eventually(lambda: not self.watch.unsettled(), "nothing pending")
+            eventually(lambda: not self.loop.intake.unsettled(), "nothing pending")
         return self.names()
 
     def _list_again(self, before: str) -> None:
@@ -102,9 +105,9 @@ def start(tmp_path: Path, root: Path) -> Iterator[Callable[..., Running]]:
     """Starts watching the folder and returns once it is watched; stopped at the end of the test."""
     running: list[Running] = []
 
-    def run(*, wait: bool = True, **settings: Any) -> Running:
+    def run(*, wait: bool = True, events: EventsFactory = Events, **settings: Any) -> Running:
         values = {"path": root, "settle": SETTLE_SECONDS, **settings}
-        started = Running(tmp_path / "state/earshot.db", WatchFolder.model_validate(values))
+        started = Running(tmp_path / "state/earshot.db", WatchFolder.model_validate(values), events)
         running.append(started)
         if wait:
             eventually(lambda: started.watch.is_ready, "ready")
@@ -112,7 +115,8 @@ def start(tmp_path: Path, root: Path) -> Iterator[Callable[..., Running]]:
 
     yield run
     for one in running:
-        one.stop()
+        one.end()
+        one.db.close()
 
 
 @pytest.fixture(params=["events", "poll"])
@@ -234,9 +238,9 @@ def test_any_name_the_kernel_allows_becomes_a_row(watched: Running, root: Path) 
 
 def test_a_file_deleted_before_it_was_complete_is_forgotten(watched: Running, root: Path) -> None:
     (root / "a.wav").write_bytes(b"x")
-    eventually(lambda: watched.watch.unsettled())
+    eventually(lambda: watched.loop.intake.unsettled())
     (root / "a.wav").unlink()
-    eventually(lambda: not watched.watch.unsettled())
+    eventually(lambda: not watched.loop.intake.unsettled())
     assert watched.settled_names() == []
 
 
@@ -309,9 +313,7 @@ def test_what_arrives_while_the_service_is_down_is_new(start: Callable[..., Runn
     first.watch.wake()
     (root / "one.wav").write_bytes(b"x")
     eventually(lambda: len(first.names()) == 2)
-    first._stop.set()
-    first.watch.wake()
-    first._thread.join()
+    first.end()
     (root / "two.wav").write_bytes(b"x")
     second = start()
     eventually(lambda: "two.wav" in second.names())
@@ -357,16 +359,31 @@ def test_a_folder_watched_inside_another_one_has_its_files_to_itself(
     }
 
 
+class Lossy:
+    """Makes real events, and loses what the latest ones say while `is_deaf`."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.is_deaf = False
+
+    def __call__(self, root: str, *, recursive: bool, put: Callable[[Hint], None]) -> Events:
+        self.made += 1
+        self.is_deaf = False
+        self.put = put
+        return Events(root, recursive=recursive, put=self._hear)
+
+    def _hear(self, hint: Hint) -> None:
+        if not self.is_deaf:
+            self.put(hint)
+
+
 def test_events_that_were_lost_are_made_up_for(start: Callable[..., Running], root: Path) -> None:
-    watched = start(rescan=3600)
-    events = watched.watch._source._events
-    assert events
-    [emitter] = events._observer.emitters
-    group: Any = emitter._inotify  # type: ignore[attr-defined]
-    group._is_active = False  # it drops what comes from here on
+    events = Lossy()
+    watched = start(rescan=3600, events=events)
+    events.is_deaf = True
     (root / "deep").mkdir()
     (root / "deep/a.wav").write_bytes(b"x")
-    group.on_queue_overflow()
+    events.put(Hint(HintKind.LOST))
     eventually(lambda: watched.names() == ["deep/a.wav"])
     (root / "deep/b.wav").write_bytes(b"x")
     eventually(lambda: len(watched.names()) == 2)
@@ -377,17 +394,15 @@ def test_what_only_a_listing_finds_is_counted_and_the_folder_watched_anew(
     start: Callable[..., Running], root: Path
 ) -> None:
     (root / "old.wav").write_bytes(b"x")
-    watched = start(existing="analyze", rescan=3600)
+    events = Lossy()
+    watched = start(existing="analyze", rescan=3600, events=events)
     eventually(lambda: watched.names() == ["old.wav"])
-    deaf = watched.watch._source._events
-    assert deaf
-    [emitter] = deaf._observer.emitters
-    emitter._inotify._is_active = False  # type: ignore[attr-defined]
+    events.is_deaf = True
     (root / "a.wav").write_bytes(b"x")
     os.utime(root / "old.wav", ns=(10**18, 10**18))
     watched.watch.rescan()
     eventually(lambda: watched.names() == ["a.wav", "old.wav"])
-    eventually(lambda: watched.watch._source._events not in (None, deaf), "watched anew")
+    eventually(lambda: events.made == 2, "watched anew")
     (root / "b.wav").write_bytes(b"x")
     eventually(lambda: "b.wav" in watched.names())
     assert watched.folder_row()["missed_by_events"] == 1
@@ -395,13 +410,18 @@ def test_what_only_a_listing_finds_is_counted_and_the_folder_watched_anew(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_observer_is_replaced(start: Callable[..., Running], root: Path) -> None:
-    watched = start(rescan=3600)
-    first = watched.watch._source._events
-    assert first
-    reader: Any = first._observer._inotify_fd
-    reader.handle_event = lambda event: 1 / 0
+    made: list[Events] = []
+
+    def first_dies(path: str, *, recursive: bool, put: Callable[[Hint], None]) -> Events:
+        def end_the_thread(_: Hint) -> None:
+            raise SystemExit
+
+        made.append(Events(path, recursive=recursive, put=put if made else end_the_thread))
+        return made[-1]
+
+    watched = start(rescan=3600, events=first_dies)
     (root / "lost.wav").write_bytes(b"x")
-    eventually(lambda: not reader.is_alive())
+    eventually(lambda: not made[0].is_alive)
     eventually(lambda: watched.names() == ["lost.wav"])
     (root / "a.wav").write_bytes(b"x")
     eventually(lambda: len(watched.names()) == 2)
@@ -409,51 +429,42 @@ def test_a_dead_observer_is_replaced(start: Callable[..., Running], root: Path) 
 
 @pytest.mark.parametrize("number", [28, 24])
 def test_without_inotify_the_folder_is_polled_and_the_log_says_what_to_raise(
-    start: Callable[..., Running],
-    root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    number: int,
+    start: Callable[..., Running], root: Path, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
+    def refuse(*_: object, **__: object) -> Events:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("daemon.watching.source.Events", refuse)
-    watched = start(rescan=0.2)
+    watched = start(rescan=0.2, events=refuse)
     assert watched.folder_row()["method"] == "poll"
     assert "sysctl fs.inotify.max_user" in caplog.text
     (root / "a.wav").write_bytes(b"x")
     eventually(lambda: watched.names() == ["a.wav"])
 
 
-def test_a_locked_database_loses_nothing(
-    start: Callable[..., Running], root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_database_loses_nothing(start: Callable[..., Running], root: Path, tmp_path: Path) -> None:
     (root / "old.wav").write_bytes(b"x")
     threading.Event().wait(0.02)
-    real = intake.take_in
-    failures = iter([True] * 3)
-
-    def failing(*arguments: Any, **keywords: Any) -> Any:
-        if arguments[2] and next(failures, False):
-            raise StoreBusyError("the database is locked")
-        return real(*arguments, **keywords)
-
-    monkeypatch.setattr("daemon.watching.folder.take_in", failing)
-    watched = start(rescan=3600)
-    assert len(watched.errors) == 3
-    assert [row["error_code"] for row in watched.recordings()] == ["existing"]
-    failures = iter([True] * 3)
-    (root / "a.wav").write_bytes(b"x")
-    eventually(lambda: watched.names() == ["a.wav", "old.wav"])
-    assert len(watched.errors) == 6
+    open_database(tmp_path / "state/earshot.db").close()
+    with closing(sqlite3.connect(tmp_path / "state/earshot.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        watched = start(rescan=3600, wait=False)
+        eventually(lambda: len(watched.errors) >= 2, "noticed")
+        other.execute("ROLLBACK")
+        eventually(lambda: [row["error_code"] for row in watched.recordings()] == ["existing"])
+        eventually(lambda: watched.watch.is_ready)
+        other.execute("BEGIN IMMEDIATE")
+        errors = len(watched.errors)
+        (root / "a.wav").write_bytes(b"x")
+        eventually(lambda: len(watched.errors) >= errors + 2, "noticed again")
+        other.execute("ROLLBACK")
+        eventually(lambda: watched.names() == ["a.wav", "old.wav"])
 
 
 @contextmanager
-def one_shot(tmp_path: Path, folder: WatchFolder) -> Iterator[tuple[FolderWatch, Database]]:
-    watch, db = FolderWatch(folder), open_database(tmp_path / "state/earshot.db")
-    yield watch, db
-    watch.close()
+def one_shot(tmp_path: Path, folder: WatchFolder) -> Iterator[tuple[FolderLoop, Database]]:
+    loop, db = FolderLoop(folder), open_database(tmp_path / "state/earshot.db")
+    yield loop, db
+    loop.watch.close()
     db.close()
 
 
@@ -461,42 +472,39 @@ def test_one_pass_is_over_when_only_what_cannot_settle_is_left(tmp_path: Path, r
     folder = WatchFolder(path=root, existing="analyze", settle=1.0)
     (root / "a.wav").write_bytes(b"x")
     (root / "empty.wav").touch()
-    with one_shot(tmp_path, folder) as (watch, db), (root / "held.wav").open("wb") as held:
+    with one_shot(tmp_path, folder) as (loop, db), (root / "held.wav").open("wb") as held:
         held.write(b"x")
         held.flush()
         now = 100.0
-        while not watch.is_idle():
-            watch.step(db, now, datetime.now(UTC))
+        while not loop.is_idle():
+            loop.step(db, now, datetime.now(UTC))
             now += 0.25
             assert now < 120, "never idle"
         assert 110 < now < 112
         assert [row["name"] for row in rows(db, "SELECT name FROM recordings")] == ["a.wav"]
-        assert sorted(Path(one.path).name for one in watch.unsettled()) == ["empty.wav", "held.wav"]
+        assert sorted(Path(one.path).name for one in loop.intake.unsettled()) == ["empty.wav", "held.wav"]
 
 
 def test_one_pass_over_a_missing_folder_is_over_at_once(tmp_path: Path) -> None:
-    with one_shot(tmp_path, WatchFolder(path=tmp_path / "none")) as (watch, db):
-        watch.step(db, 100.0, datetime.now(UTC))
-        assert watch.is_idle()
-        assert watch.is_ready
+    with one_shot(tmp_path, WatchFolder(path=tmp_path / "none")) as (loop, db):
+        loop.step(db, 100.0, datetime.now(UTC))
+        assert loop.is_idle()
+        assert loop.watch.is_ready
 
 
-def test_a_share_mounted_later_over_an_empty_place_is_not_news(
-    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_share_mounted_later_over_an_empty_place_is_not_news(tmp_path: Path, root: Path) -> None:
     """An empty mount point is there first; what the share then shows was there before and costs nothing."""
     share = tmp_path / "share"
     share.mkdir()
-    (share / "old.wav").write_bytes(b"x")
-    threading.Event().wait(0.02)
-    with one_shot(tmp_path, WatchFolder(path=root, settle=0.1)) as (watch, db):
-        watch.step(db, 100.0, datetime.now(UTC))
-        assert watch.is_ready
-        root.rmdir()
-        share.rename(root)
-        # Not everybody may mount: the device that is remembered is changed instead.
-        monkeypatch.setattr(watch._source._root, "_device", -1)
-        for tick in range(10):
-            watch.step(db, 110.0 + tick, datetime.now(UTC))
-        found = rows(db, "SELECT name, state, error_code FROM recordings")
-        assert found == [{"name": "old.wav", "state": "skipped", "error_code": "existing"}]
+    with mounts_undone(tmp_path):
+        mount("tmpfs", share)
+        (share / "old.wav").write_bytes(b"x")
+        threading.Event().wait(0.02)
+        with one_shot(tmp_path, WatchFolder(path=root, settle=0.1)) as (loop, db):
+            loop.step(db, 100.0, datetime.now(UTC))
+            assert loop.watch.is_ready
+            bind(share, root)
+            for tick in range(10):
+                loop.step(db, 110.0 + tick, datetime.now(UTC))
+            found = rows(db, "SELECT name, state, error_code FROM recordings")
+            assert found == [{"name": "old.wav", "state": "skipped", "error_code": "existing"}]

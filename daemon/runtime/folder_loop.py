@@ -1,0 +1,58 @@
+"""One folder's loop: what is seen in the folder is taken in, and what could not be stored is listed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+
+from sqlite_utils import Database
+
+from daemon.config.models import WatchFolder
+from daemon.intake.folder import FolderIntake
+from daemon.watching.events import Events, EventsFactory
+from daemon.watching.folder import FolderWatch
+
+
+class FolderLoop:
+    """Joins the watching of one folder and its intake; `step` and `close` belong to one thread.
+
+    `on_new` is called when there are recordings to be analyzed.
+    """
+
+    def __init__(
+        self,
+        folder: WatchFolder,
+        *,
+        on_new: Callable[[], None] = lambda: None,
+        timezone: tzinfo | None = None,
+        events: EventsFactory = Events,
+    ) -> None:
+        self.watch = FolderWatch(folder, events=events)
+        self.intake = FolderIntake(folder, timezone=timezone, asking=self.watch.asking)
+        self._on_new = on_new
+        self._now = 0.0
+
+    def step(self, db: Database, now_monotonic: float, now_utc: datetime) -> float:
+        """Do what is due and return the seconds until something is due again (a hint may come sooner).
+
+        An error of the database loses nothing: call again later.
+        """
+        now = self._now = now_monotonic
+        try:
+            seen = self.watch.look(db, now, now_utc, room=self.intake.room)
+            taken = self.intake.step(db, seen, now, now_utc)
+            if not seen.is_away:
+                has_old = self.intake.has_old
+                self.watch.stored(db, seen, taken.missed, has_old=has_old, now=now, now_utc=now_utc)
+        except BaseException:
+            self.watch.list_again(now)
+            raise
+        if taken.queued:
+            self._on_new()
+        due = self.intake.seconds_until_due(now)
+        wait = self.watch.seconds_until_due(now, room=self.intake.room)
+        return wait if due is None else min(wait, due)
+
+    def is_idle(self) -> bool:
+        """Return whether the folder was listed and nothing is left that will soon be complete."""
+        return self.watch.is_away or (self.watch.is_idle(self._now) and self.intake.is_idle(self._now))
