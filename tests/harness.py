@@ -17,7 +17,6 @@ import socket
 import sqlite3
 import struct
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -31,6 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from daemon.storage.database import daemon_status
+from tests import processes
 from tests.servers import DEADLINE_SECONDS, wait_until
 
 DATA = Path(__file__).parent / "data" / "deepgram"
@@ -278,7 +278,7 @@ class Service:
     place: Path
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: processes.Process | None = None
 
     def __post_init__(self) -> None:
         self.folder = self.place / "recordings"
@@ -309,7 +309,7 @@ class Service:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of an earshot command with this configuration."""
-        return [sys.executable, "-m", "daemon", *arguments, "--config", str(self.config_file)]
+        return processes.command_line(*arguments, "--config", str(self.config_file))
 
     def _env(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name != "DEEPGRAM_API_KEY"}
@@ -317,9 +317,7 @@ class Service:
 
     def earshot(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another earshot command to its end."""
-        return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, check=False, timeout=90, env=self._env()
-        )
+        return processes.run(*arguments, "--config", str(self.config_file), env=self._env())
 
     def status(self) -> dict[str, Any]:
         """What `earshot status --json` prints."""
@@ -333,8 +331,14 @@ class Service:
         """Start the process and, unless told otherwise, wait until it watches its folders."""
         assert self.process is None
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*prefix, *self.command("run", *arguments)], stderr=log, env=self._env()
+            self.process = processes.start(
+                "run",
+                *arguments,
+                "--config",
+                str(self.config_file),
+                stderr=log,
+                env=self._env(),
+                prefix=prefix,
             )
         if ready:
             self.wait_ready()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.cli.sites import Site, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,15 +27,8 @@ def run(site: Site) -> Run:
     """Run `earshot` with these arguments in the site's folder, where its config.yaml is found by itself."""
 
     def run_earshot(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "daemon", *arguments],
-            cwd=site.home,
-            env=environment(EARSHOT_CONFIG=str(site.config)) if env is None else environment(**env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        variables = {"EARSHOT_CONFIG": str(site.config)} if env is None else env
+        return processes.run(*arguments, env=environment(**variables), cwd=site.home)
 
     return run_earshot
 
@@ -46,8 +39,8 @@ def on_terminal(site: Site) -> Callable[..., str]:
 
     def run_on_terminal(*arguments: str, columns: int = 80) -> str:
         ours, theirs = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-m", "daemon", *arguments],
+        with processes.start(
+            *arguments,
             env=environment(EARSHOT_CONFIG=str(site.config), COLUMNS=str(columns), TERM="dumb"),
             stdin=subprocess.DEVNULL,
             stdout=theirs,

@@ -130,7 +130,8 @@ def assert_absent(secrets: tuple[str, ...], content: bytes, where: str) -> None:
 def test_no_secret_leaves_its_place_under_faults(tmp_path: Path, sink: HttpSink) -> None:
     """S1, S2, S9: not in the log, the tables, the errors, the process list, or what commands print."""
     with ScriptedApi() as api, Service(tmp_path, secret_settings(tmp_path, api, sink)) as service:
-        service.start("--debug")
+        # With a prefix it is a new process, whose command line is its own.
+        service.start("--debug", prefix=("env",))
         assert service.process is not None
         commandline = Path(f"/proc/{service.process.pid}/cmdline").read_bytes()
         printed = through_many_faults(service, api, sink)

@@ -1,0 +1,285 @@
+"""Earshot as a process of its own, started without loading it anew each time.
+
+To load earshot and what it uses takes two thirds of a second of processor time. `start` has a process that
+has loaded all of it, and done nothing else, make a copy of itself (fork). The copy obeys its arguments as
+`python -m daemon` does, with an environment, a current folder, streams and signals of its own.
+
+Where a copy would not be like a new process (another program in front of it, a library to preload, a Python
+that is set up otherwise) it is a new process; so a test of the start itself asks for one: `prefix=("env",)`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, NoReturn, Self
+
+ROOT = Path(__file__).parents[1]
+READ_AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
+"""Beginnings of the variables that Python and its libraries read once, as a process begins."""
+OBEYED_BY_COPIES = frozenset({"PYTHONUNBUFFERED", "PYTHONPATH"})
+LONGEST_MESSAGE = 1 << 17
+NULL = os.devnull
+
+Stream = int | IO[Any] | None
+"""A descriptor, an open file, subprocess.DEVNULL, or None for the one of this process."""
+
+
+class Copy:
+    """A process made by fork, with what `subprocess.Popen` offers for one."""
+
+    def __init__(self, pid: int, end: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._end = end
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+
+    def poll(self) -> int | None:
+        """The exit code, a signal's negative; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended."""
+        if self.returncode is None:
+            self._end.settimeout(timeout)
+            try:
+                said = self._end.recv(64)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(f"earshot, process {self.pid}", timeout or 0.0) from None
+            assert said, "the process that starts others has ended"
+            self.returncode = int(said)
+            self._end.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+Process = subprocess.Popen[bytes] | Copy
+
+
+def start(
+    *arguments: str,
+    env: Mapping[str, str] = os.environ,
+    cwd: str | os.PathLike[str] | None = None,
+    prefix: tuple[str, ...] = (),
+    stdin: Stream = None,
+    stdout: Stream = None,
+    stderr: Stream = None,
+) -> Process:
+    """Start `earshot` with these arguments; `prefix` is a command that is to run it."""
+    if prefix or not _copies_obey(env):
+        command = [*prefix, *command_line(*arguments)]
+        return subprocess.Popen(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+    with contextlib.ExitStack() as opened:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.callback(theirs.close)
+        streams = [
+            _descriptor(stream, number, opened) for number, stream in enumerate((stdin, stdout, stderr))
+        ]
+        request = {"arguments": arguments, "env": dict(env), "cwd": os.fspath(cwd or Path.cwd())}
+        server = _server()
+        socket.send_fds(server, [json.dumps(request).encode()], [*streams, theirs.fileno()])
+    return Copy(int(server.recv(64)), ours)
+
+
+def run(
+    *arguments: str, env: Mapping[str, str], cwd: str | os.PathLike[str] | None = None, timeout: float = 90
+) -> subprocess.CompletedProcess[str]:
+    """Run `earshot` with these arguments to its end; it gets nothing to read."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        with start(
+            *arguments, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        ) as process:
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        said, complained = (_text(file) for file in (stdout, stderr))
+    return subprocess.CompletedProcess(["earshot", *arguments], code, said, complained)
+
+
+def command_line(*arguments: str) -> list[str]:
+    """The command of an earshot that is loaded anew."""
+    return [sys.executable, "-m", "daemon", *arguments]
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return io.TextIOWrapper(io.BytesIO(file.read()), encoding="utf-8").read()
+
+
+def _copies_obey(env: Mapping[str, str]) -> bool:
+    def read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: value
+            for name, value in variables.items()
+            if name.startswith(READ_AT_ITS_START) and name not in OBEYED_BY_COPIES
+        }
+
+    def paths(variables: Mapping[str, str]) -> set[str]:
+        return {"", str(ROOT), *variables.get("PYTHONPATH", "").split(os.pathsep)}
+
+    return read_at_start(env) == read_at_start(os.environ) and paths(env) <= paths(os.environ)
+
+
+def _descriptor(stream: Stream, number: int, opened: contextlib.ExitStack) -> int:
+    if stream is None:
+        return number
+    if stream == subprocess.DEVNULL:
+        return opened.enter_context(Path(NULL).open("r+b")).fileno()
+    return stream if isinstance(stream, int) else stream.fileno()
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """The way to the process that has loaded earshot; it ends with this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.processes", str(theirs.fileno())],
+            cwd=ROOT,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+# In the process that is copied.
+
+
+def _serve(way: socket.socket) -> dict[str, Any]:
+    """Make copies until nobody is there to ask for one; return, in each copy, what is asked of it."""
+    ends: dict[int, tuple[int, int]] = {}
+    waiting = select.poll()
+    waiting.register(way, select.POLLIN)
+    while True:
+        for ready, _ in waiting.poll():
+            if ready != way.fileno():
+                waiting.unregister(ready)
+                _tell_end(ready, *ends.pop(ready))
+                continue
+            message, descriptors, *_ = socket.recv_fds(way, LONGEST_MESSAGE, 4)
+            if not message:
+                _end_all(pid for pid, _ in ends.values())
+            pid = os.fork()
+            if not pid:
+                way.close()
+                request: dict[str, Any] = json.loads(message)
+                return request | {"streams": descriptors[:3]}
+            way.send(str(pid).encode())
+            for descriptor in descriptors[:3]:
+                os.close(descriptor)
+            watched = os.pidfd_open(pid)
+            ends[watched] = pid, descriptors[3]
+            waiting.register(watched, select.POLLIN)
+
+
+def _tell_end(watched: int, pid: int, told: int) -> None:
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):
+        os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
+    os.close(told)
+    os.close(watched)
+
+
+def _end_all(pids: Any) -> NoReturn:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    os._exit(0)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Make of this copy what a new process would be."""
+    for number, descriptor in enumerate(request["streams"]):
+        os.dup2(descriptor, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    tempfile.tempdir = None
+    sys.argv = [str(ROOT / "daemon" / "__main__.py"), *request["arguments"]]
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = _printing_to(1, "strict")
+    sys.stderr = _printing_to(2, "backslashreplace")
+    gc.enable()
+
+
+def _printing_to(number: int, errors: str) -> io.TextIOWrapper:
+    """A standard stream as Python opens it."""
+    raw = io.FileIO(number, "w", closefd=False)
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
+    return io.TextIOWrapper(
+        raw if at_once else io.BufferedWriter(raw),
+        encoding="utf-8",
+        errors=errors,
+        line_buffering=number == 2 or os.isatty(number),
+        write_through=at_once,
+    )
+
+
+def _load() -> None:
+    """Import all that the commands use, but not the embedded engine, which is a process of its own."""
+    for module in pkgutil.walk_packages(daemon.__path__, "daemon."):
+        if not module.name.startswith(("daemon.engine", "daemon.__main__")):
+            importlib.import_module(module.name)
+    for name in ("rich.console", "rich.progress", "rich.table"):
+        importlib.import_module(name)
+    N_MGR.load_modules()  # type: ignore[no-untyped-call]
+
+
+def _main(descriptor: int) -> None:
+    # What is never collected is never written to: the copies share its memory.
+    gc.disable()
+    _load()
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not be in the copies"
+    gc.freeze()
+    _become(_serve(socket.socket(fileno=descriptor)))
+    importlib.import_module("daemon.__main__").main()
+
+
+if __name__ == "__main__":
+    # Only here, lest the tests themselves load it.
+    from apprise.plugins import N_MGR
+
+    import daemon
+
+    _main(int(sys.argv[1]))
