@@ -76,8 +76,23 @@ def directory_below(root: str, path: str) -> int:
     parts = _parts(root, path)
     descriptor = os.open(root, _DIRECTORY)
     for part in parts:
-        descriptor = _enter(descriptor, part)
+        above = descriptor
+        try:
+            descriptor = directory_in(above, part)
+        finally:
+            os.close(above)
     return descriptor
+
+
+def directory_in(above: int, name: str) -> int:
+    """Like `directory_below`, for a name in an open directory."""
+    try:
+        return os.open(_checked(name), _DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    except NotADirectoryError as error:
+        # What the kernel says of a link, too.
+        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+            raise _link(name) from error
+        raise
 
 
 @contextmanager
@@ -221,19 +236,6 @@ def _checked(name: str) -> str:
     if name in ("", ".", ".."):
         raise OutsideError(errno.EXDEV, f"{name!r} is not the name of a file", name)
     return name
-
-
-def _enter(above: int, name: str) -> int:
-    """The directory `name` in the one that `above` is open on, which is closed."""
-    try:
-        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
-    except NotADirectoryError as error:
-        # What the kernel says of a link, too.
-        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
-            raise _link(name) from error
-        raise
-    finally:
-        os.close(above)
 
 
 def _link(name: str) -> OutsideError:

@@ -124,8 +124,9 @@ def _root_of(recording: Recording, folder: WatchFolder | None) -> str:
     """
     if recording.folder is None:
         return split_path(recording.source)[0] or "/"
-    places = folder.places if folder else [recording.folder]
-    return next((place for place in places if recording.source.startswith(f"{place.rstrip('/')}/")), "/")
+    if folder is not None:
+        return folder.place_of(recording.source)
+    return recording.folder if recording.source.startswith(f"{recording.folder.rstrip('/')}/") else "/"
 
 
 def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:

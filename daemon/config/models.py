@@ -139,6 +139,10 @@ class WatchFolder(Model):
         moves = [each for each in (self.after_success, self.after_failure) if isinstance(each, MoveTo)]
         return [self.root, *(str(move.folder) for move in moves)]
 
+    def place_of(self, path: str) -> str:
+        """The one of `places` that the file at `path` lies below; `/` when it lies below none any more."""
+        return next((place for place in self.places if path.startswith(f"{place.rstrip('/')}/")), "/")
+
 
 class Destination(Model):
     """A named place for alerts; `urls` are Apprise URLs and secret as a whole."""

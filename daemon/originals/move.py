@@ -1,25 +1,26 @@
-"""Moving a file out of a watched folder: never over another file, never half, never gone before it is there.
+"""Move an open file into another folder: never over another file, never half, never gone before it is there.
 
 By a hard link where the file system has them, not by renaming: a file renamed out of a watched tree holds
-back what the kernel says of all others for half a second. Else by a copy under a temporary name.
+back what the kernel says of all others for half a second. Else by a copy under a temporary name. All is done
+by descriptors of the directories, so that no link which somebody puts in the way is followed.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import sha256
 from itertools import count
-from pathlib import Path
 
-from daemon.storage.recordings import split_path
+from daemon.files import BLOCK_BYTES, directory_in, hash_of, reading
 
-BLOCK_BYTES = 1 << 20
 LONGEST_NAME_BYTES = 255
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TO_SYNC = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
@@ -29,128 +30,139 @@ class ChangedError(Exception):
     """The file is no longer the one that was meant."""
 
 
-def free_names(directory: str, name: str) -> Iterator[str]:
-    """Paths to try in turn: the name itself, then with ` (2)`, ` (3)`, …, cut where it would be too long."""
+def free_names(name: str) -> Iterator[str]:
+    """Names to try in turn: the name itself, then with ` (2)`, ` (3)`, …, cut where it would be too long."""
     stem, dot, ending = name.rpartition(".")
     stem, ending = (stem, dot + ending) if dot and stem else (name, "")
-    yield f"{directory}/{name}"
+    yield name
     for number in count(2):
         room = LONGEST_NAME_BYTES - len(os.fsencode(f" ({number}){ending}"))
-        yield f"{directory}/{os.fsdecode(_cut(os.fsencode(stem), room))} ({number}){ending}"
+        yield f"{os.fsdecode(_cut(os.fsencode(stem), room))} ({number}){ending}"
 
 
-def open_regular(path: str) -> int:
-    """A descriptor of the regular file at `path`; ChangedError when it is something else."""
+def is_same_content(descriptor: int, root: str, path: str) -> bool:
+    """True when the file at `path`, below `root`, is the open file itself, or a copy of it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise ChangedError from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ChangedError
+        with reading(root, path) as other:
+            ours, theirs = os.fstat(descriptor), os.fstat(other)
+            if os.path.samestat(ours, theirs):
+                return True
+            return ours.st_size == theirs.st_size and hash_of(descriptor) == hash_of(other)
+    except OSError:
+        return False
+
+
+def open_target(top: str, relative: str) -> int:
+    """Open the directory `relative` below `top` for `dir_fd`, after making what is missing of it.
+
+    New directories get the permissions of `top`. Raises OutsideError for a link below `top`.
+    """
+    descriptor = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    for part in filter(None, relative.split("/")):
+        above = descriptor
+        try:
+            _make_directory(above, part, mode)
+            descriptor = directory_in(above, part)
+        finally:
+            os.close(above)
     return descriptor
 
 
-def hash_of(descriptor: int) -> str:
-    """SHA-256 of all bytes of an open file, in hex."""
-    digest, offset = sha256(), 0
-    while block := os.pread(descriptor, BLOCK_BYTES, offset):
-        digest.update(block)
-        offset += len(block)
-    return digest.hexdigest()
+def put_in_place(descriptor: int, directory: int, name: str, label: str) -> None:
+    """Give the open file a name in the open directory as well; on disk before this returns.
 
-
-def is_same_content(descriptor: int, path: str) -> bool:
-    """True when the file at `path` is the open file itself, or a copy of it."""
-    try:
-        other = open_regular(path)
-    except (OSError, ChangedError):
-        return False
-    try:
-        ours, theirs = os.fstat(descriptor), os.fstat(other)
-        if os.path.samestat(ours, theirs):
-            return True
-        return ours.st_size == theirs.st_size and hash_of(descriptor) == hash_of(other)
-    finally:
-        os.close(other)
-
-
-def put_in_place(descriptor: int, path: str, target: str) -> None:
-    """Have the open file, which is at `path`, under the name `target` as well, on disk before this returns.
-
-    Raises FileExistsError when there is something at `target` already, and ChangedError when the file changed
-    while it was copied.
+    `label` is for the name of a copy that is not complete. Raises FileExistsError when the name is taken,
+    and ChangedError when the file changed while it was copied.
     """
-    directory = split_path(target)[0]
     try:
-        os.link(path, target, follow_symlinks=False)
-    except FileExistsError:
-        raise
+        _link(descriptor, directory, name)
     except OSError as error:
+        if error.errno == errno.ENOENT and not os.fstat(descriptor).st_nlink:
+            raise ChangedError from error
         if error.errno not in _NO_LINKS:
             raise
-        _copy(descriptor, target)
-    else:
-        if not os.path.samestat(os.lstat(target), os.fstat(descriptor)):
-            # Replaced between the two calls: what was linked is another file, and still at its place as well.
-            Path(target).unlink()
-            raise ChangedError
-    _sync_directory(directory)
+        _copy(descriptor, directory, name, label)
+    _sync(directory)
 
 
-def make_directories(top: str, relative: str, like: str) -> str:
-    """The folder `relative` below `top`, made where it is missing, with permissions as below `like`."""
-    for part in filter(None, relative.split("/")):
-        top, like = f"{top}/{part}", f"{like}/{part}"
-        try:
-            Path(top).mkdir()
-        except FileExistsError:
-            continue
-        with suppress(OSError):
-            Path(top).chmod(stat.S_IMODE(os.lstat(like).st_mode) & 0o777)
-    return top
-
-
-def _copy(descriptor: int, target: str) -> None:
-    before = os.fstat(descriptor)
-    temporary = f"{split_path(target)[0]}/.earshot-{before.st_dev:x}-{before.st_ino:x}.tmp"
-    copy = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def remove_leftovers(directory: int, label: str) -> None:
+    """Delete the copies with this label that a killed process did not complete."""
+    listed = os.open(".", _TO_SYNC, dir_fd=directory)
     try:
-        try:
-            offset = 0
-            while block := os.pread(descriptor, BLOCK_BYTES, offset):
-                _write_all(copy, block)
-                offset += len(block)
-            after = os.fstat(descriptor)
-            is_same = (after.st_size, after.st_mtime_ns) == (offset, before.st_mtime_ns)
-            if not is_same:
-                raise ChangedError
-            with suppress(OSError):
-                os.fchmod(copy, stat.S_IMODE(before.st_mode) & 0o777)
-            os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
-            os.fsync(copy)
-        finally:
-            os.close(copy)
-        _publish(temporary, target)
+        with os.scandir(listed) as entries:
+            for entry in entries:
+                if not entry.name.startswith(_temporary_start(label)):
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                    os.unlink(entry.name, dir_fd=listed)
     finally:
+        os.close(listed)
+
+
+def _link(descriptor: int, directory: int, name: str) -> None:
+    # By the descriptor: at the path there may be another file by now.
+    os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory)
+
+
+def _make_directory(above: int, name: str, mode: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=above)
+    except FileExistsError:
+        return
+    made = os.open(name, _TO_SYNC, dir_fd=above)
+    try:
+        # Some shares know no permissions.
+        with suppress(OSError):
+            os.fchmod(made, mode)
+    finally:
+        os.close(made)
+    _sync(above)
+
+
+def _copy(descriptor: int, directory: int, name: str, label: str) -> None:
+    # Not to be foreseen: whatever was put at a known name would stop every move.
+    temporary = f"{_temporary_start(label)}{secrets.token_hex(8)}.tmp"
+    copy = os.open(temporary, _NEW_FILE, 0o600, dir_fd=directory)
+    try:
+        _copy_content(descriptor, copy)
+        _publish(copy, directory, temporary, name)
+    finally:
+        os.close(copy)
         with suppress(FileNotFoundError):
-            Path(temporary).unlink()
+            os.unlink(temporary, dir_fd=directory)
 
 
-def _publish(temporary: str, target: str) -> None:
+def _copy_content(descriptor: int, copy: int) -> None:
+    """Copy bytes, permissions and times; ChangedError when the file changes meanwhile."""
+    before, offset = os.fstat(descriptor), 0
+    while block := os.pread(descriptor, BLOCK_BYTES, offset):
+        _write_all(copy, block)
+        offset += len(block)
+    after = os.fstat(descriptor)
+    if (after.st_size, after.st_mtime_ns) != (offset, before.st_mtime_ns):
+        raise ChangedError
+    with suppress(OSError):
+        os.fchmod(copy, stat.S_IMODE(before.st_mode) & 0o777)
+    os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.fsync(copy)
+
+
+def _publish(copy: int, directory: int, temporary: str, name: str) -> None:
     """Give a finished copy its name, unless something else has it."""
     try:
-        os.link(temporary, target, follow_symlinks=False)
-    except FileExistsError:
-        raise
+        _link(copy, directory, name)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         # No links here (FAT, some shares): reserve the name, then replace what we just made ourselves.
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        Path(temporary).replace(target)
+        os.close(os.open(name, _NEW_FILE, 0o600, dir_fd=directory))
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _temporary_start(label: str) -> str:
+    return f".earshot-{label}-"
 
 
 def _write_all(descriptor: int, block: bytes) -> None:
@@ -159,8 +171,8 @@ def _write_all(descriptor: int, block: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(directory: int) -> None:
+    descriptor = os.open(".", _TO_SYNC, dir_fd=directory)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -1,15 +1,17 @@
-"""What becomes of originals once their recordings have ended: kept, deleted or moved, as the folder says.
+"""Delete or move the originals of recordings that have ended, as the folder's configuration says.
 
-Works off the rows that the trigger wrote with each result, so it happens after the commit and a crash forgets
-nothing. Only the bytes that were analyzed are touched: a file that is another one by now stays.
+Works off the rows that were written with each result, so it happens after the commit and a crash forgets
+nothing. Only the bytes that were analyzed are touched: a file that is another one by now stays. Everything is
+done by open descriptors of the directories, so that no link below the folder is followed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,16 +21,24 @@ from daemon.backoff import backoff
 from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
 from daemon.config.values import marker_name
-from daemon.files import is_being_written, is_unmounted
+from daemon.files import (
+    NotRegularError,
+    OutsideError,
+    directory_below,
+    hash_of,
+    is_being_written,
+    is_unmounted,
+    open_in,
+    reading,
+)
 from daemon.models import shown_path
 from daemon.originals.move import (
     ChangedError,
     free_names,
-    hash_of,
     is_same_content,
-    make_directories,
-    open_regular,
+    open_target,
     put_in_place,
+    remove_leftovers,
 )
 from daemon.storage.originals import (
     Original,
@@ -39,7 +49,7 @@ from daemon.storage.originals import (
     plan_move,
     seconds_until_original,
 )
-from daemon.storage.recordings import places_of, signed_number, split_path, stored_time
+from daemon.storage.recordings import places_of, split_path, stamp_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +65,15 @@ Roots = Callable[[], Iterable[tuple[str, bool]]]
 
 class NotNowError(Exception):
     """It cannot be done now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOriginal:
+    """The file of an original and the directory that it is in, both as open descriptors."""
+
+    directory: int
+    name: str
+    descriptor: int
 
 
 def outcomes_of(folder: WatchFolder) -> list[tuple[str, Outcome]]:
@@ -74,9 +93,13 @@ def tidy(
     *,
     is_stopped: Callable[[], bool] = lambda: False,
     roots: Roots = tuple,
+    batch: int = BATCH,
 ) -> float:
-    """Do what is due and return the seconds until it is worth another look."""
-    due = originals_due(db, folder.name, now, BATCH)
+    """Do what is due for one folder and return the seconds until it is worth another look.
+
+    `roots` says where the watched folders are, without links; at most `batch` originals are tended at once.
+    """
+    due = originals_due(db, folder.name, now, batch)
     for original in due:
         if is_stopped():
             return 0.0
@@ -86,7 +109,7 @@ def tidy(
         except (NotNowError, OSError) as error:
             reason = str(error) if isinstance(error, NotNowError) else _reason(error)
             _postpone(db, original, reason, now)
-    if len(due) == BATCH:
+    if len(due) == batch:
         return 0.0
     wait = seconds_until_original(db, folder.name, now)
     return LOOK_SECONDS if wait is None else min(max(wait, 0.1), LOOK_SECONDS)
@@ -98,22 +121,41 @@ def _settle(
     if not isinstance(action, Delete | MoveTo) or original.is_anothers:
         original_settled(db, original)
         return
+    place = folder.place_of(original.path)
     try:
-        descriptor = open_regular(original.path)
-    except FileNotFoundError:
-        if is_unmounted(folder.path, places_of(db, original.recording_id)):
-            raise NotNowError(f"{folder.path} is not there or not mounted; it is tried again") from None
-        _gone(db, original)
-        return
+        with ExitStack() as closing:
+            try:
+                file = closing.enter_context(_opened(place, original.path))
+            except (FileNotFoundError, NotADirectoryError):
+                if is_unmounted(Path(place), places_of(db, original.recording_id)):
+                    raise NotNowError(f"{place} is not there or not mounted; it is tried again") from None
+                _gone(db, folder, original)
+                return
+            _act(db, folder, original, action, file, roots)
     except ChangedError:
         _leave(db, original)
-        return
+
+
+@contextmanager
+def _opened(root: str, path: str) -> Iterator[OpenOriginal]:
+    """Open the file at `path`; ChangedError when something that is no file is in its place."""
+    above, name = split_path(path)
+    directory = directory_below(root, above or "/")
     try:
-        _act(db, folder, original, action, descriptor, roots)
-    except ChangedError:
-        _leave(db, original)
+        descriptor = _open_in(directory, name)
+        try:
+            yield OpenOriginal(directory, name, descriptor)
+        finally:
+            os.close(descriptor)
     finally:
-        os.close(descriptor)
+        os.close(directory)
+
+
+def _open_in(directory: int, name: str) -> int:
+    try:
+        return open_in(directory, name)
+    except (OutsideError, NotRegularError) as error:
+        raise ChangedError from error
 
 
 def _act(
@@ -121,39 +163,60 @@ def _act(
     folder: WatchFolder,
     original: Original,
     action: Delete | MoveTo,
-    descriptor: int,
+    file: OpenOriginal,
     roots: Roots,
 ) -> None:
-    _check_bytes(original, descriptor)
-    directory = split_path(original.path)[0] or "/"
-    if not os.access(directory, os.W_OK | os.X_OK):
+    _check_bytes(original, file.descriptor)
+    if not os.access(".", os.W_OK | os.X_OK, dir_fd=file.directory):
         # Known beforehand, so that no second copy is made that the first cannot be exchanged for.
-        raise NotNowError(f"{shown_path(directory)} may not be written to; it is tried again")
-    if is_being_written(descriptor):
+        raise NotNowError(f"{shown_path(original.path)}: its folder may not be written to; it is tried again")
+    if is_being_written(file.descriptor):
         raise NotNowError("another program has it open for writing; it is tried again")
     if isinstance(action, Delete):
-        _remove(original, descriptor)
+        _remove(file)
         original_settled(db, original, is_away=True)
         logger.info("original deleted id=%d path=%r", original.recording_id, original.path)
     else:
-        target = _moved(db, folder, original, str(action.folder), descriptor, roots)
+        target = _moved(db, folder, original, str(action.folder), file, roots)
         original_settled(db, original, moved_to=target)
         logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
-    _remove_marker(folder, original.path)
+    _remove_marker(folder, file)
 
 
 def _check_bytes(original: Original, descriptor: int) -> None:
-    """ChangedError unless these are the bytes that were analyzed: by the stamp, else by reading them."""
-    status = os.fstat(descriptor)
-    stamp = (status.st_size, stored_time(status.st_mtime_ns), signed_number(status.st_ino))
-    if stamp != original.stamp and (original.sha256 is None or hash_of(descriptor) != original.sha256):
+    """Raise ChangedError unless these bytes were analyzed: by the stamp, else by reading them."""
+    if stamp_of(os.fstat(descriptor)) != original.stamp and (
+        original.sha256 is None or hash_of(descriptor) != original.sha256
+    ):
         raise ChangedError
 
 
 def _moved(
-    db: Database, folder: WatchFolder, original: Original, top: str, descriptor: int, roots: Roots
+    db: Database, folder: WatchFolder, original: Original, top: str, file: OpenOriginal, roots: Roots
 ) -> str:
-    """Move the open file below `top`; returns where it is."""
+    """Move the open file below `top`, with its subfolders, and return the path where it is then."""
+    _check_target(folder, top, roots)
+    place = _target_of(folder, original.path, top)
+    try:
+        directory = open_target(top, place[len(top) :])
+    except OutsideError as error:
+        raise NotNowError(f"{shown_path(place)}: {error.strerror}; put a folder there") from error
+    try:
+        if os.path.samestat(os.fstat(directory), os.fstat(file.directory)):
+            # Tried again after it had been moved there.
+            return original.path
+        if original.target:
+            if is_same_content(file.descriptor, top, original.target):
+                # Killed after the copy was there and before the original was gone.
+                _remove(file)
+                return original.target
+            remove_leftovers(directory, str(original.recording_id))
+        return _placed(db, original, file, directory, place)
+    finally:
+        os.close(directory)
+
+
+def _check_target(folder: WatchFolder, top: str, roots: Roots) -> None:
     if not Path(top).is_dir():
         raise NotNowError(f"{top} is not there; create or mount it, it is tried again")
     real = os.path.realpath(top)
@@ -161,37 +224,56 @@ def _moved(
         if real == watched or (recursive and real.startswith(watched.rstrip("/") + "/")):
             # Found again there, it would be moved again, for ever.
             raise NotNowError(f"{top} leads into the watched folder {watched}; write another one")
-    relative, name = _below(folder, original.path)
-    directory = make_directories(top.rstrip("/"), relative, str(folder.path))
-    if os.path.realpath(directory) == os.path.realpath(split_path(original.path)[0] or "/"):
-        # Tried again after it had been moved there.
-        return original.path
-    if original.target and is_same_content(descriptor, original.target):
-        # Killed after the copy was there and before the original was gone.
-        _remove(original, descriptor)
-        return original.target
-    for target in free_names(directory, name):
-        if os.path.lexists(target):
+
+
+def _target_of(folder: WatchFolder, path: str, top: str) -> str:
+    """The directory below `top` that corresponds to the one in which the file at `path` is kept."""
+    place = folder.place_of(path)
+    below = split_path(path)[0][len(place.rstrip("/")) + 1 :] if place != "/" else ""
+    return f"{top.rstrip('/')}/{below}".rstrip("/")
+
+
+def _placed(db: Database, original: Original, file: OpenOriginal, directory: int, place: str) -> str:
+    """Move the open file into the open directory, which is at `place`, under the first free name."""
+    for name in free_names(file.name):
+        if _is_taken(directory, name):
             continue
+        target = f"{place}/{name}"
         plan_move(db, original.recording_id, target)
         try:
-            put_in_place(descriptor, original.path, target)
+            put_in_place(file.descriptor, directory, name, str(original.recording_id))
         except FileExistsError:
             continue
-        _remove(original, descriptor)
+        _remove(file)
         return target
     raise AssertionError("names never end")
 
 
-def _gone(db: Database, original: Original) -> None:
-    """The file is not where it was: because an interrupted move had got so far, or somebody took it away."""
+def _is_taken(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _gone(db: Database, folder: WatchFolder, original: Original) -> None:
+    """Settle one that is not where it was: an interrupted move had got so far, or somebody took it away."""
     target = original.target
-    if target is not None and os.path.lexists(target):
+    if target is not None and _has_arrived(folder, original, target):
         original_settled(db, original, moved_to=target)
         logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
         return
     original_settled(db, original)
     logger.info("original gone already id=%d path=%r", original.recording_id, original.path)
+
+
+def _has_arrived(folder: WatchFolder, original: Original, target: str) -> bool:
+    try:
+        with reading(folder.place_of(target), target) as descriptor:
+            return original.sha256 is None or hash_of(descriptor) == original.sha256
+    except (FileNotFoundError, NotADirectoryError, OutsideError, NotRegularError):
+        return False
 
 
 def _leave(db: Database, original: Original) -> None:
@@ -208,32 +290,20 @@ def _postpone(db: Database, original: Original, reason: str, now: datetime) -> N
     logger.log(level, text, original.recording_id, original.path, pause, reason)
 
 
-def _remove(original: Original, descriptor: int) -> None:
+def _remove(file: OpenOriginal) -> None:
     """Delete the name of the open file, unless it is another file's by now."""
-    if not os.path.samestat(os.lstat(original.path), os.fstat(descriptor)):
+    status = os.stat(file.name, dir_fd=file.directory, follow_symlinks=False)
+    if not os.path.samestat(status, os.fstat(file.descriptor)):
         raise ChangedError
-    Path(original.path).unlink()
+    os.unlink(file.name, dir_fd=file.directory)
 
 
-def _remove_marker(folder: WatchFolder, path: str) -> None:
+def _remove_marker(folder: WatchFolder, file: OpenOriginal) -> None:
     # Left behind, it would call the next file of this name complete before it is. One that is named after the
     # stem may be another file's too.
-    directory, name = split_path(path)
     if folder.done_marker and "{name}" in folder.done_marker:
         with suppress(OSError):
-            Path(directory, marker_name(folder.done_marker, name)).unlink()
-
-
-def _below(folder: WatchFolder, path: str) -> tuple[str, str]:
-    """Folder and name of the file relative to where it is kept: the watched folder, or that for failures."""
-    tops = [str(folder.path.absolute())]
-    if isinstance(folder.after_failure, MoveTo):
-        tops.append(str(folder.after_failure.folder))
-    directory, name = split_path(path)
-    for top in tops:
-        if directory == top.rstrip("/") or directory.startswith(top.rstrip("/") + "/"):
-            return directory[len(top.rstrip("/")) + 1 :], name
-    return "", name
+            os.unlink(marker_name(folder.done_marker, file.name), dir_fd=file.directory)
 
 
 def _reason(error: OSError) -> str:

@@ -199,3 +199,21 @@ def test_what_is_mounted_anew_with_another_device_number_is_sent(tmp_path: Path)
             assert digest(OURS) in site.sent()
     finally:
         subprocess.run(["umount", place, spare], check=False)
+
+
+def test_a_folder_that_becomes_a_link_after_the_analysis_has_nothing_deleted_through_it(
+    tmp_path: Path, outside: Path
+) -> None:
+    with waiting(tmp_path, done_marker="{name}.done", after_success="delete", exclude=["away/"]) as site:
+        # The very bytes and times of the recording: only the way to it differs.
+        shutil.copy2(site.call, outside / "call.wav")
+        with site.call.open("ab"):
+            site.release()
+            site.service.wait_row("SELECT 1 FROM originals WHERE error LIKE '%open for writing%'")
+            link_to_directory(site, outside)
+        site.service.wait_row("SELECT 1 FROM originals WHERE error LIKE '%symbolic link%'")
+        assert "symbolic link" in site.service.status()["originals"]["error"]
+        assert (outside / "call.wav").exists()
+        restore(site, tmp_path)
+        wait_until(lambda: not site.call.exists(), what="the original to be deleted")
+        assert (outside / "call.wav").exists()

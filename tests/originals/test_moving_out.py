@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from daemon.originals.move import open_regular, put_in_place
+from daemon.files import directory_below, open_in
+from daemon.originals.move import put_in_place
 from daemon.watching.events import Events, HintKind, Hints
 from tests.servers import wait_until
 
@@ -23,12 +24,13 @@ def test_a_new_file_is_noticed_at_once_while_another_is_moved_out(tmp_path: Path
     hints = Hints()
     events = Events(str(watched), recursive=True, put=hints.put)
     waits = []
+    source, into = (directory_below(str(each), str(each)) for each in (watched, target))
     try:
         for number in range(5):
             path = watched / f"{number}.wav"
-            descriptor = open_regular(str(path))
-            put_in_place(descriptor, str(path), str(target / path.name))
-            path.unlink()
+            descriptor = open_in(source, path.name)
+            put_in_place(descriptor, into, path.name, str(number))
+            os.unlink(path.name, dir_fd=source)
             os.close(descriptor)
             new = watched / f"new-{number}.wav"
             started = time.monotonic()
@@ -42,4 +44,6 @@ def test_a_new_file_is_noticed_at_once_while_another_is_moved_out(tmp_path: Path
             waits.append(time.monotonic() - started)
     finally:
         events.close()
+        os.close(source)
+        os.close(into)
     assert sorted(waits)[2] < LATE_SECONDS, waits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,6 @@ from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival
 from daemon.intake.intake import take_in
-from daemon.originals import originals
 from daemon.originals.move import free_names
 from daemon.originals.originals import outcomes_of, tidy
 from daemon.storage.database import open_database, rows
@@ -94,7 +94,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     link = os.link
 
     def sometimes(source: str, target: str, **more: Any) -> None:
-        is_publishing = Path(source).name.startswith(".earshot-")
+        # The descriptor of the original, or of its copy.
+        is_publishing = Path(source).readlink().name.startswith(".earshot-")
         if refusals == 2 or (refusals == 1 and not is_publishing):
             raise OSError(18, "Invalid cross-device link")
         link(source, target, **more)
@@ -348,12 +349,113 @@ def test_the_marker_of_a_file_goes_with_it(site: Site) -> None:
 
 def test_permissions_are_kept_by_a_copy(site: Site, way: str) -> None:
     number = site.take("sub/a.wav")
-    (site.root / "sub").chmod(0o750)
     (site.root / "sub/a.wav").chmod(0o640)
     site.end(number, "done")
     site.tidy()
     assert stat.S_IMODE((site.done / "sub/a.wav").stat().st_mode) == 0o640
-    assert stat.S_IMODE((site.done / "sub").stat().st_mode) == 0o750
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o2770])
+def test_a_new_folder_has_the_permissions_of_the_target_whatever_those_of_the_drop_are(
+    site: Site, mode: int
+) -> None:
+    site.done.chmod(mode)
+    number = site.take("2026/anna/a.wav")
+    (site.root / "2026").chmod(0o777)
+    (site.root / "2026/anna").chmod(0o777)
+    site.end(number, "done")
+    site.tidy()
+    for made in (site.done / "2026", site.done / "2026/anna"):
+        assert stat.S_IMODE(made.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("action", ["delete", "move_to"])
+def test_a_directory_that_is_swapped_for_a_link_leads_nowhere_and_that_is_told(
+    site: Site, tmp_path: Path, action: str
+) -> None:
+    if action == "delete":
+        site.configure(after_success="delete")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    number = site.end(site.take("sub/a.wav", b"same"), "done")
+    # The very same bytes and time: only the way there differs.
+    shutil.copy2(site.root / "sub/a.wav", outside / "a.wav")
+    (site.root / "sub").rename(tmp_path / "away")
+    (site.root / "sub").symlink_to(outside)
+    site.tidy()
+    assert content_of(outside) == {"a.wav": b"same"}
+    assert content_of(site.done) == {}
+    assert "symbolic link" in site.left()["error"]
+    (site.root / "sub").unlink()
+    (tmp_path / "away").rename(site.root / "sub")
+    site.tidy(LATER)
+    assert content_of(site.root) == {}
+    assert content_of(outside) == {"a.wav": b"same"}
+    assert site.path(number) == str((site.root if action == "delete" else site.done) / "sub/a.wav")
+
+
+def test_a_link_below_the_target_is_not_followed_and_that_is_told(
+    site: Site, tmp_path: Path, way: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (site.done / "sub").symlink_to(elsewhere)
+    site.end(site.take("sub/a.wav"), "done")
+    site.tidy()
+    assert content_of(elsewhere) == {}
+    assert list(content_of(site.root)) == ["sub/a.wav"]
+    error = site.left()["error"]
+    assert f"{site.done}/sub: a symbolic link" in error
+    assert "put a folder there" in error
+    (site.done / "sub").unlink()
+    site.tidy(LATER)
+    assert list(content_of(site.done)) == ["sub/a.wav"]
+
+
+def test_a_target_that_is_itself_a_link_is_used(site: Site, tmp_path: Path) -> None:
+    site.done.rename(tmp_path / "real")
+    site.done.symlink_to(tmp_path / "real")
+    number = site.end(site.take("sub/a.wav"), "done")
+    site.tidy()
+    assert list(content_of(tmp_path / "real")) == ["sub/a.wav"]
+    assert site.path(number) == str(site.done / "sub/a.wav")
+
+
+@pytest.mark.timeout(20)
+def test_whatever_lies_where_a_copy_could_begin_stops_no_move(site: Site, way: str) -> None:
+    number = site.end(site.take("a.wav"), "done")
+    status = (site.root / "a.wav").stat()
+    for name in (f"{status.st_dev:x}-{status.st_ino:x}", f"{number}-", f"{number}-{0:016x}"):
+        os.mkfifo(site.done / f".earshot-{name}.tmp")
+    os.mkfifo(site.done / "a.wav")
+    site.tidy()
+    assert content_of(site.done) == {"a (2).wav": b"a.wav"}
+    assert content_of(site.root) == {}
+
+
+def test_what_a_killed_copy_left_behind_is_removed_and_nothing_else(site: Site, way: str) -> None:
+    number = site.end(site.take("a.wav"), "done")
+    plan_move(site.db, number, str(site.done / "a.wav"))
+    left, others = site.done / f".earshot-{number}-0123.tmp", site.done / f".earshot-{number}9-0123.tmp"
+    left.write_bytes(b"a.w")
+    others.write_bytes(b"another's")
+    site.tidy()
+    assert content_of(site.done) == {"a.wav": b"a.wav", others.name: b"another's"}
+
+
+@pytest.mark.parametrize("other", [b"another's", None])
+def test_what_is_not_the_moved_file_is_not_taken_for_it(site: Site, tmp_path: Path, other: bytes) -> None:
+    number = site.end(site.take("a.wav"), "done")
+    plan_move(site.db, number, str(site.done / "a.wav"))
+    if other is None:
+        (site.root / "a.wav").rename(tmp_path / "kept.wav")
+        (site.done / "a.wav").symlink_to(tmp_path / "kept.wav")
+    else:
+        (site.root / "a.wav").unlink()
+        (site.done / "a.wav").write_bytes(other)
+    site.tidy()
+    assert site.path(number) == str(site.root / "a.wav")
+    assert site.left() == {"waiting": 0, "error": None}
 
 
 def test_names_that_are_not_text_and_names_of_255_bytes_are_moved(site: Site, way: str) -> None:
@@ -366,18 +468,16 @@ def test_names_that_are_not_text_and_names_of_255_bytes_are_moved(site: Site, wa
 
 
 def test_free_names_count_on_and_stay_within_the_limit() -> None:
-    names = free_names("/d", "a.b.wav")
-    assert [next(names) for _ in range(3)] == ["/d/a.b.wav", "/d/a.b (2).wav", "/d/a.b (3).wav"]
-    names = free_names("/d", "ü" * 127)
+    names = free_names("a.b.wav")
+    assert [next(names) for _ in range(3)] == ["a.b.wav", "a.b (2).wav", "a.b (3).wav"]
+    names = free_names("ü" * 127)
     next(names)
-    assert len(os.fsencode(next(names).removeprefix("/d/"))) <= 255
+    assert len(os.fsencode(next(names))) <= 255
 
 
-def test_a_large_batch_is_worked_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(originals, "BATCH", 3)
+def test_a_large_batch_is_worked_off(site: Site) -> None:
     for number in range(7):
         site.end(site.take(f"{number}.wav"), "done")
-    assert tidy(site.db, site.folder, NOW) == 0.0
-    assert tidy(site.db, site.folder, NOW) == 0.0
-    assert tidy(site.db, site.folder, NOW) > 0.0
+    assert [tidy(site.db, site.folder, NOW, batch=3) for _ in range(2)] == [0.0, 0.0]
+    assert tidy(site.db, site.folder, NOW, batch=3) > 0.0
     assert len(content_of(site.done)) == 7
