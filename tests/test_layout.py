@@ -49,7 +49,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
 }
 
 # Not Python modules: what the package ships beside its code.
-DATA_FOLDERS = {"samples"}
+DATA_FOLDERS = {"samples", "schema"}
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
@@ -197,8 +197,8 @@ FILE_METHODS = {
     *("write_bytes", "write_text"),
 }
 """Methods of `Path` that ask the file system, and that nothing else here has."""
-STILL_ASKING = {"storage.queue"}
-"""Parts of storage that ask the file system all the same. To become empty."""
+ASKING = {"storage.database", "storage.migrations"}
+"""Parts of storage that ask the file system: for the database's own file, and for what the package ships."""
 
 
 def file_functions(module: ast.Module) -> frozenset[str]:
@@ -240,7 +240,7 @@ def asks_in_transactions(path: Path) -> list[int]:
     """The lines that ask the file system where a database may be locked: all of storage, and transactions."""
     module, name = ast.parse(path.read_text("utf-8"), str(path)), module_name(path)
     functions = file_functions(module)
-    is_storage = name.startswith("storage.") and name not in {"storage.database", *STILL_ASKING}
+    is_storage = name.startswith("storage.") and name not in ASKING
     parts = [module] if is_storage else transactions(module)
     return [line for part in parts for line in file_access(part, functions)]
 
@@ -274,3 +274,62 @@ def take_in(db):
         module.parent.mkdir()
         module.write_text(text)
         assert sorted({*asks_in_transactions(module)}) == lines
+
+
+OWNERS = {"recordings": "storage.queue", "alerts": "storage.outbox"}
+"""The tables with a state, each with the one module that writes it."""
+
+
+def state_writes(module: ast.Module, table: str) -> list[int]:
+    """The lines of SQL that may write the state of a table; of one that is put together, all may."""
+    update = re.compile(rf"\bUPDATE {table} SET\b((?!\bWHERE\b).)*?(\bstate =|{{)")
+    insert = re.compile(rf"\bINTO {table} \([^)]*(\bstate\b|{{)")
+    table_object = re.compile(rf"table\(['\"]{table}['\"]\)\.(insert|update|upsert|replace)")
+    found = []
+    for node in ast.walk(module):
+        match node:
+            case ast.Constant(value=str(text)):
+                sql = text
+            case ast.JoinedStr() | ast.Call():
+                sql = ast.unparse(node).replace("\\n", " ")
+            case _:
+                continue
+        sql = " ".join(sql.split())
+        is_call = isinstance(node, ast.Call)
+        if (
+            table_object.match(sql[sql.find("table(") :])
+            if is_call
+            else update.search(sql) or insert.search(sql)
+        ):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("table", OWNERS)
+def test_a_state_is_written_in_one_file(table: str) -> None:
+    found = [
+        f"{path.relative_to(PACKAGE.parent)}:{line}"
+        for path in modules()
+        if module_name(path) != OWNERS[table]
+        for line in state_writes(ast.parse(path.read_text("utf-8"), str(path)), table)
+    ]
+    assert not found, f"every change of {table}.state belongs into {OWNERS[table]}: {found}"
+
+
+@pytest.mark.parametrize(
+    ("code", "is_found"),
+    [
+        ("db.execute('UPDATE recordings SET state = 1')", True),
+        ("db.execute('UPDATE recordings SET name = ?,'\n ' state = ? WHERE id = ?')", True),
+        ("db.execute(f'UPDATE recordings SET {columns} WHERE id = ?')", True),
+        ("db.execute('INSERT INTO recordings (path,\\n state) VALUES (?, ?)')", True),
+        ("db.execute(f'INSERT INTO recordings ({columns}) VALUES ({places})')", True),
+        ("db.table('recordings').update(1, values)", True),
+        ("db.execute('UPDATE recordings SET not_before = ? WHERE state = 1')", False),
+        ("db.execute('INSERT INTO recordings_fts (state) VALUES (?)')", False),
+        ("db.execute('SELECT state FROM recordings')", False),
+        ("db.table('folders').insert({'state': 1})", False),
+    ],
+)
+def test_sql_that_writes_a_state_is_found(code: str, is_found: bool) -> None:
+    assert bool(state_writes(ast.parse(code), "recordings")) == is_found

@@ -37,8 +37,8 @@ from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
 from daemon.runtime.results import store
-from daemon.storage.database import open_database
-from daemon.storage.originals import configure_afterwards
+from daemon.storage.database import open_database, transaction
+from daemon.storage.originals import configure_originals
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ class Generation:
         self._throttle.resize(self.config.analyzer.concurrency)
         with closing(open_database(self.config.database)) as db:
             end_obsolete_pauses(db, context)
-            configure_afterwards(db, [each for folder in self.config.watch for each in outcomes_of(folder)])
+            wanted = [each for folder in self.config.watch for each in outcomes_of(folder)]
+            with transaction(db):
+                configure_originals(db, wanted, utc_now())
         self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
         self._start("workers", self.workers.step, self._workers_alarm)
         for target in self.targets:

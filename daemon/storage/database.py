@@ -21,7 +21,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError
-from daemon.storage.migrations import migrations
+from daemon.storage.migrations import SCHEMA, migrations, steps
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock before a write is refused."""
@@ -39,21 +39,23 @@ _writer = threading.Lock()
 """One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path, *, busy_seconds: float | None = None, schema: Path = SCHEMA) -> Database:
     """Open the database at `path`, creating or migrating it, and return a connection for this thread.
 
     The file and its folder are made readable by their owner alone. Raises StoreError when the file is no
     earshot database, comes from a newer version, or cannot be written, and StoreBusyError when that may
     pass. An existing file is never re-created, and one that is not ours not changed in any way.
+    A write waits `busy_seconds` for other writers, BUSY_SECONDS by default; `schema` is the folder with the
+    steps to today's tables.
     """
     _create_private(path)
-    db = _connect(path)
+    db = _connect(path, busy_seconds)
     try:
-        _check_ours(db, path)
+        _check_ours(db, path, schema)
         db.conn.execute("PRAGMA journal_mode=WAL")
         db.conn.execute("PRAGMA synchronous=FULL")
         db.conn.execute("PRAGMA foreign_keys=ON")
-        _migrate(db, path)
+        _migrate(db, path, schema)
     except sqlite3.DatabaseError as error:
         db.close()
         raise _unusable(path, error) from error
@@ -73,7 +75,7 @@ def open_existing(path: Path) -> Database:
 def memory_database() -> Database:
     """A migrated database that lives in memory only, for an analysis that is not to be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
-    migrations.apply(db)
+    migrations(SCHEMA).apply(db)
     return db
 
 
@@ -85,7 +87,7 @@ def transaction(db: Database) -> Iterator[Database]:
     one wrote in between, whatever the busy timeout. Raises StoreBusyError when the database stays locked
     or its disk is full.
     """
-    with _turn_to_write():
+    with _turn_to_write(db):
         try:
             db.conn.execute("BEGIN IMMEDIATE")
             try:
@@ -101,9 +103,10 @@ def transaction(db: Database) -> Iterator[Database]:
 
 
 @contextmanager
-def _turn_to_write() -> Iterator[None]:
+def _turn_to_write(db: Database) -> Iterator[None]:
+    (busy_milliseconds,) = db.conn.execute("PRAGMA busy_timeout").fetchone()
     # Not without end: where another process holds the database, each thread before this one waits its time.
-    if not _writer.acquire(timeout=BUSY_SECONDS):
+    if not _writer.acquire(timeout=busy_milliseconds / 1000):
         raise StoreBusyError(LOCKED)
     try:
         yield
@@ -285,23 +288,23 @@ def _close_to_others(path: Path) -> None:
             path.chmod(0o600)
 
 
-def _connect(path: Path) -> Database:
+def _connect(path: Path, busy_seconds: float | None) -> Database:
     # isolation_level=None: no statement opens a transaction by itself; `transaction` does.
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=busy_seconds or BUSY_SECONDS, isolation_level=None)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
     return Database(connection, execute_plugins=False)
 
 
-def _check_ours(db: Database, path: Path) -> None:
+def _check_ours(db: Database, path: Path, schema: Path) -> None:
     """Raise StoreError for a database that this version did not make; only reads."""
     # Tables before migrations: another process may be creating them between the two looks.
     tables = db.table_names()
-    applied = _applied(db)
+    applied = _applied(db, schema)
     (version,) = db.conn.execute("PRAGMA user_version").fetchone()
     # This version leaves SQLite's own number at 0; another one may not.
-    if applied - _known() or version:
+    if applied - steps(schema).keys() or version:
         raise StoreError(
             f"{path}: this database was written by a newer earshot; install that version again, "
             "or point `database` at another file"
@@ -310,25 +313,21 @@ def _check_ours(db: Database, path: Path) -> None:
         raise StoreError(f"{path}: this is a database of another program; point `database` at another file")
 
 
-def _known() -> set[str]:
-    return {migration.name for migration in migrations._migrations}
+def _applied(db: Database, schema: Path) -> set[str]:
+    return {migration.name for migration in migrations(schema).applied(db)}
 
 
-def _applied(db: Database) -> set[str]:
-    return {migration.name for migration in migrations.applied(db)}
-
-
-def _migrate(db: Database, path: Path) -> None:
-    applied = _applied(db)
-    if applied == _known():
+def _migrate(db: Database, path: Path, schema: Path) -> None:
+    applied = _applied(db, schema)
+    if applied == steps(schema).keys():
         return
     if applied:
         _refuse_under_a_daemon(path)
         _back_up(db, path, len(applied))
     with transaction(db):
         # Another process may have migrated while this one waited for the lock.
-        if migrations.pending(db):
-            migrations.apply(db)
+        if migrations(schema).pending(db):
+            migrations(schema).apply(db)
 
 
 def _refuse_under_a_daemon(path: Path) -> None:

@@ -1,244 +1,48 @@
-"""The schema, as steps from an empty file to today's tables.
-
-The tables and columns that product documentation names are public: columns may be added, not renamed.
-`files`, `folders`, `requests`, `pauses`, `afterwards`, `originals`, `lists` and the tables of
-`volume_tables` are earshot's own.
-"""
+"""The schema: steps from an empty file to today's tables, one .sql file each, in the order of their names."""
 
 from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from daemon.storage.afterwards_tables import AFTERWARDS_TABLES
-from daemon.storage.volume_tables import VOLUME_TABLES
-
-migrations = Migrations("earshot")
-
-_SEGMENT_COLUMNS = """
-    recording_id INTEGER NOT NULL REFERENCES recordings(id),
-    position INTEGER NOT NULL,
-    text TEXT,
-    start_word INTEGER,
-    end_word INTEGER,
-    start_seconds REAL,
-    end_seconds REAL,
-    speaker TEXT,
-"""
-
-_FIRST_TABLES = (
-    """
-    CREATE TABLE recordings (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        path TEXT NOT NULL,
-        folder TEXT,
-        name TEXT NOT NULL,
-        size_bytes INTEGER,
-        modified_at TEXT,
-        sha256 TEXT,
-        state TEXT NOT NULL
-            CHECK (state IN ('waiting', 'analyzing', 'done', 'failed', 'duplicate', 'skipped')),
-        attempts INTEGER NOT NULL DEFAULT 0,
-        possibly_billed INTEGER NOT NULL DEFAULT 0,
-        not_before TEXT,
-        error_code TEXT,
-        error TEXT,
-        duplicate_of INTEGER REFERENCES recordings(id),
-        first_seen_at TEXT NOT NULL,
-        analyzed_at TEXT,
-        recorded_at TEXT,
-        tags TEXT NOT NULL DEFAULT '[]',
-        metadata TEXT NOT NULL DEFAULT '{}',
-        request_id TEXT,
-        model TEXT,
-        language TEXT,
-        duration_seconds REAL,
-        channels INTEGER,
-        confidence REAL,
-        transcript TEXT,
-        summary TEXT,
-        average_sentiment TEXT,
-        average_sentiment_score REAL,
-        not_analyzed TEXT NOT NULL DEFAULT '{}',
-        estimated_cost_usd REAL,
-        -- Not public: the file's name as the kernel has it, and what the queue must remember.
-        source BLOB NOT NULL,
-        is_url INTEGER NOT NULL DEFAULT 0,
-        request_key TEXT,
-        quiet INTEGER NOT NULL DEFAULT 0,
-        crashes INTEGER NOT NULL DEFAULT 0,
-        doubtful INTEGER NOT NULL DEFAULT 0,
-        failures INTEGER NOT NULL DEFAULT 0,
-        failing_since TEXT,
-        part_words INTEGER
-    )
-    """,
-    "CREATE INDEX recordings_queue ON recordings (state, not_before, id)",
-    "CREATE INDEX recordings_content ON recordings (sha256, request_key)",
-    "CREATE INDEX recordings_folder ON recordings (folder, state)",
-    f"CREATE TABLE sentiments ({_SEGMENT_COLUMNS} sentiment TEXT, sentiment_score REAL,"
-    " PRIMARY KEY (recording_id, position))",
-    f"CREATE TABLE topics ({_SEGMENT_COLUMNS} topic TEXT, confidence_score REAL,"
-    " PRIMARY KEY (recording_id, position))",
-    f"CREATE TABLE intents ({_SEGMENT_COLUMNS} intent TEXT, confidence_score REAL,"
-    " PRIMARY KEY (recording_id, position))",
-    """
-    CREATE TABLE responses (
-        id INTEGER PRIMARY KEY,
-        recording_id INTEGER NOT NULL REFERENCES recordings(id),
-        received_at TEXT NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('listen', 'read', 'doubtful')),
-        body BLOB NOT NULL
-    )
-    """,
-    "CREATE INDEX responses_recording ON responses (recording_id)",
-    """
-    CREATE TABLE alerts (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        recording_id INTEGER REFERENCES recordings(id),
-        destination TEXT NOT NULL,
-        target INTEGER NOT NULL,
-        rules TEXT NOT NULL DEFAULT '[]',
-        severity TEXT NOT NULL DEFAULT 'warning',
-        state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'failed', 'suppressed')),
-        reason TEXT,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        not_before TEXT,
-        created_at TEXT NOT NULL,
-        sent_at TEXT,
-        error TEXT,
-        title TEXT NOT NULL,
-        body TEXT NOT NULL,
-        UNIQUE (recording_id, destination, target)
-    )
-    """,
-    "CREATE INDEX alerts_outbox ON alerts (state, destination, target, not_before)",
-    """
-    CREATE TABLE files (
-        directory BLOB NOT NULL,
-        name BLOB NOT NULL,
-        folder TEXT NOT NULL,
-        device INTEGER NOT NULL,
-        inode INTEGER NOT NULL,
-        size_bytes INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        recording_id INTEGER NOT NULL REFERENCES recordings(id),
-        PRIMARY KEY (directory, name)
-    ) WITHOUT ROWID
-    """,
-    "CREATE INDEX files_inode ON files (inode, device)",
-    "CREATE INDEX files_recording ON files (recording_id)",
-    """
-    CREATE TABLE folders (
-        path TEXT PRIMARY KEY,
-        method TEXT,
-        available INTEGER NOT NULL DEFAULT 0,
-        configured_at TEXT NOT NULL,
-        first_seen_at TEXT,
-        baseline_done INTEGER NOT NULL DEFAULT 0,
-        last_scan_at TEXT
-    )
-    """,
-    """
-    CREATE TABLE requests (
-        id INTEGER PRIMARY KEY,
-        recording_id INTEGER NOT NULL REFERENCES recordings(id),
-        started_at TEXT NOT NULL,
-        ended_at TEXT,
-        outcome TEXT NOT NULL,
-        http_status INTEGER,
-        request_id TEXT
-    )
-    """,
-    "CREATE INDEX requests_recording ON requests (recording_id)",
-    """
-    CREATE TABLE pauses (
-        cause TEXT NOT NULL,
-        scope TEXT NOT NULL DEFAULT '',
-        reason TEXT NOT NULL,
-        since TEXT NOT NULL,
-        next_probe_at TEXT NOT NULL,
-        probe_seconds REAL NOT NULL,
-        probes INTEGER NOT NULL DEFAULT 0,
-        shared INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (cause, scope)
-    )
-    """,
-    """
-    CREATE VIRTUAL TABLE recordings_fts USING fts5 (
-        transcript, summary, name, content='recordings', content_rowid='id',
-        tokenize='unicode61 remove_diacritics 2'
-    )
-    """,
-    """
-    CREATE TRIGGER recordings_fts_insert AFTER INSERT ON recordings BEGIN
-        INSERT INTO recordings_fts (rowid, transcript, summary, name)
-        VALUES (new.id, new.transcript, new.summary, new.name);
-    END
-    """,
-    """
-    CREATE TRIGGER recordings_fts_delete AFTER DELETE ON recordings BEGIN
-        INSERT INTO recordings_fts (recordings_fts, rowid, transcript, summary, name)
-        VALUES ('delete', old.id, old.transcript, old.summary, old.name);
-    END
-    """,
-    # Only these columns: a claim or a retry must not rewrite the index.
-    """
-    CREATE TRIGGER recordings_fts_update AFTER UPDATE OF transcript, summary, name ON recordings BEGIN
-        INSERT INTO recordings_fts (recordings_fts, rowid, transcript, summary, name)
-        VALUES ('delete', old.id, old.transcript, old.summary, old.name);
-        INSERT INTO recordings_fts (rowid, transcript, summary, name)
-        VALUES (new.id, new.transcript, new.summary, new.name);
-    END
-    """,
-)
+SCHEMA = Path(__file__).parent / "schema"
 
 
-@migrations()
-def m001_first_tables(db: Database) -> None:
-    """Recordings, what was found in them, the outbox, and earshot's own bookkeeping."""
-    for statement in _FIRST_TABLES:
-        db.execute(statement)
+@cache
+def steps(schema: Path) -> dict[str, str]:
+    """Return the SQL of every step by its name: that of `006_one_owner.sql` is `m006_one_owner`."""
+    return {f"m{path.stem}": path.read_text("utf-8") for path in sorted(schema.glob("*.sql"))}
 
 
-@migrations()
-def m002_verdicts(db: Database) -> None:
-    """What people thought of alerts: one judgement each."""
-    db.execute(
-        """
-        CREATE TABLE verdicts (
-            alert_id INTEGER PRIMARY KEY REFERENCES alerts(id),
-            verdict TEXT NOT NULL CHECK (verdict IN ('useful', 'noise')),
-            given_at TEXT NOT NULL
-        )
-        """
-    )
+@cache
+def migrations(schema: Path) -> Migrations:
+    """Return the steps as sqlite-utils runs them and notes them in the database."""
+    known = Migrations("earshot")
+    for name, sql in steps(schema).items():
+        _add(known, name, sql)
+    return known
 
 
-@migrations()
-def m003_after_analysis(db: Database) -> None:
-    """What is to be done with originals, and the lists of addresses that were read."""
-    for statement in AFTERWARDS_TABLES:
-        db.execute(statement)
+def _add(known: Migrations, name: str, sql: str) -> None:
+    @known(name=name)
+    def run(db: Database) -> None:
+        # Not by executescript: that commits first.
+        for statement in statements(sql):
+            db.execute(statement)
 
 
-@migrations()
-def m004_volume(db: Database) -> None:
-    """Volume control: snoozes, bursts, digests, and what operations were told of."""
-    for statement in VOLUME_TABLES:
-        db.execute(statement)
-
-
-@migrations()
-def m005_watching(db: Database) -> None:
-    """How each folder is watched and why, and what it takes to read a file only once."""
-    for statement in (
-        "ALTER TABLE folders ADD COLUMN reason TEXT",
-        "ALTER TABLE folders ADD COLUMN settle_seconds REAL",
-        "ALTER TABLE folders ADD COLUMN missed_by_events INTEGER NOT NULL DEFAULT 0",
-        # Files of the same size may be the same: only those have to be told apart before one is sent.
-        "CREATE INDEX recordings_size ON recordings (size_bytes, state)",
-        # Asked for again by a person, whatever is known of the same bytes or address.
-        "ALTER TABLE recordings ADD COLUMN anew INTEGER NOT NULL DEFAULT 0",
-    ):
-        db.execute(statement)
+def statements(sql: str) -> Iterator[str]:
+    """Split SQL into its statements; each has to end at the end of a line."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if any(line.strip() and not line.startswith("--") for line in statement.splitlines()):
+        raise ValueError(f"a statement without an end: {statement}")

@@ -1,13 +1,13 @@
 """What is still to be done with originals whose recordings have ended: to be deleted, or moved.
 
-The rows are written by a trigger in the transaction that ends a recording (see migrations), for the folders
-that `configure_afterwards` named. Everything else here is one transaction of its own. Times are UTC.
+queue.py writes the rows in the transaction that ends a recording, for the folders that `configure_originals`
+named. Everything else here is one transaction of its own. Times are UTC.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -40,15 +40,22 @@ class Original:
     target: str | None
 
 
-def configure_afterwards(db: Database, wanted: Iterable[tuple[str, Outcome]]) -> None:
-    """From now on remember the originals of these folders and outcomes; forget those of others."""
-    with transaction(db):
-        db.execute("DELETE FROM afterwards")
-        db.conn.executemany("INSERT OR IGNORE INTO afterwards (folder, outcome) VALUES (?, ?)", wanted)
+def configure_originals(db: Database, wanted: Collection[tuple[str, Outcome]], now: datetime) -> None:
+    """Remember the originals of these folders and outcomes from now on, and forget those of all others.
+
+    Call inside a transaction.
+    """
+    db.execute("UPDATE folders SET after_success = 0, after_failure = 0")
+    for path, outcome in wanted:
         db.execute(
-            "DELETE FROM originals WHERE NOT EXISTS (SELECT 1 FROM afterwards"
-            " WHERE afterwards.folder = originals.folder AND afterwards.outcome = originals.outcome)"
+            f"INSERT INTO folders (path, configured_at, after_{outcome}) VALUES (?, ?, 1)"  # noqa: S608
+            f" ON CONFLICT (path) DO UPDATE SET after_{outcome} = 1",
+            (path, iso(now)),
         )
+    db.execute(
+        "DELETE FROM originals WHERE NOT EXISTS (SELECT 1 FROM folders WHERE path = folder"
+        " AND iif(outcome = 'success', after_success, after_failure))"
+    )
 
 
 def originals_due(db: Database, folder: str, now: datetime, limit: int) -> list[Original]:

@@ -1,7 +1,8 @@
-"""Every change of a recording's state. No other file writes `recordings.state`.
+"""Every change of a recording's state, with what hangs on its end. Nothing else writes that state.
 
-Each function writes in a transaction that its caller opens and commits, so that what belongs together is
-stored together. Times are UTC.
+On an end hang a row in `failures`, of which operations are told, and a row in `originals`, for a file that is
+to be moved or deleted. Each function writes in a transaction that its caller opens and commits, so that what
+belongs together is stored together. Times are UTC.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
     columns, places = ", ".join(values), ", ".join(f":{column}" for column in values)
     added = rows(db, f"INSERT INTO recordings ({columns}) VALUES ({places}) RETURNING id", values)  # noqa: S608
     recording_id: int = added[0]["id"]
+    if ending and ending.state == RecordingState.FAILED:
+        _note_failure(db, recording_id, now)
     return recording_id
 
 
@@ -250,10 +253,10 @@ def _why_not(db: Database, recording_id: int) -> str:
 # Ends
 
 
-def finish(db: Database, recording_id: int, now: datetime) -> None:
-    """End a recording as `done`; its result is written in the same transaction (see results.store_result)."""
+def finish(db: Database, recording_id: int, now: datetime, **result: Any) -> None:
+    """End a recording as `done`, with these columns of its result (see results.store_result)."""
     cleared = {"error": None, "error_code": None, "failing_since": None, "failures": 0}
-    _end(db, recording_id, RecordingState.DONE, now, analyzed_at=iso(now), **cleared)
+    _end(db, recording_id, RecordingState.DONE, now, analyzed_at=iso(now), **cleared, **result)
 
 
 def duplicate(
@@ -284,19 +287,53 @@ def end(
 def _make_wait(db: Database, condition: str, values: dict[str, Any], now: datetime, **changes: Any) -> int:
     """Make the recordings wait for which `condition` holds, due now; returns how many."""
     changes |= {"not_before": iso(now), "error_code": None}
-    waiting = db.execute(
-        f"UPDATE recordings SET state = 'waiting', {_assignments(changes)} WHERE {condition}",  # noqa: S608
+    waiting = rows(
+        db,
+        f"UPDATE recordings SET state = 'waiting', {_assignments(changes)}"  # noqa: S608 - our own texts
+        f" WHERE {condition} RETURNING id",
         changes | values,
     )
-    return waiting.rowcount
+    # What was to become of the original goes with the end that it hung on.
+    ids = json.dumps([row["id"] for row in waiting])
+    db.execute("DELETE FROM originals WHERE recording_id IN (SELECT value FROM json_each(?))", (ids,))
+    return len(waiting)
 
 
 def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any) -> None:
-    """End a recording in this state."""
+    """End a recording in this state, and note what is to be told of it and done with its file."""
+    found = rows(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
+    was_failed = bool(found) and found[0]["state"] == RecordingState.FAILED
     changes |= {"state": state, "not_before": None}
     db.execute(
         f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
         changes | {"id": recording_id},
+    )
+    if state == RecordingState.FAILED and not was_failed:
+        _note_failure(db, recording_id, now)
+    _note_original(db, recording_id)
+
+
+def _note_failure(db: Database, recording_id: int, now: datetime) -> None:
+    db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, ?)", (recording_id, iso(now)))
+
+
+def _note_original(db: Database, recording_id: int) -> None:
+    """Note that something is to be done with the file of a recording that ended, where its folder says so.
+
+    Not with one that is incomplete: for all that is known, it is still being written.
+    """
+    db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
+    db.execute(
+        """
+        INSERT INTO originals (recording_id, folder, outcome)
+        SELECT recordings.id, folder, iif(state = 'failed', 'failure', 'success')
+        FROM recordings JOIN folders ON folders.path = recordings.folder
+        WHERE recordings.id = ? AND NOT is_url AND (
+            (after_success AND state IN ('done', 'duplicate'))
+            OR (after_failure AND state = 'failed' AND error_code IS NOT 'incomplete')
+        )
+        """,
+        (recording_id,),
     )
 
 

@@ -61,8 +61,7 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
         db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
         db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
-    db.table("recordings").update(recording_id, values)
-    finish(db, recording_id, now)
+    finish(db, recording_id, now, **values)
 
 
 def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:

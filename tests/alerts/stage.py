@@ -19,10 +19,11 @@ from daemon.alerts.sender import AppriseSender
 from daemon.alerts.targets import open_targets
 from daemon.alerts.volume import end_bursts, store_alerts
 from daemon.config.load import load_config
-from daemon.models import Conversation, Segment, iso
+from daemon.models import Conversation, Ending, RecordingState, Segment, iso
 from daemon.periodic import schedule
 from daemon.rules.match import matches
 from daemon.storage.database import open_database, rows, transaction
+from daemon.storage.queue import end
 from daemon.storage.results import store_result
 from tests.alerts.examples import analysis, passage
 
@@ -97,14 +98,7 @@ class Stage:
         """A recording that cannot be analyzed."""
         recording_id = add_waiting(self.db, f"{self.folder}/{name}", self.folder, {}, now)
         with transaction(self.db):
-            self.db.execute(
-                "UPDATE recordings SET state = 'failed', error_code = ?, error = 'it is broken' WHERE id = ?",
-                (code, recording_id),
-            )
-            # The trigger knows the time of this machine only.
-            self.db.execute(
-                "UPDATE failures SET failed_at = ? WHERE recording_id = ?", (iso(now), recording_id)
-            )
+            end(self.db, recording_id, Ending(RecordingState.FAILED, code, "it is broken"), now)
         return recording_id
 
     def tick(self, now: datetime) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from daemon.models import iso
 from daemon.storage.database import open_database, transaction
-from daemon.storage.migrations import migrations
+from daemon.storage.migrations import SCHEMA
 from tests.faults.crashes import alerting, compiled_counter, is_bad_news_name, is_sent, tally
 from tests.harness import Conversation, ScriptedApi, Service, reply, running
 from tests.servers import HttpSink, wait_until
@@ -377,15 +377,11 @@ def test_older_database_is_migrated_after_a_backup(tmp_path: Path) -> None:
     with closing(open_database(path)) as db, transaction(db):
         db.execute("INSERT INTO folders (path, configured_at) VALUES ('/kept', '')")
 
-    @migrations(name="m999_test")
-    def add_column(db: object) -> None:
-        db.execute("ALTER TABLE folders ADD COLUMN note TEXT")  # type: ignore[attr-defined]
-
-    try:
-        with closing(open_database(path)) as db:
-            assert list(db.query("SELECT path, note FROM folders")) == [{"path": "/kept", "note": None}]
-    finally:
-        migrations._migrations.pop()
+    newer = tmp_path / "schema"
+    shutil.copytree(SCHEMA, newer)
+    (newer / "999_test.sql").write_text("ALTER TABLE folders ADD COLUMN note TEXT;\n")
+    with closing(open_database(path, schema=newer)) as db:
+        assert list(db.query("SELECT path, note FROM folders")) == [{"path": "/kept", "note": None}]
     backups = list(tmp_path.glob("earshot.db.before-*"))
     assert len(backups) == 1
     assert backups[0].stat().st_mode & 0o777 == 0o600

@@ -17,16 +17,17 @@ from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival
 from daemon.intake.intake import take_in
+from daemon.models import Ending, RecordingState
 from daemon.originals.move import free_names
 from daemon.originals.originals import outcomes_of, tidy
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.originals import (
-    configure_afterwards,
+    configure_originals,
     original_of_recording,
     originals_left,
     plan_move,
 )
-from daemon.storage.queue import requeue
+from daemon.storage.queue import claim_this, duplicate, end, finish, requeue
 from tests.storage.stores import committed
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
@@ -45,7 +46,7 @@ class Site:
 
     def configure(self, **settings: Any) -> None:
         self.folder = WatchFolder.model_validate({"path": self.root, **settings})
-        configure_afterwards(self.db, outcomes_of(self.folder))
+        committed(configure_originals, self.db, outcomes_of(self.folder), NOW)
 
     def take(self, name: str, content: bytes | None = None) -> int:
         path = self.root / name
@@ -62,11 +63,16 @@ class Site:
         source = Path(
             os.fsdecode(rows(self.db, "SELECT source FROM recordings WHERE id = ?", (number,))[0]["source"])
         )
-        self.db.execute("UPDATE recordings SET state = 'analyzing' WHERE id = ?", (number,))
-        self.db.execute(
-            "UPDATE recordings SET state = ?, error_code = ?, sha256 = ? WHERE id = ?",
-            (state, code, hashlib.sha256(source.read_bytes()).hexdigest(), number),
-        )
+        sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+        with transaction(self.db):
+            claim_this(self.db, number, NOW)
+            self.db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, number))
+            if state == "done":
+                finish(self.db, number, NOW)
+            elif state == "duplicate":
+                duplicate(self.db, number, number, NOW, sha256=sha256, request_key="")
+            else:
+                end(self.db, number, Ending(RecordingState(state), code or "", "why"), NOW)
         return number
 
     def tidy(self, now: datetime = NOW) -> None:

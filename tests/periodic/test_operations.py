@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from daemon.models import Ending, RecordingState
 from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
 from daemon.storage.operations import begin_anew
-from daemon.storage.queue import requeue
+from daemon.storage.queue import end, requeue
 from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
 from tests.servers import HttpSink, SmtpSink
 from tests.storage.stores import committed
@@ -80,7 +81,7 @@ def test_a_recording_that_was_put_back_is_no_news_until_it_fails_again(
         failed = here.fail()
         committed(requeue, here.db, [failed], NOW)
         assert not here.tick(NOW + MINUTE)
-        here.db.execute("UPDATE recordings SET state = 'failed' WHERE id = ?", (failed,))
+        committed(end, here.db, failed, Ending(RecordingState.FAILED, "code", "why"), NOW)
         assert here.tick(NOW + MINUTE)
         assert titles(here) == ["[warning] 1 recording failed"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlite_utils import Database
@@ -12,6 +14,7 @@ from daemon.files import device_above
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState
 from daemon.storage import queue
 from daemon.storage.database import rows, transaction
+from daemon.storage.migrations import SCHEMA
 from daemon.storage.recordings import modified_at, remember_file
 
 Result = TypeVar("Result")
@@ -53,6 +56,16 @@ def _add(db: Database, folder: str, found: FileStamp, state: RecordingState) -> 
         case RecordingState.FAILED | RecordingState.SKIPPED:
             queue.end(db, number, Ending(state, "code", "reason"), NOW)
     return number
+
+
+def schema_before(place: Path, step: str) -> Path:
+    """A folder with the schema as it was before this step, as `open_database` takes it."""
+    older = place / f"schema-before-{step}"
+    older.mkdir()
+    for path in SCHEMA.glob("*.sql"):
+        if path.stem < step:
+            shutil.copy(path, older)
+    return older
 
 
 def committed(write: Callable[..., Result], db: Database, *values: Any, **options: Any) -> Result:

@@ -14,8 +14,8 @@ from sqlite_utils import Database
 
 from daemon.errors import StoreError
 from daemon.storage.database import COMPANIONS, daemon_lock, daemon_status, open_database
-from daemon.storage.migrations import migrations
 from tests.harness import Service
+from tests.storage.stores import schema_before
 
 Plant = Callable[[Path, Path], None]
 PLANTS: dict[str, Plant] = {
@@ -85,9 +85,7 @@ def test_a_link_to_the_database_itself_is_followed_and_its_files_lie_beside_the_
 
 def old_database(path: Path) -> None:
     """A database as an earlier version left it, which is copied before its tables change."""
-    path.parent.mkdir()
-    with closing(Database(path)) as old:
-        migrations.apply(old, stop_before="m002_verdicts")
+    open_database(path, schema=schema_before(path.parent.parent, "002")).close()
 
 
 @pytest.mark.parametrize("plant", [PLANTS["link"], PLANTS["fifo"]], ids=["link", "fifo"])

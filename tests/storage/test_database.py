@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -17,7 +18,6 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError
-from daemon.storage import database as database_module
 from daemon.storage.database import (
     daemon_lock,
     daemon_status,
@@ -28,7 +28,8 @@ from daemon.storage.database import (
     rows,
     transaction,
 )
-from tests.storage.stores import add, states
+from daemon.storage.migrations import SCHEMA
+from tests.storage.stores import add, schema_before, states
 
 STOPPED = {"running": False, "ready": False, "pid": None}
 
@@ -142,14 +143,13 @@ def test_a_place_where_no_database_can_be_is_said(path: Path, obstacle: str) -> 
     assert str(path) in str(caught.value)
 
 
-def test_a_locked_database_may_be_free_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_may_be_free_later(path: Path) -> None:
     """Worth another try, unlike a file that is no database: exit code 78 would keep systemd from one."""
-    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.05)
     path.parent.mkdir()
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreBusyError, match="locked by another process"):
-            open_database(path)
+            open_database(path, busy_seconds=0.05)
         holder.execute("ROLLBACK")
     open_database(path).close()
 
@@ -185,16 +185,16 @@ def test_a_database_in_memory_has_the_same_tables(db: Database) -> None:
         assert set(memory.table_names()) == set(db.table_names())
 
 
-def test_an_older_database_is_copied_before_its_tables_change(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_database_is_copied_before_its_tables_change(path: Path, tmp_path: Path) -> None:
     with closing(open_database(path)) as db:
         add(db, 2)
-    known = database_module._known()
-    monkeypatch.setattr(database_module, "_known", lambda: known | {"m999_next"})
-    with umask(0), closing(open_database(path)):
+        version = db.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
+    newer = tmp_path / "schema"
+    shutil.copytree(SCHEMA, newer)
+    (newer / "999_next.sql").write_text("ALTER TABLE folders ADD COLUMN note TEXT;\n")
+    with umask(0), closing(open_database(path, schema=newer)):
         pass
-    backup = path.with_name(f"earshot.db.before-{len(known) + 1}")
+    backup = path.with_name(f"earshot.db.before-{version + 1}")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     with closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("SELECT count(*) FROM recordings").fetchone() == (2,)
@@ -230,9 +230,11 @@ def test_a_mistake_in_sql_is_no_trouble_of_the_disk(db: Database) -> None:
     add(db)
 
 
-def test_a_write_lock_held_by_another_process_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.05)
-    with closing(open_database(path)) as db, closing(sqlite3.connect(path, isolation_level=None)) as other:
+def test_a_write_lock_held_by_another_process_is_busy(path: Path) -> None:
+    with (
+        closing(open_database(path, busy_seconds=0.05)) as db,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError, match="locked"), transaction(db):
             pass
@@ -241,15 +243,12 @@ def test_a_write_lock_held_by_another_process_is_busy(path: Path, monkeypatch: p
         add(db)
 
 
-def test_threads_behind_a_lock_of_another_process_do_not_wait_one_after_the_other(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_behind_a_lock_of_another_process_do_not_wait_one_after_the_other(path: Path) -> None:
     """With many replies in hand the last thread would seem to hang, and the service would end itself."""
-    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.3)
     waited: list[float] = []
 
     def write() -> None:
-        with closing(open_existing(path)) as db:
+        with closing(open_database(path, busy_seconds=0.3)) as db:
             began = time.monotonic()
             with pytest.raises(StoreBusyError, match="locked"), transaction(db):
                 pass
@@ -372,9 +371,10 @@ def another_daemon(path: Path) -> Iterator[int]:
         process.kill()
 
 
-def test_tables_are_not_changed_under_a_service_that_runs_an_older_version(path: Path) -> None:
-    with closing(open_database(path)) as db:
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (max(database_module._known()),))
+def test_tables_are_not_changed_under_a_service_that_runs_an_older_version(
+    path: Path, tmp_path: Path
+) -> None:
+    open_database(path, schema=schema_before(tmp_path, "006")).close()
     with another_daemon(path) as pid:
         with pytest.raises(EarshotError, match=f"older earshot .process {pid}."):
             open_existing(path)

@@ -11,8 +11,8 @@ from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.storage.database import open_database
-from daemon.storage.migrations import migrations
 from daemon.storage.verdicts import Verdict, Verdicts, give_verdict, verdict_of, verdicts_by_rule
+from tests.storage.stores import schema_before
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ADD = (
@@ -49,10 +49,8 @@ def test_a_verdict_counts_for_every_rule_of_its_alert(db: Database) -> None:
 
 def test_a_database_from_before_is_copied_and_then_has_the_table(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
-    with closing(Database(path)) as old:
-        migrations.apply(old, stop_before="m002_verdicts")
+    with closing(open_database(path, schema=schema_before(tmp_path, "002"))) as old:
         old.execute(ADD, ('["a"]',))
-        old.conn.commit()
         assert "verdicts" not in old.table_names()
     with closing(open_database(path)) as db:
         give_verdict(db, 1, Verdict.NOISE, NOW)
