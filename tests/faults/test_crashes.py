@@ -305,7 +305,7 @@ def test_service_manager_hears_ready_once_and_then_signs_of_life(tmp_path: Path,
 
 
 def test_thread_that_dies_ends_the_process(tmp_path: Path, api: ScriptedApi) -> None:
-    """P12: never a silent dead thread; a database that breaks while it is open kills the dispatcher's."""
+    """P12: never a silent dead thread; a database that breaks while it is open ends the workers' loop."""
     with running(tmp_path, api) as service:
         service.drop("a.wav")
         service.wait_states(done=1)
