@@ -543,6 +543,8 @@ def test_a_file_replaced_while_it_is_analyzed_is_analyzed_as_it_is_now(
         moved.rename(service.folder / "renamed.wav")
         hold.set()
         service.wait_states(done=3)
+        renamed = "SELECT 1 FROM recordings WHERE name = 'renamed.wav'"
+        wait_until(lambda: bool(service.rows(renamed)), what="the row to follow its file")
         rows = {row["name"]: row for row in service.rows("SELECT * FROM recordings")}
     assert rows["replaced.wav"]["sha256"] == hashlib.sha256(wav("new", seconds=0.3)).hexdigest()
     assert {row["possibly_billed"] for name, row in rows.items() if name != "replaced.wav"} == {1}
