@@ -113,17 +113,29 @@ def stamp(path: str) -> FileStamp | None:
         return None
 
 
-def fresh_stamp(root: str, path: str) -> FileStamp | None:
-    """Like `stamp`, but through an open file: on NFS and CIFS that asks the server, not the client's cache.
+def stamp_below(root: str, path: str) -> FileStamp | None:
+    """Like `stamp`, but None also when a link is in the way below `root`."""
+    above, _, name = path.rpartition("/")
+    try:
+        directory = directory_below(root, above or "/")
+        try:
+            return stamp_of_status(path, os.stat(name, dir_fd=directory, follow_symlinks=False))
+        finally:
+            os.close(directory)
+    except OSError:
+        return None
 
-    None also when a link is in the way below `root`. While the server refuses because somebody has the file
-    open for himself alone, it is what lstat says.
+
+def fresh_stamp(root: str, path: str) -> FileStamp | None:
+    """Like `stamp_below`, but through an open file: NFS and CIFS then ask the server, not their cache.
+
+    While the server refuses because somebody has the file open for himself alone, it is what lstat says.
     """
     try:
         with reading(root, path) as descriptor:
             return stamp_of_status(path, os.fstat(descriptor))
     except PermissionError:
-        return stamp(path)
+        return stamp_below(root, path)
     except OSError:
         return None
 

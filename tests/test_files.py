@@ -24,6 +24,7 @@ from daemon.files import (
     open_below,
     reading,
     stamp,
+    stamp_below,
 )
 
 
@@ -73,6 +74,7 @@ def test_a_link_anywhere_below_the_root_is_not_followed(
             open_below(str(root), str(path))
         assert content_hash(str(root), before) is None
         assert fresh_stamp(str(root), str(path)) is None
+        assert stamp_below(str(root), str(path)) is None
         assert has_writer(str(root), str(path)) is None
         place.unlink()
 

@@ -9,7 +9,7 @@ import logging
 import math
 
 from daemon.config.models import WatchFolder
-from daemon.files import fresh_stamp, has_writer, stamp
+from daemon.files import fresh_stamp, has_writer, stamp_below
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.done_markers import Markers
 from daemon.intake.settle import Outcome, Settler
@@ -38,7 +38,7 @@ class Readiness:
         how long a marker may appear unnoticed.
         """
         is_remote = self._settler.is_remote(path)
-        found = fresh_stamp(self._root, path) if is_remote else stamp(path)
+        found = fresh_stamp(self._root, path) if is_remote else stamp_below(self._root, path)
         if found is None:
             self._gone(path, now, is_remote=is_remote)
             return None
@@ -57,7 +57,7 @@ class Readiness:
             logger.debug("file still open for writing path=%r", path)
             self._settler.postpone(path, now)
             return None
-        if not is_remote and stamp(path) != found:
+        if not is_remote and stamp_below(self._root, path) != found:
             # Written and closed between the two questions: quiet time starts again at the next look.
             self._settler.postpone(path, now)
             return None
@@ -71,7 +71,7 @@ class Readiness:
     def _whole(self, found: FileStamp, now: float) -> Arrival | None:
         kind = Kind.QUIET if self._settler.is_old(found.path) else Kind.COMPLETE
         # With a marker its sender has said that it is whole.
-        trouble = flaw(found.path) if self.markers.marker_of(found.path) is None else None
+        trouble = flaw(self._root, found.path) if self.markers.marker_of(found.path) is None else None
         if trouble is None:
             return Arrival(found, kind)
         before, since = self._flawed.get(found.path, (found, now))
@@ -88,7 +88,7 @@ class Readiness:
         return Arrival(found, kind)
 
     def _gone(self, path: str, now: float, *, is_remote: bool) -> None:
-        if is_remote and stamp(path):
+        if is_remote and stamp_below(self._root, path):
             # There, but its server lets nobody else open it.
             self._settler.postpone(path, now)
             return

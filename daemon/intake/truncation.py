@@ -7,10 +7,11 @@ and so does whatever cannot be read here: the analysis says more about that.
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from daemon.files import reading
 
 TOLERATED_BYTES = 64
 """Missing bytes that are no sign of a cut: some recorders count their header wrongly, or leave out pads."""
@@ -39,21 +40,13 @@ class Flaw:
     is_certain: bool = True
 
 
-def flaw(path: str) -> Flaw | None:
-    """What speaks against the file at `path` being whole, if anything. Follows no link, blocks on no pipe."""
+def flaw(root: str, path: str) -> Flaw | None:
+    """Return what speaks against the file at `path`, below `root`, being whole, if anything."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with reading(root, path) as descriptor:
+            return _flaw(descriptor, os.fstat(descriptor).st_size)
     except OSError:
         return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return _flaw(descriptor, status.st_size)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
 
 
 def _flaw(descriptor: int, size: int) -> Flaw | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import datetime
@@ -18,6 +17,7 @@ from sqlite_utils import Database
 
 from daemon.config.filenames import NOTHING, FactsOf
 from daemon.config.models import WatchFolder
+from daemon.files import reading, same_file
 from daemon.intake.addresses import LARGEST_BYTES, NoAddressesError, addresses
 from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.intake.intake import Asking
@@ -56,7 +56,9 @@ def take_in_lists(
                 remember_list(db, folder.name, arrival.stamp, None)
             continue
         with asking():
-            content = b"" if arrival.stamp.size_bytes > LARGEST_BYTES else _content(arrival.stamp)
+            content = (
+                b"" if arrival.stamp.size_bytes > LARGEST_BYTES else _content(folder.root, arrival.stamp)
+            )
         if content is None:
             intake.later.append(arrival.stamp.path)
             continue
@@ -136,23 +138,18 @@ def _directory_and_names(path: str) -> tuple[str, list[str]]:
     return directory, [name]
 
 
-def _content(stamp: FileStamp) -> bytes | None:
-    """The bytes of a list; None when it cannot be read, or is no longer as `stamp` says."""
+def _content(root: str, stamp: FileStamp) -> bytes | None:
+    """Return the bytes of a list below `root`, none of one that is too large.
+
+    None when it cannot be read, or is not as `stamp` says.
+    """
+    if stamp.size_bytes > LARGEST_BYTES:
+        return b""
     try:
-        descriptor = os.open(stamp.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with reading(root, stamp.path) as descriptor:
+            if not same_file(os.fstat(descriptor), stamp):
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(LARGEST_BYTES + 1)
     except OSError:
         return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns, status.st_ino) != (
-            stamp.size_bytes,
-            stamp.mtime_ns,
-            stamp.inode,
-        ):
-            return None
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(LARGEST_BYTES + 1)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)

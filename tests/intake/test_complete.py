@@ -138,3 +138,20 @@ def test_only_a_file_is_a_marker(tmp_path: Path, looker: Callable[..., Look]) ->
     (tmp_path / "a.wav.done").mkdir()
     look = looker(done_marker="{name}.done")
     assert look(10.0) is None
+
+
+def test_a_file_whose_folder_becomes_a_link_while_it_settles_is_gone(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "calls"
+    for folder in (outside, root / "sub"):
+        folder.mkdir(parents=True)
+        (folder / "a.wav").write_bytes(wav("a"))
+    watched = WatchFolder.model_validate({"path": root, "settle": SETTLE})
+    settler = Settler(watched.settle, watched.empty_after)
+    path = str(root / "sub/a.wav")
+    found = stamp(path)
+    assert found
+    settler.observe(Sighting(found), 0.0)
+    (root / "sub").rename(tmp_path / "away")
+    (root / "sub").symlink_to(outside)
+    assert [Readiness(watched, settler).arrival(path, now, 60.0) for now in (1.0, 4.0)] == [None, None]
+    assert path not in settler

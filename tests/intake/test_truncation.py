@@ -80,14 +80,14 @@ CUT = {
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_may_be_whole_passes(tmp_path: Path, name: str) -> None:
     (tmp_path / "a").write_bytes(WHOLE[name])
-    assert flaw(str(tmp_path / "a")) is None
+    assert flaw(str(tmp_path), str(tmp_path / "a")) is None
 
 
 @pytest.mark.parametrize("name", CUT)
 def test_what_is_cut_off_is_told_with_the_reason(tmp_path: Path, name: str) -> None:
     content, reason = CUT[name]
     (tmp_path / "a").write_bytes(content)
-    found = flaw(str(tmp_path / "a"))
+    found = flaw(str(tmp_path), str(tmp_path / "a"))
     assert found
     assert found.is_certain
     assert reason in found.reason
@@ -96,7 +96,7 @@ def test_what_is_cut_off_is_told_with_the_reason(tmp_path: Path, name: str) -> N
 def test_an_ogg_stream_without_an_end_is_in_doubt_only(tmp_path: Path) -> None:
     """Recorded streams often have no end mark, and decoders take them all the same."""
     (tmp_path / "a").write_bytes(page(b"OpusHead", flags=2) + page(b"x" * 700))
-    found = flaw(str(tmp_path / "a"))
+    found = flaw(str(tmp_path), str(tmp_path / "a"))
     assert found
     assert not found.is_certain
 
@@ -106,7 +106,7 @@ def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "cut")
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe", "missing"):
-        assert flaw(str(tmp_path / name)) is None
+        assert flaw(str(tmp_path), str(tmp_path / name)) is None
 
 
 def test_only_heads_and_tails_are_read(tmp_path: Path) -> None:
@@ -115,4 +115,4 @@ def test_only_heads_and_tails_are_read(tmp_path: Path) -> None:
         file.write(FTYP + large_box(b"mdat", 2**40))
         file.seek(len(FTYP) + 2**40)
         file.write(MOOV)
-    assert flaw(str(tmp_path / "a")) is None
+    assert flaw(str(tmp_path), str(tmp_path / "a")) is None

@@ -156,3 +156,14 @@ def test_a_list_that_changes_while_it_is_read_is_left_for_later(db: Database, ro
     (root / "a.urls").write_text(f"{ONE}\n{TWO}")
     intake = take_in_lists(db, WatchFolder(path=root), [Arrival(found)], NOW)
     assert intake == Intake(later=[f"{root}/a.urls"])
+
+
+def test_a_list_that_is_reached_through_a_link_is_not_read(db: Database, tmp_path: Path, root: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.urls").write_text(ONE)
+    (root / "sub").symlink_to(outside)
+    found = stamp(f"{root}/sub/a.urls")
+    assert found
+    intake = take_in_lists(db, WatchFolder(path=root), [Arrival(found)], NOW)
+    assert (urls(db), intake.later) == ([], [found.path])
