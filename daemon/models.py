@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
@@ -332,3 +333,20 @@ def from_iso(text: str) -> datetime:
 def shown_path(path: str) -> str:
     """A path as people and tables see it: bytes that are not UTF-8 become \\xNN, nothing else changes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def shown_address(url: str) -> str:
+    """The address of a hosted recording as people and tables see it: `https://host/…/call.mp3`.
+
+    A password, a query or any other part of the path may be what opens it to everybody.
+    """
+    scheme, _, rest = url.partition("://")
+    located = re.split(r"[?#]", rest, maxsplit=1)[0]
+    authority, slash, path = located.partition("/")
+    above, _, name = path.rstrip("/").rpartition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{'…/' if above else ''}{name}"
+
+
+def hosted_name(url: str) -> str:
+    """What a recording at this address is called: the last part of its path, else its host."""
+    return shown_address(url).rstrip("/").rpartition("/")[2] or "recording"

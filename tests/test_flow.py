@@ -399,7 +399,7 @@ def test_analyze_prints_and_stores_only_when_told(tmp_path: Path, api: ScriptedA
         done = service.earshot("analyze", "--json", str(call), url)
         assert done.returncode == 0, done.stderr
         file, hosted = json.loads(done.stdout)
-        assert (file["path"], hosted["path"]) == (str(call), url)
+        assert (file["path"], hosted["path"]) == (str(call), "https://example.com/…/7.mp3")
         assert file["state"] == hosted["state"] == "done"
         assert file["sentiments"]
         assert file["alerts"] == []

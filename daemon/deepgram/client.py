@@ -93,7 +93,8 @@ class ApiClient:
             raise RecordingError(
                 "remote_content", "the address has characters in it that none may have; correct it"
             )
-        return self._post("/v1/listen", request, {}, {"url": url}, self._timeout + URL_REPLY_ALLOWANCE)
+        timeout = self._timeout + URL_REPLY_ALLOWANCE
+        return self._post("/v1/listen", request, {}, {"url": url}, timeout, address=url)
 
     def read_text(self, text: str, request: Request) -> Reply:
         """Have a text analyzed by /v1/read; raises AnalysisError."""
@@ -106,11 +107,13 @@ class ApiClient:
         headers: Mapping[str, str],
         body: Iterator[bytes] | dict[str, str],
         timeout: float,
+        *,
+        address: str | None = None,
     ) -> Reply:
         if self._http.is_closed:
             # Whoever read from a share that hung for longer than a reload waits comes too late.
             raise ServiceDownError("the configuration was read again meanwhile", reached=False)
-        conversation = _Conversation(timeout)
+        conversation = _Conversation(timeout, address)
         content: dict[str, Any] = (
             {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}
         )
@@ -159,6 +162,7 @@ class ApiClient:
                 body[:MAX_ERROR_BYTES],
                 response.headers,
                 request_id=conversation.request_id,
+                address=conversation.address,
             )
         if not complete:
             raise DoubtfulReplyError(
@@ -182,6 +186,7 @@ class _Conversation:
     """
 
     timeout: float
+    address: str | None
     sent: bool = False
     late: bool = False
     received: bytearray = field(default_factory=bytearray)

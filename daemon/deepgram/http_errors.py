@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
@@ -25,15 +26,18 @@ from daemon.errors import (
     ServiceDownError,
     TemporaryError,
 )
+from daemon.models import hosted_name, shown_address
 
 MAX_RETRY_AFTER = 900.0
 """Seconds; a service that asks for more gets asked again after this."""
 MAX_MESSAGE = 300
+SHORTEST_HIDDEN = 6
+"""Characters of a part of an address that is left out of a message; shorter ones are in other words too."""
 GATEWAY_TIMEOUTS = (504, 524)
 """The request was passed on and may still be in work: 524 is Cloudflare's word for it."""
 
 _ABOUT_THE_RECORDING = re.compile(r"corrupt or unsupported data|failed to process audio|REMOTE_CONTENT", re.I)
-_ADDRESS = re.compile(r"(https?://)(?:[^\s/@?]+@)?([^\s?\"'<>]*)(\?[^\s\"'<>]*)?")
+_ADDRESS = re.compile(r"https?://[^\s\"'<>]+", re.I)
 _ABOUT_THE_REQUEST = re.compile(
     r"INVALID_QUERY_PARAMETER|INVALID_JSON|deserialize|parameter|model|language|tier|not supported"
     r"|keyterm|keyword|redact|diari[sz]|callback",
@@ -42,10 +46,16 @@ _ABOUT_THE_REQUEST = re.compile(
 
 
 def error_of_status(
-    status: int, body: bytes, headers: Mapping[str, str], *, request_id: str | None = None
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    request_id: str | None = None,
+    address: str | None = None,
 ) -> AnalysisError:
-    """The error that an answer other than 200 stands for."""
+    """The error that an answer other than 200 stands for; `address` is the hosted recording's."""
     code, text, named = _said(body)
+    text = _without_path(text, address) if address else text
     request_id = request_id or named
     said = f"{status} {text}".strip() if text.startswith(code) else f"{status} {code} {text}".strip()
     if status == 401:
@@ -196,12 +206,21 @@ def _first(said: dict[str, Any], *names: str) -> str:
     return next((said[name] for name in names if isinstance(said.get(name), str)), "")
 
 
+def _without_path(text: str, address: str) -> str:
+    """A text in which the path and query of an address do not stand by themselves."""
+    for path in (address.partition("://")[2].partition("/")[2], address.partition("?")[2]):
+        if len(path) >= SHORTEST_HIDDEN and path != hosted_name(address):
+            for spelled in (path, unquote(path), one_line(unquote(path))):
+                text = text.replace(spelled, "…")
+    return text
+
+
 def one_line(text: str) -> str:
     """A text from elsewhere as one line of printable characters, at most MAX_MESSAGE of them.
 
-    Of an address in it, what may be a key is left out: its query, and a password.
+    Of an address in it only the host and the last part of its path are left: the others may be what opens it.
     """
-    text = _ADDRESS.sub(lambda found: found[1] + found[2] + ("?…" if found[3] else ""), text)
+    text = _ADDRESS.sub(lambda found: shown_address(found[0]), text)
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:MAX_MESSAGE]
 

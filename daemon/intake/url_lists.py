@@ -21,7 +21,7 @@ from daemon.files import reading, same_file
 from daemon.intake.addresses import LARGEST_BYTES, NoAddressesError, addresses
 from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
 from daemon.intake.intake import Asking
-from daemon.models import FileStamp, NewRecording
+from daemon.models import FileStamp, NewRecording, hosted_name
 from daemon.storage.database import transaction
 from daemon.storage.lists import (
     forget_list,
@@ -31,7 +31,7 @@ from daemon.storage.lists import (
     remember_list,
 )
 from daemon.storage.queue import add
-from daemon.storage.recordings import hosted_name, split_path
+from daemon.storage.recordings import split_path
 
 logger = logging.getLogger(__name__)
 

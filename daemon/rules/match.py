@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from daemon.config.models import Rule, When
-from daemon.models import Analysis, Conversation, Match, Recording, shown_path
+from daemon.models import Analysis, Conversation, Match, Recording, shown_address, shown_path
 from daemon.rules.conditions import content_findings, place_findings
 from daemon.rules.logic import Finding, all_of, any_of, negated
 from daemon.rules.sentiment import sentiment_findings
@@ -21,7 +21,7 @@ def conversation_of(recording: Recording, analysis: Analysis) -> Conversation:
     return Conversation(
         recording_id=recording.id,
         name=recording.name,
-        path=shown_path(recording.source),
+        path=shown_address(recording.source) if recording.is_url else shown_path(recording.source),
         folder=recording.folder,
         recorded_at=recording.recorded_at,
         modified_at=recording.modified_at,

@@ -15,11 +15,19 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import Ending, NewRecording, Recording, RecordingState, iso, shown_path
+from daemon.models import (
+    Ending,
+    NewRecording,
+    Recording,
+    RecordingState,
+    hosted_name,
+    iso,
+    shown_address,
+    shown_path,
+)
 from daemon.storage.database import rows
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
-from daemon.storage.recordings import hosted_name
 
 MAX_WAIT = timedelta(minutes=20)
 """No retry is ever due later than this; a row that says so was written before the clock was set back."""
@@ -32,7 +40,7 @@ DOUBTFUL_RESENDS = 2
 
 def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None = None) -> int:
     """Add a recording that is due at once, or one that has ended already; returns its id."""
-    shown = shown_path(new.source)
+    shown = shown_address(new.source) if new.is_url else shown_path(new.source)
     values: dict[str, Any] = {
         "path": shown,
         "source": os.fsencode(new.source),

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlite_utils import Database
 
@@ -133,12 +132,6 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
     )
     known = [_known(row) for row in found]
     return [each for each in known if each.folder == folder or each.device == signed_number(stamp.device)]
-
-
-def hosted_name(url: str) -> str:
-    """What a recording at this address is called: the last part of its path, never a query or a password."""
-    parts = urlsplit(url)
-    return parts.path.rstrip("/").rpartition("/")[2] or parts.hostname or "recording"
 
 
 def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:

@@ -160,13 +160,31 @@ def test_an_error_names_what_the_service_said() -> None:
     assert "plain words" in str(of(500, b"plain  words\n"))
 
 
-def test_an_address_in_what_the_service_said_loses_its_query_and_password() -> None:
+def test_of_an_address_in_what_the_service_said_host_and_name_are_left() -> None:
     said = {
         "err_code": "REMOTE_CONTENT_ERROR",
-        "err_msg": "cannot fetch https://u:pw@h.com/a.mp3?key=s3cr3t now",
+        "err_msg": "cannot fetch https://u:pw@h.com/t0ken/a.mp3?key=s3cr3t now",
     }
     failure = error_of_status(400, json.dumps(said).encode(), {})
-    assert "cannot fetch https://h.com/a.mp3?… now" in str(failure)
+    assert "cannot fetch https://h.com/…/a.mp3 now" in str(failure)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "https://h.com/t0ken-1/call one.mp3?key=s3cr3t",
+        "https://h.com/t0ken-1/call%20one.mp3?key=s3cr3t",
+        "GET /t0ken-1/call%20one.mp3?key=s3cr3t from h.com",
+        "/t0ken-1/call one.mp3?key=s3cr3t",
+        "the query key=s3cr3t",
+    ],
+)
+def test_no_part_of_a_recording_s_address_that_may_open_it_is_repeated(said: str) -> None:
+    body = json.dumps({"err_code": "REMOTE_CONTENT_ERROR", "err_msg": f"403 for {said} now"}).encode()
+    failure = error_of_status(400, body, {}, address="https://h.com/t0ken-1/call%20one.mp3?key=s3cr3t")
+
+    assert "s3cr3t" not in str(failure)
+    assert "t0ken" not in str(failure)
 
 
 def test_the_request_id_of_the_header_goes_before_the_body_s() -> None:

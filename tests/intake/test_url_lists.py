@@ -56,13 +56,14 @@ def drop(db: Database, root: Path) -> Drop:
 
 
 def urls(db: Database) -> list[str]:
-    return [row["path"] for row in rows(db, "SELECT path FROM recordings ORDER BY id")]
+    return [row["source"].decode() for row in rows(db, "SELECT source FROM recordings ORDER BY id")]
 
 
 def test_each_address_becomes_a_waiting_recording(db: Database, root: Path, drop: Drop) -> None:
     assert drop("a.urls", ONE, TWO).queued == 2
     first, second = rows(db, "SELECT * FROM recordings ORDER BY id")
-    assert (first["path"], first["name"], first["is_url"], first["state"]) == (ONE, "one.mp3", 1, "waiting")
+    assert (first["path"], first["name"]) == ("https://example.com/…/one.mp3", "one.mp3")
+    assert (first["is_url"], first["state"]) == (1, "waiting")
     assert first["source"] == ONE.encode()
     assert (first["folder"], first["size_bytes"], first["sha256"]) == (str(root), None, None)
     assert (json.loads(first["tags"]), json.loads(first["metadata"])) == (["support"], {"id": "one"})

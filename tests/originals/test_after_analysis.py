@@ -132,7 +132,7 @@ def test_a_list_of_addresses_is_analyzed_and_each_address_paid_for_once(
         service.wait_states(done=2, duplicate=1)
         assert sorted(json.loads(call.text)["url"] for call in api.listened()) == [one, two]
         found = service.rows("SELECT path, name, is_url FROM recordings ORDER BY id")
-        assert found[0] == {"path": one, "name": "one.mp3", "is_url": 1}
+        assert found[0] == {"path": "https://example.com/one.mp3", "name": "one.mp3", "is_url": 1}
         assert not service.rows("SELECT 1 FROM recordings WHERE name LIKE '%.url%'")
         assert "s3cr3t" not in service.log()
         assert CANARY_KEY not in service.log()
