@@ -280,6 +280,11 @@ class Target:
     quiet: QuietHours | None = None
     template: Template | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def name(self) -> str:
+        """What people read: the destination, and the number of the URL where it is not the first."""
+        return f"{self.destination}, URL {self.index + 1}" if self.index else self.destination
+
 
 @dataclass(frozen=True, slots=True)
 class AlertDraft:

@@ -45,7 +45,6 @@ MAY_IMPORT = {
 }
 # What is still to be parted. To become empty.
 EXCEPTIONS: dict[str, frozenset[str]] = {
-    "analysis.pauses": frozenset({"periodic.operations_text"}),
 }
 
 # Not Python modules: what the package ships beside its code.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,8 +19,8 @@ from daemon.alerts.targets import fit
 from daemon.backoff import backoff
 from daemon.models import Alert, Target, from_iso, utc_now
 from daemon.storage.database import transaction
+from daemon.storage.operations import begin_trouble
 from daemon.storage.outbox import (
-    add_operations_alert,
     alert_failed,
     alert_retry,
     alert_sent,
@@ -28,7 +28,6 @@ from daemon.storage.outbox import (
     next_alert,
     release_held,
     seconds_until_due,
-    told_since,
 )
 
 logger = logging.getLogger(__name__)
@@ -37,8 +36,6 @@ FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 3600.0
 LEAST_ATTEMPTS = 7
 RETRY_FOR = timedelta(hours=24)
-TELL_AGAIN_AFTER = timedelta(hours=1)
-"""How often operations hear of the same destination: one that is down fails many alerts at once."""
 
 LOOK_SECONDS = 5.0
 """A thread looks at its rows at least this often, so a lost wake-up costs no more."""
@@ -53,18 +50,8 @@ class Sender(Protocol):
         """None when the service accepted the message, else why not."""
 
 
-def step(
-    db: Database,
-    target: Target,
-    sender: Sender,
-    now: datetime,
-    *,
-    operations: Sequence[tuple[str, int]] = (),
-) -> bool:
-    """Send the alert that is due next to this target; False when none is.
-
-    `operations` are the targets that are told when an alert is given up.
-    """
+def step(db: Database, target: Target, sender: Sender, now: datetime) -> bool:
+    """Send the alert that is due next to this target; False when none is."""
     alert = next_alert(db, target.destination, target.index, now)
     if alert is None:
         return False
@@ -73,7 +60,7 @@ def step(
             hold_alert(db, alert.id, until)
         return True
     try:
-        _deliver(db, alert, target, sender, now, operations)
+        _deliver(db, alert, target, sender, now)
     except Exception as error:
         error.add_note(f"while delivering alert {alert.id}")
         raise
@@ -102,14 +89,7 @@ def _quiet_until(target: Target, alert: Alert, now: datetime) -> datetime | None
     return None if asked_for else period[1]
 
 
-def _deliver(
-    db: Database,
-    alert: Alert,
-    target: Target,
-    sender: Sender,
-    now: datetime,
-    operations: Sequence[tuple[str, int]],
-) -> None:
+def _deliver(db: Database, alert: Alert, target: Target, sender: Sender, now: datetime) -> None:
     error = None
     started = time.monotonic()
     # Accepted before, but then the database was locked or full: that must not send it again and again.
@@ -133,10 +113,10 @@ def _deliver(
             alert.id, alert.destination, alert.target, error, wait.total_seconds(),
         )  # fmt: skip
     else:
-        _give_up(db, alert, error, now, operations)
+        _give_up(db, alert, target, error, now)
 
 
-def delivery(target: Target, *, operations: Sequence[tuple[str, int]] = ()) -> Callable[[Database], float]:
+def delivery(target: Target) -> Callable[[Database], float]:
     """The step of a target's loop: send one alert that is due, return the seconds until the next look."""
     sender: Sender | None = None
 
@@ -148,7 +128,7 @@ def delivery(target: Target, *, operations: Sequence[tuple[str, int]] = ()) -> C
 
             release(db, target, utc_now())
             sender = AppriseSender(target.url)
-        if step(db, target, sender, utc_now(), operations=operations):
+        if step(db, target, sender, utc_now()):
             return 0.0
         due = seconds_until_due(db, target.destination, target.index, utc_now())
         return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
@@ -174,24 +154,12 @@ def _retry_wait(alert: Alert, now: datetime) -> timedelta:
     return min(wait, left) if left > timedelta(0) else wait
 
 
-def _give_up(
-    db: Database, alert: Alert, error: str, now: datetime, operations: Sequence[tuple[str, int]]
-) -> None:
-    """Mark the alert failed and, in the same transaction, tell operations through other destinations."""
-    others = [each for each in operations if each[0] != alert.destination]
-    title = f"[warning] alerts do not reach {alert.destination}"
-    body = (
-        f"Alert {alert.id} was given up after {alert.attempts + 1} attempts: {error}.\n\n"
-        f"Try the destination with `earshot test-alert {alert.destination}`, list what failed with"
-        f" `earshot alerts`, and send it again with `earshot alerts retry {alert.id}`."
-    )
+def _give_up(db: Database, alert: Alert, target: Target, error: str, now: datetime) -> None:
+    """Mark the alert failed; operations hear that this target does not get what is sent to it."""
+    detail = f"Alert {alert.id} was given up after {alert.attempts + 1} attempts: {error}."
     with transaction(db):
         alert_failed(db, alert.id, error)
-        known = told_since(db, [each[0] for each in others], title, now - TELL_AGAIN_AFTER)
-        # A message to operations went to all of them when it was made.
-        to_operations = alert.recording_id is None and len(others) < len(operations)
-        if not to_operations and not known:
-            add_operations_alert(db, others, title, body, "warning", now)
+        begin_trouble(db, "given_up", target.name, detail, now)
     logger.error(
         "alert given up id=%d destination=%s target=%d attempts=%d error=%r",
         alert.id, alert.destination, alert.target, alert.attempts + 1, error,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,8 +28,6 @@ class Context:
     throttle: Throttle
     store: Callable[[Database, Recording, Analysis], int]
     """Stores a result with the alerts that it causes, in one transaction; returns how many alerts are new."""
-    operations: Sequence[tuple[str, int]] = ()
-    """Where messages about the service itself go: destination and target of each."""
     on_done: Callable[[], None] = lambda: None
     """Called after each recording's turn: it may have caused alerts, its original may be due."""
     clock: Callable[[], datetime] = utc_now

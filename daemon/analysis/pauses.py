@@ -1,7 +1,7 @@
-"""The gates of the queue: what holds it for everyone, what ends that, and that operations hear of both.
+"""Pauses of the queue: what begins one, and which answers of the service end it.
 
-Trouble that is not a recording's fault holds the queue and blames no recording. Everything here is called
-inside the caller's transaction, except `end_obsolete_pauses`.
+Trouble that is not a recording's fault holds the queue, and no recording fails for it. Functions here are
+called inside a transaction of the caller, except `end_obsolete_pauses`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,8 @@ from sqlite_utils import Database
 
 from daemon.analysis.context import Context
 from daemon.analysis.retry import probe_interval
-from daemon.models import Recording, from_iso, iso
-from daemon.periodic.operations_text import (
-    FLAP_WINDOW,
-    FLAPS,
-    paused_message,
-    paused_title,
-    resumed_message,
-)
+from daemon.models import Recording, iso
 from daemon.storage.database import transaction
-from daemon.storage.outbox import add_operations_alert, times_told
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
 from daemon.storage.requests import last_request_at
 
@@ -43,24 +35,15 @@ def hold(
     shared: bool,
     scope: str = EVERYTHING,
 ) -> None:
-    """Hold the queue for `cause`: one operations alert when it begins, none while it lasts.
-
-    Where it begins again and again, there is one when it lasts (see periodic/operations.py).
-    """
+    """Hold the queue for `cause`, or note that it is still held; the next probe is due after an interval."""
     held = [pause for pause in pauses(db) if (pause.cause, pause.scope) == (cause, scope)]
     interval = probe_interval(cause, held[0].probes if held else 0, context.config.analyzer.probe)
     if begin_pause(db, cause, reason, probe_seconds=interval, shared=shared, scope=scope, now=now):
         logger.error("queue paused cause=%s reason=%s", cause, reason)
-        told = times_told(db, paused_title(cause), now - FLAP_WINDOW)
-        if told >= FLAPS:
-            logger.warning("operations hear of it when it lasts cause=%s", cause)
-            return
-        title, body = paused_message(cause, reason, interval, is_last=told == FLAPS - 1)
-        add_operations_alert(db, context.operations, title, body, "critical", now)
 
 
 def answered(db: Database, recording: Recording, context: Context, now: datetime) -> None:
-    """The service looked at this recording, whatever it found: what held it is over."""
+    """End every pause that an answer of the service ends: it looked at this recording, whatever it found."""
     context.refusals.accepted(recording.id, context.request_for(recording).key)
     reached(db, recording, context, now, ends=SERVICE_CAUSES)
 
@@ -73,22 +56,21 @@ def reached(
     *,
     ends: Collection[str] = frozenset({"service"}),
 ) -> None:
-    """The service gave a proper answer to this recording's request, which ends these causes."""
+    """End the pauses of the causes `ends`: the service gave a proper answer to this recording's request."""
     context.throttle.answered(recording.id)
     scopes = {EVERYTHING, context.request_for(recording).key}
-    resume(db, context, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
+    resume(db, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
 
 
 def resume(
     db: Database,
-    context: Context,
     now: datetime,
     *,
     causes: Collection[str],
     scopes: Collection[str] | None = None,
     asked_at: str | None = None,
 ) -> None:
-    """End the pauses of these causes (and scopes), and tell operations that they are over.
+    """End the pauses of these causes (and scopes).
 
     With `asked_at`, when a request began that was answered, only those that it can speak of: what was asked
     before the trouble began may well be answered while it lasts.
@@ -98,12 +80,8 @@ def resume(
         if asked_at is not None and asked_at < pause.since <= iso(now):
             continue
         if pause.cause in causes and (scopes is None or pause.scope in scopes):
-            end_pause(db, pause)
+            end_pause(db, pause, now)
             logger.warning("queue goes on cause=%s paused_since=%s", pause.cause, pause.since)
-            since = from_iso(pause.since)
-            if times_told(db, paused_title(pause.cause), since):
-                title, body = resumed_message(pause.cause, pause.reason, since, now)
-                add_operations_alert(db, context.operations, title, body, "info", now)
 
 
 def end_obsolete_pauses(db: Database, context: Context) -> None:
@@ -111,4 +89,4 @@ def end_obsolete_pauses(db: Database, context: Context) -> None:
     now = context.clock()
     with transaction(db):
         gone = {pause.scope for pause in pauses(db)} - {EVERYTHING, *context.scopes.values()}
-        resume(db, context, now, causes=SERVICE_CAUSES, scopes=gone)
+        resume(db, now, causes=SERVICE_CAUSES, scopes=gone)

@@ -205,7 +205,7 @@ class Workers:
                 hold(db, "store", reason, self._context, self._context.clock(), shared=True)
         if room >= floor and held:
             with transaction(db):
-                resume(db, self._context, self._context.clock(), causes={"store"})
+                resume(db, self._context.clock(), causes={"store"})
         return room >= floor
 
     def _work(self, recording: Recording) -> None:

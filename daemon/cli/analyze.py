@@ -91,7 +91,6 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
     from daemon.config.secrets import api_key
     from daemon.deepgram.client import ApiClient
     from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
-    from daemon.periodic.operations import operations_targets
     from daemon.runtime.engine_process import EmbeddedEngine
     from daemon.runtime.results import store
     from daemon.storage.database import memory_database, open_database
@@ -114,7 +113,6 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
             requests=requests_by_folder(config),
             throttle=Throttle(1),
             store=partial(store, alerts=config.alerts, targets=targets),
-            operations=operations_targets(config.alerts, targets),
             # A person waits: what cannot be stored is said, not waited for.
             ended=lambda: True,
         )

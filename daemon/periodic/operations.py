@@ -1,48 +1,55 @@
-"""Operations alerts about what lasts (a folder gone or silent, alerts that wait) and about failed recordings.
+"""What operations hear of: each trouble once when it begins and once when it is over, restarts included.
 
-Each trouble is told once when it has lasted long enough, and once when it is over, restarts included.
+Pauses and alerts that were given up become troubles where they happen. The others are looked for here: a
+folder that is gone or silent, alerts that wait. Recordings that failed are told together, and are no trouble
+that could end.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.config.models import Alerts, Config
+from daemon.config.models import Config, WatchFolder
 from daemon.models import Target, from_iso, shown_path
 from daemon.periodic.operations_text import (
+    FLAP_WINDOW,
+    FLAPS,
     LASTS,
+    Message,
+    begun_message,
     failed_message,
     over_message,
-    paused_message,
-    paused_title,
-    trouble_message,
 )
 from daemon.storage.database import transaction
 from daemon.storage.operations import (
     Key,
-    Notice,
-    begin_notice,
+    Trouble,
+    begin_trouble,
+    close_trouble,
     delivered_since,
-    end_notice,
+    end_trouble,
     failures_told,
     failures_told_at,
     folder_arrivals,
-    notice_told,
-    notices,
+    forget_troubles,
+    times_told,
+    trouble_told,
+    troubles,
     untold_failures,
     waiting_alerts,
     waiting_targets,
 )
-from daemon.storage.outbox import add_operations_alert, times_told
-from daemon.storage.pauses import Pause, pauses
+from daemon.storage.outbox import add_operations_alert
 
 logger = logging.getLogger(__name__)
+
+LOOKED_FOR_CAUSES = frozenset({"folder", "silent", "outbox", "orphans", "given_up"})
+"""The causes that are over when they are not found any more."""
 
 GONE_FOR = timedelta(seconds=15)
 """A share that is mounted again within this time is not worth a message."""
@@ -55,22 +62,6 @@ FAILURES_TOGETHER = timedelta(minutes=1)
 """So long the first failure waits for others: what breaks one recording often breaks the next as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that is wrong now, told once it lasted for `hold`; never to `not_to`, which it is about."""
-
-    hold: timedelta
-    detail: str
-    not_to: str | None = None
-
-
-def operations_targets(alerts: Alerts, targets: Iterable[Target]) -> list[tuple[str, int]]:
-    """Who hears that the service itself is in trouble, as (destination, target index)."""
-    return [
-        (target.destination, target.index) for target in targets if target.destination in alerts.operations
-    ]
-
-
 def tell_failures(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
     """Store the message about recordings that failed since the last one, at most one in FAILURES_EVERY."""
     if not _may_tell_failures(db, now):
@@ -80,11 +71,9 @@ def tell_failures(db: Database, config: Config, targets: Sequence[Target], now: 
         failed = untold_failures(db)
         if not failed:
             return False
-        title, body = failed_message(failed)
-        audience = operations_targets(config.alerts, targets)
-        told = add_operations_alert(db, audience, title, body, "warning", now)
+        told = _send(db, failed_message(failed), _audience(config, targets), now)
         failures_told(db, max(row["id"] for row in failed), now)
-    return bool(told)
+    return told
 
 
 def _may_tell_failures(db: Database, now: datetime) -> bool:
@@ -95,151 +84,172 @@ def _may_tell_failures(db: Database, now: datetime) -> bool:
     return told_at is None or not timedelta(0) <= now - from_iso(told_at) < FAILURES_EVERY
 
 
-def tell_pauses(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
-    """Store the message about a pause that lasts and was not told when it began, because it does so often."""
-    audience = operations_targets(config.alerts, targets)
-    if not audience or not any(_is_untold(db, pause, now) for pause in pauses(db)):
-        return False
-    told = False
-    with transaction(db):
-        # Read again: a worker may have ended one in the meantime.
-        for pause in pauses(db):
-            if _is_untold(db, pause, now):
-                title, body = paused_message(pause.cause, pause.reason, pause.probe_seconds)
-                told |= bool(add_operations_alert(db, audience, title, body, "critical", now))
-    return told
-
-
-def _is_untold(db: Database, pause: Pause, now: datetime) -> bool:
-    since = from_iso(pause.since)
-    return now - since >= LASTS and not times_told(db, paused_title(pause.cause), since)
-
-
 def tell_troubles(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
-    """Store what is to be said about troubles that began or ended; True when there is something."""
-    known = notices(db)
-    found = troubles(db, config, targets, known, now)
-    if (
-        not any(_begins(each, known.get(key), now) for key, each in found.items())
-        and found.keys() == known.keys()
-    ):
+    """Store the messages about troubles that began or ended; True when there are any. One transaction."""
+    known = troubles(db)
+    lasting = {each.key: each for each in known if each.over_at is None}
+    found = _found(db, config, targets, lasting, now)
+    begun = found.keys() - lasting.keys()
+    ended = {key for key in lasting if key[0] in LOOKED_FOR_CAUSES} - found.keys()
+    if not begun and not ended and not any(_is_news(db, each, config, now) for each in known):
         return False
-    told = False
     with transaction(db):
-        for key, trouble in found.items():
-            told |= _begun(db, key, trouble, known.get(key), config, targets, now)
-        for key in known.keys() - found.keys():
-            told |= _ended(db, key, known[key], config, targets, now)
-    return told
+        for key in sorted(begun):
+            begin_trouble(db, *key, found[key], now)
+        for key in ended:
+            end_trouble(db, *key, now)
+        # Read again: a worker may have begun or ended a pause in the meantime.
+        told = [_tell(db, each, config, targets, now) for each in troubles(db)]
+        forget_troubles(db, now - FLAP_WINDOW)
+    return any(told)
 
 
-def troubles(
-    db: Database, config: Config, targets: Sequence[Target], known: dict[Key, Notice], now: datetime
-) -> dict[Key, Trouble]:
-    """Everything that is wrong at this moment."""
+def has_news(db: Database, config: Config, now: datetime) -> bool:
+    """True while there is a trouble to be told of: `tell_troubles` has something to do."""
+    return any(_is_news(db, each, config, now) for each in troubles(db))
+
+
+def _is_news(db: Database, trouble: Trouble, config: Config, now: datetime) -> bool:
+    return trouble.over_at is not None or (trouble.told_at is None and _is_due(db, trouble, config, now))
+
+
+def _is_due(db: Database, trouble: Trouble, config: Config, now: datetime) -> bool:
+    """Whether a trouble that was not told has lasted, or did last, for long enough."""
+    hold = _hold(trouble, config)
+    if times_told(db, trouble.key, now - FLAP_WINDOW) >= FLAPS:
+        hold = max(hold, LASTS)
+    until = now if trouble.over_at is None else from_iso(trouble.over_at)
+    # The distance, because a beginning in the future is from before the clock was set back.
+    return not hold or abs(until - from_iso(trouble.since)) >= hold
+
+
+def _hold(trouble: Trouble, config: Config) -> timedelta:
+    if trouble.cause == "folder":
+        return GONE_FOR
+    if trouble.cause == "silent":
+        settle = next((each.settle for each in config.watch if _name(each) == trouble.subject), 0.0)
+        return LOOKED_FOR + timedelta(seconds=settle)
+    return timedelta(0)
+
+
+def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Target], now: datetime) -> bool:
+    """Store the message that it began, the message that it is over, or both; True when there is one."""
+    about = next((target for target in targets if _is_about(trouble, target)), None)
+    audience = _audience(config, targets, but=about.destination if about else None)
+    is_told, sent = trouble.told_at is not None, False
+    if not is_told and _is_due(db, trouble, config, now):
+        is_last = times_told(db, trouble.key, now - FLAP_WINDOW) == FLAPS - 1
+        message = begun_message(trouble, probe_seconds=config.analyzer.probe, is_last=is_last)
+        sent = _send(db, message, audience, now)
+        trouble_told(db, trouble, now)
+        is_told = True
+        logger.warning(
+            "trouble cause=%s subject=%r operations_told=%d", trouble.cause, trouble.subject, len(audience)
+        )
+    if trouble.over_at is None:
+        return sent
+    close_trouble(db, trouble, now)
+    if not is_told or not _is_configured(trouble, config, about):
+        return sent
+    logger.info(
+        "trouble over cause=%s subject=%r operations_told=%d", trouble.cause, trouble.subject, len(audience)
+    )
+    was_delivered = about is not None and _was_delivered(db, about, trouble)
+    return _send(db, over_message(trouble, now, was_delivered=was_delivered), audience, now) or sent
+
+
+def _send(db: Database, message: Message, audience: Collection[tuple[str, int]], now: datetime) -> bool:
+    return bool(add_operations_alert(db, audience, message.title, message.body, message.severity, now))
+
+
+def _audience(config: Config, targets: Sequence[Target], *, but: str | None = None) -> list[tuple[str, int]]:
+    """Who hears that something is wrong, as (destination, target index); never the destination `but`."""
+    told = set(config.alerts.operations) - {but}
+    return [(target.destination, target.index) for target in targets if target.destination in told]
+
+
+def _is_about(trouble: Trouble, target: Target) -> bool:
+    return trouble.cause in ("outbox", "given_up") and trouble.subject == target.name
+
+
+def _is_configured(trouble: Trouble, config: Config, about: Target | None) -> bool:
+    """False when the configuration has no such folder or target any more: then its end is no news."""
+    if trouble.cause in ("outbox", "given_up"):
+        return about is not None
+    if trouble.cause not in ("folder", "silent"):
+        return True
+    folders = [folder for folder in config.watch if _name(folder) == trouble.subject]
+    return any(trouble.cause == "folder" or folder.silent_after is not None for folder in folders)
+
+
+def _was_delivered(db: Database, target: Target, trouble: Trouble) -> bool:
+    return delivered_since(db, target.destination, target.index, trouble.since)
+
+
+def _name(folder: WatchFolder) -> str:
+    return shown_path(str(folder.path))
+
+
+def _found(
+    db: Database, config: Config, targets: Sequence[Target], lasting: Mapping[Key, Trouble], now: datetime
+) -> dict[Key, str]:
+    """What is wrong at this moment, of LOOKED_FOR_CAUSES: the detail of each trouble."""
     return (
-        _folder_troubles(db, config, known, now)
+        _folder_troubles(db, config, lasting, now)
         | _outbox_troubles(db, targets, now)
         | _orphans(db, targets, now)
+        | _given_up(db, targets, lasting)
     )
 
 
 def _folder_troubles(
-    db: Database, config: Config, known: dict[Key, Notice], now: datetime
-) -> dict[Key, Trouble]:
-    found: dict[Key, Trouble] = {}
+    db: Database, config: Config, lasting: Mapping[Key, Trouble], now: datetime
+) -> dict[Key, str]:
+    found: dict[Key, str] = {}
     rows = folder_arrivals(db)
     for folder in config.watch:
-        name = shown_path(str(folder.path))
+        name = _name(folder)
         is_there, last = rows.get(name, (True, None))
         if not is_there:
-            found["folder", name] = Trouble(GONE_FOR, "")
+            found["folder", name] = ""
         if folder.silent_after is None:
             continue
-        # A folder that is gone is silent for another reason; it is not over either.
-        silent = (
+        # A folder that is gone is silent for another reason; that it was silent before is not over either.
+        is_silent = (
             is_there and last is not None and now - from_iso(last) >= timedelta(seconds=folder.silent_after)
         )
-        if silent or (not is_there and ("silent", name) in known):
-            hold = LOOKED_FOR + timedelta(seconds=folder.settle)
-            found["silent", name] = Trouble(hold, last or "")
+        if is_silent or (not is_there and ("silent", name) in lasting):
+            found["silent", name] = last or ""
     return found
 
 
-def _outbox_troubles(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, Trouble]:
-    found: dict[Key, Trouble] = {}
+def _outbox_troubles(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, str]:
+    found: dict[Key, str] = {}
     for target in targets:
         waiting = waiting_alerts(db, target.destination, target.index)
         if waiting["oldest"] is not None and now - from_iso(waiting["oldest"]) >= STUCK_AFTER:
-            error = f": {waiting['error']}" if waiting["error"] else ""
-            detail = f"{waiting['count']}{error}"
-            found["outbox", _subject(target)] = Trouble(timedelta(0), detail, target.destination)
+            error = f"; the last error: {waiting['error']}" if waiting["error"] else ""
+            found["outbox", target.name] = f"{waiting['count']} in all{error}"
     return found
 
 
-def _orphans(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, Trouble]:
+def _orphans(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, str]:
     """Alerts for destinations that were renamed or taken out: nobody sends them, and nobody would know."""
     known = {(target.destination, target.index) for target in targets}
     counts: Counter[str] = Counter()
     for row in waiting_targets(db):
         if (row["destination"], row["target"]) not in known and now - from_iso(row["oldest"]) >= STUCK_AFTER:
             counts[row["destination"]] += row["count"]
-    return {("orphans", name): Trouble(timedelta(0), str(count)) for name, count in counts.items()}
+    return {("orphans", name): f"{count} in all" for name, count in counts.items()}
 
 
-def _begins(trouble: Trouble, notice: Notice | None, now: datetime) -> bool:
-    if notice is None:
-        return True
-    return notice.told_at is None and now - from_iso(notice.since) >= trouble.hold
-
-
-def _begun(
-    db: Database,
-    key: Key,
-    trouble: Trouble,
-    notice: Notice | None,
-    config: Config,
-    targets: Sequence[Target],
-    now: datetime,
-) -> bool:
-    if notice is None:
-        begin_notice(db, key, now)
-    if (notice is None and trouble.hold) or (notice is not None and not _begins(trouble, notice, now)):
-        return False
-    title, body = trouble_message(*key, trouble.detail)
-    notice_told(db, key, now)
-    audience = [each for each in operations_targets(config.alerts, targets) if each[0] != trouble.not_to]
-    logger.warning("trouble cause=%s subject=%r operations_told=%d", *key, len(audience))
-    return bool(add_operations_alert(db, audience, title, body, "warning", now))
-
-
-def _ended(
-    db: Database, key: Key, notice: Notice, config: Config, targets: Sequence[Target], now: datetime
-) -> bool:
-    end_notice(db, key)
-    cause, subject = key
-    if notice.told_at is None or not _is_configured(key, config, targets):
-        return False
-    audience = operations_targets(config.alerts, targets)
-    was_delivered = True
-    if cause == "outbox":
-        target = next(each for each in targets if _subject(each) == subject)
-        audience = [each for each in audience if each[0] != target.destination]
-        was_delivered = delivered_since(db, target.destination, target.index, notice.since)
-    title, body = over_message(cause, subject, from_iso(notice.since), now, was_delivered=was_delivered)
-    logger.info("trouble over cause=%s subject=%r operations_told=%d", cause, subject, len(audience))
-    return bool(add_operations_alert(db, audience, title, body, "info", now))
-
-
-def _is_configured(key: Key, config: Config, targets: Sequence[Target]) -> bool:
-    cause, subject = key
-    if cause == "orphans":
-        return True
-    if cause == "outbox":
-        return subject in map(_subject, targets)
-    folders = [folder for folder in config.watch if shown_path(str(folder.path)) == subject]
-    return any(cause == "folder" or folder.silent_after is not None for folder in folders)
-
-
-def _subject(target: Target) -> str:
-    return f"{target.destination}, URL {target.index + 1}" if target.index else target.destination
+def _given_up(db: Database, targets: Sequence[Target], lasting: Mapping[Key, Trouble]) -> dict[Key, str]:
+    """The targets for which alerts were given up, until one is delivered."""
+    named = {target.name: target for target in targets}
+    return {
+        key: trouble.detail
+        for key, trouble in lasting.items()
+        if trouble.cause == "given_up"
+        and trouble.subject in named
+        and not _was_delivered(db, named[trouble.subject], trouble)
+    }

@@ -3,129 +3,160 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from daemon.models import from_iso
-from daemon.text import harmless, shorten, shorten_front
+from daemon.storage.operations import Trouble
+from daemon.text import harmless, harmless_name, shorten, shorten_front
 
 FAILURES_NAMED = 5
 
 FLAPS = 5
 FLAP_WINDOW = timedelta(minutes=30)
 LASTS = timedelta(minutes=5)
-"""A cause that began so often within the window is told only when it lasts: a service that fails every other
-request must not wake anyone every few seconds."""
+"""A trouble that was told FLAPS times within the window is told again only when it lasts: a service that
+fails every other request must not wake anyone every few seconds."""
 
-_NAMES = {
-    "key": "the API key is refused",
-    "credit": "the account is out of credit",
-    "request": "the request is refused",
-    "service": "the service is down",
-    "store": "the database cannot be written",
+ERROR_LENGTH = 200
+PATH_LENGTH = 60
+
+PAUSES = {
+    "key": ("the API key is refused", "the API key is no longer refused"),
+    "credit": ("the account is out of credit", "the account is no longer out of credit"),
+    "request": ("the request is refused", "the request is no longer refused"),
+    "service": ("the service is down", "the service answers again"),
+    "store": ("the database cannot be written", "the database can be written again"),
 }
+"""The causes of pauses: how a message says that one began, and that it is over."""
 
 
-def paused_title(cause: str) -> str:
-    """The title of the message that says that the queue is held, always the same for a cause."""
-    return f"[critical] earshot paused - {_NAMES.get(cause, cause)}"
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to operations, before it has an id."""
+
+    severity: str
+    subject: str
+    body: str
+
+    @property
+    def title(self) -> str:
+        """The first line that people read."""
+        return f"[{self.severity}] {self.subject}"
 
 
-def paused_message(
-    cause: str, reason: str, probe_seconds: float, *, is_last: bool = False
-) -> tuple[str, str]:
-    """Title and body of the one message that says that the queue is held.
-
-    `is_last` says that it began so often lately that it is told from now on only when it lasts.
-    """
-    body = (
-        f"Recordings wait, none is lost: {harmless(reason)}.\n\n"
-        f"earshot tries one recording every {_interval(probe_seconds)} and goes on by itself; after a repair "
-        "`systemctl reload earshot` or `earshot retry --failed` makes it try at once."
-    )
-    if is_last:
-        body += (
-            f"\n\nThis began {FLAPS} times within {_interval(FLAP_WINDOW.total_seconds())}: from now on you"
-            f" hear of it when it lasts for {_interval(LASTS.total_seconds())}, or after a calm."
-        )
-    return paused_title(cause), body
-
-
-def resumed_message(cause: str, reason: str, since: datetime, now: datetime) -> tuple[str, str]:
-    """Title and body of the one message that says that it is over."""
-    title = f"[info] earshot goes on - {_NAMES.get(cause, cause)} no longer"
-    body = f"The queue was held for {_interval((now - since).total_seconds())}: {harmless(reason)}."
-    return title, body
-
-
-def failed_message(failed: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Title and body of the message about recordings that failed."""
+def failed_message(failed: Sequence[Mapping[str, Any]]) -> Message:
+    """The message about recordings that failed."""
     number = "1 recording" if len(failed) == 1 else f"{len(failed)} recordings"
     lines = [
         # A name must not begin a line: there a `#` or a `-` is markup.
-        f"recording {row['recording_id']}, {shorten(harmless(row['name']), 60)}:"
-        f" {shorten(harmless(row['error'] or row['error_code'] or 'unknown'), 200)}"
+        f"recording {row['recording_id']}, {harmless_name(row['name'])}:"
+        f" {shorten(harmless(row['error'] or row['error_code'] or 'unknown'), ERROR_LENGTH)}"
         for row in failed[:FAILURES_NAMED]
     ]
     if len(failed) > FAILURES_NAMED:
         lines.append(f"and {len(failed) - FAILURES_NAMED} more")
-    lines.append("")
-    lines.append(
-        "`earshot list --state failed` lists them; `earshot retry ID`, or `--failed` for all, tries again."
+    lines += [
+        "",
+        "`earshot list --state failed` lists them; `earshot retry ID`, or `--failed` for all, tries again.",
+    ]
+    return Message("warning", f"{number} failed", "\n".join(lines))
+
+
+def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> Message:
+    """The message that something is wrong.
+
+    `probe_seconds` is how often a paused queue tries a recording. `is_last` says that this trouble comes and
+    goes, and is told from now on only when it lasts.
+    """
+    if trouble.cause in PAUSES:
+        message = _paused(trouble, probe_seconds)
+    else:
+        message = _wrong(trouble.cause, harmless(trouble.subject), trouble.detail)
+    if not is_last:
+        return message
+    more = (
+        f"\n\nThis began {FLAPS} times within {_interval(FLAP_WINDOW)}: from now on you hear of it when it"
+        f" lasts for {_interval(LASTS)}, or after a calm."
     )
-    return f"[warning] {number} failed", "\n".join(lines)
+    return replace(message, body=message.body + more)
 
 
-def trouble_message(cause: str, subject: str, detail: str) -> tuple[str, str]:
-    """Title and body of the one message that says that something lasts: folder, silent, outbox, orphans."""
-    name = harmless(subject)
+def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Message:
+    """The message that it is over; `was_delivered` says that alerts reached the target meanwhile."""
+    cause, name = trouble.cause, harmless(trouble.subject)
+    over = now if trouble.over_at is None else from_iso(trouble.over_at)
+    lasted = _interval(over - from_iso(trouble.since))
+    if cause in PAUSES:
+        body = f"The queue was paused for {lasted}: {harmless(trouble.detail)}."
+        return Message("info", f"earshot goes on - {PAUSES[cause][1]}", body)
     if cause == "folder":
-        return (
-            f"[warning] a watched folder is gone - {shorten_front(name, 60)}",
-            f"{name} is missing or cannot be read. The other folders go on, and this one once it is back;"
-            " what was dropped in between is found then.",
+        return Message("info", f"a watched folder is back - {_end(name)}", f"{name} was gone for {lasted}.")
+    if cause == "silent":
+        subject = f"a watched folder is silent no longer - {_end(name)}"
+        return Message("info", subject, f"Recordings come into {name} again.")
+    if cause == "orphans":
+        body = "It is in the configuration again, or the alerts were removed."
+        return Message("info", f"no alerts wait for {name} any longer", body)
+    if cause == "given_up":
+        body = "`earshot alerts --state failed` lists them, `earshot alerts retry ID` sends one after all."
+        return Message("info", f"alerts reach {name} again after some were given up", body)
+    if was_delivered:
+        return Message("info", f"alerts reach {name} again", f"They had waited for {lasted}.")
+    body = "None of them was delivered: `earshot alerts --state failed` lists those that were given up."
+    return Message("info", f"no alerts wait for {name} any longer", body)
+
+
+def _paused(trouble: Trouble, probe_seconds: float) -> Message:
+    body = f"Recordings wait, none is lost: {harmless(trouble.detail)}.\n\n"
+    if trouble.cause == "store":
+        body += "earshot looks again every few seconds and goes on by itself."
+    else:
+        every = _interval(timedelta(seconds=probe_seconds))
+        rhythm = "at least once a minute" if trouble.cause == "service" else f"every {every}"
+        body += (
+            f"earshot tries one recording {rhythm} and goes on by itself. After a repair, `systemctl reload"
+            " earshot` or `earshot retry --failed` makes it try at once."
         )
+    return Message("critical", f"earshot paused - {PAUSES[trouble.cause][0]}", body)
+
+
+def _wrong(cause: str, name: str, detail: str) -> Message:
+    if cause == "folder":
+        body = (
+            f"{name} is missing or cannot be read. The other folders go on, and so does this one when it is"
+            " back: what is dropped meanwhile is found then."
+        )
+        return Message("warning", f"a watched folder is gone - {_end(name)}", body)
     if cause == "silent":
         since = f" since {from_iso(detail):%Y-%m-%d %H:%M} UTC" if detail else ""
-        return (
-            f"[warning] a watched folder is silent - {shorten_front(name, 60)}",
-            f"No recording came into {name}{since}. Is what records them still working?",
-        )
+        body = f"No recording has come into {name}{since}. Is what records them still working?"
+        return Message("warning", f"a watched folder is silent - {_end(name)}", body)
     if cause == "orphans":
-        return (
-            f"[warning] alerts wait for {name}, which is not configured",
-            f"Nobody sends them, in all {detail}: the configuration has no such destination or address"
-            " any more. They go out once it has it again; `earshot alerts --state pending` lists them.",
+        body = (
+            f"Nobody sends them ({detail}): the configuration has no such destination or address any"
+            " more. They go out when it has it again; `earshot alerts --state pending` lists them."
         )
-    return (
-        f"[warning] alerts wait for {name}",
-        f"Alerts for {name} wait for more than an hour, in all {harmless(detail)}. They are tried again for a"
-        f" day; `earshot test-alert` with that destination shows whether it works.",
+        return Message("warning", f"alerts wait for {name}, which is not configured", body)
+    destination = name.partition(", URL ")[0]
+    try_it = f"`earshot test-alert {destination}` shows whether it works"
+    if cause == "given_up":
+        body = f"{harmless(detail)}\n\n{try_it}, `earshot alerts --state failed` lists what was given up."
+        return Message("warning", f"alerts do not reach {name}", body)
+    body = (
+        f"Alerts for {name} have waited for more than an hour ({harmless(detail)}). Each is tried again"
+        f" for a day; {try_it}."
     )
+    return Message("warning", f"alerts wait for {name}", body)
 
 
-def over_message(
-    cause: str, subject: str, since: datetime, now: datetime, *, was_delivered: bool
-) -> tuple[str, str]:
-    """Title and body of the one message that says that it is over."""
-    name, lasted = harmless(subject), _interval((now - since).total_seconds())
-    if cause == "folder":
-        title = f"[info] a watched folder is back - {shorten_front(name, 60)}"
-        return title, f"{name} was gone for {lasted}."
-    if cause == "silent":
-        title = f"[info] a watched folder is silent no longer - {shorten_front(name, 60)}"
-        return title, f"Recordings come into {name} again."
-    if cause == "orphans":
-        return f"[info] no alerts wait for {name} any longer", "It is configured again, or they were removed."
-    if was_delivered:
-        return f"[info] alerts reach {name} again", f"They had waited for {lasted}."
-    return (
-        f"[info] no alerts wait for {name} any longer",
-        "None of them was delivered: `earshot alerts --state failed` lists those that were given up.",
-    )
+def _end(path: str) -> str:
+    return shorten_front(path, PATH_LENGTH)
 
 
-def _interval(seconds: float) -> str:
+def _interval(time: timedelta) -> str:
+    seconds = time.total_seconds()
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

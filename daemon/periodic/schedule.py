@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from daemon.config.models import Config
 from daemon.models import Target, utc_now
 from daemon.periodic.digest import send_digest
-from daemon.periodic.operations import tell_failures, tell_pauses, tell_troubles
+from daemon.periodic.operations import tell_failures, tell_troubles
 from daemon.storage.operations import begin_anew
 
 LOOK_SECONDS = 2.0
@@ -49,6 +49,5 @@ def step(db: Database, config: Config, targets: Sequence[Target], now: datetime)
         send_digest(db, config, targets, now),
         tell_failures(db, config, targets, now),
         tell_troubles(db, config, targets, now),
-        tell_pauses(db, config, targets, now),
     ]
     return any(done)

@@ -31,7 +31,6 @@ from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
 from daemon.models import utc_now
 from daemon.originals.originals import outcomes_of, tidy
-from daemon.periodic.operations import operations_targets
 from daemon.periodic.schedule import schedule
 from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.folder_loop import FolderLoop
@@ -54,7 +53,6 @@ class Generation:
         """Check all that can be wrong, before anything runs; raises EarshotError."""
         self.config = config
         self.targets = open_targets(config, env)
-        self._operations = operations_targets(config.alerts, self.targets)
         self._env = env
         self._throttle = throttle
         self._ended = ended
@@ -87,8 +85,9 @@ class Generation:
         self._start("workers", self.workers.step, self._workers_alarm)
         for target in self.targets:
             name = f"alerts-{target.destination}-{target.index}"
-            self._start(name, delivery(target, operations=self._operations), self._alarm())
-        self._start("schedule", self._schedule(), Alarm())
+            self._start(name, delivery(target), self._alarm())
+        # It tells operations of a pause, which may begin or end with each recording's turn.
+        self._start("schedule", self._schedule(), self._alarm())
         # What asks a file system may hang with its share: a thread of its own, and no reason to restart the
         # service.
         for loop in self.folders:
@@ -193,7 +192,6 @@ class Generation:
             requests=requests_by_folder(self.config),
             throttle=self._throttle,
             store=partial(store, alerts=self.config.alerts, targets=self.targets),
-            operations=self._operations,
             on_done=self._on_done,
             ended=self._ended,
             retired=self._loops.stop.is_set,

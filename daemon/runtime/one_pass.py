@@ -16,6 +16,7 @@ from daemon.config.models import Config
 from daemon.config.times import zone_of
 from daemon.errors import EarshotError
 from daemon.models import utc_now
+from daemon.periodic.operations import has_news
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.generation import Generation, look
 from daemon.runtime.service import LOOK_SECONDS, Signals, prepared, wind_down
@@ -96,7 +97,7 @@ def _is_idle(db: Database, generation: Generation) -> bool:
     due = seconds_until_due(db, now, away=generation.away())
     if due is not None and due <= SOON_SECONDS and not pauses(db):
         return False
-    if has_original_due(db, now):
+    if has_original_due(db, now) or has_news(db, generation.config, now):
         return False
     return not any(
         (wait := seconds_until_alert(db, target.destination, target.index, now)) is not None

@@ -1,6 +1,8 @@
-"""What operations were told of, so that a restart tells nobody twice; and what there is to tell them.
+"""Troubles that operations hear of: each a row from its beginning to its end. And the facts that show some.
 
-Functions that write are called inside a transaction of the caller, together with the message.
+A trouble is stored in the transaction that finds it, so that neither a crash nor a restart loses it or tells
+it twice. The periodic step tells it (see periodic/operations.py). Functions that write are called inside a
+transaction of the caller; only `begin_anew` opens its own.
 """
 
 from __future__ import annotations
@@ -15,42 +17,94 @@ from daemon.models import iso
 from daemon.storage.database import rows, transaction
 
 Key = tuple[str, str]
-"""A cause, and the folder or target that it is about."""
+"""A cause, and what it is about: a folder, a target, the scope of a pause."""
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A trouble that lasts `since` then; `told_at` is None until a message says so."""
+class Trouble:
+    """Something that is wrong since `since`, or was until `over_at`. Times as stored.
 
+    `told_at` is None until operations were told of it. `detail` is for the message.
+    """
+
+    id: int
+    cause: str
+    subject: str
     since: str
+    detail: str
     told_at: str | None
+    over_at: str | None
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the other troubles that last."""
+        return self.cause, self.subject
 
 
-def notices(db: Database) -> dict[Key, Notice]:
-    """Every trouble that is known to last."""
-    found = rows(db, "SELECT cause, subject, since, told_at FROM notices")
-    return {(row["cause"], row["subject"]): Notice(row["since"], row["told_at"]) for row in found}
+def troubles(db: Database) -> list[Trouble]:
+    """Every trouble that lasts, or whose end was not dealt with yet, the oldest first."""
+    found = rows(
+        db,
+        "SELECT id, cause, subject, since, detail, told_at, over_at FROM troubles"
+        " WHERE closed_at IS NULL ORDER BY id",
+    )
+    return [Trouble(**row) for row in found]
 
 
-def begin_notice(db: Database, key: Key, now: datetime) -> None:
-    """Note that a trouble began."""
-    db.execute("INSERT INTO notices (cause, subject, since) VALUES (?, ?, ?)", (*key, iso(now)))
+def begin_trouble(db: Database, cause: str, subject: str, detail: str, now: datetime) -> None:
+    """Note that a trouble begins; one that lasts already gets the new `detail`."""
+    db.execute(
+        "INSERT INTO troubles (cause, subject, since, detail) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (cause, subject) WHERE over_at IS NULL DO UPDATE SET detail = excluded.detail",
+        (cause, subject, iso(now), detail),
+    )
 
 
-def notice_told(db: Database, key: Key, now: datetime) -> None:
-    """Note that there is a message about it."""
-    db.execute("UPDATE notices SET told_at = ? WHERE cause = ? AND subject = ?", (iso(now), *key))
+def end_trouble(db: Database, cause: str, subject: str, now: datetime) -> None:
+    """Note that a trouble is over, if it lasts."""
+    db.execute(
+        "UPDATE troubles SET over_at = ? WHERE cause = ? AND subject = ? AND over_at IS NULL",
+        (iso(now), cause, subject),
+    )
 
 
-def end_notice(db: Database, key: Key) -> None:
-    """Note that it is over."""
-    db.execute("DELETE FROM notices WHERE cause = ? AND subject = ?", key)
+def trouble_told(db: Database, trouble: Trouble, now: datetime) -> None:
+    """Note that operations were told that it began."""
+    db.execute("UPDATE troubles SET told_at = ? WHERE id = ?", (iso(now), trouble.id))
+
+
+def close_trouble(db: Database, trouble: Trouble, now: datetime) -> None:
+    """Note that there is nothing more to say of a trouble that is over."""
+    db.execute("UPDATE troubles SET closed_at = ? WHERE id = ?", (iso(now), trouble.id))
+
+
+def times_told(db: Database, key: Key, since: datetime) -> int:
+    """How often operations were told since then that this trouble began."""
+    found = rows(
+        db,
+        "SELECT count(*) AS n FROM troubles WHERE cause = ? AND subject = ? AND told_at >= ?",
+        (*key, iso(since)),
+    )
+    count: int = found[0]["n"]
+    return count
+
+
+def forget_troubles(db: Database, before: datetime) -> None:
+    """Delete what was closed before then."""
+    db.execute("DELETE FROM troubles WHERE closed_at < ?", (iso(before),))
 
 
 def begin_anew(db: Database, now: datetime) -> None:
-    """After a start, what was not told yet lasts from now on: nobody looked in between. One transaction."""
+    """After a start, what was not told yet lasts from now on: nobody looked in between. One transaction.
+
+    A pause is a row itself and needs nobody to look: it began when it began.
+    """
     with transaction(db):
-        db.execute("UPDATE notices SET since = ? WHERE told_at IS NULL", (iso(now),))
+        db.execute(
+            "UPDATE troubles SET since = ? WHERE told_at IS NULL AND over_at IS NULL"
+            " AND (cause, subject) NOT IN (SELECT cause, scope FROM pauses)",
+            (iso(now),),
+        )
 
 
 def untold_failures(db: Database) -> list[dict[str, Any]]:

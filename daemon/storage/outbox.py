@@ -7,7 +7,7 @@ with what caused it; only `retry_alert` and `release_held` open their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -200,28 +200,6 @@ def alert_counts(db: Database) -> dict[str, int]:
     for row in rows(db, "SELECT state, count(*) AS n FROM alerts GROUP BY state"):
         counts[row["state"]] = row["n"]
     return counts
-
-
-def told_since(db: Database, destinations: Sequence[str], title: str, since: datetime) -> bool:
-    """True when an operations alert with this title was stored for one of the destinations since then."""
-    found = rows(
-        db,
-        "SELECT DISTINCT destination FROM alerts"
-        " WHERE recording_id IS NULL AND title = ? AND created_at >= ?",
-        (title, iso(since)),
-    )
-    return any(row["destination"] in destinations for row in found)
-
-
-def times_told(db: Database, title: str, since: datetime) -> int:
-    """How many operations alerts with this title were stored since then, for the target with the most."""
-    found = rows(
-        db,
-        "SELECT count(*) AS n FROM alerts WHERE recording_id IS NULL AND title = ? AND created_at >= ?"
-        " GROUP BY destination, target ORDER BY n DESC LIMIT 1",
-        (title, iso(since)),
-    )
-    return found[0]["n"] if found else 0
 
 
 def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetime) -> int | None:

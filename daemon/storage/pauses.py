@@ -1,8 +1,8 @@
 """What holds the queue: one row per cause (`key`, `credit`, `request`, `service`, `store`), while it lasts.
 
-A pause is a row, so it survives restarts, and its operations alert is written in the same transaction: one
-when it begins, one when it is over, whatever happens in between. A refused request holds only the recordings
-for which the same would be asked: its `scope` is that request's key; the other causes hold everything.
+A pause is a row, so it survives restarts; operations hear of it by a row of `troubles`. A refused request
+holds only the recordings for which the same would be asked: its `scope` is that request's key. The other
+causes hold everything.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from daemon.models import from_iso, iso
 from daemon.storage.database import rows
+from daemon.storage.operations import begin_trouble, end_trouble
 
 EVERYTHING = ""
 """The scope of a pause that holds every recording."""
@@ -67,10 +68,11 @@ def begin_pause(
 ) -> bool:
     """Hold the queue for `cause`, or note that its probe failed again; call inside a transaction.
 
-    Returns True when it was not held for this cause before: then its alert is due.
+    Returns True when it was not held for this cause before.
     """
     held = rows(db, "SELECT 1 FROM pauses WHERE cause = ? AND scope = ?", (cause, scope))
     next_probe = iso(now + timedelta(seconds=probe_seconds))
+    begin_trouble(db, cause, scope, reason, now)
     if held:
         db.execute(
             "UPDATE pauses SET reason = ?, next_probe_at = ?, probe_seconds = ?, shared = max(shared, ?)"
@@ -86,8 +88,9 @@ def begin_pause(
     return True
 
 
-def end_pause(db: Database, pause: Pause) -> None:
+def end_pause(db: Database, pause: Pause, now: datetime) -> None:
     """Let go on what this pause held; call inside a transaction."""
+    end_trouble(db, pause.cause, pause.scope, now)
     db.execute("DELETE FROM pauses WHERE cause = ? AND scope = ?", (pause.cause, pause.scope))
     if pause.shared:
         # What failed for everyone says nothing about a recording: its own clock starts anew.

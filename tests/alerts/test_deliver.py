@@ -24,10 +24,10 @@ from daemon.alerts.targets import open_targets
 from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError
 from daemon.models import AlertDraft, AlertState, Target
-from daemon.periodic.operations import operations_targets
 from daemon.runtime.loops import Alarm, Loops
 from daemon.storage.database import open_database, rows, transaction
-from daemon.storage.outbox import add_alerts, add_messages, hold_alert
+from daemon.storage.operations import troubles
+from daemon.storage.outbox import add_alerts, hold_alert
 from tests.alerts.examples import add_recording
 from tests.servers import Answer, HttpSink, SmtpSink, wait_until
 
@@ -107,12 +107,11 @@ def test_a_refused_alert_is_tried_again_with_the_same_id(db: Database) -> None:
     assert (row(db, alert)["state"], row(db, alert)["attempts"]) == ("sent", 2)
 
 
-def test_waits_grow_to_an_hour_and_end_after_a_day_with_a_word_to_operations(db: Database) -> None:
+def test_waits_grow_to_an_hour_and_end_after_a_day_with_a_trouble_for_operations(db: Database) -> None:
     alert, now, waits = add(db), NOW, []
-    operations = [("team", 0), ("ops", 0), ("ops", 1)]
     sender = Refusing()
     while row(db, alert)["state"] == "pending":
-        assert step(db, target(""), sender, now, operations=operations)
+        assert step(db, target(""), sender, now)
         due = row(db, alert)["not_before"]
         if due:
             waits.append((datetime.fromisoformat(due) - now).total_seconds())
@@ -124,43 +123,19 @@ def test_waits_grow_to_an_hour_and_end_after_a_day_with_a_word_to_operations(db:
         assert planned * 0.9 - 0.01 <= waited <= planned + 1
     assert now - NOW == pytest.approx(timedelta(hours=24), abs=timedelta(seconds=5))
     assert row(db, alert)["error"] == "refused"
-    told = rows(db, "SELECT * FROM alerts WHERE recording_id IS NULL")
-    assert [(each["destination"], each["target"]) for each in told] == [("ops", 0), ("ops", 1)]
-    assert told[0]["title"] == "[warning] alerts do not reach team"
-    assert f"Alert {alert} was given up after {sender.calls} attempts: refused." in told[0]["body"]
-    assert told[0]["body"].endswith(f"earshot alert {told[0]['id']}")
+    (trouble,) = troubles(db)
+    assert trouble.key == ("given_up", "team")
+    assert trouble.detail == f"Alert {alert} was given up after {sender.calls} attempts: refused."
 
 
-def test_many_alerts_given_up_at_once_are_one_word_to_operations(db: Database) -> None:
+def test_many_alerts_given_up_at_once_are_one_trouble(db: Database) -> None:
     for _ in range(5):
         add(db, now=NOW - timedelta(hours=30))
     db.execute("UPDATE alerts SET attempts = 20")
-    while step(db, target(""), Refusing(), NOW, operations=[("ops", 0)]):
+    while step(db, target(""), Refusing(), NOW):
         pass
     assert rows(db, "SELECT count(*) AS n FROM alerts WHERE state = 'failed'")[0]["n"] == 5
-    assert rows(db, "SELECT count(*) AS n FROM alerts WHERE recording_id IS NULL")[0]["n"] == 1
-    db.execute("UPDATE alerts SET attempts = 20 WHERE recording_id IS NULL")
-    assert step(db, target("", "ops"), Refusing(), NOW + timedelta(days=2), operations=[("ops", 0), ("b", 0)])
-    assert rows(db, "SELECT count(*) AS n FROM alerts WHERE recording_id IS NULL")[0]["n"] == 1
-
-
-def test_a_digest_that_is_given_up_is_told_to_operations_and_their_own_messages_are_not(db: Database) -> None:
-    """A message of operations went to all of them anyway; two that are down must not tell of each other."""
-    operations = [("ops", 0), ("more", 0)]
-    for destination in ("team", "ops"):
-        digest = AlertDraft(destination, 0, (), "info", AlertState.PENDING, None, "[info] digest", "numbers")
-        with transaction(db):
-            add_messages(db, [digest], NOW - timedelta(hours=30))
-        # The messages of operations are tried after it.
-        db.execute("UPDATE alerts SET attempts = iif(title LIKE '%digest%', 20, 50)")
-        assert step(db, target("", destination), Refusing(), NOW, operations=operations)
-    assert [row["state"] for row in rows(db, "SELECT state FROM alerts WHERE title LIKE '%digest%'")] == [
-        "failed"
-    ] * 2
-    told = rows(db, "SELECT destination, title FROM alerts WHERE title NOT LIKE '%digest%' ORDER BY id")
-    assert told == [
-        {"destination": to, "title": "[warning] alerts do not reach team"} for to in ("ops", "more")
-    ]
+    assert [trouble.key for trouble in troubles(db)] == [("given_up", "team")]
 
 
 def test_an_old_alert_that_was_put_back_is_tried_more_than_once(db: Database) -> None:
@@ -327,7 +302,7 @@ def test_a_thread_sends_what_comes_in_tries_again_by_itself_and_ends_at_once(
         wake()
         first, second = sink.wait_for(2)
         assert first.body == second.body
-        assert second.at - first.at >= 1.9
+        assert second.at - first.at >= 1.7
         wait_until(lambda: row(db, alert)["state"] == "sent")
 
 
@@ -374,11 +349,11 @@ def test_no_secret_of_a_url_reaches_a_row_or_a_log(
         for number, url in enumerate(urls):
             alert = add(db, destination=str(number))
             to = target(url, str(number))
-            assert step(db, to, AppriseSender(url), NOW, operations=[("ops", 0)])
+            assert step(db, to, AppriseSender(url), NOW)
             assert row(db, alert)["state"] == "pending"
             db.execute("UPDATE alerts SET attempts = 20, not_before = NULL WHERE id = ?", (alert,))
             late = NOW + timedelta(days=2)
-            assert step(db, to, AppriseSender(url), late, operations=[("ops", 0)])
+            assert step(db, to, AppriseSender(url), late)
             assert HIDDEN not in repr(to)
             sink.then(500, 302, Answer(200, delay=2))
     assert "alert given up" in caplog.text
@@ -393,17 +368,16 @@ def configuration(destinations: dict[str, Any], **alerts: Any) -> Config:
     )
 
 
-def test_targets_are_opened_with_their_limits_and_operations_among_them() -> None:
+def test_targets_are_opened_with_their_limits() -> None:
     team = {"urls": ("json://127.0.0.1/a", "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js/")}
     ops = {"urls": ("voipms://pw:user@example.com/15551234567/15557654321",)}
-    config = configuration({"team": team, "ops": ops}, operations=("ops",))
+    config = configuration({"team": team, "ops": ops})
     targets = open_targets(config, {})
     assert [(each.destination, each.index, each.limit, each.title_in_body) for each in targets] == [
         ("team", 0, 3500, False),
         ("team", 1, 2000, True),
         ("ops", 0, 160, True),
     ]
-    assert operations_targets(config.alerts, targets) == [("ops", 0)]
 
 
 def test_all_unusable_urls_are_named_at_once_without_showing_them() -> None:

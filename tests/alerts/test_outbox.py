@@ -23,7 +23,6 @@ from daemon.storage.outbox import (
     next_alert,
     retry_alert,
     seconds_until_due,
-    told_since,
 )
 from tests.alerts.examples import add_recording
 
@@ -164,10 +163,6 @@ def test_operations_alerts_have_no_recording_and_may_come_again(db: Database) ->
     assert (stored["recording_id"], stored["severity"], stored["rules"]) == (None, "critical", "[]")
     assert stored["body"] == f"body\n\nearshot alert {ids[0]}"
     assert alert_counts(db)["pending"] == 4
-    assert told_since(db, ["ops"], "title", NOW)
-    assert not told_since(db, ["other"], "title", NOW)
-    assert not told_since(db, ["ops"], "title", NOW + timedelta(seconds=1))
-    assert not told_since(db, ["ops"], "another", NOW)
 
 
 def _next_id(db: Database, now: datetime) -> int | None:

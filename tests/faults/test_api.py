@@ -830,8 +830,8 @@ def test_a_service_that_fails_again_and_again_wakes_nobody_each_time(
         assert ["when it lasts for 5 min" in message for message in said[::2]] == [False] * 4 + [True]
         begin()
         with closing(sqlite3.connect(service.database, timeout=10)) as db, db:
-            db.execute("UPDATE pauses SET since = ?", (iso(datetime.now(UTC) - LASTS),))
-            db.execute("UPDATE alerts SET created_at = ?", (iso(datetime.now(UTC) - 2 * LASTS),))
+            began = iso(datetime.now(UTC) - LASTS)
+            db.execute("UPDATE troubles SET since = ? WHERE over_at IS NULL", (began,))
         wait_told(sink, *["paused", "goes on"] * FLAPS, "paused")
         end()
         wait_told(sink, *["paused", "goes on"] * (FLAPS + 1))

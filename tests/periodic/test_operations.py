@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.models import Ending, RecordingState
+from daemon.models import Ending, RecordingState, iso
+from daemon.storage.database import transaction
 from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
 from daemon.storage.operations import begin_anew
+from daemon.storage.pauses import begin_pause, end_pause, pauses
 from daemon.storage.queue import end, requeue
 from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
 from tests.servers import HttpSink, SmtpSink
@@ -214,6 +216,55 @@ def test_alerts_that_were_given_up_are_not_said_to_have_arrived(tmp_path: Path, 
         assert titles(here)[1] == "[info] no alerts wait for team any longer"
 
 
+def give_up(here: Stage, destination: str, now: datetime) -> None:
+    """The last try of every alert that is pending there, at a server that refuses it."""
+    here.db.execute(
+        "UPDATE alerts SET attempts = 50, not_before = NULL, created_at = ?"
+        " WHERE state = 'pending' AND destination = ?",
+        (iso(now - 30 * HOUR), destination),
+    )
+    here.deliver(now)
+
+
+def test_alerts_that_are_given_up_are_told_elsewhere_once_and_when_one_arrives(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    refusal = (500,) * 3
+    with HttpSink(*refusal) as broken:
+        urls = {"team": f"json://{broken.address}", "ops": f"json://{http.address}"}
+        with stage(tmp_path, {"destinations": urls, "operations": ["ops", "team"]}) as here:
+            for _ in refusal:
+                here.record(NOW)
+            give_up(here, "team", NOW)
+            assert here.tick(NOW)
+            here.deliver(NOW)
+            here.restart()
+            assert not here.tick(NOW + HOUR)
+            here.record(NOW + HOUR)
+            here.deliver(NOW + HOUR)
+            assert here.tick(NOW + HOUR)
+            assert not here.tick(NOW + HOUR)
+            begun, over = here.alerts(recording_id=None)
+    assert {begun["destination"], over["destination"]} == {"ops"}
+    assert begun["title"] == "[warning] alerts do not reach team"
+    assert "Alert 3 was given up after 51 attempts: the service answered 500" in begun["body"]
+    assert over["title"] == "[info] alerts reach team again after some were given up"
+
+
+def test_two_destinations_that_are_both_down_do_not_tell_of_each_other_without_end(tmp_path: Path) -> None:
+    with HttpSink(default=500) as broken:
+        urls = {name: f"json://{broken.address}/{name}" for name in ("ops", "more")}
+        alerts = {"destinations": urls, "operations": ["ops", "more"], "rules": []}
+        with stage(tmp_path, alerts) as here:
+            here.fail()
+            for hour in range(6):
+                here.tick(NOW + hour * HOUR)
+                for name in urls:
+                    give_up(here, name, NOW + hour * HOUR)
+            told = [title for title in titles(here) if "do not reach" in title]
+    assert sorted(told) == ["[warning] alerts do not reach more", "[warning] alerts do not reach ops"]
+
+
 def test_alerts_that_wait_for_the_end_of_quiet_hours_are_not_stuck(tmp_path: Path, http: HttpSink) -> None:
     team = {"urls": f"json://{http.address}", "quiet_hours": "11:00-20:00"}
     alerts = {"destinations": {"team": team, "ops": f"json://{http.address}"}, "operations": "ops"}
@@ -245,7 +296,100 @@ def test_alerts_for_a_destination_that_was_renamed_are_told_and_when_it_is_back(
             "[info] no alerts wait for team any longer",
         ]
         assert here.alerts()[0]["state"] == "sent"
-        assert "in all 1:" in here.alerts()[1]["body"]
+        assert "1 in all" in here.alerts()[1]["body"]
+
+
+def hold(here: Stage, now: datetime, cause: str = "service", scope: str = "", reason: str = "it is") -> None:
+    with transaction(here.db):
+        begin_pause(here.db, cause, reason, probe_seconds=2.0, shared=True, now=now, scope=scope)
+
+
+def let_go(here: Stage, now: datetime) -> None:
+    with transaction(here.db):
+        for pause in pauses(here.db):
+            end_pause(here.db, pause, now)
+
+
+PAUSED = "[critical] earshot paused - the service is down"
+GOES_ON = "[info] earshot goes on - the service answers again"
+
+
+def test_a_pause_is_told_once_when_it_begins_and_once_when_it_is_over(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        hold(here, NOW)
+        assert here.tick(NOW)
+        for minute in range(1, 10):
+            hold(here, NOW + minute * MINUTE, reason="it is still")
+            here.restart()
+            begin_anew(here.db, NOW + minute * MINUTE)
+            assert not here.tick(NOW + minute * MINUTE)
+        let_go(here, NOW + 10 * MINUTE)
+        here.restart()
+        assert here.tick(NOW + 11 * MINUTE)
+        assert not here.tick(NOW + 12 * MINUTE)
+        assert titles(here) == [PAUSED, GOES_ON]
+        assert "The queue was paused for 10 min: it is still." in here.alerts()[1]["body"]
+
+
+def test_a_pause_that_is_over_before_anyone_looked_is_told_too(tmp_path: Path, http: HttpSink) -> None:
+    """As when the database was locked, or the process was killed right after the pause ended."""
+    with stage(tmp_path, operations(http)) as here:
+        hold(here, NOW)
+        let_go(here, NOW + MINUTE)
+        here.restart()
+        begin_anew(here.db, NOW + HOUR)
+        assert here.tick(NOW + HOUR)
+        assert not here.tick(NOW + HOUR)
+        assert titles(here) == [PAUSED, GOES_ON]
+        assert "The queue was paused for 60 s" in here.alerts()[1]["body"]
+
+
+def test_requests_of_two_folders_that_are_refused_are_told_each_with_its_reason(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        hold(here, NOW, "request", scope="first", reason="no such model")
+        hold(here, NOW, "request", scope="second", reason="no such language")
+        here.tick(NOW)
+        assert [body.splitlines()[0] for body in (row["body"] for row in here.alerts())] == [
+            "Recordings wait, none is lost: no such model.",
+            "Recordings wait, none is lost: no such language.",
+        ]
+        let_go(here, NOW + MINUTE)
+        here.tick(NOW + MINUTE)
+        assert titles(here)[2:] == ["[info] earshot goes on - the request is no longer refused"] * 2
+
+
+def test_what_comes_and_goes_is_told_five_times_in_half_an_hour_then_only_when_it_lasts(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        for minute in range(10):
+            hold(here, NOW + minute * MINUTE)
+            here.tick(NOW + minute * MINUTE)
+            let_go(here, NOW + (minute + 0.5) * MINUTE)
+            here.tick(NOW + (minute + 0.5) * MINUTE)
+        assert titles(here) == [PAUSED, GOES_ON] * 5
+        said = ["when it lasts for 5 min" in row["body"] for row in here.alerts(severity="critical")]
+        assert said == [False] * 4 + [True]
+        hold(here, NOW + 10 * MINUTE)
+        assert not here.tick(NOW + 14 * MINUTE)
+        assert here.tick(NOW + 15 * MINUTE)
+        let_go(here, NOW + 16 * MINUTE)
+        assert here.tick(NOW + 16 * MINUTE)
+        # After a calm it is told at once again.
+        hold(here, NOW + HOUR)
+        assert here.tick(NOW + HOUR)
+        assert titles(here) == [PAUSED, GOES_ON] * 6 + [PAUSED]
+
+
+def test_a_clock_that_is_set_back_hides_no_trouble(tmp_path: Path, http: HttpSink) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        configure_folder(here.db, here.folder, NOW)
+        here.tick(NOW)
+        hold(here, NOW)
+        assert here.tick(NOW - 40 * 24 * HOUR)
+        assert len(titles(here)) == 2
 
 
 def test_without_anyone_to_tell_nothing_is_stored_and_nothing_is_told_later(

@@ -33,7 +33,7 @@ def end(db: Database, cause: str) -> None:
     with transaction(db):
         for held in pauses(db):
             if held.cause == cause:
-                end_pause(db, held)
+                end_pause(db, held, NOW)
 
 
 def claims(db: Database, at: datetime, **scopes: str) -> int:
