@@ -33,7 +33,7 @@ from typing import IO, Any, NoReturn, Self
 ROOT = Path(__file__).parents[1]
 READ_AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
 """Beginnings of the variables that Python and its libraries read once, as a process begins."""
-OBEYED_BY_COPIES = frozenset({"PYTHONUNBUFFERED", "PYTHONPATH"})
+OBEYED_BY_COPIES = frozenset({"PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
 LONGEST_MESSAGE = 1 << 17
 NULL = os.devnull
 
