@@ -69,7 +69,7 @@ def open_in(directory: int, name: str) -> int:
 
 
 def directory_below(root: str, path: str) -> int:
-    """A descriptor of the directory at `path`, which is `root` or below it: for `dir_fd`, not for reading.
+    """Open the directory at `path`, which is `root` or below it: for `dir_fd`, not for reading.
 
     Raises OutsideError for a link anywhere below `root`.
     """
@@ -97,7 +97,7 @@ def directory_in(above: int, name: str) -> int:
 
 @contextmanager
 def reading(root: str, path: str) -> Iterator[int]:
-    """`open_below`, closed at the end."""
+    """Open as `open_below` does, and close the descriptor at the end."""
     descriptor = open_below(root, path)
     try:
         yield descriptor
@@ -106,7 +106,7 @@ def reading(root: str, path: str) -> Iterator[int]:
 
 
 def stamp(path: str) -> FileStamp | None:
-    """What lstat says of the regular file at `path`; None when there is none (any more)."""
+    """Return what lstat says of the regular file at `path`; None when there is none (any more)."""
     try:
         return stamp_of_status(path, os.lstat(path))
     except OSError:
@@ -141,7 +141,7 @@ def fresh_stamp(root: str, path: str) -> FileStamp | None:
 
 
 def stamp_of_status(path: str, status: os.stat_result) -> FileStamp | None:
-    """The stamp of the file at `path` that has this status; None when it is no regular file."""
+    """Return the stamp of the file at `path` with this status; None when it is no regular file."""
     if not stat.S_ISREG(status.st_mode):
         return None
     return FileStamp(
@@ -156,7 +156,7 @@ def stamp_of_status(path: str, status: os.stat_result) -> FileStamp | None:
 
 
 def same_file(status: os.stat_result, stamp: FileStamp) -> bool:
-    """True when size, modification time and inode are those of `stamp`."""
+    """Return True when size, modification time and inode are those of `stamp`."""
     return (status.st_size, status.st_mtime_ns, status.st_ino) == (
         stamp.size_bytes,
         stamp.mtime_ns,
@@ -165,7 +165,7 @@ def same_file(status: os.stat_result, stamp: FileStamp) -> bool:
 
 
 def content_hash(root: str, stamp: FileStamp) -> str | None:
-    """SHA-256 of the file's bytes in hex; None when it cannot be read, or is no longer as `stamp` says."""
+    """Return the SHA-256 of a file in hex; None when it cannot be read, or is no longer as `stamp` says."""
     try:
         with reading(root, stamp.path) as descriptor:
             digest = hash_of(descriptor)
@@ -175,7 +175,7 @@ def content_hash(root: str, stamp: FileStamp) -> str | None:
 
 
 def hash_of(descriptor: int) -> str:
-    """SHA-256 of all bytes of an open file, in hex."""
+    """Return the SHA-256 of all bytes of an open file, in hex."""
     digest, offset = hashlib.sha256(), 0
     while block := os.pread(descriptor, BLOCK_BYTES, offset):
         digest.update(block)
@@ -184,7 +184,7 @@ def hash_of(descriptor: int) -> str:
 
 
 def has_writer(root: str, path: str) -> bool | None:
-    """True when some process of this host has the file at `path` open, or mapped, for writing.
+    """Return True when a process of this host has the file at `path` open, or mapped, for writing.
 
     None when the kernel does not say: on network and FUSE mounts, and where the file is another user's and
     this process has no CAP_LEASE.

@@ -74,7 +74,7 @@ def _check_size(size_bytes: int) -> None:
 
 
 def content_hash(file: OpenFile) -> str:
-    """The sha256 of the file's bytes, hex. Raises FileChangedError when its length is not what it was."""
+    """Return the SHA-256 of the file's bytes, hex; FileChangedError when its length is not what it was."""
     digest = hashlib.sha256()
     for block in _blocks(file):
         digest.update(block)
@@ -82,7 +82,7 @@ def content_hash(file: OpenFile) -> str:
 
 
 class Upload:
-    """A file's bytes on their way into a request body: iterated once, at most BLOCK_BYTES in memory.
+    """The bytes of a file for the body of a request: iterated once, with at most two blocks in memory.
 
     `sha256` is the hash of all that was handed over, hex; None until then, unless it was known before.
     `on_hash` is told it as soon as it is known.
@@ -128,7 +128,7 @@ class Upload:
 
 
 def still_same(file: OpenFile, sha256: str) -> bool:
-    """Whether the path still holds the bytes that were sent; reads them only if something about it changed.
+    """Return whether the path still holds the bytes that were sent; reads them only if its stamp changed.
 
     A file that was deleted or moved meanwhile, or that something else than a file took the place of, counts
     as the same: there is nothing newer to analyze.

@@ -77,7 +77,7 @@ class OpenOriginal:
 
 
 def outcomes_of(folder: WatchFolder) -> list[tuple[str, Outcome]]:
-    """The outcomes after which something is done to the originals of this folder, as rows name it."""
+    """Return the folder's name with each outcome after which its originals are moved or deleted."""
     wanted: list[tuple[str, Outcome]] = []
     if isinstance(folder.after_success, Delete | MoveTo):
         wanted.append((folder.name, "success"))
@@ -227,7 +227,7 @@ def _check_target(folder: WatchFolder, top: str, roots: Roots) -> None:
 
 
 def _target_of(folder: WatchFolder, path: str, top: str) -> str:
-    """The directory below `top` that corresponds to the one in which the file at `path` is kept."""
+    """Return the directory below `top` for the file at `path`, in the subfolders that it is in now."""
     place = folder.place_of(path)
     below = split_path(path)[0][len(place.rstrip("/")) + 1 :] if place != "/" else ""
     return f"{top.rstrip('/')}/{below}".rstrip("/")

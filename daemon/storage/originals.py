@@ -1,4 +1,4 @@
-"""What is still to be done with originals whose recordings have ended: to be deleted, or moved.
+"""Keep track of the originals that are still to be deleted or moved, because their recordings have ended.
 
 queue.py writes the rows in the transaction that ends a recording, for the folders that `configure_originals`
 named. Everything else here is one transaction of its own. Times are UTC.
@@ -23,7 +23,7 @@ Outcome = Literal["success", "failure"]
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file whose recording has ended.
+    """A file that is to be moved or deleted, because its recording has ended.
 
     `stamp` is size, modification time and inode of the file as it was taken in; None when another recording
     owns the file by now, or none does. `target` is where an interrupted move was going.
@@ -59,7 +59,7 @@ def configure_originals(db: Database, wanted: Collection[tuple[str, Outcome]], n
 
 
 def originals_due(db: Database, folder: str, now: datetime, limit: int) -> list[Original]:
-    """The originals of a folder that something should be done with now, oldest first."""
+    """Return at most `limit` originals of a folder that are due to be moved or deleted, oldest first."""
     found = rows(
         db,
         """
@@ -94,7 +94,7 @@ def _original(db: Database, row: dict[str, Any]) -> Original:
 
 
 def seconds_until_original(db: Database, folder: str, now: datetime) -> float | None:
-    """Seconds until the next original of the folder is due; None when there is none."""
+    """Return the seconds until the next original of the folder is due; None when there is none."""
     due = rows(db, "SELECT min(not_before) AS due FROM originals WHERE folder = ?", (folder,))[0]["due"]
     if due is None:
         return None
@@ -102,12 +102,12 @@ def seconds_until_original(db: Database, folder: str, now: datetime) -> float | 
 
 
 def has_original_due(db: Database, now: datetime) -> bool:
-    """Whether something should be done with any original now."""
+    """Return whether any original is due to be moved or deleted now."""
     return bool(rows(db, "SELECT 1 FROM originals WHERE not_before <= ? LIMIT 1", (iso(now),)))
 
 
 def plan_move(db: Database, recording_id: int, target: str) -> None:
-    """Remember where the original is about to go, so that a crash does not lose it."""
+    """Store the path that the original is about to get, before it gets it: a crash then does not lose it."""
     with transaction(db):
         db.execute(
             "UPDATE originals SET target = ? WHERE recording_id = ?", (os.fsencode(target), recording_id)
@@ -117,9 +117,9 @@ def plan_move(db: Database, recording_id: int, target: str) -> None:
 def original_settled(
     db: Database, original: Original, *, is_away: bool = False, moved_to: str | None = None
 ) -> None:
-    """Nothing is left to do. The row of a moved file follows it.
+    """End the work on an original; the recording of a file that was moved gets its path, `moved_to`.
 
-    The place of one that `is_away` is forgotten: what appears there again is a file like any other.
+    With `is_away` or `moved_to` the file's old path is forgotten: what appears there again is a new file.
     """
     with transaction(db):
         if moved_to is not None:
@@ -142,7 +142,7 @@ def original_settled(
 
 
 def original_stays(db: Database, original: Original, error: str, not_before: datetime) -> None:
-    """It could not be done now: try again at `not_before`."""
+    """Store why an original could not be moved or deleted; it is due again at `not_before`."""
     with transaction(db):
         db.execute(
             "UPDATE originals SET error = ?, not_before = ?, tries = tries + 1 WHERE recording_id = ?",
@@ -151,14 +151,20 @@ def original_stays(db: Database, original: Original, error: str, not_before: dat
 
 
 def originals_left(db: Database) -> dict[str, Any]:
-    """How many originals are still to be moved or deleted, and why the one tried last was not."""
+    """Return how many originals are still to be moved or deleted, and why the one tried last was not."""
     found = rows(db, "SELECT count(*) AS n FROM originals")
     last = rows(db, "SELECT error FROM originals WHERE error IS NOT NULL ORDER BY not_before DESC LIMIT 1")
     return {"waiting": found[0]["n"], "error": last[0]["error"] if last else None}
 
 
+def stuck_originals(db: Database, tries: int) -> dict[str, tuple[int, str]]:
+    """Return by folder how many originals were tried in vain so often, and the error of one of them."""
+    sql = "SELECT folder, count(*) AS n, max(error) AS error FROM originals WHERE tries >= ? GROUP BY folder"
+    return {row["folder"]: (row["n"], row["error"]) for row in rows(db, sql, (tries,))}
+
+
 def original_of_recording(db: Database, recording_id: int) -> dict[str, Any] | None:
-    """What is still to be done with one recording's original, or None."""
+    """Return what is still to be done with one recording's original; None when nothing is."""
     found = rows(
         db,
         "SELECT outcome, tries, nullif(not_before, '') AS not_before, error FROM originals"
