@@ -44,8 +44,7 @@ MAY_IMPORT = {
     "cli": ALL_BELOW_RUNTIME | {"runtime"},
 }
 # What is still to be parted. To become empty.
-EXCEPTIONS: dict[str, frozenset[str]] = {
-}
+EXCEPTIONS: dict[str, frozenset[str]] = {}
 
 # Not Python modules: what the package ships beside its code.
 DATA_FOLDERS = {"samples", "schema"}

@@ -66,7 +66,7 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
 
 def _refuse_unusable(source: str) -> None:
     """UsageError for an address that nobody could fetch a recording from, before anything is paid for."""
-    from daemon.intake.addresses import is_web_address
+    from daemon.intake.url_lists import is_web_address
 
     if "://" not in source or is_web_address(source) or os.path.lexists(source):
         return

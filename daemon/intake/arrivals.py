@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 
+from daemon.config.filenames import Facts, FactsOf
+from daemon.config.models import WatchFolder
 from daemon.models import Ending, FileStamp, RecordingState
 
 
@@ -31,6 +36,24 @@ class Arrival:
     flaw: str = ""
 
 
+Asking = Callable[[], AbstractContextManager[object]]
+"""Makes what is entered around each question to the file system, so that one without an answer is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and when files are taken in. `facts_of` reads names, relative to the folder."""
+
+    folder: WatchFolder
+    now: datetime
+    facts_of: FactsOf
+    asking: Asking
+
+    def facts(self, path: str) -> Facts:
+        """Return what the name of the file at `path` says."""
+        return self.facts_of(path[len(self.folder.root.rstrip("/")) + 1 :])
+
+
 @dataclass(slots=True)
 class Intake:
     """What became of arrivals: how many recordings wait now that did not, paths to offer again later, and
@@ -52,7 +75,7 @@ _ENDINGS = {
 }
 
 
-def ending_of(kind: Kind, flaw: str = "") -> Ending | None:
+def early_ending(kind: Kind, flaw: str = "") -> Ending | None:
     """Return with what reason the recording of such a file ends at once; None when it waits."""
     if kind == Kind.INCOMPLETE:
         text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"

@@ -11,9 +11,9 @@ from sqlite_utils import Database
 
 from daemon.config.filenames import facts_reader, is_list
 from daemon.config.models import WatchFolder
-from daemon.intake.arrivals import Arrival, Intake, Kind
+from daemon.intake.arrivals import Arrival, Asking, Intake, Kind
 from daemon.intake.complete import Readiness
-from daemon.intake.intake import Asking, take_in
+from daemon.intake.intake import take_in
 from daemon.intake.settle import Settler
 from daemon.intake.url_lists import take_in_lists
 from daemon.models import FileStamp, FoundBy, Sighting, Sightings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -17,10 +17,10 @@ from itertools import islice
 
 from sqlite_utils import Database
 
-from daemon.config.filenames import NOTHING, Facts, FactsOf
+from daemon.config.filenames import NOTHING, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.files import content_hash, device_above
-from daemon.intake.arrivals import Arrival, Intake, Kind, ending_of
+from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place, early_ending
 from daemon.intake.decide import Action, decide, needs_hash
 from daemon.models import Ending, FileStamp, NewRecording
 from daemon.storage.database import transaction
@@ -42,24 +42,6 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 
 Hash = Callable[[FileStamp], str | None]
-Asking = Callable[[], AbstractContextManager[object]]
-"""Makes what is entered around each question to the file system, so that one without an answer is noticed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where and when files are taken in; `name` is the folder as rows have it."""
-
-    folder: WatchFolder
-    name: str
-    now: datetime
-    facts_of: FactsOf
-    hash_of: Hash
-    asking: Asking
-
-    def facts(self, path: str) -> Facts:
-        """What the name of the file says."""
-        return self.facts_of(path[len(str(self.folder.path.absolute()).rstrip("/")) + 1 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +69,8 @@ def take_in(
     that could not be read, is left for later.
     """
     intake = Intake()
-    place = Place(folder, folder.name, now, facts_of, hash_of or partial(content_hash, folder.root), asking)
+    place = Place(folder, now, facts_of, asking)
+    hash_of = hash_of or partial(content_hash, folder.root)
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
         is_new = [_known_file(db, arrival.stamp.path) is None for arrival in batch]
@@ -95,12 +78,12 @@ def take_in(
         for wanted in (True, False):
             group = [arrival for arrival, new in zip(batch, is_new, strict=True) if new == wanted]
             if group:
-                _take_in(db, place, group, intake)
+                _take_in(db, place, group, hash_of, intake)
     return intake
 
 
-def _take_in(db: Database, place: Place, arrivals: list[Arrival], intake: Intake) -> None:
-    cases = [_case(db, place, arrival) for arrival in arrivals]
+def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash, intake: Intake) -> None:
+    cases = [_case(db, place, arrival, hash_of) for arrival in arrivals]
     with transaction(db):
         for case in cases:
             stamp = case.arrival.stamp
@@ -108,7 +91,7 @@ def _take_in(db: Database, place: Place, arrivals: list[Arrival], intake: Intake
             _apply(db, place, case, action, intake)
 
 
-def _case(db: Database, place: Place, arrival: Arrival) -> Case:
+def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash) -> Case:
     stamp = arrival.stamp
     with place.asking():
         device = device_above(stamp.path)
@@ -118,7 +101,7 @@ def _case(db: Database, place: Place, arrival: Arrival) -> Case:
     sha256 = None
     if needs_hash(known, stamp):
         with place.asking():
-            sha256 = place.hash_of(stamp)
+            sha256 = hash_of(stamp)
     return Case(replace(arrival, stamp=stamp), known, sha256)
 
 
@@ -137,7 +120,7 @@ def _known_file(db: Database, path: str) -> KnownFile | None:
 
 def _renamed_from(db: Database, place: Place, stamp: FileStamp) -> KnownFile | None:
     """Return the known file that is now at `stamp.path`: the same inode, and no longer where it was."""
-    for known in known_by_inode(db, place.name, stamp):
+    for known in known_by_inode(db, place.folder.name, stamp):
         try:
             with place.asking():
                 status = os.lstat(known.path)
@@ -169,16 +152,16 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
         if action == Action.TOUCH:
             logger.debug("recording touched id=%d path=%r", recording_id, stamp.path)
             touch_recording(db, recording_id, stamp)
-    remember_file(db, place.name, stamp, recording_id)
+    remember_file(db, place.folder.name, stamp, recording_id)
 
 
 def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
-    stamp, kind, ending = arrival.stamp, arrival.kind, ending_of(arrival.kind, arrival.flaw)
+    stamp, kind, ending = arrival.stamp, arrival.kind, early_ending(arrival.kind, arrival.flaw)
     facts = place.facts(stamp.path)
     new = NewRecording(
         source=stamp.path,
         is_url=False,
-        folder=place.name,
+        folder=place.folder.name,
         size_bytes=stamp.size_bytes,
         modified_at=modified_at(stamp),
         quiet=kind == Kind.QUIET,
@@ -201,7 +184,7 @@ def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
 
 
 def _renew(db: Database, place: Place, arrival: Arrival, recording_id: int, intake: Intake) -> None:
-    ending = ending_of(arrival.kind, arrival.flaw)
+    ending = early_ending(arrival.kind, arrival.flaw)
     stamp = arrival.stamp
     renew(db, recording_id, stamp.size_bytes, modified_at(stamp), place.now, ending=ending)
     intake.queued += ending is None
@@ -217,7 +200,7 @@ def _say_incomplete(recording_id: int, arrival: Arrival, ending: Ending | None) 
 
 def _rename(db: Database, place: Place, path: str, known: KnownFile) -> None:
     logger.info("recording renamed id=%d path=%r from=%r", known.recording_id, path, known.path)
-    move_recording(db, place.name, known, path)
+    move_recording(db, place.folder.name, known, path)
     facts = place.facts(path)
     if facts.metadata or facts.recorded_at:
         describe_recording(db, known.recording_id, facts.recorded_at, facts.metadata)

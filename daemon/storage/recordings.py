@@ -1,7 +1,6 @@
-"""What is known of files: which path, with which stamp, belongs to which recording.
+"""What is known of files: which path, with which stamp, belongs to which recording; which lists were read.
 
-`known_files` reads; everything else changes rows and is called inside a transaction, so that what was read
-there still holds.
+What changes rows is called inside a transaction, so that what was read there still holds.
 """
 
 from __future__ import annotations
@@ -57,8 +56,11 @@ class KnownFile:
     has_reply: bool
 
     def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
-        """True when nothing about the file changed. Without `inodes_last` its inode says nothing:
-        network and FUSE mounts may give a file another one each time they are mounted."""
+        """Return whether nothing about the file changed.
+
+        Without `inodes_last` its inode says nothing: network and FUSE mounts may give a file another one each
+        time they are mounted.
+        """
         if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, stored_time(stamp.mtime_ns)):
             return False
         return not inodes_last or self.inode == signed_number(stamp.inode)
@@ -69,14 +71,22 @@ class KnownFile:
         return self.state == RecordingState.SKIPPED and self.error_code == "gone"
 
 
+@dataclass(frozen=True, slots=True)
+class KnownList:
+    """A list of addresses that was read; `sha256` is None for one that was empty or too large."""
+
+    path: str
+    sha256: str | None
+
+
 def split_path(path: str) -> tuple[str, str]:
-    """Directory (without a slash at its end, so empty for the root) and name of an absolute path."""
+    """Return directory (without a slash at its end, so empty for the root) and name of an absolute path."""
     directory, _, name = path.rpartition("/")
     return directory, name
 
 
 def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownFile]:
-    """Which of these names in `directory` are known, by name. For at most some thousand names at once."""
+    """Return which of these names in `directory` are known, by name. For at most some thousand at once."""
     wanted = [os.fsencode(name) for name in names]
     marks = ",".join("?" * len(wanted))
     found = rows(
@@ -88,9 +98,10 @@ def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str,
 
 
 def known_stamps(db: Database, directory: str, names: Iterable[str]) -> dict[str, Stamp]:
-    """The stamps of those of these names in `directory` that are known. For at most some thousand at once.
+    """Return the stamps of those of these names in `directory` that are known, lists of addresses included.
 
-    Asked for every file there is at every listing, so that it makes no object that it need not make.
+    For at most some thousand names at once. Asked for every file there is at every listing, so that it makes
+    no object that it need not make.
     """
     wanted = {os.fsencode(name): name for name in names}
     # A recording that was set aside because its file could not be found: the file is news when it is there.
@@ -104,16 +115,21 @@ def known_stamps(db: Database, directory: str, names: Iterable[str]) -> dict[str
         """,  # noqa: S608 - marks only
         (os.fsencode(directory), *wanted),
     )
-    return {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
+    known = {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
+    if lists := [raw for raw, name in wanted.items() if name not in known]:
+        sql = "SELECT name, size_bytes, mtime_ns, inode FROM lists WHERE directory = ? AND name IN"
+        found = tuples(db, f"{sql} ({','.join('?' * len(lists))})", (os.fsencode(directory), *lists))
+        known |= {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
+    return known
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """The stamp that a file has by this lstat, as it would be stored."""
+    """Return the stamp of a file with this status, as it would be stored."""
     return status.st_size, stored_time(status.st_mtime_ns), signed_number(status.st_ino)
 
 
 def taken_in_as(db: Database, recording_id: int) -> Stamp | None:
-    """The stamp that the recording's file had when it was taken in; None when it has no file of its own."""
+    """Return the stamp that the recording's file had when it was taken in, None when it has none."""
     sql = "SELECT size_bytes, mtime_ns, inode FROM files WHERE recording_id = ?"
     found = rows(db, sql, (recording_id,))
     return (found[0]["size_bytes"], found[0]["mtime_ns"], found[0]["inode"]) if found else None
@@ -135,7 +151,7 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
 
 
 def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
-    """The file has another modification time, the bytes are the same."""
+    """Note that the file has another modification time, and the same bytes."""
     db.execute("UPDATE recordings SET modified_at = ? WHERE id = ?", (modified_at(stamp), recording_id))
 
 
@@ -150,7 +166,7 @@ def describe_recording(
 
 
 def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> None:
-    """The file was renamed: its recording has the new name from now on, the old one is forgotten."""
+    """Note that the file was renamed: its recording gets the new name, the old one is forgotten."""
     db.execute(
         "UPDATE recordings SET path = ?, source = ?, name = ?, folder = ? WHERE id = ?",
         (
@@ -185,6 +201,45 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
     )
 
 
+def known_list(db: Database, path: str) -> KnownList | None:
+    """Return the list of addresses at `path` as it was read, None when it was not."""
+    found = rows(db, "SELECT * FROM lists WHERE directory = ? AND name = ?", _key(path))
+    return KnownList(path, found[0]["sha256"]) if found else None
+
+
+def lists_with_content(db: Database, folder: str, sha256: str) -> list[KnownList]:
+    """Return the lists of this folder that were read with these bytes."""
+    found = rows(db, "SELECT * FROM lists WHERE sha256 = ? AND folder = ?", (sha256, folder))
+    return [KnownList(_path(row), sha256) for row in found]
+
+
+def remember_list(db: Database, folder: str, stamp: FileStamp, sha256: str | None) -> None:
+    """Note that the list, as it looks now, was read."""
+    db.execute(
+        "INSERT OR REPLACE INTO lists (directory, name, folder, inode, size_bytes, mtime_ns, sha256)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *_key(stamp.path),
+            folder,
+            signed_number(stamp.inode),
+            stamp.size_bytes,
+            stored_time(stamp.mtime_ns),
+            sha256,
+        ),
+    )
+
+
+def forget_list(db: Database, path: str) -> None:
+    """Note that there is no list at this path any more."""
+    db.execute("DELETE FROM lists WHERE directory = ? AND name = ?", _key(path))
+
+
+def has_recording_of(db: Database, folder: str, url: str) -> bool:
+    """Return whether an address became a recording of this folder before."""
+    sql = "SELECT 1 FROM recordings WHERE is_url = 1 AND source = ? AND folder = ? LIMIT 1"
+    return bool(rows(db, sql, (os.fsencode(url), folder)))
+
+
 def places_of(db: Database, recording_id: int) -> list[tuple[str, int]]:
     """Return the paths of a recording's files, each with the device number it had when it was taken in."""
     found = rows(db, "SELECT directory, name, device FROM files WHERE recording_id = ?", (recording_id,))
@@ -192,7 +247,7 @@ def places_of(db: Database, recording_id: int) -> list[tuple[str, int]]:
 
 
 def modified_at(stamp: FileStamp) -> str:
-    """The file's modification time as the database has it; times outside years 1 to 9999 are clamped."""
+    """Return the file's modification time as the database has it, clamped to the years 1 to 9999."""
     try:
         return iso(_EPOCH + timedelta(microseconds=stamp.mtime_ns // 1000))
     except OverflowError:
@@ -226,10 +281,10 @@ def _key(path: str) -> tuple[bytes, bytes]:
 
 
 def signed_number(number: int) -> int:
-    """An unsigned 64-bit number as SQLite's signed one."""
+    """Return an unsigned 64-bit number as SQLite's signed one."""
     return number - 2**64 if number > _LARGEST else number
 
 
 def stored_time(nanoseconds: int) -> int:
-    """Some file systems hold times that do not fit into 64 bits of nanoseconds."""
+    """Return a time clamped to 64 bits of nanoseconds; some file systems hold others."""
     return max(-_LARGEST, min(nanoseconds, _LARGEST))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlite_utils import Database
 
 from daemon.models import FileStamp
-from daemon.storage.lists import known_lists
 from daemon.storage.recordings import Stamp, known_stamps, stamp_of
 from daemon.watching.scan import entry_stamp
 
@@ -22,16 +21,14 @@ def news(
     inodes_last: bool = True,
     names_only: bool = False,
 ) -> Iterator[tuple[FileStamp, bool]]:
-    """The recordings among the files of `directory` that the rows do not have as they are, and whether the
-    name is known.
+    """Yield the recordings among the files of `directory` that the rows do not have as they are, and for each
+    whether its name is known.
 
     `is_recording` takes a name. Without `inodes_last` another inode alone is no news: network and FUSE
     mounts may give a file another one each time they are mounted. With `names_only` files whose names are
     known are not looked at: on a share each look may be a question to its server.
     """
     known = known_stamps(db, directory, (entry.name for entry in entries))
-    if others := [entry.name for entry in entries if entry.name not in known]:
-        known |= {name: found.stamp for name, found in known_lists(db, directory, others).items()}
     for entry in entries:
         before = known.get(entry.name)
         # Nearly always it is, and then it is not asked what its name means.

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daemon.config.filenames import FilenamePattern, facts_reader, usable_pattern
+from daemon.config.filenames import FilenamePattern, facts_reader, is_list, usable_pattern
 
 BERLIN = ZoneInfo("Europe/Berlin")
 USUAL = "{recorded_at:%Y%m%d-%H%M%S}_{agent}_{caller}"
@@ -152,3 +152,8 @@ def test_a_pattern_that_cannot_be_used_says_what_to_write(pattern: str, part: st
     with pytest.raises(ValueError) as raised:
         usable_pattern(pattern)
     assert part in str(raised.value)
+
+
+def test_lists_are_known_by_their_ending() -> None:
+    assert all(map(is_list, ("a.url", "a.WEBLOC", "b.x.urls", "/d/a.url")))
+    assert not any(map(is_list, ("a.wav", ".url", "url", "a.urls.bak")))
