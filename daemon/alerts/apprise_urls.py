@@ -1,4 +1,4 @@
-"""What an Apprise service says of itself: whom it sends to, and how long a message may be."""
+"""What an Apprise service says of itself: its recipients, and how long a message may be."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SMALLEST = 160
 """Characters. A reason and the last line need that much; a service that takes less gets too much."""
 
 _RECIPIENT_LISTS = ("targets", "channels", "rooms", "users", "topics", "phone")
-"""Where Apprise's plugins keep those whom one message goes to, each by a call of its own."""
+"""The attributes in which Apprise's plugins keep the recipients of a message; each gets a call of its own."""
 
 
 def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
-    """A URL with several recipients as one URL for each, so that a bad one keeps no other from its message.
+    """Split a URL with several recipients into one URL for each.
 
-    Apprise calls a message failed when one of its recipients refuses it, and the retry would go to all. With
-    cc or bcc the URL stays as it is: those would get every mail several times.
+    Apprise calls a message failed when one of its recipients refuses it, and the retry would go to all.
+    With cc or bcc the URL stays as it is: those people would get every mail several times.
     """
     lists = {
         name: value for name in _RECIPIENT_LISTS if isinstance(value := getattr(service, name, None), list)
@@ -50,7 +50,7 @@ def one_recipient_each(url: str, service: NotifyBase) -> list[str]:
 
 
 def _same_sender(service: NotifyBase, other: NotifyBase | None) -> bool:
-    """Whether nothing was lost on the way through a URL, and it has one recipient."""
+    """True when the service made of the new URL has one recipient and is the same in everything else."""
     if other is None or len(other) != 1 or other.url_identifier != service.url_identifier:
         return False
     names = (
@@ -61,6 +61,6 @@ def _same_sender(service: NotifyBase, other: NotifyBase | None) -> bool:
 
 
 def limit_of(service: NotifyBase) -> tuple[int, bool]:
-    """How many characters a message may have, and whether its title counts as part of the body."""
+    """Return how many characters a message may have, and whether its title counts as part of the body."""
     title_in_body = service.title_maxlen <= 0 or service.overflow_amalgamate_title
     return max(SMALLEST, min(int(service.body_maxlen), READABLE)), title_in_body

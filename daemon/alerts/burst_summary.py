@@ -18,14 +18,14 @@ WORST = 5
 def burst_summary(
     held: Sequence[Mapping[str, Any]], window: BurstWindow, target: Target, link: str | None
 ) -> AlertDraft:
-    """The one message about alerts that a window held back, given the worst first."""
+    """Compose the one message about the alerts that a window held back; `held` has the worst first."""
     rules = tuple(dict.fromkeys(rule for row in held for rule in json.loads(row["rules"])))
     severity = min((row["severity"] for row in held), key=SEVERITIES.index)
     count = "1 alert" if len(held) == 1 else f"{len(held)} alerts"
     title = f"[{severity}] {count} held back - burst"
     start = (
-        f"{count} held back, after {window.passed} sent within {format_duration(window.window_seconds)};"
-        " none is lost: `earshot alerts --state suppressed` lists them, `earshot alerts retry ID` sends one."
+        f"{count} held back, after {window.passed} sent within {format_duration(window.window_seconds)}."
+        " None is lost: `earshot alerts --state suppressed` lists them, `earshot alerts retry ID` sends one."
     )
     lines = [
         shown_recording(row["recording_id"], row["name"], row["score"], json.loads(row["rules"]), link)

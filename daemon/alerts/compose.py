@@ -72,10 +72,10 @@ def compose(
     title_in_body: bool = False,
     template: Template | None = None,
 ) -> Message:
-    """One message for all rules that fired, its body at most `limit` characters.
+    """Compose one message for all rules that fired, its body at most `limit` characters.
 
     `title_in_body` says that the channel has no titles of its own and counts ours as a part of the body.
-    A `template` that fails is as none; one that leaves out why it fired gets that added.
+    Where a `template` fails, the built-in text is used; where it leaves out why a rule fired, that is added.
     """
     ordered = _quotable(sorted(matches, key=lambda match: SEVERITIES.index(match.severity)), conversation)
     title = _title(
@@ -112,7 +112,7 @@ def variables(
     link: str | None = None,
     cut: Cut = CUTS[0],
 ) -> dict[str, Any]:
-    """What a template may use: everything harmless, and cut like the built-in message."""
+    """Return what a template may use: everything harmless, and cut as in the built-in message."""
     analysis = conversation.analysis
     recorded, length = conversation.recorded_at, analysis.duration_seconds
     return {
@@ -183,9 +183,9 @@ def _quotes(matches: Sequence[Match], cut: Cut) -> list[str]:
 
 
 def _passages(matches: Sequence[Match], count: int) -> list[Segment]:
-    """The most telling passages, at least one of each rule as far as they go, the worst first.
+    """Choose the most telling passages, if possible one of each rule, and return the worst `count` of them.
 
-    Fewer of them are the worst of them: what `{seconds}` in a link leads to is quoted as long as anything is.
+    So the moment that `{seconds}` in a link leads to is quoted whenever anything is.
     """
     said = ((segment for segment in match.segments if harmless(segment.text)) for match in matches)
     chosen = list(islice(interleave([tuple(segments) for segments in said]), CUTS[0].quotes))
@@ -193,14 +193,14 @@ def _passages(matches: Sequence[Match], count: int) -> list[Segment]:
 
 
 def _quotable(matches: Sequence[Match], conversation: Conversation) -> Sequence[Match]:
-    """With the worst passages where no rule has one of its own: a person wants to know what was said."""
+    """Return the matches; where none has a passage to quote, the first gets the worst of the conversation."""
     if any(match.segments for match in matches):
         return matches
     return [replace(matches[0], segments=conversation.analysis.worst_passages()), *matches[1:]]
 
 
 def _worst_second(matches: Sequence[Match]) -> int:
-    """Where the first quote starts; the beginning where that is not known."""
+    """Return the second at which the first quote starts, 0 where that is not known."""
     starts = (segment.start_seconds for segment in _passages(matches, CUTS[0].quotes))
     return int(next((start for start in starts if start is not None), 0.0))
 
@@ -215,7 +215,7 @@ def _quote(segment: Segment, length: int) -> str:
 
 
 def _summary(analysis: Analysis) -> str:
-    """The summary, or nothing where Deepgram gave the transcript back because it is too short to sum up."""
+    """Return the summary; empty where it is only the transcript again, which was too short to sum up."""
     summary = _one_line(analysis.summary or "")
     return "" if summary.casefold() == _one_line(analysis.transcript).casefold() else harmless(summary)
 

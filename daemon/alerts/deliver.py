@@ -68,7 +68,7 @@ def step(db: Database, target: Target, sender: Sender, now: datetime) -> bool:
 
 
 def release(db: Database, target: Target, now: datetime) -> None:
-    """Outside of quiet hours nothing waits for their end: the configuration may have had others before."""
+    """Make due what waits for the end of quiet hours that the configuration does not have any more."""
     if quiet_period(target.quiet, now) is not None:
         return
     count = release_held(db, target.destination, target.index, now)
@@ -77,14 +77,14 @@ def release(db: Database, target: Target, now: datetime) -> None:
 
 
 def _quiet_until(target: Target, alert: Alert, now: datetime) -> datetime | None:
-    """Until when the target's quiet hours hold this alert, None when it may go out.
+    """Return until when the target's quiet hours hold this alert, None when it may go out now.
 
-    Rules' alerts know that from the start; this is for messages to operations, and for retries.
+    Alerts of rules are stored with that time; this is for digests, messages to operations, and retries.
     """
     period = None if alert.severity == "critical" else quiet_period(target.quiet, now)
     if period is None:
         return None
-    # Due since within these very hours: a person asked for it.
+    # It became due within these very hours: a person asked for it.
     asked_for = alert.due_at is not None and period[0] <= from_iso(alert.due_at) < period[1]
     return None if asked_for else period[1]
 
@@ -141,7 +141,7 @@ def _may_try_again(alert: Alert, now: datetime) -> bool:
 
 
 def _due(alert: Alert) -> datetime:
-    """From when on an alert was to be delivered."""
+    """Return from when on an alert was to be delivered."""
     return from_iso(alert.due_at or alert.created_at)
 
 

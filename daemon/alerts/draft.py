@@ -30,7 +30,7 @@ def wanted_alerts(
     fired: Sequence[Match],
     now: datetime,
 ) -> list[Wanted]:
-    """What the rules that fired ask of each target that they name, before volume control; pure.
+    """Return what the rules that fired ask of each target that they name, before volume control. Pure.
 
     What is too old, or was to be taken in quietly, gets alerts that are suppressed from the start.
     """
@@ -53,7 +53,7 @@ def draft_of(
     reason: str | None,
     now: datetime,
 ) -> AlertDraft:
-    """One alert for these rules; suppressed when there is a `reason`, else due after any quiet hours."""
+    """Compose one alert for these rules: suppressed where there is a `reason`, else due after quiet hours."""
     message = compose(
         asking,
         conversation,

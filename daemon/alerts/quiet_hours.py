@@ -9,10 +9,10 @@ from daemon.models import QuietHours
 
 
 def quiet_period(hours: QuietHours | None, now: datetime) -> tuple[datetime, datetime] | None:
-    """Start and end (UTC) of the quiet hours that it is in now, or None outside of them.
+    """Return start and end (UTC) of the quiet hours that `now` lies in, or None when it lies in none.
 
-    Where the clocks are set back an hour comes twice: the quiet hours begin at the first of two times and
-    end at the last. A time that is skipped is as much later as the clocks are set forward.
+    When the clocks are set back, an hour comes twice: quiet hours begin at the first of two such times and
+    end at the second. When they are set forward, a time that is skipped counts as that much later.
     """
     if hours is None:
         return None
@@ -27,6 +27,6 @@ def quiet_period(hours: QuietHours | None, now: datetime) -> tuple[datetime, dat
 
 
 def quiet_until(hours: QuietHours | None, severity: str, now: datetime) -> datetime | None:
-    """When a message of this severity may be delivered, None for at once."""
+    """Return when a message of this severity may be delivered, None for at once."""
     period = None if severity == "critical" else quiet_period(hours, now)
     return period[1] if period else None

@@ -19,9 +19,9 @@ from daemon.text import shorten
 
 
 def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
-    """Every URL of every destination; raises ConfigError naming all that Apprise does not understand.
+    """Return every URL of every destination.
 
-    A template that cannot be used is a ConfigError as well.
+    Raises ConfigError, which names every URL that Apprise does not understand, or a template with a fault.
     """
     targets: list[Target] = []
     problems: list[ConfigProblem] = []
@@ -44,12 +44,12 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
 
 
 def destination_template(destination: Destination) -> Template | None:
-    """The destination's template, or None when it has none; ConfigError when it cannot be used."""
+    """Return the destination's template, None when it has none. Raises ConfigError when it is not usable."""
     return None if destination.template is None else load_template(destination.template, sample_variables())
 
 
 def fit(target: Target, title: str, body: str) -> str:
-    """The body of any message cut to what the target takes; its last paragraph, with the ids, stays."""
+    """Cut the body of a message to what the target takes; its last paragraph, with the ids, stays."""
     room = target.limit - (len(title) + len("\r\n") if target.title_in_body else 0)
     if len(body) <= room:
         return body

@@ -21,14 +21,14 @@ LARGEST_BYTES = 64 * 1024
 
 
 class Metadata(dict[str, str]):
-    """Metadata of a recording; what a recording does not have is empty, and no mistake of the template."""
+    """Metadata of a recording; a key that it does not have is an empty text, no mistake of the template."""
 
     def __missing__(self, key: str) -> str:
         return ""
 
 
 def load_template(path: Path, example: Mapping[str, Any]) -> Template:
-    """The template in the file, tried on an example of what it will be given.
+    """Read the template in the file and try it on an example of what it will be given.
 
     Raises ConfigError with the line of a syntax error, and for a file that cannot be used.
     """
@@ -59,7 +59,7 @@ def load_template(path: Path, example: Mapping[str, Any]) -> Template:
 
 
 def rendered(template: Template, variables: Mapping[str, Any]) -> str | None:
-    """The text of a message, or None when the template fails on what it is given."""
+    """Fill in the template; None when it fails on these variables."""
     try:
         return template.render(variables).strip()
     except Exception as error:  # noqa: BLE001 - a template can raise anything, and an alert must not be lost by it

@@ -1,7 +1,7 @@
-"""What of all that rules ask for goes out now: cooldown and snooze of rules, bursts, quiet hours.
+"""Decide which of the alerts that rules ask for go out now: cooldown, snooze, bursts, quiet hours.
 
-All of it is decided in the transaction that stores the alerts, from rows alone. What is held back becomes a
-row as well, with the reason: `earshot alerts retry` sends it after all.
+That is decided in the transaction that stores the alerts, from rows alone. What is held back becomes a row as
+well, with the reason: `earshot alerts retry` sends it after all.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 def store_alerts(
     db: Database, alerts: Alerts, wanted: Iterable[Wanted], recording_id: int, now: datetime
 ) -> list[int]:
-    """Store what a conversation asks for, held back where volume control says so; returns the ids.
+    """Store the alerts that a conversation asks for, some of them held back; returns the ids.
 
-    Call inside the transaction that stores the result. A recording that is analyzed again keeps the alerts
-    it has, and counts for nothing.
+    Call inside the transaction that stores the result. A recording that is analyzed again keeps the alerts it
+    has: it gets no new ones there and does not count in a burst.
     """
     added = []
     for each in wanted:
@@ -59,7 +59,7 @@ def close_window(
 ) -> bool:
     """Sum up what a window held back, once; True when there is a message. Call inside a transaction.
 
-    A target that is configured no longer gets none.
+    A target that the configuration does not have any more gets none.
     """
     held = held_in(db, window) if target else []
     end_window(db, window)
@@ -89,12 +89,12 @@ def end_bursts(db: Database, alerts: Alerts, targets: Sequence[Target], now: dat
 
 
 def cooldown_seconds(alerts: Alerts, rule: Rule) -> float:
-    """The cooldown of a rule: its own, else that of all."""
+    """Return the cooldown of a rule in seconds: its own, else the one for all rules."""
     return alerts.cooldown if rule.cooldown is None else rule.cooldown
 
 
 def cooldown_group(rule: Rule, conversation: Conversation) -> tuple[str | None, str | None]:
-    """What the cooldown of a rule counts by: (metadata key or None for the folder, its value)."""
+    """Return what the cooldown of a rule counts by: (metadata key, None for the folder; its value)."""
     if rule.cooldown_by == "folder":
         return None, conversation.folder
     key = rule.cooldown_by.removeprefix("metadata.")
@@ -102,7 +102,7 @@ def cooldown_group(rule: Rule, conversation: Conversation) -> tuple[str | None, 
 
 
 def _cooled_down(db: Database, alerts: Alerts, wanted: Wanted, now: datetime) -> AlertDraft:
-    """The message of the rules that may speak, or all of it suppressed when none may."""
+    """Return the message of the rules that may speak now; suppressed as a whole when none may."""
     draft = wanted.draft
     if draft.state is not AlertState.PENDING:
         return draft

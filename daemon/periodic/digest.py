@@ -38,13 +38,13 @@ logger = logging.getLogger(__name__)
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 FOLDER_LENGTH = 60
 LEAP = timedelta(days=1)
-"""A digest from further in the future was stored before the clock was set back."""
+"""The end of the last digest lies further in the future only if the clock was set back since."""
 
 
 def send_digest(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
     """Store the digest that is due, if one is; True when there are messages. One transaction.
 
-    One that was missed is made up for, together with everything since the one before it. The first period
+    A digest that was missed is sent late, and covers everything since the one before it. The first period
     begins when digests are first configured.
     """
     digest = config.alerts.digest
@@ -152,7 +152,7 @@ def _numbers(current: Figures) -> list[str]:
 
 
 def _folders(current: Sequence[Row], before: Sequence[Row]) -> list[str]:
-    """Each folder against the period before; those in which nothing came any more at the end."""
+    """Compare each folder with the period before; folders that got nothing this time come last."""
     earlier = {row["folder"]: row for row in before}
     lines = []
     for row in current:

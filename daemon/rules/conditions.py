@@ -90,7 +90,7 @@ def _phrase(phrase: str, analysis: Analysis) -> Finding:
 
 
 def _snippets(phrase: str, texts: Sequence[str]) -> list[Segment]:
-    """The words around a phrase, where the API cut no passage that has it whole."""
+    """Return the words around a phrase, for when no passage of the API holds the whole phrase."""
     found = (hit for text in texts for hit in hits(phrase, text))
     return [
         Segment(position, hit.snippet, hit.word, None, None, None, None, "phrase", None)
@@ -99,7 +99,7 @@ def _snippets(phrase: str, texts: Sequence[str]) -> list[Segment]:
 
 
 def _spoken(analysis: Analysis) -> list[str]:
-    """What was said, without the names of channels that stand before each one's transcript."""
+    """Return what was said, without the names of the channels that begin their lines."""
     lines = analysis.transcript.splitlines()
     if (analysis.channels or 1) < 2 or len(lines) > (analysis.channels or 1):
         return [analysis.transcript]
@@ -117,7 +117,7 @@ def _duration(analysis: Analysis, side: str, bound: float) -> Finding:
 
 
 def _not_analyzed(wanted: Sequence[str], analysis: Analysis) -> Finding:
-    """Always known. With `true`, what was never asked for does not count; by its name it does."""
+    """Always known. `true` leaves out features that were never asked for; the name of a feature does not."""
     missing = dict(analysis.not_analyzed)
     if not analysis.transcript.strip():
         missing = {feature: "no speech" for feature in ALL_FEATURES} | missing
@@ -154,7 +154,7 @@ def _named(patterns: Sequence[str]) -> str:
 
 
 def _written(text: str) -> str:
-    """What the configuration says, which is nobody's attack and keeps its `*`."""
+    """Quote a pattern of the configuration: it comes from no stranger, and keeps its `*`."""
     return f'"{shorten(" ".join(text.split()), REASON_LENGTH)}"'
 
 

@@ -1,7 +1,7 @@
 """What a condition says of a conversation, and how conditions are put together. Pure.
 
 There are three values, as in SQL: true, false, and unknown (None) for what was not analyzed. Unknown stays
-unknown under `not`, and is decided only where the other conditions decide anyway.
+unknown under `not`, and matters only where the other conditions leave it open.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def any_of(findings: Sequence[Finding]) -> Finding:
 
 
 def negated(finding: Finding) -> Finding:
-    """The opposite; unknown stays unknown. What explained the one explains the other."""
+    """Return the opposite, with the same reasons; unknown stays unknown."""
     return finding if finding.truth is None else replace(finding, truth=not finding.truth)
 
 
 def _merged(truth: bool, findings: Sequence[Finding]) -> Finding:
-    """One finding from those that decided: they have this truth themselves."""
+    """Put the findings together that decide: those that have this truth themselves."""
     deciding = [finding for finding in findings if finding.truth is truth]
     return Finding(
         truth,

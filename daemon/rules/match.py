@@ -17,7 +17,7 @@ from daemon.rules.sentiment import sentiment_findings
 
 
 def conversation_of(recording: Recording, analysis: Analysis) -> Conversation:
-    """What the rules need to know of a claimed recording and its analysis."""
+    """Return what the rules need to know of a claimed recording and its analysis."""
     return Conversation(
         recording_id=recording.id,
         name=recording.name,
@@ -33,7 +33,7 @@ def conversation_of(recording: Recording, analysis: Analysis) -> Conversation:
 
 
 def matches(rules: Iterable[Rule], conversation: Conversation) -> list[Match]:
-    """The rules that fire, in the order of the configuration."""
+    """Return the rules that fire, in the order of the configuration."""
     found = []
     for rule in rules:
         finding = evaluated(rule, conversation)
@@ -43,7 +43,7 @@ def matches(rules: Iterable[Rule], conversation: Conversation) -> list[Match]:
 
 
 def evaluated(rule: Rule, conversation: Conversation) -> Finding:
-    """What a rule says of a conversation: true fires; outside of its folders it is false."""
+    """Say whether a rule holds for a conversation, and why; outside of its folders it does not."""
     if not _in_folders(rule.folders, conversation):
         return Finding(False)
     return _evaluated(rule.when, None, conversation)

@@ -78,7 +78,7 @@ def _side(speakers: Sequence[str] | None, analysis: Analysis) -> _Side:
         return _Side(analysis.sentiments, True, "", label, average, start, end)
     wanted = {name.casefold() for name in speakers}
     passages = tuple(each for each in analysis.sentiments if (each.speaker or "").casefold() in wanted)
-    # A passage of nobody knows whom may be this side's: what depends on every passage is then unknown.
+    # A passage without a speaker may be this side's: what depends on every passage is then unknown.
     complete = bool(passages) and all(each.speaker for each in analysis.sentiments)
     average = _weighted([(_words(each), each.score) for each in passages]) if complete else None
     name = f" of {harmless_name(' or '.join(speakers))}"

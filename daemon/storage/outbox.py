@@ -79,7 +79,7 @@ def add_messages(db: Database, drafts: Iterable[AlertDraft], now: datetime) -> l
 
 
 def has_alert(db: Database, recording_id: int, destination: str, target: int) -> bool:
-    """True when this recording was told to this target before, or held back from it."""
+    """True when there is an alert of this recording for this target, sent or not."""
     found = rows(
         db,
         "SELECT 1 FROM alerts WHERE recording_id = ? AND destination = ? AND target = ?",
@@ -146,7 +146,7 @@ def hold_alert(db: Database, alert_id: int, until: datetime) -> None:
 
 
 def release_held(db: Database, destination: str, target: int, now: datetime) -> int:
-    """Let go what waits for the end of quiet hours; returns how many that are. One transaction, if any."""
+    """Make due what waits for the end of quiet hours; returns how many alerts. One transaction, if any."""
     held = (
         "state = 'pending' AND destination = :destination AND target = :target"
         " AND due_at > :now AND not_before = due_at"
@@ -169,7 +169,7 @@ def alert_failed(db: Database, alert_id: int, error: str) -> None:
 
 
 def retry_alert(db: Database, alert_id: int, now: datetime) -> None:
-    """Put a failed or suppressed alert back in the outbox, due now, with the whole row of retries before it.
+    """Put a failed or suppressed alert back in the outbox, due now, with as many retries as a new one.
 
     One transaction. Raises UsageError when there is no such alert, or when it is sent or pending already.
     """

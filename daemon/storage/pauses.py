@@ -39,8 +39,9 @@ class Pause:
     shared: bool
 
     def holds(self, now: datetime) -> bool:
-        """Whether nothing may be tried yet. A probe that is further away than they ever are was put there
-        before the clock was set back: it is due.
+        """True while nothing may be tried yet.
+
+        A probe that is further away than any ever is was planned before the clock was set back: it is due.
         """
         furthest = now + timedelta(seconds=self.probe_seconds) + CLOCK_SLACK
         return iso(now) < self.next_probe_at <= iso(furthest)
@@ -89,7 +90,7 @@ def begin_pause(
 
 
 def end_pause(db: Database, pause: Pause, now: datetime) -> None:
-    """Let go on what this pause held; call inside a transaction."""
+    """End this pause, so that what it held goes on; call inside a transaction."""
     end_trouble(db, pause.cause, pause.scope, now)
     db.execute("DELETE FROM pauses WHERE cause = ? AND scope = ?", (pause.cause, pause.scope))
     if pause.shared:

@@ -45,7 +45,7 @@ def snooze(db: Database, rule: str, until: datetime, now: datetime) -> None:
 
 
 def snoozed_rules(db: Database, now: datetime) -> dict[str, str]:
-    """The rules that are held back now, each with the end of that as stored."""
+    """Return the rules that are snoozed now, each with the end of that as stored."""
     found = rows(db, "SELECT rule, until FROM snoozes WHERE until > ? ORDER BY rule", (iso(now),))
     return {row["rule"]: row["until"] for row in found}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apprise import Apprise
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
 from sqlite_utils import Database
@@ -237,12 +238,11 @@ def test_a_slow_service_is_waited_for_longer_than_apprise_does() -> None:
 
 
 def test_an_exception_in_apprise_is_a_failure_of_that_alert(monkeypatch: pytest.MonkeyPatch) -> None:
-    sender = AppriseSender("json://127.0.0.1/x")
-
-    def explode(**_: object) -> None:
+    def explode(_apprise: Apprise, **_: object) -> None:
         raise ValueError(HIDDEN)
 
-    monkeypatch.setattr(sender._apprise, "notify", explode)
+    monkeypatch.setattr(Apprise, "notify", explode)
+    sender = AppriseSender("json://127.0.0.1/x")
     assert sender.send("a title", "a body") == "Apprise failed with ValueError"
 
 
