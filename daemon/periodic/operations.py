@@ -1,8 +1,8 @@
 """What operations hear of: each trouble once when it begins and once when it is over, restarts included.
 
 Pauses and alerts that were given up become troubles where they happen. The others are looked for here: a
-folder that is gone or silent, alerts that wait. Recordings that failed are told together, and are no trouble
-that could end.
+folder that is gone or silent, originals that stay, alerts that wait. Recordings that failed are told
+together, and are no trouble that could end.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ from daemon.storage.operations import (
     waiting_alerts,
     waiting_targets,
 )
+from daemon.storage.originals import stuck_originals
 from daemon.storage.outbox import add_operations_alert
 
 logger = logging.getLogger(__name__)
 
-LOOKED_FOR_CAUSES = frozenset({"folder", "silent", "outbox", "orphans", "given_up"})
+LOOKED_FOR_CAUSES = frozenset({"folder", "silent", "originals", "outbox", "orphans", "given_up"})
 """The causes that are over when they are not found any more."""
 
 GONE_FOR = timedelta(seconds=15)
@@ -57,6 +58,8 @@ LOOKED_FOR = timedelta(seconds=60)
 """What came while nobody looked is noticed within this time after a start or a return, and then settles."""
 
 STUCK_AFTER = timedelta(hours=1)
+STUCK_TRIES = 13
+"""So often an original is tried in an hour, more and more seldom."""
 FAILURES_EVERY = timedelta(minutes=10)
 FAILURES_TOGETHER = timedelta(minutes=1)
 """So long the first failure waits for others: what breaks one recording often breaks the next as well."""
@@ -196,6 +199,7 @@ def _found(
     """What is wrong at this moment, of LOOKED_FOR_CAUSES: the detail of each trouble."""
     return (
         _folder_troubles(db, config, lasting, now)
+        | _originals(db)
         | _outbox_troubles(db, targets, now)
         | _orphans(db, targets, now)
         | _given_up(db, targets, lasting)
@@ -221,6 +225,14 @@ def _folder_troubles(
         if is_silent or (not is_there and ("silent", name) in lasting):
             found["silent", name] = last or ""
     return found
+
+
+def _originals(db: Database) -> dict[Key, str]:
+    """The folders of which originals could not be moved or deleted for an hour."""
+    return {
+        ("originals", folder): f"{count} in all; the last error: {error}"
+        for folder, (count, error) in stuck_originals(db, STUCK_TRIES).items()
+    }
 
 
 def _outbox_troubles(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, str]:

@@ -96,6 +96,9 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
     if cause == "silent":
         subject = f"a watched folder is silent no longer - {_end(name)}"
         return Message("info", subject, f"Recordings come into {name} again.")
+    if cause == "originals":
+        body = "They were moved or deleted, or the configuration no longer asks for it."
+        return Message("info", f"no originals are left over any longer - {_end(name)}", body)
     if cause == "orphans":
         body = "It is in the configuration again, or the alerts were removed."
         return Message("info", f"no alerts wait for {name} any longer", body)
@@ -133,6 +136,13 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
         since = f" since {from_iso(detail):%Y-%m-%d %H:%M} UTC" if detail else ""
         body = f"No recording has come into {name}{since}. Is what records them still working?"
         return Message("warning", f"a watched folder is silent - {_end(name)}", body)
+    if cause == "originals":
+        body = (
+            f"Files of {name} were analyzed and could not be moved or deleted for an hour"
+            f" ({shorten(harmless(detail), ERROR_LENGTH)}). It is tried again for as long as it takes;"
+            " `earshot status` shows how many are left."
+        )
+        return Message("warning", f"originals stay where they are - {_end(name)}", body)
     if cause == "orphans":
         body = (
             f"Nobody sends them ({detail}): the configuration has no such destination or address any"

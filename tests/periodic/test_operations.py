@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.models import Ending, RecordingState, iso
+from daemon.models import Ending, RecordingState, from_iso, iso
+from daemon.originals.originals import outcomes_of, tidy
 from daemon.storage.database import transaction
 from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
 from daemon.storage.operations import begin_anew
+from daemon.storage.originals import configure_originals, original_of_recording
 from daemon.storage.pauses import begin_pause, end_pause, pauses
 from daemon.storage.queue import end, requeue
 from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
@@ -297,6 +301,38 @@ def test_alerts_for_a_destination_that_was_renamed_are_told_and_when_it_is_back(
         ]
         assert here.alerts()[0]["state"] == "sent"
         assert "1 in all" in here.alerts()[1]["body"]
+
+
+def test_originals_that_cannot_be_moved_for_an_hour_are_told_and_when_it_is_over(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    (tmp_path / "calls").mkdir()
+    watch = {"path": str(tmp_path / "calls"), "after_failure": {"move_to": str(tmp_path / "failed")}}
+    with stage(tmp_path, operations(http), watch=[watch]) as here:
+        folder = here.config.watch[0]
+        with transaction(here.db):
+            configure_originals(here.db, outcomes_of(folder), NOW)
+        (tmp_path / "calls/a.wav").write_bytes(b"x")
+        recording_id = here.fail("a.wav")
+        known = os.fsencode(tmp_path / "calls/a.wav"), sha256(b"x").hexdigest()
+        with transaction(here.db):
+            here.db.execute("UPDATE recordings SET source = ?, sha256 = ?", known)
+        now = NOW
+        while now < NOW + HOUR:
+            assert "[warning] originals" not in str(titles(here))
+            tidy(here.db, folder, now)
+            here.tick(now)
+            found = original_of_recording(here.db, recording_id)
+            assert found
+            now = from_iso(found["not_before"])
+        tidy(here.db, folder, now)
+        assert here.tick(now)
+        (told,) = (row for row in here.alerts() if row["title"].startswith("[warning] originals"))
+        assert "create or mount it" in told["body"]
+        (tmp_path / "failed").mkdir()
+        tidy(here.db, folder, now + HOUR)
+        assert here.tick(now + HOUR)
+        assert "[info] no originals are left over any longer" in str(titles(here))
 
 
 def hold(here: Stage, now: datetime, cause: str = "service", scope: str = "", reason: str = "it is") -> None:
