@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,10 +63,15 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
 def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name below `daemon` of what a module imports from `daemon`, also inside functions."""
     package = ["daemon", *path.relative_to(PACKAGE).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -236,7 +242,7 @@ def transactions(module: ast.Module) -> Iterator[ast.stmt]:
 
 def asks_in_transactions(path: Path) -> list[int]:
     """The lines that ask the file system where a database may be locked: all of storage, and transactions."""
-    module, name = ast.parse(path.read_text("utf-8"), str(path)), module_name(path)
+    module, name = tree(path), module_name(path)
     functions = file_functions(module)
     is_storage = name.startswith("storage.") and name not in ASKING
     parts = [module] if is_storage else transactions(module)
@@ -309,7 +315,7 @@ def test_a_state_is_written_in_one_file(table: str) -> None:
         f"{path.relative_to(PACKAGE.parent)}:{line}"
         for path in modules()
         if module_name(path) != OWNERS[table]
-        for line in state_writes(ast.parse(path.read_text("utf-8"), str(path)), table)
+        for line in state_writes(tree(path), table)
     ]
     assert not found, f"every change of {table}.state belongs into {OWNERS[table]}: {found}"
 

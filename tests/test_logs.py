@@ -25,11 +25,10 @@ ours = logging.getLogger("daemon.somewhere")
 
 @pytest.fixture(autouse=True)
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """The log of a service that knows no secret yet; loggers are as they were afterwards."""
+    """The log of a service; loggers are as they were afterwards."""
     names = ["", "daemon", *logs.TALKATIVE]
     levels = {name: logging.getLogger(name or None).level for name in names}
     handlers = list(logging.getLogger().handlers)
-    monkeypatch.setattr(logs, "_redaction", logs.Redaction())
     # A sender silences it for good.
     monkeypatch.setattr(logging.getLogger("apprise"), "propagate", True)
     stream = io.StringIO()
