@@ -44,11 +44,11 @@ def test_rules(context: Context, since: str | None, name: str | None, as_json: b
     without the analysis that it needs, and `precision` the alerts that people found useful.
     """
     from daemon.runtime.backtest import backtest
-    from daemon.storage.analyses import stored_analyses
+    from daemon.storage.results import stored_conversations
     from daemon.storage.verdicts import Verdicts, verdicts_by_rule
 
     chosen = _chosen(context.config, name)
-    count, outcomes = backtest(chosen, stored_analyses(context.database, since=since))
+    count, outcomes = backtest(chosen, stored_conversations(context.database, since=since))
     verdicts = verdicts_by_rule(context.database)
     rows = [_row(each, verdicts.get(each.rule.name, Verdicts()), context.config) for each in outcomes]
     if as_json:

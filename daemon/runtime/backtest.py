@@ -23,7 +23,6 @@ from daemon.models import (
     from_iso,
 )
 from daemon.rules.match import evaluated
-from daemon.storage.analyses import StoredAnalysis
 from daemon.storage.database import memory_database, transaction
 from daemon.storage.outbox import alert_counts
 from daemon.storage.queue import add
@@ -87,34 +86,18 @@ class Outcome:
     examples: deque[Example] = field(default_factory=lambda: deque(maxlen=EXAMPLES))
 
 
-def backtest(rules: Sequence[Rule], stored: Iterable[StoredAnalysis]) -> tuple[int, list[Outcome]]:
+def backtest(rules: Sequence[Rule], stored: Iterable[tuple[str, Conversation]]) -> tuple[int, list[Outcome]]:
     """How many conversations there were, and what each rule would have done with them.
 
     Holds one analysis at a time, and of those for which a rule fires no more than time and id.
     """
     outcomes = [Outcome(rule) for rule in rules]
     count = 0
-    for each in stored:
+    for took_place_at, conversation in stored:
         count += 1
-        conversation = conversation_of_stored(each)
         for outcome in outcomes:
-            _note(outcome, conversation, each.took_place_at)
+            _note(outcome, conversation, took_place_at)
     return count, outcomes
-
-
-def conversation_of_stored(stored: StoredAnalysis) -> Conversation:
-    """What the rules need to know of a stored recording."""
-    return Conversation(
-        recording_id=stored.recording_id,
-        name=stored.name,
-        path=stored.path,
-        folder=stored.folder,
-        recorded_at=stored.recorded_at,
-        modified_at=stored.modified_at,
-        analysis=stored.analysis,
-        tags=stored.tags,
-        metadata=stored.metadata,
-    )
 
 
 def peak_per_day(fired: Iterable[Fired], zone: tzinfo) -> int:

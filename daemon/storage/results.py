@@ -1,16 +1,21 @@
-"""What the API answered: the raw reply first, then what it says, in the same transaction as its alerts."""
+"""What the API answered: the reply as it was received, and what it says, written and read back.
+
+What writes is called in the caller's transaction, with all that belongs to it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import zlib
+from collections.abc import Iterator
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import Analysis, Segment, iso
+from daemon.models import Analysis, Conversation, Segment, iso
 from daemon.storage.database import rows
 from daemon.storage.queue import finish
 
@@ -21,9 +26,18 @@ SEGMENT_TABLES = {
 }
 """Each table of segments with its names for a segment's label and score."""
 
+BATCH_ROWS = 50
+"""Recordings fetched at a time: a transcript can be long."""
+
+# When a conversation took place, as far as that is known; `max_age` counts from the same time.
+_TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
+_COLUMNS = tuple(
+    field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed")
+)
+
 
 def store_response(db: Database, recording_id: int, body: bytes, *, kind: str, now: datetime) -> None:
-    """Keep a reply as it was received (`kind`: listen, read, doubtful); call inside a transaction."""
+    """Keep a reply as it was received (`kind`: listen, read, doubtful)."""
     db.table("responses").insert(
         {
             "recording_id": recording_id,
@@ -35,7 +49,7 @@ def store_response(db: Database, recording_id: int, body: bytes, *, kind: str, n
 
 
 def stored_reply(db: Database, recording_id: int) -> bytes | None:
-    """The newest usable reply to a recording, as received, or None."""
+    """Return the newest usable reply to a recording, as it was received, or None."""
     found = rows(
         db,
         "SELECT body FROM responses WHERE recording_id = ? AND kind = 'listen' ORDER BY id DESC LIMIT 1",
@@ -45,7 +59,7 @@ def stored_reply(db: Database, recording_id: int) -> bytes | None:
 
 
 def stored_parts(db: Database, recording_id: int) -> list[bytes]:
-    """The replies to the parts of a recording's transcript that are there so far, in order."""
+    """Return the replies that have come so far to the parts of a recording's transcript, in their order."""
     found = rows(
         db, "SELECT body FROM responses WHERE recording_id = ? AND kind = 'read' ORDER BY id", (recording_id,)
     )
@@ -53,7 +67,7 @@ def stored_parts(db: Database, recording_id: int) -> list[bytes]:
 
 
 def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
-    """Write an analysis and close its recording as `done`; call inside the transaction of its alerts."""
+    """Write an analysis and end its recording as `done`; its alerts belong into the same transaction."""
     values = dataclasses.asdict(dataclasses.replace(analysis, sentiments=(), topics=(), intents=()))
     for table, (label, score) in SEGMENT_TABLES.items():
         segments: tuple[Segment, ...] = getattr(analysis, table)
@@ -78,3 +92,60 @@ def _segment_row(recording_id: int, segment: Segment, label: str, score: str) ->
     row[label] = row.pop("label")
     row[score] = row.pop("score")
     return {"recording_id": recording_id, **row}
+
+
+def stored_conversations(db: Database, *, since: str | None = None) -> Iterator[tuple[str, Conversation]]:
+    """Yield every conversation that is done and took place since then, with when that was, by rising id.
+
+    Fetched in batches, each a read of its own: one long SELECT would keep SQLite from shortening its
+    write-ahead log.
+    """
+    after = 0
+    while True:
+        batch = rows(
+            db,
+            f"SELECT *, {_TOOK_PLACE} AS took_place_at FROM recordings"  # noqa: S608 - the text above
+            f" WHERE state = 'done' AND id > ? AND {_TOOK_PLACE} >= ? ORDER BY id LIMIT ?",
+            (after, since or "", BATCH_ROWS),
+        )
+        for row in batch:
+            yield row["took_place_at"], _conversation(db, row)
+        if len(batch) < BATCH_ROWS:
+            return
+        after = batch[-1]["id"]
+
+
+def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
+    known: dict[str, Any] = {column: row[column] for column in _COLUMNS}
+    known |= {table: _segments(db, table, row["id"]) for table in SEGMENT_TABLES}
+    known |= {"transcript": row["transcript"] or "", "not_analyzed": json.loads(row["not_analyzed"])}
+    return Conversation(
+        recording_id=row["id"],
+        name=row["name"],
+        path=row["path"],
+        folder=row["folder"],
+        recorded_at=row["recorded_at"],
+        modified_at=row["modified_at"],
+        tags=tuple(json.loads(row["tags"])),
+        metadata=json.loads(row["metadata"]),
+        analysis=Analysis(**known),
+    )
+
+
+def _segments(db: Database, table: str, recording_id: int) -> tuple[Segment, ...]:
+    label, score = SEGMENT_TABLES[table]
+    found = rows(db, f"SELECT * FROM {table} WHERE recording_id = ? ORDER BY position", (recording_id,))  # noqa: S608
+    return tuple(
+        Segment(
+            position=row["position"],
+            text=row["text"] or "",
+            start_word=row["start_word"],
+            end_word=row["end_word"],
+            start_seconds=row["start_seconds"],
+            end_seconds=row["end_seconds"],
+            speaker=row["speaker"],
+            label=row[label] or "",
+            score=row[score],
+        )
+        for row in found
+    )

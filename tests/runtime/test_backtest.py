@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.config.models import Alerts, Burst, Rule
+from daemon.models import Conversation
 from daemon.runtime.backtest import EXAMPLES, Fired, backtest, held_back, peak_per_day
-from daemon.storage.analyses import StoredAnalysis, stored_analyses
+from daemon.storage.results import stored_conversations
 from tests.alerts.examples import UNHAPPY, analysis
 from tests.alerts.stage import NOW, stage
 from tests.alerts.stage import UNHAPPY as STAGE_RULE
@@ -28,7 +29,7 @@ def fired(*seconds: float, folder: str = "/srv", first: int = 1) -> list[Fired]:
     ]
 
 
-def stored(number: int, **changes: Any) -> StoredAnalysis:
+def stored(number: int, **changes: Any) -> tuple[str, Conversation]:
     values: dict[str, Any] = {
         "recording_id": number,
         "name": f"{number}.wav",
@@ -36,12 +37,11 @@ def stored(number: int, **changes: Any) -> StoredAnalysis:
         "folder": "/srv",
         "recorded_at": None,
         "modified_at": None,
-        "took_place_at": "2026-03-01T12:00:00.000Z",
         "tags": (),
         "metadata": {"agent": "Ann"},
         "analysis": analysis(),
     }
-    return StoredAnalysis(**(values | changes))
+    return "2026-03-01T12:00:00.000Z", Conversation(**(values | changes))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_a_test_of_the_rules_counts_is_what_the_service_does(tmp_path: Path
             if chance.random() < 0.3:
                 here.tick(now + timedelta(seconds=chance.choice((0, 0.5))))
         (rule,) = here.config.alerts.rules
-        _, (outcome,) = backtest([rule], stored_analyses(here.db))
+        _, (outcome,) = backtest([rule], stored_conversations(here.db))
         suppressed = sum(state == "suppressed" for state, _ in here.states())
         assert len(outcome.fired) == 60
         assert held_back(outcome.fired, rule, here.config.alerts) == suppressed

@@ -1,4 +1,4 @@
-"""Stored analyses come back as they were stored, all of them, without filling the memory."""
+"""Stored conversations come back as they were stored, all of them, without filling the memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from sqlite_utils import Database
 
 from daemon.models import Segment
-from daemon.storage.analyses import BATCH_ROWS, stored_analyses
 from daemon.storage.database import transaction
-from daemon.storage.results import store_result
+from daemon.storage.results import BATCH_ROWS, store_result, stored_conversations
 from tests.alerts.examples import add_recording, analysis, passage
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -24,7 +23,7 @@ def test_what_was_stored_comes_back_the_same(db: Database) -> None:
         recording_id = add_recording(db)
         db.execute("UPDATE recordings SET tags = '[\"a\"]', metadata = '{\"k\": \"v\"}', folder = '/srv'")
         store_result(db, recording_id, found, now=NOW)
-    (stored,) = stored_analyses(db)
+    ((_, stored),) = stored_conversations(db)
     assert stored.analysis == found
     assert (stored.recording_id, stored.name, stored.path) == (recording_id, "call.wav", "/srv/call.wav")
     assert (stored.folder, stored.tags, stored.metadata) == ("/srv", ("a",), {"k": "v"})
@@ -34,7 +33,7 @@ def test_all_that_is_done_comes_in_batches_and_nothing_else(db: Database) -> Non
     with transaction(db):
         ids = [add_recording(db) for _ in range(2 * BATCH_ROWS + 3)]
         db.execute("UPDATE recordings SET state = 'failed' WHERE id IN (1, 2)")
-    assert [stored.recording_id for stored in stored_analyses(db)] == ids[2:]
+    assert [stored.recording_id for _, stored in stored_conversations(db)] == ids[2:]
 
 
 def test_since_is_when_the_conversation_took_place(db: Database) -> None:
@@ -47,5 +46,5 @@ def test_since_is_when_the_conversation_took_place(db: Database) -> None:
                 "UPDATE recordings SET recorded_at = ?, modified_at = ?, first_seen_at = ? WHERE id = ?",
                 (recorded, modified, seen, add_recording(db)),
             )
-    found = list(stored_analyses(db, since="2026-02-15"))
-    assert [(stored.recording_id, stored.took_place_at) for stored in found] == [(1, new), (2, new), (4, new)]
+    found = list(stored_conversations(db, since="2026-02-15"))
+    assert [(stored.recording_id, at) for at, stored in found] == [(1, new), (2, new), (4, new)]
