@@ -1,4 +1,4 @@
-"""Files that are to become rows: why each does, and how its row begins."""
+"""Name the kinds of files that become rows, and how the row of each begins."""
 
 from __future__ import annotations
 
@@ -56,8 +56,11 @@ class Place:
 
 @dataclass(slots=True)
 class Intake:
-    """What became of arrivals: how many recordings wait now that did not, paths to offer again later, and
-    those of files that were not known under any name."""
+    """What became of arrivals.
+
+    `queued` recordings wait now that did not; the paths `later` are to be offered again; `new` are those of
+    files that were not known under any name.
+    """
 
     queued: int = 0
     later: list[str] = field(default_factory=list)
@@ -76,7 +79,7 @@ _ENDINGS = {
 
 
 def early_ending(kind: Kind, flaw: str = "") -> Ending | None:
-    """Return with what reason the recording of such a file ends at once; None when it waits."""
+    """Return how the recording of such a file ends at once; None when it waits to be analyzed."""
     if kind == Kind.INCOMPLETE:
         text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"
         return Ending(RecordingState.FAILED, "incomplete", text)

@@ -1,7 +1,4 @@
-"""Is a pending file complete? What only the file system can answer, after the settler said that it is quiet.
-
-Nothing is asked twice that need not be: most files of a large drop are looked at once.
-"""
+"""Find out whether a pending file is complete, by what only the file system can say, once it is quiet."""
 
 from __future__ import annotations
 
@@ -58,19 +55,19 @@ class Readiness:
             self._settler.postpone(path, now)
             return None
         if not is_remote and stamp_below(self._root, path) != found:
-            # Written and closed between the two questions: quiet time starts again at the next look.
+            # Written and closed between the two looks: quiet time starts again at the next one.
             self._settler.postpone(path, now)
             return None
         return self._whole(found, now)
 
     def forget(self, path: str) -> None:
-        """The file is stored, or gone."""
+        """Forget the file: it is stored, or gone."""
         self._flawed.pop(path, None)
         self.markers.forget(path)
 
     def _whole(self, found: FileStamp, now: float) -> Arrival | None:
         kind = Kind.QUIET if self._settler.is_old(found.path) else Kind.COMPLETE
-        # With a marker its sender has said that it is whole.
+        # Where there is a marker, its sender says that it is whole.
         trouble = flaw(self._root, found.path) if self.markers.marker_of(found.path) is None else None
         if trouble is None:
             return Arrival(found, kind)
@@ -89,7 +86,7 @@ class Readiness:
 
     def _gone(self, path: str, now: float, *, is_remote: bool) -> None:
         if is_remote and stamp_below(self._root, path):
-            # There, but its server lets nobody else open it.
+            # It is there, but the server lets nobody else open it now.
             self._settler.postpone(path, now)
             return
         logger.debug("file gone before it was complete path=%r", path)

@@ -1,4 +1,4 @@
-"""What a complete file becomes, by what the rows know of it. Pure: every case is a line in the tests."""
+"""Decide what a complete file becomes, by what the rows know of it. Pure: each case is a line in its test."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def decide(known: KnownFile | None, stamp: FileStamp, sha256: str | None) -> Act
     if is_hash_needed and sha256 == known.sha256:
         return Action.TOUCH
     if known.state == RecordingState.WAITING and not known.has_reply:
-        # Sent before without a result: what is there now is what it waits for.
+        # It was sent without a result and waits to be sent again: then what is there now is sent.
         return Action.RENEW
     return Action.REMEMBER if _is_same_left_alone(known, stamp) else Action.ADD
 
@@ -62,20 +62,20 @@ def needs_hash(known: KnownFile | None, stamp: FileStamp) -> bool:
     if known is None or known.sha256 is None:
         return False
     if known.path != stamp.path:
-        # A time without a fraction is no fingerprint: a deleted file's inode is soon another one's.
+        # The inode of a deleted file is soon another one's, and whole seconds do not tell the two apart.
         return stamp.mtime_ns % 1_000_000_000 == 0
     is_same_size = known.size_bytes == stamp.size_bytes and not known.has_stamp(stamp)
     return is_same_size and known.state != RecordingState.ANALYZING and not _is_unsent(known)
 
 
 def _is_unsent(known: KnownFile) -> bool:
-    """True for a recording that no request was made for and that may begin anew with other bytes."""
+    """Return whether no request was made for the recording, so that it may begin anew with other bytes."""
     if known.state == RecordingState.SKIPPED:
         return known.error_code in ("empty", "gone")
     return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
 
 
 def _is_same_left_alone(known: KnownFile, stamp: FileStamp) -> bool:
-    """True for a file that was left alone and has only another inode: a backup put it back."""
+    """Return whether a file that was left alone has only another inode, as after a backup put it back."""
     left_alone = known.state == RecordingState.SKIPPED and known.error_code == "existing"
     return left_alone and known.has_stamp(stamp, inodes_last=False)

@@ -1,4 +1,4 @@
-"""Done markers: the file beside a recording that says it is complete, by the folder's `done_marker`."""
+"""Look for done markers: files that say that the one beside them is complete (`done_marker`)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from daemon.storage.recordings import split_path
 
 
 class Markers:
-    """Which marker belongs to which file, and which files wait for theirs; without a template, none."""
+    """The files that wait for their markers; without a template none does."""
 
     def __init__(self, template: str | None) -> None:
         self._template = template
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
 
     def marker_of(self, path: str) -> str | None:
-        """Where the marker of the file at this path is; None when files of this folder need none."""
+        """Return the path of the marker of the file at `path`; None when files of this folder need none."""
         if self._template is None:
             return None
         directory, name = split_path(path)
         return f"{directory}/{marker_name(self._template, name)}"
 
     def is_missing(self, path: str) -> bool:
-        """True when the file needs a marker that is not there; it is then one of `waiting_for` its marker."""
+        """Return whether the file needs a marker that is not there; if so, it waits for it from now on."""
         marker = self.marker_of(path)
         if marker is None:
             return False
@@ -39,16 +39,16 @@ class Markers:
         return True
 
     def waiting_for(self, marker: str) -> frozenset[str]:
-        """The files that wait for this marker."""
+        """Return the files that wait for this marker."""
         return frozenset(self._waiting.get(marker, ()))
 
     def is_waiting(self, path: str) -> bool:
-        """True for a file whose marker was missing when it was last looked for."""
+        """Return whether the marker of this file was missing when it was last looked for."""
         marker = self.marker_of(path)
         return marker is not None and path in self._waiting.get(marker, ())
 
     def forget(self, path: str) -> None:
-        """The file does not wait any more."""
+        """Note that the file does not wait any more."""
         marker = self.marker_of(path)
         if marker is not None and (waiting := self._waiting.get(marker)):
             waiting.discard(path)

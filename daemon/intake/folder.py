@@ -1,4 +1,4 @@
-"""The files of one folder on their way in: seen, waited for until they are complete, stored as recordings."""
+"""Take in the files of one folder: wait until each is complete, then store what it becomes."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ PATIENCE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one step stored: how many recordings wait now that did not, and how files that were not known were
-    found, those left out that came by a hint."""
+    """What one step stored: `queued` recordings wait now that did not.
+
+    `missed` says how each new file was found that no hint had announced.
+    """
 
     queued: int
     missed: tuple[FoundBy, ...]
 
 
 class FolderIntake:
-    """Decides which files of one folder are complete and what becomes of them; belongs to one thread.
+    """Decides which files of one folder are complete and what they become; belongs to one thread.
 
-    What asks the file system does so within `asking()`: it may hang.
+    Every question to the file system is asked within `asking()`, because a share may hang.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class FolderIntake:
     def step(self, db: Database, seen: Sightings, now: float, now_utc: datetime) -> Taken:
         """Take note of what was seen, and store the files that are complete by now.
 
-        An error of the database loses nothing but files that are left alone: list them again.
+        After an error of the database have the folder listed again: files that are left alone are not kept.
         """
         if seen.is_away:
             self._clear()
@@ -94,7 +96,7 @@ class FolderIntake:
         return self._settler.unsettled()
 
     def _noticed(self, files: list[Sighting], now: float) -> list[Arrival]:
-        """Have each file waited for; return those that are left alone instead."""
+        """Wait for each file until it is complete; return those that are left alone instead."""
         left_alone = []
         for seen in files:
             if seen.is_old and self._folder.existing == "skip":

@@ -1,7 +1,7 @@
-"""From complete files to rows: a new recording, one that changed before it was sent, a touch, or a rename.
+"""Store what complete files become: a new recording, one with other bytes, or the same under another name.
 
-Whatever the file system has to be asked comes first: a share that hangs while a transaction is open would
-keep everybody else from writing. A file whose rows have changed meanwhile is left for later.
+The file system is asked before the transaction: a share that hangs within would keep everybody else from
+writing. A file whose rows have changed meanwhile is left for later.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def take_in(
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
         is_new = [_known_file(db, arrival.stamp.path) is None for arrival in batch]
-        # Unknown names first: a file that was renamed away and replaced is then still known by its inode.
+        # Unknown names first: a file that was renamed, and replaced by another, is still known by its inode.
         for wanted in (True, False):
             group = [arrival for arrival, new in zip(batch, is_new, strict=True) if new == wanted]
             if group:
@@ -106,7 +106,7 @@ def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash) -> Case:
 
 
 def _is_current(db: Database, case: Case) -> bool:
-    """Whether the rows still have the file as they had it when the case was made."""
+    """Return whether the rows still have the file as they had it when the case was made."""
     path, known = case.arrival.stamp.path, case.known
     if known is None or known.path == path:
         return _known_file(db, path) == known

@@ -1,7 +1,7 @@
-"""When is a file complete? Pure: fed with what was seen and when, on a monotonic clock.
+"""Decide when a file is quiet enough to be complete. Pure: it is told what was seen, and when.
 
 A file is complete when it is not empty and nothing about it (size, both times, inode, blocks) changed for
-the settle time as we measured it; its own times are never compared with ours, clocks differ and copies
+the settle time, measured by our clock. Its own times are never compared with ours: clocks differ, and copies
 keep old times.
 """
 
@@ -69,7 +69,7 @@ class Settler:
         return max(MAX_PENDING - len(self._pending), 0)
 
     def observe(self, seen: Sighting, now: float) -> None:
-        """Note how a file looks now."""
+        """Note how a file looks now, by a monotonic clock."""
         pending = self._pending.get(seen.stamp.path)
         if pending is None:
             pending = self._added(seen, now)
@@ -125,22 +125,22 @@ class Settler:
         if now < quiet_until:
             self._schedule(pending, min(quiet_until, now + GROWING_LOOK_SECONDS))
             return Outcome.WAIT
-        # Looked at again even if the caller cannot do anything with the outcome now.
+        # It is due again even if the caller cannot use the outcome now.
         self._schedule(pending, now + UNHINTED_LOOK_SECONDS)
         return Outcome.COMPLETE if stamp.size_bytes else Outcome.EMPTY
 
     def found_by(self, path: str) -> FoundBy:
-        """How the file came to be known; HINT for one that is not pending."""
+        """Return how the pending file was found; HINT for any other path."""
         pending = self._pending.get(path)
         return pending.found_by if pending else FoundBy.HINT
 
     def is_remote(self, path: str) -> bool:
-        """True for a pending file on a network or FUSE mount."""
+        """Return whether the pending file is on a network or FUSE mount."""
         pending = self._pending.get(path)
         return pending is not None and pending.is_remote
 
     def is_old(self, path: str) -> bool:
-        """True for a pending file that was there before earshot, and has not changed since."""
+        """Return whether the pending file was there before earshot, and has not changed since."""
         return path in self._old
 
     @property
@@ -149,13 +149,13 @@ class Settler:
         return bool(self._old)
 
     def postpone(self, path: str, now: float, seconds: float | None = None) -> None:
-        """Look at a quiet file again later; by default soon: a writer has it open."""
+        """Look at the file again after so many seconds; by default soon, because a writer has it open."""
         if pending := self._pending.get(path):
             pause = min(max(self.settle_seconds, 0.1), 0.5) if seconds is None else seconds
             self._schedule(pending, now + pause)
 
     def forget(self, path: str) -> None:
-        """The file is stored, or gone."""
+        """Forget the file: it is stored, or gone."""
         self._pending.pop(path, None)
         self._old.discard(path)
         if not self._pending:
@@ -168,7 +168,7 @@ class Settler:
         self._looks.clear()
 
     def due(self, now: float, limit: int) -> list[str]:
-        """At most `limit` files that should be looked at now. Each must be looked at, or forgotten."""
+        """Return at most `limit` files to look at now. Each must be looked at, or forgotten."""
         found: list[str] = []
         while self._looks and self._looks[0][0] <= now and len(found) < limit:
             queued, path = heapq.heappop(self._looks)
@@ -177,7 +177,7 @@ class Settler:
                 continue
             pending.queued = math.inf
             if pending.due <= now:
-                # Comes again soon, should the caller fail before it has looked.
+                # It is due again soon, should the caller fail before it has looked.
                 self._schedule(pending, now + UNHINTED_LOOK_SECONDS)
                 found.append(path)
             else:
@@ -185,18 +185,18 @@ class Settler:
         return found
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until the next look; None when nothing is pending."""
+        """Return the seconds until the next look; None when nothing is pending."""
         return max(self._looks[0][0] - now, 0.0) if self._looks else None
 
     def is_stuck(
         self, now: float, patience_seconds: float, *, besides: Callable[[str], bool] = lambda _: False
     ) -> bool:
-        """True when every pending file was still not complete when looked at after `patience_seconds`.
+        """Return whether no pending file was complete when it was looked at after `patience_seconds`.
 
         Paths for which `besides` is true are not waited for.
         """
         return all(
-            # An empty file is not looked at before its time.
+            # An empty file is not looked at before `empty_after`.
             (now if pending.empty_since is not None else pending.looked_at) - pending.seen_since
             > patience_seconds
             or besides(pending.stamp.path)
@@ -204,7 +204,7 @@ class Settler:
         )
 
     def unsettled(self) -> list[FileStamp]:
-        """What is pending, as last seen."""
+        """Return the pending files, as last seen."""
         return [pending.stamp for pending in self._pending.values()]
 
     def _quiet_until(self, pending: _Pending) -> float:
@@ -216,7 +216,7 @@ class Settler:
 
     def _schedule(self, pending: _Pending, due: float) -> None:
         pending.due = due
-        # A look that is queued already and comes no later serves: it is queued anew when it comes up.
+        # If a look is queued already that comes no later, that one is queued anew when it comes up.
         if due < pending.queued:
             pending.queued = due
             heapq.heappush(self._looks, (due, pending.stamp.path))

@@ -1,4 +1,4 @@
-"""Does a file look cut off, or begun only? By what its container says of its own length: RIFF, MP4 and Ogg.
+"""Find out whether a file is cut off, by what its container says of its own length: RIFF, MP4 and Ogg.
 
 Reads only heads and tails. A container that is not known, or says nothing of its length, counts as whole,
 and so does whatever cannot be read here: the analysis says more about that.
@@ -76,7 +76,7 @@ def _riff_flaw(head: bytes, size: int) -> Flaw | None:
 
 
 def _silent_flaw(descriptor: int, size: int) -> Flaw | None:
-    """A WAVE file that ends where its samples would begin: a recorder that has just started, or failed."""
+    """Return a flaw for a WAVE file of a header alone: its recorder has just started, or failed."""
     if size > _LONGEST_HEADER:
         return None
     head = os.pread(descriptor, size, 0)
@@ -103,7 +103,7 @@ def _mp4_flaw(descriptor: int, size: int) -> Flaw | None:
 
 
 def _boxes(descriptor: int, size: int) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of each part; where they cannot be followed, a `moov`, so that nothing is missing."""
+    """Yield kind and end of each part; where they cannot be followed, a `moov`, so that none is missed."""
     start = 0
     for _ in range(_MOST_BOXES):
         head = os.pread(descriptor, 16, start)

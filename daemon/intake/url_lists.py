@@ -1,4 +1,4 @@
-"""From a dropped list of addresses to rows: a recording for each address, none for the list itself.
+"""Store what dropped lists of addresses become: a recording for each address, none for the list itself.
 
 Lists are shortcuts of Windows and macOS, which hold one address, and plain ones. Whatever is in them, only
 web addresses are taken. A list is read once for each content it has: what it held before makes no new rows;
@@ -92,7 +92,7 @@ def _take_in(db: Database, place: Place, arrival: Arrival, content: bytes) -> in
             forget_list(db, renamed.path)
         if renamed or (before and before.sha256 == digest):
             return 0
-        # In a list that was changed, what it brought before is no news.
+        # Of a list that was changed, only addresses that it did not bring before are new.
         was_read = before is not None and before.sha256 is not None
         new = [url for url in found if not was_read or not has_recording_of(db, name, url)]
         for url in new:
@@ -172,7 +172,7 @@ class Addresses:
 
 
 def addresses(name: str, content: bytes) -> Addresses:
-    """The addresses in a file of this name; raises NoAddressesError where none is of use."""
+    """Return the addresses in a file of this name; raises NoAddressesError where none can be used."""
     found = list(dict.fromkeys(_READERS[ending_of(name)](content)))
     if len(found) > MOST_ADDRESSES:
         raise NoAddressesError(f"it has {len(found)} addresses, at most {MOST_ADDRESSES} are taken; split it")
@@ -185,7 +185,7 @@ def addresses(name: str, content: bytes) -> Addresses:
 
 
 def is_web_address(text: str) -> bool:
-    """True for an http or https address with a host, without blanks and control characters."""
+    """Return whether this is an http or https address with a host, without blanks and control characters."""
     if len(text) > _LONGEST_ADDRESS or not text.isprintable() or " " in text:
         return False
     try:
@@ -211,7 +211,7 @@ def _shortcut(content: bytes) -> Iterable[str]:
 def _location(content: bytes) -> Iterable[str]:
     try:
         said = plistlib.loads(content)
-    # What plistlib lets through of a damaged file, besides its own error, which is a ValueError.
+    # All that plistlib raises for damaged files; its own error is a ValueError.
     except (ValueError, ExpatError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise NoAddressesError("it is no shortcut that can be read; make it again") from None
     address = said.get("URL") if isinstance(said, dict) else None

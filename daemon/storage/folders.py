@@ -1,4 +1,4 @@
-"""What is known of each watched folder: since when, whether it is there, whether it was listed once.
+"""Keep what is known of each watched folder: since when, whether it is there, whether it was listed once.
 
 Each function is one transaction of its own. Times are UTC.
 """
@@ -18,7 +18,7 @@ from daemon.storage.database import rows, transaction
 class FolderRow:
     """A row of `folders`: `configured_at` is when earshot first looked for the folder, there or not.
 
-    Until `baseline_done`, files older than that are those that were there before.
+    Until `baseline_done`, files older than that count as there before.
     """
 
     path: str
@@ -27,7 +27,7 @@ class FolderRow:
 
 
 def configure_folder(db: Database, path: str, now: datetime) -> FolderRow:
-    """The folder's row, added with `now` as `configured_at` when there is none yet."""
+    """Return the folder's row, added with `now` as `configured_at` when there is none yet."""
     with transaction(db):
         found = rows(
             db,
@@ -45,7 +45,7 @@ def configure_folder(db: Database, path: str, now: datetime) -> FolderRow:
 def folder_available(
     db: Database, path: str, method: str, reason: str, settle_seconds: float, now: datetime
 ) -> None:
-    """The folder is there and watched by `method` for this `reason`; `first_seen_at` keeps the first time."""
+    """Note that the folder is there and watched by `method` for this `reason`; keep when that was first."""
     with transaction(db):
         db.execute(
             "UPDATE folders SET available = 1, method = ?, reason = ?, settle_seconds = ?,"
@@ -55,24 +55,24 @@ def folder_available(
 
 
 def folder_unavailable(db: Database, path: str, reason: str) -> None:
-    """The folder is missing, cannot be read or does not answer, as `reason` says."""
+    """Note that the folder is missing, cannot be read or does not answer, as `reason` says."""
     with transaction(db):
         db.execute("UPDATE folders SET available = 0, reason = ? WHERE path = ?", (reason, path))
 
 
 def count_missed(db: Database, path: str, files: int) -> None:
-    """So many files were found by a listing only, although the folder is watched by events."""
+    """Count files that a listing alone found, although the folder is watched by events."""
     with transaction(db):
         db.execute("UPDATE folders SET missed_by_events = missed_by_events + ? WHERE path = ?", (files, path))
 
 
 def folder_scanned(db: Database, path: str, now: datetime) -> None:
-    """The folder was listed from end to end."""
+    """Note that the folder was listed from end to end."""
     with transaction(db):
         db.execute("UPDATE folders SET last_scan_at = ? WHERE path = ?", (iso(now), path))
 
 
 def baseline_finished(db: Database, path: str) -> None:
-    """All files that were there before are known now; what is found from here on is new."""
+    """Note that all files that were there before are known: what is found from here on is new."""
     with transaction(db):
         db.execute("UPDATE folders SET baseline_done = 1 WHERE path = ?", (path,))

@@ -1,1 +1,1 @@
-"""From a shared folder to rows in the queue: which files are there, and which of them are complete."""
+"""Which files are in the watched folders that the database does not have as they are."""

@@ -1,4 +1,4 @@
-"""Which of the files in a listing are news: not known, or not as they are now."""
+"""Compare a listing with the rows: which of its files are not known, or not as they are now."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def news(
     known = known_stamps(db, directory, (entry.name for entry in entries))
     for entry in entries:
         before = known.get(entry.name)
-        # Nearly always it is, and then it is not asked what its name means.
+        # Nearly all files are known as they are: only for the others it matters what their names mean.
         if before is not None and (
             (names_only and before[0] is not None) or _is_as(before, entry, inodes_last=inodes_last)
         ):

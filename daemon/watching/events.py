@@ -1,7 +1,7 @@
-"""The kernel's events as hints: something may have happened at this path. Never the truth, often the fastest.
+"""Turn the kernel's events into hints that something may have happened at a path: fast, and never relied on.
 
-watchdog runs the threads. Its handler here only puts a hint on a queue; what a hint means is decided by
-whoever takes it.
+watchdog runs the threads. Its handler here only puts a hint on a queue; the folder's own thread decides what
+it means.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Hints:
         self._taken: list[Hint] = []
 
     def put(self, hint: Hint) -> None:
-        """Add a hint; never blocks. When too many wait already, only that some were lost is kept."""
+        """Add a hint, without blocking. When too many wait already, it is dropped, and LOST is added once."""
         waiting = self._queue.qsize()
         if waiting < MAX_HINTS:
             self._queue.put(hint)
@@ -91,7 +91,7 @@ class Hints:
             return
 
     def drain(self) -> list[Hint]:
-        """Every hint that waits, oldest first."""
+        """Return every hint that waits, oldest first."""
         hints, self._taken = self._taken, []
         while True:
             try:
@@ -108,11 +108,11 @@ class Events:
 
     def __init__(self, root: str, *, recursive: bool, put: Callable[[Hint], None]) -> None:
         """Start watching. Raises OSError when the kernel refuses: folder missing, limits of inotify."""
-        # watchdog reports an overflow that we handle, and every stop, as errors of its own; and it warns, at
-        # great length, of a new folder that is told by event and found by listing.
+        # watchdog logs an overflow, which we handle, and every stop as errors; it warns at great length of
+        # a new folder that both an event and a listing found.
         logging.getLogger("watchdog").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-        # Full events tell a file that is renamed in (complete) from one that is created (not yet).
+        # Only full events say whether a file was renamed in (complete) or created (not complete yet).
         self._observer = InotifyObserver(generate_full_events=True)
         try:
             # The slash makes the kernel follow a folder that is itself a link; links below are not followed.
@@ -139,9 +139,9 @@ class Events:
 
     @property
     def watched_directories(self) -> int | None:
-        """How many directories the kernel watches for us, where watchdog lets us know.
+        """The number of directories that the kernel watches for us; None where watchdog does not say.
 
-        It reports no error for a directory below the root that could not be watched.
+        The only way to notice that one is not watched: watchdog reports no error for those below the root.
         """
         groups = [getattr(emitter, "_inotify", None) for emitter in self._observer.emitters]
         watches = [getattr(group, "_active_callbacks_by_path", None) for group in groups]
@@ -155,7 +155,7 @@ class Events:
             self._observer.join(timeout=5)
 
     def _take_over_overflow(self, put: Callable[[Hint], None]) -> None:
-        # watchdog's own answer to an overflow walks the tree, which on a large one overflows again, for ever.
+        # Replaced, because watchdog's own answer to an overflow walks the tree: a large one overflows again.
         for emitter in self._observer.emitters:
             group: Any = getattr(emitter, "_inotify", None)
             if hasattr(group, "on_queue_overflow"):

@@ -1,6 +1,6 @@
-"""Which files were there before earshot first looked at the folder, and when all of those are known.
+"""Tell which files were there before earshot first looked at a folder, and when all of those are known.
 
-They cost money that nobody asked to spend, so that `existing` decides what becomes of them.
+They would cost money that nobody asked to spend: `existing` in the configuration says what becomes of them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Baseline:
 
     def listed(self, unreadable: frozenset[str]) -> None:
         """Note that the whole folder was listed but for these directories."""
-        # What is in them now was there before, whenever they become readable.
+        # Whatever is found in them once they can be read was there before, too.
         self._unreadable = unreadable if self._is_open else self._unreadable & unreadable
         self._is_open = False
 
@@ -58,7 +58,7 @@ class Baseline:
         )
 
     def _was_there(self, found: FileStamp) -> bool:
-        """By the time of its last change as the kernel kept it: copies keep old modification times."""
+        """Tell by the time of the last change that the kernel keeps: copies have old modification times."""
         elapsed = self._configured_at - datetime(1970, 1, 1, tzinfo=UTC)
         seconds = elapsed.days * 86400 + elapsed.seconds
         return found.ctime_ns <= seconds * 1_000_000_000 + elapsed.microseconds * 1000

@@ -1,6 +1,6 @@
-"""One watched folder: which files are there that the rows do not have as they are.
+"""Watch one folder: say which files are there that the rows do not have as they are.
 
-Events only make it fast. What counts is the listing, repeated for ever, and what the database already knows.
+Events only make it fast. Every file is found by the listings, which are repeated for ever.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class FolderWatch:
         self._listings = Listings(self._walker)
         self._baseline: Baseline | None = None
         self._first_look_at: datetime | None = None
-        # Until the next listing of the whole folder: it was not watched before, or it is watched anew.
+        # True until the next listing of the whole folder ends: it was not watched before; it is watched anew.
         self._is_new = True
         self._is_renewed = True
         # Kept when the database fails in the middle of a look: hints come only once.
@@ -123,7 +123,7 @@ class FolderWatch:
         return max(due, 0.0)
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a hint comes, `wake` is called, or the time is over."""
+        """Return when a hint comes or `wake` is called, else after so many seconds."""
         self._hints.wait(seconds)
 
     def wake(self) -> None:
@@ -154,9 +154,9 @@ class FolderWatch:
         return self._source.method.has_remote
 
     def tell_stall(self, open_db: Callable[[], Database], *, after_seconds: float = STALL_SECONDS) -> None:
-        """Say that the file system does not answer, if that is so; from another thread, now and then."""
+        """Write to log and rows that the file system does not answer, if that is so; call it now and then."""
         if self._presence.tell_stall(open_db, after_seconds):
-            # Nobody waits for it at a start.
+            # A start does not wait for a folder that does not answer.
             self.is_ready = True
 
     def is_idle(self, now: float) -> bool:
@@ -168,7 +168,7 @@ class FolderWatch:
         self._source.close()
 
     def _configured(self, db: Database, now_utc: datetime) -> Baseline:
-        # Kept when the database fails: what arrives until it works again is new all the same.
+        # Kept when the database fails: a file that arrives before it works again is new all the same.
         self._first_look_at = self._first_look_at or now_utc
         if self._baseline is None:
             self._baseline = Baseline(configure_folder(db, self.folder.name, self._first_look_at))

@@ -1,6 +1,6 @@
-"""What is to be listed and when: the whole folder again and again, and directories as they appear in it.
+"""Say what is to be listed and when: the whole folder again and again, and directories as they appear in it.
 
-Events are hints; that every file is found in the end is owed to these listings alone.
+Events may get lost; these listings alone make sure that every file is found.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Listings:
         self._directories: dict[str, tuple[float, int]] = {}
 
     def is_idle(self, now: float) -> bool:
-        """True when nothing is being listed, or to be listed now."""
+        """Return whether nothing is being listed and nothing is due."""
         return self._current is None and not self._directories and now < self._full_at
 
     def full_by(self, at: float) -> None:
@@ -56,11 +56,11 @@ class Listings:
         self._directories.clear()
 
     def appeared(self, path: str, now: float) -> None:
-        """A directory appeared at this path."""
+        """List the directory that appeared at this path, now and once more a little later."""
         self._directories[path] = (now, 2)
 
     def current(self, now: float, rescan_seconds: float, look_seconds: float) -> Listing | None:
-        """The listing in progress, else a new one if one is due: the whole folder before directories.
+        """Return the listing in progress, else a new one if one is due: the whole folder before directories.
 
         The whole folder is listed every `rescan_seconds`, and the files known in it are looked at only where
         that was not done within `look_seconds`.
@@ -70,11 +70,11 @@ class Listings:
         return self._current
 
     def end(self) -> None:
-        """The listing in progress has come to its end."""
+        """Note that the listing in progress came to its end."""
         self._current = None
 
     def seconds_until_due(self, now: float) -> float:
-        """How long until there is something to list, 0 while something is being listed."""
+        """Return the seconds until there is something to list, 0 while something is being listed."""
         if self._current is not None:
             return 0.0
         return max(min([self._full_at, *(at for at, _ in self._directories.values())]) - now, 0.0)

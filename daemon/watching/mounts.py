@@ -1,7 +1,7 @@
-"""What a folder is mounted from, and so whether the kernel's events can be trusted there.
+"""Find out how a folder is mounted, and so whether the kernel reports all that happens in it.
 
-On network and FUSE mounts inotify reports what this host does and is silent about all others, so such
-folders are polled. A probe file would prove nothing: our own write is reported even there.
+On network and FUSE mounts inotify reports only what this host does, so such folders are polled. A probe file
+would prove nothing: our own write is reported even there.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ POLL_SECONDS = 10.0
 """How often a polled folder is listed when the configuration does not say."""
 
 REMOTE_SETTLE_SECONDS = 5.0
-"""Quiet time on network and FUSE mounts when the configuration does not say: no close event, no question
-for writers, and a client that stalls leaves the file quiet for seconds."""
+"""Quiet time on network and FUSE mounts when the configuration does not say. There is no event for a close
+there, the kernel does not know who writes, and a client that stalls leaves its file quiet for seconds."""
 
 REMOTE_LOOK_SECONDS = 60.0
 """On network and FUSE mounts each look at a file may be a question to a server: more often than this only the
@@ -65,7 +65,7 @@ class WatchMethod:
         return any(mount.is_remote for mount in self.mounts)
 
     def is_remote(self, relative: str) -> bool:
-        """True when the file at `relative`, a path inside the folder, is on a remote mount."""
+        """Return whether the file at `relative`, a path inside the folder, is on a remote mount."""
         if not self.has_remote:
             return False
         mount = _mount_of(f"{self.root}/{relative}", self.mounts)
@@ -73,7 +73,7 @@ class WatchMethod:
 
 
 def read_mounts(source: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...]:
-    """Every mount of this process's namespace, oldest first; empty where the kernel does not say."""
+    """Return every mount that this process sees, oldest first; none where the kernel does not say."""
     try:
         text = os.fsdecode(source.read_bytes())
     except OSError:
@@ -84,7 +84,7 @@ def read_mounts(source: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...
 def watch_method(
     folder: WatchFolder, mounts: tuple[Mount, ...] | None = None, *, root: str | None = None
 ) -> WatchMethod:
-    """Whether to watch the folder by events or to poll it, from its configuration and its mounts.
+    """Return whether to watch the folder by events or to poll it, by its configuration and its mounts.
 
     `root` is its path without links; it is asked of the file system where it is not given.
     """
@@ -102,26 +102,26 @@ def watch_method(
 
 
 def rescan_seconds(folder: WatchFolder, method: Method) -> float:
-    """How often the folder is listed in full: the configured interval, else a shorter one when polling."""
+    """Return how often the whole folder is listed: as configured, else more often when it is polled."""
     if method == "events" or "rescan" in folder.model_fields_set:
         return max(folder.rescan, 0.1)
     return POLL_SECONDS
 
 
 def look_seconds(method: WatchMethod) -> float:
-    """How old what is known of a file may get before a listing looks at it again; 0: at every listing."""
+    """Return after how many seconds a listing looks at a known file again; 0: at every listing."""
     return REMOTE_LOOK_SECONDS if method.has_remote else 0.0
 
 
 def settle_seconds(folder: WatchFolder, method: WatchMethod) -> float:
-    """The quiet time that makes a file complete: the configured one, else a longer one on remote mounts."""
+    """Return the quiet time that makes a file complete: as configured, else longer on remote mounts."""
     if "settle" not in folder.model_fields_set and method.has_remote:
         return max(folder.settle, REMOTE_SETTLE_SECONDS)
     return folder.settle
 
 
 def _relevant(root: str, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """The mount that holds the folder, and those below it."""
+    """Return the mount that holds the folder, and those below it."""
     own = _mount_of(root, mounts)
     below = tuple(mount for mount in mounts if mount is not own and _is_below(mount.point, root))
     return ((own,) if own else ()) + tuple(mount for mount in below if mount.point != root)

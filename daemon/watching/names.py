@@ -1,6 +1,6 @@
-"""Which names are recordings: by ending or the folder's `include`, less `exclude` and the built-in ignores.
+"""Tell which names are recordings: by ending or the folder's `include`, less `exclude` and the usual ignores.
 
-Pure: takes names, never touches the file system.
+Pure: takes names, asks no file system.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ _ignored_directory = _any_of(_IGNORED_DIRECTORIES)
 
 
 def is_ignored_directory(name: str) -> bool:
-    """True for directories that hold no recordings of people: hidden, recycle bins, sync tools' own."""
+    """Return whether nobody puts recordings there: hidden ones, recycle bins, those of sync tools."""
     return _ignored_directory.match(name) is not None
 
 
 def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
-    """A test for this folder's files: takes the path relative to the folder, true for a recording's name.
+    """Return a test for this folder's files: it takes a path relative to the folder, true for a recording.
 
     Lists of addresses of recordings count too, where `include` does not say otherwise. It does not look at
     the directories in the path; the walk leaves the ignored ones out.
@@ -103,7 +103,7 @@ def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
 
 
 def is_inside(relative: str, *, recursive: bool) -> bool:
-    """True when a file at this path, relative to the folder, is in a directory that the walk enters."""
+    """Return whether a file at this path, relative to the folder, is in a directory that is listed."""
     *directories, _ = relative.split("/")
     if directories and not recursive:
         return False
@@ -133,5 +133,5 @@ def _path_glob(glob: str) -> str:
 
 
 def _composed(text: str) -> str:
-    """Unicode's composed form: macOS stores `ä` as two characters, a configuration file has one."""
+    """Return Unicode's composed form: macOS stores `ä` as two characters, a configuration file has one."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -1,4 +1,4 @@
-"""Whether a watched folder is there, and what the rows say of that: away, back, or without an answer."""
+"""Keep in the rows whether a watched folder is there: away, back, or without an answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Presence:
         return self._is_available is False or self._is_stalled
 
     def tend(self, db: Database, now: float, now_utc: datetime) -> Condition:
-        """See that the folder is there and watched, and have the rows say so when that has changed."""
+        """Look whether the folder is there and watched, and write it into the rows when that has changed."""
         with self.asking():
             condition = self.source.tend(now)
         if self._is_stalled:
@@ -64,7 +64,7 @@ class Presence:
         if condition == Condition.MISSING:
             self._lose(db)
             return condition
-        # Kept until the rows say so: the database may be locked right now.
+        # Kept until it is stored: the database may be locked right now.
         self._is_started |= condition == Condition.STARTED
         if self._is_available and not self._is_started:
             return Condition.WATCHED
@@ -75,9 +75,9 @@ class Presence:
         return Condition.STARTED if is_started else Condition.WATCHED
 
     def tell_stall(self, open_db: Callable[[], Database], after_seconds: float) -> bool:
-        """Say once that the file system does not answer, if that is so; for another thread, now and then.
+        """Write once to log and rows that the file system does not answer, if that is so; return whether.
 
-        The folder's own thread is then stuck in the kernel, and can say nothing itself.
+        For another thread: the folder's own is then stuck in the kernel.
         """
         asked_at = self._asked_at
         if self._is_stalled or asked_at is None or time.monotonic() - asked_at < after_seconds:

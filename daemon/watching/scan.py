@@ -1,7 +1,7 @@
-"""Looking at all files below a directory. Follows no links, reads no content.
+"""List all files below a directory, following no links and reading no content.
 
-The walk hands over at most SCAN_CHUNK names at a time, so its memory does not grow with a directory, and asks
-for nothing but names and kinds: what more there is to know of a file is asked for by whoever needs it.
+The walk hands over at most SCAN_CHUNK names at a time, so that its memory does not grow with a directory, and
+asks for nothing but names and kinds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Chunk = tuple[str, list[os.DirEntry[str]]]
 
 
 def entry_stamp(directory: str, entry: os.DirEntry[str]) -> FileStamp | None:
-    """What lstat says of a file from a listing of `directory`; None when it is none (any more)."""
+    """Return the stamp of a file from a listing of `directory`; None when there is no such file any more."""
     try:
         return stamp_of_status(f"{directory}/{entry.name}", entry.stat(follow_symlinks=False))
     except OSError:
@@ -33,7 +33,7 @@ def entry_stamp(directory: str, entry: os.DirEntry[str]) -> FileStamp | None:
 
 
 class Walker:
-    """Walks one folder, again and again; says once of each directory that it cannot read it.
+    """Walks one folder, again and again; logs once of each directory that it cannot be read.
 
     `directories` counts those that the latest walk of the whole folder has read, `unreadable` are those
     that it could not read.
@@ -47,7 +47,7 @@ class Walker:
         self._is_ignored = is_ignored
 
     def walk(self, start: str | None = None) -> Iterator[Chunk]:
-        """Every regular file below `start` (default: the folder), by directory, in chunks.
+        """Yield every regular file below `start` (default: the folder), by directory, in chunks.
 
         What vanishes meanwhile is left out; a directory that cannot be read is logged, the others go on.
         """
@@ -58,7 +58,7 @@ class Walker:
         while waiting:
             directory = waiting.pop()
             try:
-                # The folder itself may be a link.
+                # Followed for the folder itself only, which may be a link.
                 status = Path(directory).stat(follow_symlinks=directory == self.root)
                 # A bind mount can show a directory twice, or below itself.
                 if (status.st_dev, status.st_ino) in visited or not stat.S_ISDIR(status.st_mode):
@@ -83,11 +83,11 @@ class Walker:
         with closing(os.scandir(directory + "/")) as entries:
             for entry in entries:
                 try:
-                    # The kind is known from the listing: FIFOs, sockets and links cost no lstat.
+                    # Most file systems tell the kind with the name: then this costs no lstat.
                     is_file = entry.is_file(follow_symlinks=False)
                     is_directory = not is_file and entry.is_dir(follow_symlinks=False)
                 except OSError:
-                    # Where it is not, one file that cannot be looked at must not hide the others.
+                    # Where they do not, one file that cannot be looked at must not hide the others.
                     continue
                 if is_file:
                     files.append(entry)

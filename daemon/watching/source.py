@@ -1,6 +1,6 @@
-"""Keeping one folder watched: by the kernel's events while it gives them, else by polling.
+"""Keep one folder watched: by the kernel's events while it gives them, else by polling.
 
-Stands the folder's disappearance and return, dead threads, lost events and exhausted limits.
+Watches anew after the folder was gone, a thread died, events were lost or a limit was reached.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Root:
             status = Path(self.path).stat()
             if not stat.S_ISDIR(status.st_mode):
                 raise NotADirectoryError(0, "not a directory")
-            # Opening is the only honest test for permission, and for a stale network mount.
+            # Only opening it tells whether that is permitted, and whether a network mount still works.
             with os.scandir(self.path) as entries:
                 is_empty = next(entries, None) is None
         except OSError as error:
@@ -136,7 +136,7 @@ class Source:
         return self._root.trouble or self._unmounted
 
     def tend(self, now: float) -> Condition:
-        """See that the folder is there and watched, and start again whatever has to be."""
+        """Look whether the folder is there, and see that it is watched; return how it is."""
         if self._events and not self._events.is_alive:
             logger.warning("folder events ended path=%r", self.path)
             self.close()
@@ -160,11 +160,11 @@ class Source:
         return Condition.WATCHED
 
     def look_soon(self) -> None:
-        """Look at the folder itself the next time: something says that it may be gone."""
+        """Look at the folder itself at the next `tend`: an event said that it may be gone."""
         self._root.look_soon()
 
     def repair(self, now: float) -> None:
-        """Start watching anew soon, and after a longer while each time that it is needed again."""
+        """Start watching anew soon, and later each time that it is needed again."""
         if self._repair_at is None:
             self._repair_at = now + backoff(
                 self._repairs, first=FIRST_REPAIR_SECONDS, longest=LONGEST_REPAIR_SECONDS
@@ -172,9 +172,10 @@ class Source:
             self._repairs += 1
 
     def check(self, now: float, directories: int) -> None:
-        """After a listing that read so many directories: are all of them watched, are the mounts the same?
+        """Start watching anew where a listing of so many directories shows that it has to be.
 
-        When the kernel's limit leaves some unwatched even after a second start, the folder is polled.
+        That is when the mounts have changed, or not all directories are watched. When the kernel's limit
+        leaves some unwatched even after a second start, the folder is polled.
         """
         if watch_method(self._folder).mounts != self.method.mounts:
             self.repair(now)
@@ -193,7 +194,7 @@ class Source:
         self.repair(now)
 
     def seconds_until_due(self, now: float) -> float:
-        """How long until `tend` has something to do."""
+        """Return the seconds until `tend` has something to do."""
         look = self._root.seconds_until_look(now)
         if self._repair_at is None or self.trouble is not None:
             return look
@@ -206,7 +207,7 @@ class Source:
             self._events = None
 
     def _why_unmounted(self, look: Look) -> str | None:
-        """An empty place where something was mounted before is not a folder whose files are gone."""
+        """Say why an empty folder counts as missing: something was mounted there before."""
         if not look.is_empty or len(_mount_point(watch_method(self._folder))) >= len(self._mounted_at):
             return None
         return f"empty, and nothing is mounted at {self._mounted_at} any more"
@@ -235,12 +236,12 @@ class Source:
 
 
 def _mount_point(method: WatchMethod) -> str:
-    """Where the file system that holds the folder is mounted; empty where the kernel does not say."""
+    """Return where the file system that holds the folder is mounted; empty where the kernel does not say."""
     return method.mounts[0].point if method.mounts else ""
 
 
 def _refusal(error: OSError | RuntimeError) -> str:
-    """Why the kernel gave no events, and what to change."""
+    """Say why the kernel gave no events, and what to change."""
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.ENOSPC:
         return "no inotify watches left; raise the sysctl fs.inotify.max_user_watches"

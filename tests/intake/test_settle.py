@@ -1,6 +1,7 @@
 """When a file is complete: pure, on a made-up clock."""
 
 import random
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -127,9 +128,13 @@ def test_due_hands_over_no_more_than_the_limit_and_loses_none() -> None:
 
 def test_a_growing_file_hinted_often_does_not_grow_the_memory() -> None:
     settler = Settler(2.0, 600.0)
-    for step in range(10_000):
-        observe(settler, grown(FILE, step), step * 0.001, closed=True)
-    assert len(settler._looks) < 50
+    tracemalloc.start()
+    try:
+        for step in range(10_000):
+            observe(settler, grown(FILE, step), step * 0.001, closed=True)
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("seed", range(200))
