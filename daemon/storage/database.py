@@ -73,7 +73,7 @@ def open_existing(path: Path) -> Database:
 
 
 def memory_database() -> Database:
-    """A migrated database that lives in memory only, for an analysis that is not to be stored."""
+    """Return a database in memory with today's tables, for what is not to be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
     migrations(SCHEMA).apply(db)
     return db
@@ -81,11 +81,11 @@ def memory_database() -> Database:
 
 @contextmanager
 def transaction(db: Database) -> Iterator[Database]:
-    """One write transaction: BEGIN IMMEDIATE, committed at the end, rolled back on any exception.
+    """Begin a transaction, commit it at the end, and roll it back on any exception.
 
-    Immediate, because a deferred transaction that turns from reading to writing fails at once when another
-    one wrote in between, whatever the busy timeout. Raises StoreBusyError when the database stays locked
-    or its disk is full.
+    Raises StoreBusyError when the database stays locked or its disk is full. BEGIN IMMEDIATE, because a
+    transaction that begins by reading and then writes fails at once when another one wrote in between,
+    whatever the busy timeout.
     """
     with _turn_to_write(db):
         try:
@@ -115,9 +115,9 @@ def _turn_to_write(db: Database) -> Iterator[None]:
 
 
 def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[dict[str, Any]]:
-    """Every row of a SELECT as a dict; a locked or unreadable file is a StoreBusyError.
+    """Return every row of a statement as a dict; raises StoreBusyError for a locked or unreadable file.
 
-    Not by `Database.query`: that puts a savepoint around each query, which triples what a small one costs.
+    Not by `Database.query`: its savepoint around each query makes a small one three times as slow.
     """
     try:
         cursor = db.conn.execute(sql, parameters)
@@ -128,7 +128,7 @@ def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = 
 
 
 def tuples(db: Database, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """As `rows`, for where there are many: plain tuples, made by SQLite alone."""
+    """Return every row as a plain tuple, made by SQLite alone: for where there are many."""
     try:
         return db.conn.execute(sql, parameters).fetchall()
     except sqlite3.DatabaseError as error:
@@ -177,7 +177,7 @@ def _locked(descriptor: int) -> bool:
 
 
 class DaemonLock:
-    """The held lock, with what `earshot status` reads from it: process id and whether it is ready."""
+    """The held lock; its file says to `earshot status` which process holds it and whether it is ready."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
@@ -185,7 +185,7 @@ class DaemonLock:
 
     @property
     def is_held(self) -> bool:
-        """False once the file was deleted or replaced: another process may lock the new one."""
+        """Whether the file is still the one that was locked; another process may lock a new one."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except OSError:
@@ -203,7 +203,7 @@ class DaemonLock:
 
 
 def daemon_status(path: Path) -> dict[str, Any]:
-    """Whether a daemon works on the database at `path`: `running`, `ready`, `pid` (None when not running)."""
+    """Return whether a daemon works on the database: `running`, `ready`, `pid` (None when none runs)."""
     stopped = {"running": False, "ready": False, "pid": None}
     try:
         # Not blocking: a FIFO would be waited for.
@@ -396,5 +396,5 @@ def _may_be_opened(path: Path) -> bool:
 
 
 def free_bytes(path: Path) -> int:
-    """Room left on the file system that holds the database, in bytes."""
+    """Return the room left on the file system that holds the database, in bytes."""
     return shutil.disk_usage(path.parent).free

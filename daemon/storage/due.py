@@ -42,7 +42,7 @@ ANY = Wanted()
 
 
 def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
-    """The id of the wanted recording to claim next, or None when none is due.
+    """Return the id of the wanted recording to claim next, or None when none is due.
 
     That is the one that has been due longest; while anything is paused, one of those that failed least.
     """
@@ -87,7 +87,7 @@ def has_suspects(db: Database) -> bool:
 
 
 def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
-    """Seconds until the next waiting recording is due, 0 when one is due now, None when none waits.
+    """Return the seconds until a waiting recording is due, 0 when one is due now, None when none waits.
 
     Those of the folders `away` do not count.
     """

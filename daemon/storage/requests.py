@@ -23,7 +23,7 @@ Decision = Literal["send", "duplicate", "later", "hash"]
 
 
 def has_twin(db: Database, recording_id: int, size_bytes: int) -> bool:
-    """Whether there is another file of this size that this recording may be a copy of, or that of it."""
+    """Whether there is another file of this size, of which one of the two may be a copy."""
     sql = (
         "SELECT 1 FROM recordings WHERE size_bytes = ? AND state IN ('waiting', 'analyzing', 'done')"
         " AND id != ? AND is_url = 0 LIMIT 1"
@@ -113,7 +113,7 @@ def end_request(
 
 
 def last_request_at(db: Database, recording_id: int) -> str | None:
-    """When the newest request for this recording began, as stored; None when there was none."""
+    """Return when the newest request for this recording began, as stored; None when there was none."""
     found = rows(db, "SELECT max(started_at) AS at FROM requests WHERE recording_id = ?", (recording_id,))
     at: str | None = found[0]["at"]
     return at
@@ -127,9 +127,9 @@ def note_hash(db: Database, recording_id: int, sha256: str) -> None:
 def _original_of(
     db: Database, recording_id: int, sha256: str | None, size_bytes: int | None, request_key: str
 ) -> dict[str, Any] | None:
-    """The recording with the same bytes and the same request that counts: its id and state, or None.
+    """Return id and state of the recording with the same bytes and the same request, or None.
 
-    `done` counts before `analyzing`, and one that was sent without its hash may turn out to be the same.
+    One that is done counts before one in work; one that was sent without its hash may turn out to be it.
     """
     found = rows(
         db,
@@ -149,7 +149,7 @@ def _original_of(
 
 
 def _original_of_url(db: Database, recording: Recording, request_key: str) -> dict[str, Any] | None:
-    """The same for a hosted recording, of which only the address is known."""
+    """Return the same for a hosted recording, of which only the address is known."""
     found = rows(
         db,
         """
