@@ -18,9 +18,8 @@ from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
 from daemon.errors import DoubtfulReplyError
 from daemon.models import Analysis, Segment
-from daemon.storage.analyses import stored_analyses
 from daemon.storage.database import open_database, transaction
-from daemon.storage.results import store_response, store_result, stored_reply
+from daemon.storage.results import store_response, store_result, stored_conversations, stored_reply
 from tests.deepgram.asking import request
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutation import mutated, mutated_bytes, recorded
@@ -112,7 +111,7 @@ def stored(db: Database, body: bytes, analysis: Analysis) -> None:
         store_response(db, number, body, kind="listen", now=NOW)
         store_result(db, number, analysis, now=NOW)
     assert stored_reply(db, number) == body
-    (found,) = [each.analysis for each in stored_analyses(db) if each.recording_id == number]
+    (found,) = [each.analysis for _, each in stored_conversations(db) if each.recording_id == number]
     assert found == analysis
     with transaction(db):
         # Kept, they would make each round longer than the one before.
