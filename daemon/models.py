@@ -349,6 +349,8 @@ def shown_address(url: str) -> str:
     located = re.split(r"[?#]", rest, maxsplit=1)[0]
     authority, slash, path = located.partition("/")
     above, _, name = path.rstrip("/").rpartition("/")
+    # Of an address that was put together wrongly, a password may be there.
+    name = re.sub(r".*:.*@", "", name)
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{'…/' if above else ''}{name}"
 
 

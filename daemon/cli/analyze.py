@@ -66,13 +66,15 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
 
 def _refuse_unusable(source: str) -> None:
     """UsageError for an address that nobody could fetch a recording from, before anything is paid for."""
-    from daemon.intake.url_lists import is_web_address
+    from daemon.config.addresses import BadAddressError, usable_address
 
-    if "://" not in source or is_web_address(source) or os.path.lexists(source):
+    if "://" not in source or os.path.lexists(source):
         return
-    raise click.UsageError(
-        f"{source!r} is no address of a recording; write one such as https://example.com/call.mp3"
-    )
+    try:
+        usable_address(source, None)
+    except BadAddressError as error:
+        text = f"the address {error}; write one such as https://example.com/call.mp3"
+        raise click.UsageError(text) from error
 
 
 def _trouble(found: dict[str, Any]) -> str:
@@ -144,10 +146,11 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str) -> int:
 
 
 def _new_recording(analysis: AnalysisContext, source: str) -> NewRecording:
+    from daemon.config.addresses import usable_address
     from daemon.models import NewRecording
 
     if source.lower().startswith(("http://", "https://")):
-        return NewRecording(source=source, is_url=True, folder=None)
+        return NewRecording(source=usable_address(source, None), is_url=True, folder=None)
     path = Path(source).absolute()
     size_bytes, modified_at = _size_and_time(path)
     return NewRecording(

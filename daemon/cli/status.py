@@ -80,6 +80,7 @@ def _unseen(folder: WatchFolder) -> dict[str, Any]:
         "last_scan_at": None,
         "missed_by_events": 0,
         "left_alone": 0,
+        "not_taken": {"lists": 0},
     }
 
 
@@ -111,6 +112,8 @@ def _print_folders(folders: list[dict[str, Any]]) -> None:
     left_alone = sum(folder["left_alone"] for folder in folders)
     if left_alone:
         click.echo(f"            `earshot scan --existing` takes in the {left_alone} left alone")
+    if any(folder["not_taken"]["lists"] for folder in folders):
+        click.echo("            `lists: true` at a folder has its lists of addresses taken, those too")
 
 
 def _folder_facts(folder: dict[str, Any]) -> str:
@@ -128,6 +131,8 @@ def _folder_facts(folder: dict[str, Any]) -> str:
         facts.append(f"{plural(folder['missed_by_events'], 'recording')} found by listing only")
     if folder["left_alone"]:
         facts.append(f"{plural(folder['left_alone'], 'recording')} left alone, there before earshot")
+    if folder["not_taken"]["lists"]:
+        facts.append(f"{plural(folder['not_taken']['lists'], 'list')} of addresses not taken")
     return ", ".join(facts)
 
 

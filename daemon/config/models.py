@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from daemon.config.addresses import usable_host
 from daemon.config.after_analysis import (
     KEEP,
     AfterFailure,
@@ -121,6 +122,8 @@ class WatchFolder(Model):
     silent_after: PositiveSeconds | None = None
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
     tags: tuple[Text, ...] = ()
+    lists: bool = False
+    hosts: tuple[Annotated[Text, AfterValidator(usable_host)], ...] = ()
     analyzer: AnalyzerOverrides = AnalyzerOverrides()
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 CREDENTIAL = "credential:"
 """A `urls_file` that starts so names a systemd credential instead of a path."""
 
-_WATCH_LISTS = ("include", "exclude", "channels", "tags")
+_WATCH_LISTS = ("include", "exclude", "channels", "tags", "hosts")
 _CONDITION_LISTS = (
     "average_sentiment",
     "speaker",

@@ -1,8 +1,9 @@
-"""Store what dropped lists of addresses become: a recording for each address, none for the list itself.
+"""Store what dropped lists of addresses become: a recording for each address.
 
-Lists are shortcuts of Windows and macOS, which hold one address, and plain ones. Whatever is in them, only
-web addresses are taken. A list is read once for each content it has: what it held before makes no new rows;
-an address that another list brought becomes one, and the analysis finds out that it is a duplicate.
+Lists are shortcuts of Windows and macOS, which hold one address, and plain ones (`lists: true`). Whatever is
+in them, only addresses that may be asked for are taken, and one row says of a file what was not. A list is
+read once for each content it has: what it held before makes no new rows; an address that another list brought
+becomes one, and the analysis finds out that it is a duplicate.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import plistlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,32 +21,47 @@ from xml.parsers.expat import ExpatError
 
 from sqlite_utils import Database
 
+from daemon.config.addresses import BadAddressError, usable_address
 from daemon.config.filenames import NOTHING, FactsOf, ending_of
 from daemon.config.models import WatchFolder
 from daemon.files import reading, same_file
 from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place, early_ending
-from daemon.models import FileStamp, NewRecording, hosted_name
+from daemon.models import Ending, FileStamp, NewRecording, RecordingState, hosted_name, shown_address
 from daemon.storage.database import transaction
-from daemon.storage.queue import add
+from daemon.storage.queue import add, end
 from daemon.storage.recordings import (
+    NOT_TAKEN,
     forget_list,
     has_recording_of,
     known_list,
     lists_with_content,
+    modified_at,
+    refusal_of,
     remember_list,
     split_path,
 )
+from daemon.text import shorten
 
 logger = logging.getLogger(__name__)
 
 LARGEST_BYTES = 1_000_000
 MOST_ADDRESSES = 10_000
-_LONGEST_ADDRESS = 8_000
+REFUSED_NAMED = 5
+"""How many of the addresses that are not taken are named."""
+SHOWN_LENGTH = 80
+"""Characters of each of them."""
+CORRECTED = Ending(
+    RecordingState.SKIPPED, "corrected", "the file was corrected; each of its addresses has a row of its own"
+)
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+
+
+Found = tuple[str, str]
+"""A text where an address should be, after what says where it is."""
 
 
 def take_in_lists(
@@ -64,9 +80,8 @@ def take_in_lists(
     intake = Intake()
     place = Place(folder, now, facts_of, asking)
     for arrival in arrivals:
-        if arrival.kind == Kind.EMPTY:
-            with transaction(db):
-                remember_list(db, folder.name, arrival.stamp, None)
+        if not folder.lists and ending_of(arrival.stamp.path) == "urls":
+            _pass_over(db, place, arrival)
             continue
         with asking():
             content = _content(folder.root, arrival.stamp)
@@ -81,7 +96,7 @@ def _take_in(db: Database, place: Place, arrival: Arrival, content: bytes) -> in
     """Store one list; return how many recordings wait now that did not."""
     path, name = arrival.stamp.path, place.folder.name
     digest = sha256(content).hexdigest() if content else None
-    found = _usable(path, content)
+    found, refusal = _read(place.folder, arrival.stamp, content)
     gone = _gone(db, place, digest)
     with transaction(db):
         before = known_list(db, path)
@@ -93,28 +108,59 @@ def _take_in(db: Database, place: Place, arrival: Arrival, content: bytes) -> in
         if renamed or (before and before.sha256 == digest):
             return 0
         # Of a list that was changed, only addresses that it did not bring before are new.
-        was_read = before is not None and before.sha256 is not None
+        was_read = before is not None and before.sha256 not in (None, NOT_TAKEN)
         new = [url for url in found if not was_read or not has_recording_of(db, name, url)]
         for url in new:
             _add(db, place, arrival.kind, url)
+        if arrival.kind != Kind.LEFT_ALONE:
+            _refuse(db, place, arrival, refusal)
     if found:
         logger.info("list of addresses read path=%r addresses=%d new=%d", path, len(found), len(new))
     return 0 if arrival.kind == Kind.LEFT_ALONE else len(new)
 
 
-def _usable(path: str, content: bytes) -> list[str]:
-    """Return the addresses that are taken from a list; the log says why others, or none, are."""
+def _pass_over(db: Database, place: Place, arrival: Arrival) -> None:
+    """Note that a list is there which its folder does not take."""
+    is_old = arrival.kind == Kind.LEFT_ALONE
+    with transaction(db):
+        remember_list(db, place.folder.name, arrival.stamp, None if is_old else NOT_TAKEN)
+    if not is_old:
+        text = "list of addresses not taken path=%r; `lists: true` at its folder under watch has it taken"
+        logger.warning(text, arrival.stamp.path)
+
+
+def _read(folder: WatchFolder, stamp: FileStamp, content: bytes) -> tuple[list[str], str | None]:
+    """Return the addresses that are taken from a dropped file, and what is to be said of the others."""
     try:
-        if not content:
-            raise NoAddressesError(f"it has more than {LARGEST_BYTES} bytes; split it")
-        found = addresses(split_path(path)[1], content)
-    except NoAddressesError as error:
-        logger.warning("list of addresses not taken path=%r error=%s", path, error)
-        return []
-    if found.refused:
-        text = "addresses not taken path=%r count=%d: they are not http:// or https:// ones; correct them"
-        logger.warning(text, path, found.refused)
-    return found.usable
+        if stamp.size_bytes > LARGEST_BYTES:
+            raise BadAddressError(f"it has more than {LARGEST_BYTES} bytes; split it")
+        taken = addresses(split_path(stamp.path)[1], content, folder.hosts)
+    except BadAddressError as error:
+        return [], f"no address is taken from this file: {error}"
+    if not taken.refused:
+        return taken.usable, None
+    named = taken.refused[:REFUSED_NAMED]
+    more = f"; and {count} more" if (count := len(taken.refused) - len(named)) else ""
+    of = len(taken.refused) + len(taken.usable)
+    text = f"{len(taken.refused)} of {of} addresses not taken: {'; '.join(named)}{more}"
+    return taken.usable, f"{text}. Correct the file and save it again"
+
+
+def _refuse(db: Database, place: Place, arrival: Arrival, refusal: str | None) -> None:
+    """Have one row say what was not taken of a dropped file: a new one, or the one that it has already."""
+    stamp, folder = arrival.stamp, place.folder
+    known = refusal_of(db, stamp.path)
+    ending = CORRECTED if refusal is None else Ending(RecordingState.FAILED, "bad_address", refusal)
+    if known:
+        end(db, known, ending, place.now)
+    elif refusal is not None:
+        size, when = stamp.size_bytes, modified_at(stamp)
+        new = NewRecording(
+            stamp.path, False, folder.name, size_bytes=size, modified_at=when, tags=folder.tags
+        )
+        known = add(db, new, place.now, ending=ending)
+    if refusal is not None:
+        logger.error("addresses not taken id=%d path=%r error=%s", known, stamp.path, refusal)
 
 
 def _gone(db: Database, place: Place, digest: str | None) -> set[str]:
@@ -159,44 +205,45 @@ def _content(root: str, stamp: FileStamp) -> bytes | None:
         return None
 
 
-class NoAddressesError(Exception):
-    """The file holds no usable address; the text says why, and never repeats what is in it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The web addresses in a file, and how many others are in it, which are not taken."""
+    """The addresses in a file that are taken, as they are sent, and of each other one where and why not."""
 
     usable: list[str]
-    refused: int
+    refused: list[str]
 
 
-def addresses(name: str, content: bytes) -> Addresses:
-    """Return the addresses in a file of this name; raises NoAddressesError where none can be used."""
-    found = list(dict.fromkeys(_READERS[ending_of(name)](content)))
+def addresses(name: str, content: bytes, hosts: Sequence[str] = ()) -> Addresses:
+    """The addresses in a file of this name, of which only those to `hosts` are taken, where there are any.
+
+    Raises BadAddressError where there is none at all.
+    """
+    found = list(_READERS[ending_of(name)](content))
     if len(found) > MOST_ADDRESSES:
-        raise NoAddressesError(f"it has {len(found)} addresses, at most {MOST_ADDRESSES} are taken; split it")
-    usable = [address for address in found if is_web_address(address)]
+        raise BadAddressError(f"it has {len(found)} addresses, at most {MOST_ADDRESSES} are taken; split it")
     if not found:
-        raise NoAddressesError("there is no address in it; write one that begins with https://")
-    if not usable:
-        raise NoAddressesError("no address in it is an http:// or https:// one; correct them")
-    return Addresses(usable, len(found) - len(usable))
+        raise BadAddressError("there is no address in it; write one that begins with https://")
+    usable: dict[str, None] = {}
+    refused = []
+    for place, text in found:
+        try:
+            usable[usable_address(text, hosts)] = None
+        except BadAddressError as error:
+            refused.append(f"{place}{_shown(text)} {error}")
+    return Addresses(list(usable), refused)
 
 
-def is_web_address(text: str) -> bool:
-    """Return whether this is an http or https address with a host, without blanks and control characters."""
-    if len(text) > _LONGEST_ADDRESS or not text.isprintable() or " " in text:
-        return False
+def _shown(text: str) -> str:
+    """Host and name of an address; nothing of what is none, as it may be anything."""
     try:
         parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_fine
+        is_address = False
+    return shorten(shown_address(text), SHOWN_LENGTH) if is_address else "what is there"
 
 
-def _shortcut(content: bytes) -> Iterable[str]:
+def _shortcut(content: bytes) -> Iterable[Found]:
     section = ""
     for line in _text(content).splitlines():
         line = line.strip()
@@ -204,23 +251,27 @@ def _shortcut(content: bytes) -> Iterable[str]:
         if line.startswith("["):
             section = line.lower()
         elif section == "[internetshortcut]" and equals and key.strip().lower() == "url":
-            return [value.strip()]
+            return [("", value.strip())]
     return []
 
 
-def _location(content: bytes) -> Iterable[str]:
+def _location(content: bytes) -> Iterable[Found]:
     try:
         said = plistlib.loads(content)
     # All that plistlib raises for damaged files; its own error is a ValueError.
     except (ValueError, ExpatError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise NoAddressesError("it is no shortcut that can be read; make it again") from None
+        raise BadAddressError("it is no shortcut that can be read; make it again") from None
     address = said.get("URL") if isinstance(said, dict) else None
-    return [address.strip()] if isinstance(address, str) else []
+    return [("", address.strip())] if isinstance(address, str) else []
 
 
-def _lines(content: bytes) -> Iterable[str]:
-    lines = (line.strip() for line in _text(content).splitlines())
-    return (line for line in lines if line and not line.startswith("#"))
+def _lines(content: bytes) -> Iterable[Found]:
+    seen: set[str] = set()
+    for number, line in enumerate(_text(content).splitlines(), 1):
+        line = line.strip()
+        if line and not line.startswith("#") and line not in seen:
+            seen.add(line)
+            yield f"line {number}: ", line
 
 
 def _text(content: bytes) -> str:
@@ -232,7 +283,7 @@ def _text(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-_READERS: dict[str, Callable[[bytes], Iterable[str]]] = {
+_READERS: dict[str, Callable[[bytes], Iterable[Found]]] = {
     "url": _shortcut,
     "webloc": _location,
     "urls": _lines,

@@ -35,6 +35,9 @@ MAX_WAIT = timedelta(minutes=20)
 CRASHES_ALLOWED = 3
 DOUBTFUL_RESENDS = 2
 
+_IS_RECORDING = "error_code IS NOT 'bad_address' AND error_code IS NOT 'corrected'"
+"""Other rows stand for dropped files with addresses: there is nothing in them to be analyzed."""
+
 # Into the queue, and out of it to be analyzed
 
 
@@ -155,7 +158,7 @@ def requeue(db: Database, ids: Iterable[int], now: datetime, *, anew: bool = Fal
     refused: dict[int, str] = {}
     states = ("failed", "skipped", "duplicate") if anew else ("failed", "skipped")
     for recording_id in dict.fromkeys(ids):
-        condition = "id = :id AND state IN (SELECT value FROM json_each(:states))"
+        condition = f"id = :id AND state IN (SELECT value FROM json_each(:states)) AND {_IS_RECORDING}"  # noqa: S608
         values = {"id": recording_id, "states": json.dumps(states)}
         if not _forgive(db, condition, values, now, anew=anew) and not _make_due(db, recording_id, now):
             refused[recording_id] = _why_not(db, recording_id)
@@ -165,7 +168,7 @@ def requeue(db: Database, ids: Iterable[int], now: datetime, *, anew: bool = Fal
 
 def requeue_failed(db: Database, now: datetime) -> int:
     """Put every failed recording back, as `requeue` does; returns how many."""
-    count = _forgive(db, "state = 'failed'", {}, now)
+    count = _forgive(db, f"state = 'failed' AND {_IS_RECORDING}", {}, now)
     probe_now(db, now)
     return count
 
@@ -247,7 +250,7 @@ def _make_due(db: Database, recording_id: int, now: datetime) -> bool:
 
 
 def _why_not(db: Database, recording_id: int) -> str:
-    found = rows(db, "SELECT state, duplicate_of FROM recordings WHERE id = ?", (recording_id,))
+    found = rows(db, "SELECT state, error_code, duplicate_of FROM recordings WHERE id = ?", (recording_id,))
     if not found:
         return f"there is no recording {recording_id}; `earshot list` shows them"
     if found[0]["state"] == RecordingState.DUPLICATE:
@@ -255,6 +258,8 @@ def _why_not(db: Database, recording_id: int) -> str:
             f"recording {recording_id} is a duplicate of {found[0]['duplicate_of']};"
             f" `earshot retry --anew {recording_id}` has it analyzed, and paid for, all the same"
         )
+    if found[0]["error_code"] in ("bad_address", "corrected"):
+        return f"{recording_id} is a file with addresses; correct it and save it again, it is then read anew"
     return f"recording {recording_id} is {found[0]['state']}; only failed and skipped ones can be tried again"
 
 

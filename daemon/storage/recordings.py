@@ -71,9 +71,13 @@ class KnownFile:
         return self.state == RecordingState.SKIPPED and self.error_code == "gone"
 
 
+NOT_TAKEN = ""
+"""Instead of its hash: a list that was not read, because its folder takes none (`lists: false`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownList:
-    """A list of addresses that was read; `sha256` is None for one that was empty or too large."""
+    """A known list of addresses; `sha256` is None for one without content, NOT_TAKEN for one not read."""
 
     path: str
     sha256: str | None
@@ -97,11 +101,13 @@ def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str,
     return {os.fsdecode(row["name"]): _known(row) for row in found}
 
 
-def known_stamps(db: Database, directory: str, names: Iterable[str]) -> dict[str, Stamp]:
+def known_stamps(
+    db: Database, directory: str, names: Iterable[str], *, takes_lists: bool = False
+) -> dict[str, Stamp]:
     """Return the stamps of those of these names in `directory` that are known, lists of addresses included.
 
     For at most some thousand names at once. Asked for every file there is at every listing, so that it makes
-    no object that it need not make.
+    no object that it need not make. With `takes_lists` those that were not taken are news.
     """
     wanted = {os.fsencode(name): name for name in names}
     # A recording that was set aside because its file could not be found: the file is news when it is there.
@@ -117,8 +123,10 @@ def known_stamps(db: Database, directory: str, names: Iterable[str]) -> dict[str
     )
     known = {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
     if lists := [raw for raw, name in wanted.items() if name not in known]:
-        sql = "SELECT name, size_bytes, mtime_ns, inode FROM lists WHERE directory = ? AND name IN"
-        found = tuples(db, f"{sql} ({','.join('?' * len(lists))})", (os.fsencode(directory), *lists))
+        sql = "SELECT name, iif(sha256 = ?, NULL, size_bytes), mtime_ns, inode FROM lists"
+        sql += f" WHERE directory = ? AND name IN ({','.join('?' * len(lists))})"
+        news = NOT_TAKEN if takes_lists else None
+        found = tuples(db, sql, (news, os.fsencode(directory), *lists))
         known |= {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
     return known
 
@@ -205,6 +213,17 @@ def known_list(db: Database, path: str) -> KnownList | None:
     """Return the list of addresses at `path` as it was read, None when it was not."""
     found = rows(db, "SELECT * FROM lists WHERE directory = ? AND name = ?", _key(path))
     return KnownList(path, found[0]["sha256"]) if found else None
+
+
+def refusal_of(db: Database, path: str) -> int | None:
+    """Return the recording that says what of the dropped file at `path` was not taken, now or before."""
+    found = rows(
+        db,
+        "SELECT id FROM recordings WHERE source = ? AND error_code IN ('bad_address', 'corrected')"
+        " ORDER BY id DESC LIMIT 1",
+        (os.fsencode(path),),
+    )
+    return found[0]["id"] if found else None
 
 
 def lists_with_content(db: Database, folder: str, sha256: str) -> list[KnownList]:

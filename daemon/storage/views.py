@@ -16,6 +16,7 @@ from sqlite_utils import Database
 
 from daemon.models import RecordingState
 from daemon.storage.database import rows
+from daemon.storage.recordings import NOT_TAKEN
 
 Row = dict[str, Any]
 
@@ -79,7 +80,8 @@ def pause_row(db: Database) -> Row | None:
 
 def folder_rows(db: Database) -> dict[str, Row]:
     """What is known of each folder, by its path; `left_alone` counts what `existing: skip` passed over,
-    `missed_by_events` what only a listing found although events are watched."""
+    `missed_by_events` what only a listing found although events are watched, `not_taken` the files that were
+    passed over, by the reason."""
     found = rows(
         db,
         """
@@ -87,11 +89,17 @@ def folder_rows(db: Database) -> dict[str, Row]:
             missed_by_events, (
             SELECT count(*) FROM recordings
             WHERE recordings.folder = folders.path AND state = 'skipped' AND error_code = 'existing'
-        ) AS left_alone
+        ) AS left_alone, (
+            SELECT count(*) FROM lists WHERE lists.folder = folders.path AND sha256 = ?
+        ) AS lists
         FROM folders ORDER BY path
         """,
+        (NOT_TAKEN,),
     )
-    return {row["path"]: row | {"available": bool(row["available"])} for row in found}
+    return {
+        row["path"]: row | {"available": bool(row["available"]), "not_taken": {"lists": row.pop("lists")}}
+        for row in found
+    }
 
 
 def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:

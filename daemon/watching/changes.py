@@ -20,15 +20,18 @@ def news(
     is_recording: Callable[[str], bool],
     inodes_last: bool = True,
     names_only: bool = False,
+    takes_lists: bool = False,
 ) -> Iterator[tuple[FileStamp, bool]]:
     """Yield the recordings among the files of `directory` that the rows do not have as they are, and for each
     whether its name is known.
 
     `is_recording` takes a name. Without `inodes_last` another inode alone is no news: network and FUSE
     mounts may give a file another one each time they are mounted. With `names_only` files whose names are
-    known are not looked at: on a share each look may be a question to its server.
+    known are not looked at: on a share each look may be a question to its server. With `takes_lists` lists of
+    addresses are news that were not taken before.
     """
-    known = known_stamps(db, directory, (entry.name for entry in entries))
+    names = (entry.name for entry in entries)
+    known = known_stamps(db, directory, names, takes_lists=takes_lists)
     for entry in entries:
         before = known.get(entry.name)
         # Nearly all files are known as they are: only for the others it matters what their names mean.

@@ -251,6 +251,7 @@ class FolderWatch:
                     is_recording=lambda name: self._is_recording(prefix + name),
                     inodes_last=not is_remote,
                     names_only=listing.names_only,
+                    takes_lists=self.folder.lists,
                 )
             )
         found_by = self._found_by(listing)

@@ -30,6 +30,7 @@ def unseen(site: Site) -> dict[str, object]:
         "last_scan_at": None,
         "missed_by_events": 0,
         "left_alone": 0,
+        "not_taken": {"lists": 0},
     }
 
 
@@ -112,6 +113,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
                 "last_scan_at": "2026-03-01T12:00:00.000Z",
                 "missed_by_events": 2,
                 "left_alone": 1,
+                "not_taken": {"lists": 0},
             }
         ],
     }

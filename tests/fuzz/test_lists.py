@@ -8,7 +8,8 @@ from random import Random
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.intake.url_lists import MOST_ADDRESSES, NoAddressesError, addresses, is_web_address
+from daemon.config.addresses import BadAddressError, usable_address
+from daemon.intake.url_lists import MOST_ADDRESSES, addresses
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutation import mutated_bytes
 
@@ -40,13 +41,15 @@ PIECES = st.sampled_from([*PARTS.split(), *" \t\r\n\x00\x85\u2028\ud800"])
 def assert_usable_or_one_line(name: str, content: bytes) -> None:
     try:
         found = addresses(name, content)
-    except NoAddressesError as error:
+    except BadAddressError as error:
         assert str(error).isprintable()
         assert SECRET not in str(error)
         return
-    assert 1 <= len(found.usable) <= MOST_ADDRESSES
+    assert 1 <= len(found.usable) + len(found.refused) <= MOST_ADDRESSES
     assert len(set(found.usable)) == len(found.usable)
-    assert found.refused >= 0
+    for reason in found.refused:
+        assert len(reason) < 300
+        assert f"user:{SECRET}" not in reason
     for address in found.usable:
         assert address.isprintable()
         assert " " not in address
@@ -71,7 +74,12 @@ def test_any_bytes_are_read_or_refused(name: str, content: bytes) -> None:
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_whether_an_address_is_taken_is_decided_for_any_text(text: str) -> None:
-    if is_web_address(text):
-        assert text.isprintable()
-        assert text.lower().startswith(("http://", "https://"))
-        assert_usable_or_one_line("a.urls", text.encode("utf-8", "surrogatepass"))
+    try:
+        address = usable_address(text, ())
+    except BadAddressError as error:
+        assert str(error).isprintable()
+        return
+    assert address.isprintable()
+    assert address.lower().startswith(("http://", "https://"))
+    assert "@" not in address.split("/")[2]
+    assert_usable_or_one_line("a.urls", text.encode("utf-8", "surrogatepass"))

@@ -20,7 +20,8 @@ def test_messages_commands_and_the_log_name_host_and_file_only(tmp_path: Path) -
         alerts = {"destinations": {"team": url}, "operations": ["team"], "rules": [rule]}
         api.then(answer(200, reply(average=-0.8)), answer(400, fetching))
         with running(tmp_path, api, alerts=alerts) as service:
-            service.drop("one.url", f"[InternetShortcut]\nURL={ADDRESS}\n".encode())
+            as_typed = ADDRESS.replace("%20", " ")
+            service.drop("one.url", f"[InternetShortcut]\nURL={as_typed}\n".encode())
             service.wait_states(done=1)
             service.drop("two.url", f"[InternetShortcut]\nURL={ADDRESS}&anew\n".encode())
             service.wait_states(done=1, failed=1)
@@ -47,3 +48,28 @@ def test_messages_commands_and_the_log_name_host_and_file_only(tmp_path: Path) -
     for text in said:
         assert "s3cr3t" not in text
         assert "t0ken" not in text
+
+
+def test_what_is_refused_is_told_and_lists_wait_until_the_folder_takes_them(tmp_path: Path) -> None:
+    watch = {"path": str(tmp_path / "recordings"), "settle": "0.2s", "rescan": "1s"}
+    with ScriptedApi() as api, running(tmp_path, api, watch=[watch]) as service:
+        service.drop("calls.urls", b"https://example.com/1.mp3\nhttps://example.com/2.mp3\n")
+        service.drop("bad.url", b"[InternetShortcut]\nURL=http://2130706433/t0ken/latest?s3cr3t\n")
+        service.wait_states(failed=1)
+        row = service.wait_row("SELECT name, error_code, error FROM recordings")
+        assert (row["name"], row["error_code"]) == ("bad.url", "bad_address")
+        assert row["error"].startswith(
+            "1 of 1 addresses not taken: http://2130706433/…/latest points to this"
+        )
+        # Operations hear of it with whatever else fails within the same minute.
+        assert len(service.rows("SELECT 1 FROM failures WHERE told_at IS NULL")) == 1
+        wait_until(lambda: service.status()["folders"][0]["not_taken"] == {"lists": 1}, what="the list")
+        said = service.earshot("status").stdout
+        assert "1 list of addresses not taken" in said
+        assert "`lists: true` at a folder" in said
+        assert api.listened() == []
+
+        service.write_config(watch=[watch | {"lists": True}])
+        service.reload()
+        service.wait_states(failed=1, done=2)
+        assert service.status()["folders"][0]["not_taken"] == {"lists": 0}

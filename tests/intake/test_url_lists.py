@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from daemon.config.addresses import BadAddressError
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Intake, Kind
-from daemon.intake.url_lists import LARGEST_BYTES, MOST_ADDRESSES, NoAddressesError, addresses, take_in_lists
+from daemon.intake.url_lists import LARGEST_BYTES, MOST_ADDRESSES, addresses, take_in_lists
 from daemon.storage.database import open_database, rows
-from daemon.storage.queue import claim
+from daemon.storage.folders import configure_folder
+from daemon.storage.queue import claim, requeue, requeue_failed
+from daemon.storage.recordings import known_stamps
 from daemon.storage.requests import begin_request
+from daemon.storage.views import folder_rows
 from tests.storage.stores import committed
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
@@ -44,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def drop(db: Database, root: Path) -> Drop:
     """Write a list of these addresses and take it in."""
-    folder = WatchFolder(path=root, tags=("support",), filename_pattern="{id}")
+    folder = WatchFolder(path=root, tags=("support",), filename_pattern="{id}", lists=True)
 
     def take(name: str, *urls: str, content: bytes | None = None, kind: Kind = Kind.COMPLETE) -> Intake:
         (root / name).write_bytes("\n".join(urls).encode() if content is None else content)
@@ -133,14 +137,64 @@ def test_quiet_lists_make_quiet_recordings(db: Database, drop: Drop) -> None:
     assert rows(db, "SELECT quiet FROM recordings") == [{"quiet": 1}]
 
 
-@pytest.mark.parametrize("content", [b"file:///etc/passwd", b"#\n" * LARGEST_BYTES])
-def test_a_list_that_cannot_be_used_is_said_once_and_makes_no_row(
-    db: Database, drop: Drop, caplog: pytest.LogCaptureFixture, content: bytes
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"file:///etc/passwd", "1 of 1 addresses not taken: line 1: what is there is no http"),
+        (b"#\n" * LARGEST_BYTES, "it has more than 1000000 bytes; split it"),
+        (b"", "there is no address in it"),
+    ],
+)
+def test_of_a_file_that_cannot_be_used_one_row_says_why(
+    db: Database, root: Path, drop: Drop, content: bytes, said: str
 ) -> None:
     assert drop("a.urls", content=content) == Intake()
-    assert urls(db) == []
-    assert "list of addresses not taken" in caplog.text
+    os.utime(root / "a.urls", (5, 5))
+    assert drop("a.urls", content=content) == Intake()
+    [row] = rows(db, "SELECT name, is_url, state, error_code, error FROM recordings")
+    assert (row["name"], row["is_url"]) == ("a.urls", 0)
+    assert (row["state"], row["error_code"]) == ("failed", "bad_address")
+    assert said in row["error"]
     assert rows(db, "SELECT count(*) AS n FROM lists") == [{"n": 1}]
+
+
+def test_of_many_that_are_refused_the_first_are_named_in_the_one_row_of_the_file(
+    db: Database, drop: Drop
+) -> None:
+    bad = [f"http://10.0.0.{number}/s3cr3t/a.mp3" for number in range(12)]
+    assert drop("a.urls", ONE, *bad).queued == 1
+    [row] = rows(db, "SELECT id, error FROM recordings WHERE is_url = 0")
+    assert row["error"].startswith("12 of 13 addresses not taken: line 2: http://10.0.0.0/…/a.mp3 points to")
+    assert row["error"].count("10.0.0.") == 5
+    assert row["error"].endswith("; and 7 more. Correct the file and save it again")
+    assert "s3cr3t" not in row["error"]
+    assert committed(requeue, db, [row["id"]], NOW)[row["id"]].endswith("it is then read anew")
+    assert committed(requeue_failed, db, NOW) == 0
+
+    assert drop("a.urls", ONE, bad[0]).queued == 0
+    [row] = rows(db, "SELECT error FROM recordings WHERE is_url = 0")
+    assert row["error"].startswith("1 of 2 addresses")
+    assert drop("a.urls", ONE, TWO).queued == 1
+    [row] = rows(db, "SELECT state, error_code FROM recordings WHERE is_url = 0")
+    assert row == {"state": "skipped", "error_code": "corrected"}
+
+
+def test_lists_are_taken_only_where_the_folder_says_so_and_are_counted_until_then(
+    db: Database, root: Path
+) -> None:
+    (root / "a.urls").write_text(ONE)
+    (root / "b.url").write_text(f"[InternetShortcut]\nURL={TWO}\n")
+    arrivals = [Arrival(found) for name in ("a.urls", "b.url") if (found := stamp(f"{root}/{name}"))]
+    configure_folder(db, str(root), NOW)
+
+    assert take_in_lists(db, WatchFolder(path=root), arrivals, NOW).queued == 1
+    assert urls(db) == [TWO]
+    assert folder_rows(db)[str(root)]["not_taken"] == {"lists": 1}
+    assert known_stamps(db, str(root), ["a.urls"])["a.urls"][0] == len(ONE)
+    assert known_stamps(db, str(root), ["a.urls"], takes_lists=True)["a.urls"][0] is None
+
+    assert take_in_lists(db, WatchFolder(path=root, lists=True), arrivals[:1], NOW).queued == 1
+    assert folder_rows(db)[str(root)]["not_taken"] == {"lists": 0}
 
 
 def test_no_log_line_holds_an_address(db: Database, drop: Drop, caplog: pytest.LogCaptureFixture) -> None:
@@ -155,7 +209,7 @@ def test_a_list_that_changes_while_it_is_read_is_left_for_later(db: Database, ro
     found = stamp(f"{root}/a.urls")
     assert found
     (root / "a.urls").write_text(f"{ONE}\n{TWO}")
-    intake = take_in_lists(db, WatchFolder(path=root), [Arrival(found)], NOW)
+    intake = take_in_lists(db, WatchFolder(path=root, lists=True), [Arrival(found)], NOW)
     assert intake == Intake(later=[f"{root}/a.urls"])
 
 
@@ -166,7 +220,7 @@ def test_a_list_that_is_reached_through_a_link_is_not_read(db: Database, tmp_pat
     (root / "sub").symlink_to(outside)
     found = stamp(f"{root}/sub/a.urls")
     assert found
-    intake = take_in_lists(db, WatchFolder(path=root), [Arrival(found)], NOW)
+    intake = take_in_lists(db, WatchFolder(path=root, lists=True), [Arrival(found)], NOW)
     assert (urls(db), intake.later) == ([], [found.path])
 
 
@@ -210,25 +264,57 @@ def test_a_list_holds_an_address_a_line_each_taken_once() -> None:
         ("a.webloc", b"bplist00 and then nothing", "no shortcut that can be read"),
         ("a.webloc", b"<?xml version='1.0'?><plist><dict><key>URL", "no shortcut that can be read"),
         ("a.webloc", b'<!DOCTYPE p [<!ENTITY a "b">]><plist><string>&a;</string></plist>', "can be read"),
-        ("a.url", b"[InternetShortcut]\nURL=file:///etc/passwd\n", "no address in it is an http"),
-        ("a.urls", b"ftp://s3cr3t@example.com/1\n", "no address in it is an http"),
-        ("a.urls", b"https:///no/host\n", "no address in it is an http"),
-        ("a.urls", b"https://host:99999/\n", "no address in it is an http"),
-        ("a.urls", b"https://host/a b\n", "no address in it is an http"),
-        ("a.urls", b"\x00\x01\xff\xfe\n", "no address in it is an http"),
-        ("a.urls", b"https://host/" + b"x" * 9000, "no address in it is an http"),
         ("a.urls", b"".join(b"https://h/%d\n" % n for n in range(MOST_ADDRESSES + 1)), "at most 10000"),
     ],
 )
 def test_what_is_no_address_of_a_recording_is_refused_without_repeating_it(
     name: str, content: bytes, part: str
 ) -> None:
-    with pytest.raises(NoAddressesError) as raised:
+    with pytest.raises(BadAddressError) as raised:
         addresses(name, content)
     assert part in str(raised.value)
     assert "s3cr3t" not in str(raised.value)
 
 
-def test_of_a_list_what_is_of_use_is_taken_and_the_rest_counted() -> None:
-    found = addresses("a.urls", b"https://example.com/1\nfile:///etc/passwd\nhttps://example.com/2\n")
-    assert (found.usable, found.refused) == (["https://example.com/1", "https://example.com/2"], 1)
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("file:///etc/passwd", "what is there is no http"),
+        ("ftp://s3cr3t@example.com/1", "what is there is no http"),
+        ("password s3cr3t", "what is there is no http"),
+        ("https:///no/host", "no host that can be asked"),
+        ("https://host:99999/", "no host that can be asked"),
+        ("https://ho st/a", "no host that can be asked"),
+        ("https://me:s3cr3t@example.com/a.mp3", "https://example.com/a.mp3 has a user or a password in it"),
+        ("https://me%40s3cr3t@example.com/a.mp3", "has a user or a password in it"),
+        ("https://example.com\\@127.0.0.1/a", "characters in it that no address has"),
+        ("https://example.com/\x01", "characters in it that no address has"),
+        ("https://example.com/" + "x" * 9000, "is too long"),
+        ("http://169.254.169.254/s3cr3t/iam?s3cr3t", "http://169.254.169.254/…/iam points to this host"),
+        ("http://[::ffff:127.0.0.1]/a", "points to this host"),
+    ],
+)
+def test_of_a_list_what_is_of_use_is_taken_and_of_the_rest_said_where_and_why(line: str, reason: str) -> None:
+    found = addresses("a.urls", f"https://example.com/1\n# no\n{line}\nhttps://example.com/2\n".encode())
+
+    assert found.usable == ["https://example.com/1", "https://example.com/2"]
+    (refused,) = found.refused
+    assert refused.startswith("line 3: ")
+    assert reason in refused
+    assert "s3cr3t" not in refused
+
+
+def test_blanks_are_encoded_as_browsers_do() -> None:
+    content = b"[InternetShortcut]\nURL=https://x.example.com/Shared Documents/call one.mp3?by=a b\n"
+
+    encoded = "https://x.example.com/Shared%20Documents/call%20one.mp3?by=a%20b"
+    assert addresses("a.url", content).usable == [encoded]
+
+
+def test_only_addresses_to_the_folder_s_hosts_are_taken() -> None:
+    found = addresses("a.urls", b"http://nas/1\nhttp://nas.example.com/2\n", hosts=["nas"])
+
+    assert found.usable == ["http://nas/1"]
+    assert found.refused == [
+        "line 2: http://nas.example.com/2 points to a host that `hosts` of the folder does not name"
+    ]

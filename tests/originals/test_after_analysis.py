@@ -125,7 +125,7 @@ def test_a_list_of_addresses_is_analyzed_and_each_address_paid_for_once(
     tmp_path: Path, api: ScriptedApi
 ) -> None:
     one, two = "https://example.com/one.mp3?key=s3cr3t", "https://example.com/two.mp3"
-    with running(tmp_path, api, **watching(tmp_path)) as service:
+    with running(tmp_path, api, **watching(tmp_path, lists=True)) as service:
         service.drop("calls.urls", f"# two\n{one}\n{two}\n".encode())
         service.wait_states(done=2)
         service.drop("again.url", f"[InternetShortcut]\nURL={one}\n".encode())

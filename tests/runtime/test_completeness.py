@@ -124,7 +124,7 @@ def test_lists_that_were_there_before_are_treated_as_files_are(
     root: Path, start: Callable[..., Loop], existing: str, expected: tuple[str, str | None]
 ) -> None:
     (root / "a.urls").write_text("https://example.com/1\nhttps://example.com/2\n")
-    loop = start(existing=existing)
+    loop = start(existing=existing, lists=True)
     loop.run(10)
     assert loop.states() == [expected] * 2
     assert [row["quiet"] for row in loop.recordings()] == [int(existing == "quiet")] * 2
@@ -133,7 +133,7 @@ def test_lists_that_were_there_before_are_treated_as_files_are(
 
 
 def test_a_list_settles_as_other_files_do_and_is_read_once(root: Path, start: Callable[..., Loop]) -> None:
-    loop = start(settle=5)
+    loop = start(settle=5, lists=True)
     (root / "a.urls").write_text("https://example.com/1\n")
     loop.run(4)
     (root / "a.urls").write_text("https://example.com/1\nhttps://example.com/2\n")
@@ -147,7 +147,7 @@ def test_a_list_settles_as_other_files_do_and_is_read_once(root: Path, start: Ca
 
 
 def test_include_says_whether_lists_are_taken(root: Path, start: Callable[..., Loop]) -> None:
-    loop = start(include=["*.wav"])
+    loop = start(include=["*.wav"], lists=True)
     (root / "a.urls").write_text("https://example.com/1\n")
     loop.run(20)
     assert loop.states() == []

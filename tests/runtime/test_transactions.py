@@ -34,7 +34,8 @@ class Watching:
         self.hang_at = ""
         self.has_hung = threading.Event()
         # By events, so that there is no transaction but those that a test causes.
-        self.loop = FolderLoop(WatchFolder(path=share.path, settle=0.05, method="events", existing="analyze"))
+        folder = WatchFolder(path=share.path, settle=0.05, method="events", existing="analyze", lists=True)
+        self.loop = FolderLoop(folder)
         self._database = database
         self._share = share
         self._stop = threading.Event()

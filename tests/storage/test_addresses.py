@@ -14,6 +14,8 @@ SHOWN = [
     ("https://example.com/?key=s3cr3t", "https://example.com/", "example.com"),
     ("https://example.com?key=a/b", "https://example.com", "example.com"),
     ("https://example.com", "https://example.com", "example.com"),
+    ("https://x://me:pw@example.com", "https://x:/example.com", "example.com"),
+    ("https://example.com/call@home.mp3", "https://example.com/call@home.mp3", "call@home.mp3"),
 ]
 
 

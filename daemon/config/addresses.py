@@ -1,0 +1,116 @@
+"""Which addresses of hosted recordings are taken: by their form, and by where they point.
+
+Pure: no name is resolved. A name that leads to a private address cannot be told from others here; it is not
+earshot that fetches what an address names, but the API.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import unquote, urlsplit
+
+LONGEST_ADDRESS = 8_000
+PRIVATE = "points to this host or into a private network, which only `hosts` of the folder can allow"
+NOT_NAMED = "points to a host that `hosts` of the folder does not name"
+
+_PRIVATE_DOMAINS = frozenset(
+    ["localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "lan", "home", "arpa"],
+)
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*")
+
+
+class BadAddressError(Exception):
+    """Nothing can be taken from a text; it says why, and never repeats what is in it."""
+
+
+def usable_address(text: str, hosts: Sequence[str] | None) -> str:
+    """The address as it is sent: its blanks encoded, as browsers do. Raises BadAddressError.
+
+    `hosts` None is for an address that a person asks for, who may name any host.
+    """
+    if len(text) > LONGEST_ADDRESS or not text.isprintable() or "\\" in text:
+        raise BadAddressError("is too long, or has characters in it that no address has")
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest:
+        raise BadAddressError("is no http:// or https:// address")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in unquote(authority):
+        raise BadAddressError("has a user or a password in it; write it without")
+    try:
+        parts = urlsplit(text)
+        host, is_usable = parts.hostname or "", parts.port is None or parts.port > 0
+    except ValueError:
+        host, is_usable = "", False
+    if not host or not is_usable or " " in authority:
+        raise BadAddressError("has no host that can be asked")
+    problem = None if hosts is None else host_problem(host, hosts)
+    if problem:
+        raise BadAddressError(problem)
+    return text.replace(" ", "%20")
+
+
+def host_problem(host: str, allowed: Iterable[str] = ()) -> str | None:
+    """What is wrong with the host of a dropped address, None where it may be asked.
+
+    `allowed` are the folder's `hosts`: names, `*.example.com` for those below one, or IP addresses. Without
+    any every public host may be asked.
+    """
+    name = plain_host(host)
+    wanted = [plain_host(each) for each in allowed]
+    if any(name == each or (each.startswith("*.") and name.endswith(each[1:])) for each in wanted):
+        return None
+    if wanted:
+        return NOT_NAMED
+    return None if _is_public(name) else PRIVATE
+
+
+def plain_host(host: str) -> str:
+    """The host as it is compared: lower case, no escapes, full-width letters or dot at the end."""
+    name = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").lower().strip("[]").rstrip(".")
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
+
+
+def usable_host(host: str) -> str:
+    """Refuses what no host of an address can be equal to."""
+    name = plain_host(host)
+    if not (_NAME.fullmatch(name) or _is_address(name)):
+        raise ValueError("must be a host, such as recordings.example.com or *.example.com; no port, no path")
+    return host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False
+
+
+def _is_public(name: str) -> bool:
+    try:
+        return _is_public_address(ip_address(name.partition("%")[0]))
+    except ValueError:
+        labels = name.split(".")
+    # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to those who fetch; nobody writes a public one so.
+    if _NUMBER.fullmatch(labels[-1]) or not _NAME.fullmatch(name):
+        return False
+    return len(labels) > 1 and labels[-1] not in _PRIVATE_DOMAINS
+
+
+def _is_public_address(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return address.is_global and not address.is_multicast
+    if address in _NAT64:
+        return _is_public_address(IPv4Address(int(address) & 0xFFFFFFFF))
+    is_special = address.is_multicast or address.is_reserved or address.is_site_local
+    # Mapped, 6to4 and Teredo: an IPv4 address is in it.
+    inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    is_public = [_is_public_address(each) for each in inner if each is not None]
+    return all(is_public) and (bool(is_public) or (address.is_global and not is_special))
