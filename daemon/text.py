@@ -8,6 +8,7 @@ characters that any of them acts on are replaced by look-alikes, or separated by
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -59,6 +60,11 @@ def harmless(text: str) -> str:
     line = emphasized if count > 1 else line
     line = _MARKDOWN_LINK.sub("]" + BREAK, _DOUBLED.sub(r"\1" + BREAK, line))
     return _DOMAIN.sub("." + BREAK, _WEB_HOST.sub(lambda found: found[0] + BREAK, line))
+
+
+def pattern_matches(pattern: str, text: str) -> bool:
+    """True when the whole text fits, whatever its letter case; only `*` and `?` stand for something else."""
+    return fnmatch.fnmatchcase(text.casefold(), pattern.casefold().replace("[", "[[]"))
 
 
 def shorten(text: str, limit: int) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.filters import filter_options
 from daemon.cli.options import (
     Context,
     configuration_options,
     json_option,
-    moment,
     pass_context,
     row_id,
     row_limit,
@@ -31,49 +30,17 @@ from daemon.cli.output import (
 )
 from daemon.errors import EXIT_FAILED
 from daemon.logs import escaped
-from daemon.models import RecordingState, shown_path
+from daemon.models import RecordingState
+
+if TYPE_CHECKING:
+    from daemon.storage.filters import Filters
 
 SEARCH_HITS = 20
 
 
-def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The folder in the spelling of the database; it need not exist any more."""
-    if value is None:
-        return None
-    path = os.path.abspath(value)  # noqa: PTH100 - without `..`
-    return shown_path("/" + path.lstrip("/"))
-
-
-def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """What was typed, as the database could hold it: bytes that are not UTF-8 fit nothing."""
-    return tuple(map(shown_path, values))
-
-
 @click.command("list", epilog="Example: earshot list --state failed --since 24h")
 @configuration_options
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice([state.value for state in RecordingState]),
-    multiple=True,
-    help="Repeatable.",
-)
-@click.option("--folder", metavar="DIR", callback=_folder, help="Only this folder and what is below it.")
-@click.option(
-    "--since",
-    metavar="WHEN",
-    callback=moment,
-    help="Only what earshot first saw since: 24h, 30d, or an ISO date.",
-)
-@click.option("--sentiment", type=click.Choice(["negative", "neutral", "positive"]), help="The average.")
-@click.option(
-    "--intent",
-    "intents",
-    multiple=True,
-    metavar="PATTERN",
-    callback=_patterns,
-    help='As in rules: "*refund*"; repeatable.',
-)
+@filter_options
 @click.option(
     "--limit",
     type=row_limit,
@@ -84,21 +51,16 @@ def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str,
 def list_command(
     context: Context,
     *,
-    states: tuple[str, ...],
-    folder: str | None,
-    since: str | None,
-    sentiment: str | None,
-    intents: tuple[str, ...],
+    filters: Filters,
     limit: int | None,
     as_json: bool,
 ) -> None:
     """List recordings, newest first."""
-    from daemon.storage.views import Filters, count_recordings, list_recordings
+    from daemon.storage.views import count_recordings, list_recordings
 
     if limit is None and not as_json and sys.stdout.isatty():
         limit = ON_TERMINAL_ROWS
-    filters = Filters(states, folder, since, sentiment, intents, limit)
-    found = list_recordings(context.database, filters)
+    found = list_recordings(context.database, filters, limit=limit)
     if as_json:
         print_json_rows(found)
         return
@@ -117,10 +79,11 @@ def list_command(
 @click.command(epilog="""Example: earshot search 'refund* "credit card"'""")
 @configuration_options
 @click.argument("words", nargs=-1, required=True)
+@filter_options
 @click.option("--limit", type=row_limit, default=SEARCH_HITS, show_default=True, help="Hits at most.")
 @json_option
 @pass_context
-def search(context: Context, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit: int, as_json: bool) -> None:
     """Search transcripts, summaries and names for WORDS.
 
     All of them must be there; the best hits come first.
@@ -128,7 +91,7 @@ def search(context: Context, words: tuple[str, ...], limit: int, as_json: bool) 
     """
     from daemon.storage.views import search as find
 
-    hits = find(context.database, " ".join(words), limit)
+    hits = find(context.database, " ".join(words), limit, filters)
     if as_json:
         print_json(hits)
         return

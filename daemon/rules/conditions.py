@@ -9,8 +9,8 @@ from daemon.config.models import ALL_FEATURES, When
 from daemon.config.units import format_duration
 from daemon.models import Analysis, Segment, interleave
 from daemon.rules.logic import UNKNOWN, Finding, any_of, false, negated, true
-from daemon.rules.phrases import has_phrase, hits, pattern_matches
-from daemon.text import harmless, shorten, shown_clock, shown_confidence
+from daemon.rules.phrases import has_phrase, hits
+from daemon.text import harmless, pattern_matches, shorten, shown_clock, shown_confidence
 
 REASON_LENGTH = 80
 """Characters of an intent or a pattern in a reason."""

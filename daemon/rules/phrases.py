@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -42,11 +41,6 @@ class Hit:
 
     word: int
     snippet: str
-
-
-def pattern_matches(pattern: str, text: str) -> bool:
-    """True when the whole text fits, whatever its letter case; only `*` and `?` stand for something else."""
-    return fnmatch.fnmatchcase(text.casefold(), pattern.casefold().replace("[", "[[]"))
 
 
 def has_phrase(phrase: str, text: str) -> bool:

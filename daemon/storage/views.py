@@ -6,16 +6,14 @@ Nothing here writes. JSON columns come out as the values they hold.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlite_utils import Database
 
 from daemon.models import RecordingState
 from daemon.storage.database import rows
+from daemon.storage.filters import Filters, condition, match_expression, matching_ids
 from daemon.storage.recordings import NOT_TAKEN
 
 Row = dict[str, Any]
@@ -39,22 +37,7 @@ JSON_COLUMNS = ("tags", "metadata", "not_analyzed", "rules")
 SNIPPET_WORDS = 16
 BATCH_ROWS = 200
 LARGEST_ID = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which recordings are wanted; what is empty or None does not restrict.
-
-    `folder` also takes in what is below it; `since` is compared with `first_seen_at`; `intents` are
-    patterns with `*` and `?`, any letter case, any of them. `limit` keeps the newest.
-    """
-
-    states: tuple[str, ...] = ()
-    folder: str | None = None
-    since: str | None = None
-    sentiment: str | None = None
-    intents: tuple[str, ...] = ()
-    limit: int | None = None
+EVERYTHING = Filters()
 
 
 def recording_counts(db: Database) -> dict[str, int]:
@@ -118,17 +101,27 @@ def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:
         after = batch[-1]["id"]
 
 
-def list_recordings(db: Database, filters: Filters) -> Iterator[Row]:
-    """The recordings that pass the filters, newest first, one by one: a backlog need not fit into memory."""
-    conditions, values = _conditions(db, filters)
-    return map(_public, _newest_first(db, "recordings", conditions, values, filters.limit))
+def list_recordings(
+    db: Database, filters: Filters, *, order: str = "received", limit: int | None = None
+) -> Iterator[Row]:
+    """The recordings that are wanted, in one of ORDERS, one by one: a backlog need not fit into memory."""
+    ids = matching_ids(db, filters, order=order, limit=limit)
+    for start in range(0, len(ids), BATCH_ROWS):
+        batch = ids[start : start + BATCH_ROWS].tolist()
+        found = rows(
+            db,
+            "SELECT * FROM recordings WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(batch),),
+        )
+        by_id = {row["id"]: row for row in found}
+        # One that was deleted meanwhile is left out.
+        yield from (_public(by_id[recording_id]) for recording_id in batch if recording_id in by_id)
 
 
 def count_recordings(db: Database, filters: Filters) -> int:
-    """How many recordings pass the filters, whatever their `limit`."""
-    conditions, values = _conditions(db, filters)
-    where = " AND ".join(["1", *conditions])
-    found = rows(db, f"SELECT count(*) AS n FROM recordings WHERE {where}", tuple(values))  # noqa: S608
+    """How many recordings are wanted."""
+    where, values = condition(db, filters)
+    found = rows(db, f"SELECT count(*) AS n FROM recordings WHERE {where}", values)  # noqa: S608
     count: int = found[0]["n"]
     return count
 
@@ -146,31 +139,23 @@ def recording(db: Database, recording_id: int) -> Row | None:
     return _public(found[0]) | parts | {"alerts": [_public(row) for row in fired]}
 
 
-def search(db: Database, words: str, limit: int) -> list[Row]:
-    """The recordings with all these words in transcript, summary or name, best first, each with a `snippet`.
+def search(db: Database, words: str, limit: int, filters: Filters = EVERYTHING) -> list[Row]:
+    """The wanted recordings with all these words in transcript, summary or name, best first.
 
-    `word*` finds words that begin so, `"two words"` a phrase. Anything else is text, never syntax.
+    Each has a `snippet`. `word*` finds words that begin so, `"two words"` a phrase. Anything else is text,
+    never syntax.
     """
+    where, values = condition(db, filters)
     found = rows(
         db,
-        """
+        f"""
         SELECT recordings.*, snippet(recordings_fts, -1, '[', ']', '…', ?) AS snippet
         FROM recordings_fts JOIN recordings ON recordings.id = recordings_fts.rowid
-        WHERE recordings_fts MATCH ? ORDER BY rank, recordings.id DESC LIMIT ?
-        """,
-        (SNIPPET_WORDS, match_expression(words), limit),
+        WHERE recordings_fts MATCH ? AND {where} ORDER BY rank, recordings.id DESC LIMIT ?
+        """,  # noqa: S608 - our own text
+        (SNIPPET_WORDS, match_expression(words), *values, limit),
     )
     return [_public(row) for row in found]
-
-
-def match_expression(words: str) -> str:
-    """What a person typed, as an FTS5 expression in which every word is quoted."""
-    clean = words.encode("utf-8", "replace").decode().replace("\0", " ")
-    quoted = (
-        (phrase if phrase else word.replace('"', " "), star)
-        for phrase, word, star in re.findall(r'(?:"([^"]*)"|([^\s*]+))(\**)', clean)
-    )
-    return " ".join(f'"{text}"{"*" if star else ""}' for text, star in quoted) or '""'
 
 
 def alerts_list(db: Database, *, states: tuple[str, ...] = (), limit: int | None = None) -> Iterator[Row]:
@@ -218,34 +203,5 @@ def _newest_first(
         limit = None if limit is None else limit - size
 
 
-def _conditions(db: Database, filters: Filters) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
-    if filters.states:
-        conditions.append(f"state IN ({_marks(filters.states)})")
-        values += filters.states
-    if filters.folder is not None:
-        below = filters.folder.rstrip("/") + "/"
-        conditions.append("(folder = ? OR substr(path, 1, length(?)) = ?)")
-        values += [filters.folder, below, below]
-    if filters.since is not None:
-        conditions.append("first_seen_at >= ?")
-        values.append(filters.since)
-    if filters.sentiment is not None:
-        conditions.append("average_sentiment = ?")
-        values.append(filters.sentiment)
-    if filters.intents:
-        db.register_function(_fits, name="fits", deterministic=True, replace=True)
-        fitting = " OR ".join("fits(intent, ?)" for _ in filters.intents)
-        conditions.append(f"id IN (SELECT recording_id FROM intents WHERE {fitting})")  # noqa: S608
-        values += filters.intents
-    return conditions, values
-
-
 def _marks(values: tuple[str, ...]) -> str:
     return ", ".join("?" for _ in values)
-
-
-def _fits(text: str | None, pattern: str) -> bool:
-    # As rules match: only `*` and `?` stand for something else, `[` is a letter.
-    return text is not None and fnmatchcase(text.casefold(), pattern.casefold().replace("[", "[[]"))

@@ -50,7 +50,13 @@ def filled(site: Site) -> None:
     recently = iso(datetime.now(UTC) - timedelta(hours=1))
     site.add("recordings", id=1, state="done", average_sentiment="negative")
     site.add(
-        "recordings", id=2, state="failed", folder="/srv/a", path="/srv/a/x.wav", error_code="corrupt_audio"
+        "recordings",
+        id=2,
+        state="failed",
+        folder="/srv/a",
+        path="/srv/a/x.wav",
+        error_code="corrupt_audio",
+        metadata={"agent": "Kim"},
     )
     site.add(
         "recordings", id=3, state="skipped", folder="/srv/a", path="/srv/a/sub/y.wav", first_seen_at=recently
@@ -79,6 +85,11 @@ def filled(site: Site) -> None:
         (("--intent", "*[a] REFUND"), [1]),
         (("--intent", "cancel"), []),
         (("--intent", "cancel*", "--intent", "*refund"), [4, 1]),
+        (("--until", "2026-03-01T11:00+00:00", "--topic", "*"), []),
+        (("--text", "call*", "--where", "agent=k*"), [2]),
+        (("--alerted",), []),
+        (("--not-analyzed",), []),
+        (("--recorded-since", "2026-01-01", "--recorded-until", "1h"), []),
         (("--limit", "2"), [4, 3]),
         (("--state", "done", "--sentiment", "positive", "--intent", "*"), [4]),
     ],
@@ -93,6 +104,12 @@ def test_a_time_that_is_none_is_wrong_usage(run: Run, since: str) -> None:
     answer = run("list", "--since", since)
     assert answer.returncode == 2
     assert "2026-01-31" in answer.stderr
+
+
+def test_a_pair_without_an_equals_sign_is_wrong_usage(run: Run) -> None:
+    answer = run("list", "--where", "caller")
+    assert answer.returncode == 2
+    assert "caller=0151*" in answer.stderr
 
 
 def test_more_rows_than_one_batch_come_complete(run: Run, site: Site) -> None:

@@ -10,8 +10,7 @@ import pytest
 from daemon.config.models import Rule, When
 from daemon.models import Recording
 from daemon.rules.match import conversation_of, matches
-from daemon.rules.phrases import pattern_matches
-from daemon.text import shown_score
+from daemon.text import pattern_matches, shown_score
 from tests.alerts.examples import UNHAPPY, analysis, conversation, passage
 
 

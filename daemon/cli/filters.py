@@ -1,0 +1,121 @@
+"""The options that say which recordings a command is about; the same for all commands."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from daemon.cli.options import moment
+from daemon.models import RecordingState, shown_path
+
+
+def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The folder in the spelling of the database; it need not exist any more."""
+    if value is None:
+        return None
+    path = os.path.abspath(value)  # noqa: PTH100 - without `..`
+    return shown_path("/" + path.lstrip("/"))
+
+
+def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """What was typed, as the database could hold it: bytes that are not UTF-8 fit nothing."""
+    return tuple(map(shown_path, values))
+
+
+def _pairs(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for value in values:
+        key, is_there, pattern = shown_path(value).partition("=")
+        if not key or not is_there:
+            raise click.BadParameter(f"{value!r} is not like caller=0151*")
+        pairs.append((key, pattern))
+    return tuple(pairs)
+
+
+def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else shown_path(value)
+
+
+_OPTIONS = (
+    click.option(
+        "--state",
+        "states",
+        type=click.Choice([state.value for state in RecordingState]),
+        multiple=True,
+        help="Repeatable.",
+    ),
+    click.option("--folder", metavar="DIR", callback=_folder, help="Only this folder and what is below it."),
+    click.option(
+        "--since",
+        metavar="WHEN",
+        callback=moment,
+        help="Only what earshot first saw since: 24h, 30d, or an ISO date.",
+    ),
+    click.option("--until", metavar="WHEN", callback=moment, help="Only what earshot first saw before."),
+    click.option(
+        "--recorded-since",
+        metavar="WHEN",
+        callback=moment,
+        help="Only what was recorded since, by its name, else by the time of its file.",
+    ),
+    click.option("--recorded-until", metavar="WHEN", callback=moment, help="Only what was recorded before."),
+    click.option(
+        "--sentiment",
+        "sentiments",
+        type=click.Choice(["negative", "neutral", "positive"]),
+        multiple=True,
+        help="The average; repeatable.",
+    ),
+    click.option(
+        "--intent",
+        "intents",
+        multiple=True,
+        metavar="PATTERN",
+        callback=_patterns,
+        help='As in rules: "*refund*"; repeatable.',
+    ),
+    click.option(
+        "--topic",
+        "topics",
+        multiple=True,
+        metavar="PATTERN",
+        callback=_patterns,
+        help="In the same way.",
+    ),
+    click.option("--text", metavar="WORDS", callback=_words, help="Only what `earshot search WORDS` finds."),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="KEY=PATTERN",
+        callback=_pairs,
+        help="Only with this metadata: caller=0151*; repeatable, all must hold.",
+    ),
+    click.option("--alerted", is_flag=True, help="Only what caused an alert that was not suppressed."),
+    click.option("--not-analyzed", is_flag=True, help="Only where a feature has no result."),
+)
+NAMES = (
+    *("states", "folder", "since", "until", "recorded_since", "recorded_until", "sentiments", "intents"),
+    *("topics", "text", "where", "alerted", "not_analyzed"),
+)
+
+
+def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options to a command, which gets what they say as `filters`, a record of storage/filters.py."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        from daemon.storage.filters import Filters
+
+        filters = Filters(**{name: options.pop(name) for name in NAMES})
+        command(*arguments, filters=filters, **options)
+
+    # The first one that is added is the last one in --help.
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    return run

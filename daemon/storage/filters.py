@@ -1,0 +1,162 @@
+"""Which recordings a person means: one record for all commands, and the SQL that finds them."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.storage.database import tuples
+from daemon.text import pattern_matches
+
+_RECORDED_AT = "coalesce(recordings.recorded_at, recordings.modified_at)"
+
+ORDERS = {
+    "received": "recordings.id DESC",
+    "recorded": f"{_RECORDED_AT} DESC, recordings.id DESC",
+    "length": "recordings.duration_seconds DESC, recordings.id DESC",
+    "sentiment": "recordings.average_sentiment_score IS NULL, recordings.average_sentiment_score,"
+    " recordings.id DESC",
+    "cost": "recordings.estimated_cost_usd DESC, recordings.id DESC",
+    "name": "recordings.name, recordings.id DESC",
+}
+"""What recordings can be ordered by: the newest, longest, worst, dearest first; names from A."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which recordings are wanted; what is empty, None or False does not restrict.
+
+    A tuple takes any of its values, except `where`, whose pairs of a metadata key and a pattern must all
+    hold. Patterns match whole values in any letter case, with `*` and `?` as in rules. `folder` also takes in
+    what is below it. Times are as `iso` writes them, from `since` up to but without `until`: when earshot
+    first saw it, and when it was recorded (by its name, else the time of its file). `text` are words as in
+    `search`. `alerted` wants an alert that was not suppressed, `not_analyzed` a feature without a result.
+    """
+
+    ids: tuple[int, ...] = ()
+    states: tuple[str, ...] = ()
+    folder: str | None = None
+    since: str | None = None
+    until: str | None = None
+    recorded_since: str | None = None
+    recorded_until: str | None = None
+    sentiments: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    text: str | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    alerted: bool = False
+    not_analyzed: bool = False
+
+
+def condition(db: Database, filters: Filters) -> tuple[str, tuple[Any, ...]]:
+    """Return the filters as an SQL expression over `recordings`, with the values of its `?`.
+
+    This connection learns the function `fits`, which matches patterns.
+    """
+    db.register_function(_fits, name="fits", deterministic=True, replace=True)
+    parts = [*_of_columns(filters), *_of_labels(filters), *_of_other_tables(filters)]
+    return " AND ".join(["1", *(sql for sql, _ in parts)]), tuple(
+        value for _, values in parts for value in values
+    )
+
+
+def matching_ids(
+    db: Database, filters: Filters, *, order: str = "received", limit: int | None = None
+) -> array[int]:
+    """Return the ids of the recordings that are wanted, in one of ORDERS, at most `limit`.
+
+    Ids alone fit into memory however many they are: what is done with them needs no long SELECT, which would
+    keep SQLite from shortening its write-ahead log.
+    """
+    sql, values = condition(db, filters)
+    found = tuples(
+        db,
+        f"SELECT id FROM recordings WHERE {sql} ORDER BY {ORDERS[order]} LIMIT ?",  # noqa: S608 - our own text
+        (*values, -1 if limit is None else limit),
+    )
+    return array("q", (row[0] for row in found))
+
+
+def match_expression(words: str) -> str:
+    """Return what a person typed as an FTS5 expression in which every word is quoted."""
+    clean = words.encode("utf-8", "replace").decode().replace("\0", " ")
+    quoted = (
+        (phrase if phrase else word.replace('"', " "), star)
+        for phrase, word, star in re.findall(r'(?:"([^"]*)"|([^\s*]+))(\**)', clean)
+    )
+    return " ".join(f'"{text}"{"*" if star else ""}' for text, star in quoted) or '""'
+
+
+Part = tuple[str, tuple[Any, ...]]
+
+
+def _of_columns(filters: Filters) -> list[Part]:
+    parts: list[Part] = [
+        (f"recordings.{column} IN (SELECT value FROM json_each(?))", (json.dumps(values),))  # noqa: S608 - ours
+        for column, values in (
+            ("id", filters.ids),
+            ("state", filters.states),
+            ("average_sentiment", filters.sentiments),
+        )
+        if values
+    ]
+    parts += [
+        (f"{column} {comparison} ?", (moment,))
+        for column, comparison, moment in (
+            ("recordings.first_seen_at", ">=", filters.since),
+            ("recordings.first_seen_at", "<", filters.until),
+            (_RECORDED_AT, ">=", filters.recorded_since),
+            (_RECORDED_AT, "<", filters.recorded_until),
+        )
+        if moment is not None
+    ]
+    if filters.folder is not None:
+        below = filters.folder.rstrip("/") + "/"
+        parts.append(
+            (
+                "(recordings.folder = ? OR substr(recordings.path, 1, ?) = ?)",
+                (filters.folder, len(below), below),
+            )
+        )
+    if filters.not_analyzed:
+        parts.append(("recordings.not_analyzed <> '{}'", ()))
+    return parts
+
+
+def _of_labels(filters: Filters) -> list[Part]:
+    return [
+        (
+            f"EXISTS (SELECT 1 FROM {table} WHERE recording_id = recordings.id"  # noqa: S608 - our own names
+            f" AND ({' OR '.join(f'fits({label}, ?)' for _ in patterns)}))",
+            patterns,
+        )
+        for table, label, patterns in (
+            ("intents", "intent", filters.intents),
+            ("topics", "topic", filters.topics),
+        )
+        if patterns
+    ]
+
+
+def _of_other_tables(filters: Filters) -> list[Part]:
+    parts: list[Part] = [
+        ("EXISTS (SELECT 1 FROM json_each(recordings.metadata) WHERE key = ? AND fits(value, ?))", pair)
+        for pair in filters.where
+    ]
+    if filters.text is not None:
+        matching = "SELECT rowid FROM recordings_fts WHERE recordings_fts MATCH ?"
+        parts.append((f"recordings.id IN ({matching})", (match_expression(filters.text),)))
+    if filters.alerted:
+        fired = "SELECT 1 FROM alerts WHERE recording_id = recordings.id AND state <> 'suppressed'"
+        parts.append((f"EXISTS ({fired})", ()))
+    return parts
+
+
+def _fits(text: object, pattern: str) -> bool:
+    return text is not None and pattern_matches(pattern, str(text))
