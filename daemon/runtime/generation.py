@@ -145,6 +145,10 @@ class Generation:
             loop.watch.close()
         self._resources.close()
 
+    def away(self) -> frozenset[str]:
+        """Return the folders that are not there or do not answer, as rows name them."""
+        return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_away)
+
     def _start(self, name: str, step: Step, wake: Wakeable, *, patience: float = PATIENCE_SECONDS) -> None:
         self._loops.start(name, step, database=self.config.database, wake=wake, patience=patience)
 
@@ -172,10 +176,6 @@ class Generation:
 
     def _roots(self) -> list[tuple[str, bool]]:
         return [(loop.watch.root, loop.watch.folder.recursive) for loop in self.folders]
-
-    def away(self) -> frozenset[str]:
-        """Return the folders that are not there or do not answer, as rows name them."""
-        return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_away)
 
     def _remote(self) -> frozenset[str]:
         return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_remote)
