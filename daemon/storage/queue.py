@@ -333,7 +333,8 @@ def _note_failure(db: Database, recording_id: int, now: datetime) -> None:
 def _note_original(db: Database, recording_id: int) -> None:
     """Note that something is to be done with the file of a recording that ended, where its folder says so.
 
-    Not with one that is incomplete: for all that is known, it is still being written.
+    Not with one that is incomplete: for all that is known, it is still being written. Nor with one that holds
+    addresses: it is to be corrected, and those of it that were taken are no failure.
     """
     db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
     db.execute(
@@ -343,7 +344,8 @@ def _note_original(db: Database, recording_id: int) -> None:
         FROM recordings JOIN folders ON folders.path = recordings.folder
         WHERE recordings.id = ? AND NOT is_url AND (
             (after_success AND state IN ('done', 'duplicate'))
-            OR (after_failure AND state = 'failed' AND error_code IS NOT 'incomplete')
+            OR (after_failure AND state = 'failed' AND error_code IS NOT 'incomplete'
+                AND error_code IS NOT 'bad_address')
         )
         """,
         (recording_id,),
