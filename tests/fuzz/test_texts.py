@@ -20,7 +20,8 @@ BLANKS = " \n\r\t\x00\u202e\u2066\u200b\u00ad\ud800\u2028\x85"
 REFERENCES = ["&" + name for name in list(html5)[::40]]
 PIECES = st.sampled_from([*MARKUP.split(), *BLANKS, "\x1b[31m", *REFERENCES])
 TEXTS = st.lists(PIECES | st.integers(0, 0x10FFFF).map(chr), max_size=14).map("".join)
-ACTIVE = re.compile(r"@(?!\u200b)|[<>`*~]|\]\(|\]\[|://|\|\||__|www\.(?=\w)", re.IGNORECASE)
+# A mention goes on after its sign: one that was cut off behind it reaches nobody.
+ACTIVE = re.compile(r"@(?![\u200b…])|[<>`*~]|\]\(|\]\[|://|\|\||__|www\.(?=\w)", re.IGNORECASE)
 
 
 def assert_harmless(text: str) -> None:
