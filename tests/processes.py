@@ -100,7 +100,16 @@ def start(
     """Start `earshot` with these arguments; `prefix` is a command that is to run it."""
     if prefix or not _copies_obey(env):
         command = [*prefix, *command_line(*arguments)]
-        return subprocess.Popen(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+        return subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            # Without the terminal that the tests may be run from: SIGHUP means something else with one.
+            start_new_session=True,
+        )
     with contextlib.ExitStack() as opened:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         opened.callback(theirs.close)
@@ -172,6 +181,7 @@ def _server() -> socket.socket:
             cwd=ROOT,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def end() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import FrameType
 from typing import Any
 
 import click
@@ -60,6 +62,8 @@ def demo(context: Context) -> None:
     """
     if find_spec("pocketsphinx") is None or find_spec("av") is None:
         raise EarshotError("the demo needs the embedded engine: pip install 'earshot[engine]'")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     with tempfile.TemporaryDirectory(prefix="earshot-demo-") as name, _alert_sink() as (port, alerts):
         place = Path(name)
         folder = place / "recordings"
@@ -80,6 +84,14 @@ def demo(context: Context) -> None:
             print_recording(found)
             _say("And this is the alert, as it arrived at its destination:\n")
             click.echo(_indented(_next_alert(alerts)))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as an error does: the service and the folder go as well."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        # A closed terminal often tells the same in two ways: once is enough.
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:
@@ -122,8 +134,16 @@ def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any]) -> None:
 
 @contextmanager
 def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "daemon", "run", "--config", str(file)]
-    service = subprocess.Popen(command, stderr=None if show_log else subprocess.DEVNULL, env=_environment())
+    command = [sys.executable, "-m", "daemon", "run", "--exit-with-stdin", "--config", str(file)]
+    service = subprocess.Popen(
+        command,
+        # Only this process has the other end: the service ends with it, also when it is killed.
+        stdin=subprocess.PIPE,
+        stderr=None if show_log else subprocess.DEVNULL,
+        # The signals of the terminal are for this process alone.
+        start_new_session=True,
+        env=_environment(),
+    )
     try:
         yield service
     finally:
@@ -134,6 +154,8 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
             # It waits for a reply that nobody pays for; the engine ends with it.
             service.kill()
             service.wait()
+        if service.stdin is not None:
+            service.stdin.close()
 
 
 def _environment() -> dict[str, str]:

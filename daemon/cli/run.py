@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 
+ENDING_SECONDS = 5.0
+"""How long a service whose starter is gone may take to end in order."""
+
 
 @click.command(epilog="Example: earshot run -c /etc/earshot/config.yaml")
 @configuration_options
+@click.option("--exit-with-stdin", is_flag=True, hidden=True)
 @pass_context
-def run(context: Context) -> None:
+def run(context: Context, exit_with_stdin: bool) -> None:
     """Watch, analyze and alert until SIGTERM or SIGINT.
 
-    SIGHUP reads configuration and key again; one that cannot be used is refused and the old one kept.
+    `earshot reload` has configuration and key read again; one that cannot be used is refused and the old
+    one kept. SIGHUP does the same, but ends what was started at a terminal, as the closing of that does.
     """
     _obey_signals_early()
+    if exit_with_stdin:
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     hide_memory()
     from daemon.config.load import load_config
     from daemon.logs import log_uncaught
@@ -35,7 +44,25 @@ def run(context: Context) -> None:
 
 def _obey_signals_early() -> None:
     """What signals mean until the service listens to them itself; by default both would kill the process."""
-    # The configuration is about to be read.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from daemon.runtime.signals import hangup_ends
+
     # Nothing has begun that would have to end in order.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, _end_at_once)
+    if hangup_ends():
+        signal.signal(signal.SIGHUP, _end_at_once)
+    elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # The configuration is about to be read.
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+def _end_at_once(*_: object) -> None:
+    os._exit(0)
+
+
+def _end_with_stdin() -> None:
+    """End when whoever holds the other end of stdin does, in whatever way."""
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ENDING_SECONDS)
+    os._exit(0)

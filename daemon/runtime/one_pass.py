@@ -19,7 +19,8 @@ from daemon.models import utc_now
 from daemon.periodic.operations import has_news
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.generation import Generation, look
-from daemon.runtime.service import LOOK_SECONDS, Signals, prepared, wind_down
+from daemon.runtime.service import LOOK_SECONDS, prepared, wind_down
+from daemon.runtime.signals import Signals
 from daemon.storage.database import open_database
 from daemon.storage.due import seconds_until_due
 from daemon.storage.originals import has_original_due

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
-from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, EarshotError, StoreBusyError
+from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
+from daemon.runtime.signals import Signals, exit_code
 from daemon.storage.database import DaemonLock, daemon_lock, open_database, transaction
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
@@ -32,37 +30,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 STORE_WAIT_SECONDS = 2.0
-
-
-@dataclass(slots=True)
-class Signals:
-    """What the process was told. The handlers only note it and set `wake`; the service acts on it."""
-
-    stop: int = 0
-    reload: bool = False
-    wake: threading.Event = field(default_factory=threading.Event)
-
-    def install(self) -> None:
-        """Take over SIGTERM, SIGINT and SIGHUP."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGHUP, self._on_reload)
-
-    def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stop:
-            # Told twice: end at once. The next start puts right what is cut off here; see `recover`.
-            os._exit(exit_code(number))
-        self.stop = number
-        self.wake.set()
-
-    def _on_reload(self, number: int, frame: FrameType | None) -> None:
-        self.reload = True
-        self.wake.set()
-
-
-def exit_code(number: int) -> int:
-    """Return the exit code of a process that this signal ended."""
-    return EXIT_INTERRUPTED if number == signal.SIGINT else 0
 
 
 @contextmanager

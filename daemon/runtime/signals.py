@@ -1,0 +1,60 @@
+"""What the process is told by signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import FrameType
+
+from daemon.errors import EXIT_INTERRUPTED
+
+
+@dataclass(slots=True)
+class Signals:
+    """What the process was told. The handlers only note it and set `wake`; the service acts on it."""
+
+    stop: int = 0
+    reload: bool = False
+    wake: threading.Event = field(default_factory=threading.Event)
+
+    def install(self) -> None:
+        """Take over SIGTERM, SIGINT and SIGHUP."""
+        on_hangup = self._on_stop if hangup_ends() else self._on_reload
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, on_hangup)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            # Told twice: end at once. The next start puts right what is cut off here; see `recover`.
+            os._exit(exit_code(number))
+        self.stop = number
+        self.wake.set()
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        self.reload = True
+        self.wake.set()
+
+
+def hangup_ends() -> bool:
+    """Whether SIGHUP says that the terminal is gone, and not that the configuration is to be read again.
+
+    So it is where the process has a controlling terminal, unless nohup(1) or the like has it survive that:
+    then the signal was ignored when the process began.
+    """
+    return signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _has_terminal()
+
+
+def exit_code(number: int) -> int:
+    """Return the exit code of a process that this signal ended."""
+    return EXIT_INTERRUPTED if number == signal.SIGINT else 0
+
+
+def _has_terminal() -> bool:
+    with suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        return True
+    return False
