@@ -277,13 +277,29 @@ def _load() -> None:
 
 
 def _main(descriptor: int) -> None:
+    codes: list[int] = []
+    # Registered first and so called last, when all else has ended in order.
+    atexit.register(_leave, codes)
     # What is never collected is never written to: the copies share its memory.
     gc.disable()
     _load()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not be in the copies"
     gc.freeze()
     _become(_serve(socket.socket(fileno=descriptor)))
-    importlib.import_module("daemon.__main__").main()
+    try:
+        importlib.import_module("daemon.__main__").main()
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        codes.append(ended.code)
+
+
+def _leave(codes: list[int]) -> None:
+    """Exit before Python takes down all modules, which would write to, and so copy, all that is shared."""
+    for code in codes:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

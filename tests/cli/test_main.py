@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from daemon.cli import COMMANDS, earshot
 from daemon.cli.options import SYSTEM_FILE, Context
-from tests.cli.sites import KEY, Site, environment
+from tests.cli.sites import KEY, SEEN_AT, Site, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -177,9 +177,17 @@ def test_no_secret_is_in_an_error_or_its_traceback(run: Run) -> None:
     assert KEY not in answer.stderr
 
 
+def add_more_than_a_pipe_holds(site: Site) -> None:
+    site.sql(
+        "INSERT INTO recordings (path, folder, name, source, first_seen_at, state, transcript)"
+        " WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 300)"
+        " SELECT '/r/' || n, '/r', n, 'x', ?, 'waiting', ? FROM counted",
+        *(SEEN_AT, "x" * 1000),
+    )
+
+
 def test_a_reader_that_has_enough_is_no_error(site: Site) -> None:
-    for number in range(300):
-        site.add("recordings", id=number + 1, state="waiting", transcript="x" * 1000)
+    add_more_than_a_pipe_holds(site)
     with subprocess.Popen(
         [sys.executable, "-m", "daemon", "list", "--json"],
         env=environment(EARSHOT_CONFIG=str(site.config)),
@@ -233,8 +241,7 @@ def test_a_current_folder_that_is_gone_is_said_to_be(site: Site) -> None:
 
 def test_sigint_is_130_without_a_traceback(site: Site) -> None:
     # A command that waits: nobody reads what it writes.
-    for number in range(300):
-        site.add("recordings", id=number + 1, state="waiting", transcript="x" * 1000)
+    add_more_than_a_pipe_holds(site)
     with subprocess.Popen(
         [sys.executable, "-m", "daemon", "list", "--json"],
         env=environment(EARSHOT_CONFIG=str(site.config)),

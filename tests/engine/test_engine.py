@@ -29,7 +29,7 @@ pytest.importorskip("daemon.engine.server", exc_type=ImportError)
 from daemon.engine.decode import SAMPLE_RATE, pcm_blocks  # noqa: E402
 from daemon.engine.intents import find_intents  # noqa: E402
 from daemon.engine.query import parse_query  # noqa: E402
-from daemon.engine.recognize import Word, recognize, speech_pieces  # noqa: E402
+from daemon.engine.recognize import Word, speech_pieces  # noqa: E402
 from daemon.engine.sentences import Sentence, build_sentences  # noqa: E402
 from daemon.engine.stems import find_phrase  # noqa: E402
 from daemon.engine.summary import summarize  # noqa: E402
@@ -182,7 +182,7 @@ def test_the_intents_asked_for_are_found_where_they_were_said(complaint: dict[st
 
 
 def test_a_happy_call_is_positive_and_has_none_of_the_complaints_intents(engine: Engine) -> None:
-    reply = engine.listen(sample("thanks"), **EVERYTHING, **INTENTS).json()
+    reply = engine.listen(encode([sample_pcm("thanks", 13)]), **EVERYTHING, **INTENTS).json()
     assert reply["results"]["sentiments"]["average"]["sentiment"] == "positive"
     assert reply["results"]["intents"]["segments"] == []
 
@@ -297,8 +297,10 @@ def test_real_read_speech_is_mostly_understood(engine: Engine) -> None:
     preamble = REAL / "preamble.wav"
     if not preamble.exists():
         pytest.skip("the real recordings are not on this machine")
-    reply = engine.listen(preamble.read_bytes()).json()
-    assert {"people", "justice", "liberty", "constitution"} <= set(transcript_words(reply))
+    with preamble.open("rb") as file:
+        start = array("h", b"".join(pcm_blocks(file)))[: 10 * SAMPLE_RATE]
+    reply = engine.listen(encode([start])).json()
+    assert {"people", "union", "justice", "tranquility"} <= set(transcript_words(reply))
 
 
 @pytest.mark.parametrize(
@@ -311,15 +313,18 @@ def test_real_read_speech_is_mostly_understood(engine: Engine) -> None:
         pytest.param("flac", "flac", 48_000, marks=pytest.mark.soak),
     ],
 )
-def test_formats_give_nearly_the_same_words(engine: Engine, container: str, codec: str, rate: int) -> None:
-    speech = sample_pcm("complaint", 6)
-    expected = {word.text for word in recognize([speech.tobytes()])}
-    heard = set(transcript_words(engine.listen(encode([speech], container, codec, rate)).json()))
+def test_formats_give_nearly_the_same_words(
+    engine: Engine, complaint: dict[str, Any], container: str, codec: str, rate: int
+) -> None:
+    words = complaint["results"]["channels"][0]["alternatives"][0]["words"]
+    expected = {word["word"] for word in words if word["end"] <= 6}
+    body = encode([sample_pcm("complaint", 6)], container, codec, rate)
+    heard = set(transcript_words(engine.listen(body).json()))
     assert len(expected & heard) >= 0.8 * len(expected)
 
 
 def test_each_channel_is_recognized_apart(engine: Engine) -> None:
-    left, right = sample_pcm("complaint", 9), sample_pcm("thanks", 9)
+    left, right = sample_pcm("complaint", 7), sample_pcm("thanks", 7)
     reply = engine.listen(encode([left, right]), multichannel="true", **EVERYTHING).json()
     assert reply["metadata"]["channels"] == len(reply["results"]["channels"]) == 2
     assert "terrible" in transcript_words(reply, 0)
@@ -338,9 +343,9 @@ def test_channels_are_mixed_when_not_asked_apart(engine: Engine) -> None:
 
 
 def test_a_recording_cut_off_in_the_middle_gives_what_is_there(engine: Engine) -> None:
-    reply = engine.listen(sample("complaint")[:60_000])
+    reply = engine.listen(sample("complaint")[:40_000])
     assert reply.status_code == 200
-    assert 8 < reply.json()["metadata"]["duration"] < 12
+    assert 5 < reply.json()["metadata"]["duration"] < 8
     assert "terrible" in transcript_words(reply.json())
 
 
@@ -438,7 +443,7 @@ def test_an_unknown_address_is_answered_in_deepgrams_error_shape(engine: Engine)
 
 def test_requests_are_answered_while_others_are_recognized(engine: Engine) -> None:
     with ThreadPoolExecutor(2) as pool:
-        body = encode([sample_pcm("complaint", 10)])
+        body = encode([sample_pcm("complaint", 5)])
         slow = [pool.submit(engine.listen, body, sentiment="true") for _ in range(2)]
         wait_until(lambda: len(workers_of(engine.process.pid)) >= 1)
         reply = httpx.get(f"{engine.url}/v1/projects", timeout=5)
