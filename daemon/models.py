@@ -195,6 +195,17 @@ def interleave(groups: Iterable[Sequence[Segment]]) -> Iterator[Segment]:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word that was said, with its punctuation; seconds from the start, `channel` counted from 0."""
+
+    text: str
+    start: float
+    end: float
+    speaker: str | None
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """What the API's reply says of one recording.
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "list": "daemon.cli.recordings:list_command",
     "show": "daemon.cli.show:show",
     "search": "daemon.cli.recordings:search",
+    "export": "daemon.cli.export:export",
     "retry": "daemon.cli.recordings:retry",
     "check": "daemon.cli.check:check",
     "test-alert": "daemon.cli.alerts:test_alert",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from daemon.cli.output import clock
+from daemon.export.timeline import timeline
 
 ROWS = 3
 """Lines on each side of zero; every line has two half blocks."""
@@ -17,14 +17,6 @@ SCORED = "─"
 NOTHING = "·"
 
 
-class Passage(NamedTuple):
-    """A stretch of the recording and its score; `begin` and `end` in any one unit."""
-
-    begin: float
-    end: float
-    score: float
-
-
 def sentiment_plot(
     segments: Sequence[dict[str, object]], width: int, length: float | None = None
 ) -> list[str]:
@@ -33,48 +25,15 @@ def sentiment_plot(
     `length` is the recording's in seconds.
     Where the times are not known (several channels) the passages follow one another, equally wide.
     """
-    scored = [row for row in segments if isinstance(row["sentiment_score"], (int, float))]
-    timed = all(
-        isinstance(row[key], (int, float)) for row in scored for key in ("start_seconds", "end_seconds")
-    )
-    if not scored:
-        return []
-    if timed:
-        passages = [_passage(row, row["start_seconds"], row["end_seconds"]) for row in scored]
-    else:
-        passages = [_passage(row, number, number + 1) for number, row in enumerate(scored)]
-    end = max(passage.end for passage in passages)
-    if timed:
-        end = max(end, length or 0.0)
     columns = max(10, width - LABEL_COLUMNS)
-    slices = _slices(passages, end, columns)
-    return [
-        *_bars(slices),
-        " " * LABEL_COLUMNS + (_times(end, columns) if timed else _numbers(len(scored), columns)),
-    ]
+    found = timeline(segments, columns, length)
+    if found is None:
+        return []
+    under = _times(found.end, columns) if found.timed else _numbers(round(found.end), columns)
+    return [*_bars(found.scores), " " * LABEL_COLUMNS + under]
 
 
-def _passage(row: dict[str, object], begin: object, end: object) -> Passage:
-    return Passage(float(str(begin)), float(str(end)), float(str(row["sentiment_score"])))
-
-
-def _slices(passages: list[Passage], end: float, columns: int) -> list[float | None]:
-    """The average score of each column's slice of time, weighted by overlap; None where nothing was said."""
-    step = end / columns or 1.0
-    slices: list[float | None] = []
-    for number in range(columns):
-        begin = number * step
-        total = weight = 0.0
-        for passage in passages:
-            overlap = min(passage.end, begin + step) - max(passage.begin, begin)
-            if overlap > 0:
-                total += overlap * passage.score
-                weight += overlap
-        slices.append(total / weight if weight else None)
-    return slices
-
-
-def _bars(slices: list[float | None]) -> list[str]:
+def _bars(slices: Sequence[float | None]) -> list[str]:
     halves = [_halves(value) for value in slices]
     lines = []
     for row in range(ROWS, 0, -1):

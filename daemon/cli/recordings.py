@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.columns import columns_option, picked, wanted_columns
 from daemon.cli.filters import filter_options
 from daemon.cli.options import (
     Context,
@@ -33,9 +36,13 @@ from daemon.logs import escaped
 from daemon.models import RecordingState
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
+
     from daemon.storage.filters import Filters
 
 SEARCH_HITS = 20
+SORTS = ("received", "recorded", "length", "sentiment", "cost", "name")
+"""As in storage/filters.py: the newest, longest, worst, dearest first; names from A."""
 
 
 @click.command("list", epilog="Example: earshot list --state failed --since 24h")
@@ -46,6 +53,9 @@ SEARCH_HITS = 20
     type=row_limit,
     help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
 )
+@click.option("--sort", type=click.Choice(SORTS), default=SORTS[0], show_default=True)
+@columns_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
 @json_option
 @pass_context
 def list_command(
@@ -53,16 +63,43 @@ def list_command(
     *,
     filters: Filters,
     limit: int | None,
+    sort: str,
+    columns: tuple[str, ...],
+    as_csv: bool,
     as_json: bool,
 ) -> None:
-    """List recordings, newest first."""
-    from daemon.storage.views import count_recordings, list_recordings
+    """List recordings, the newest first."""
+    from daemon.storage.views import list_recordings
 
-    if limit is None and not as_json and sys.stdout.isatty():
+    if as_csv and as_json:
+        raise click.UsageError("--csv or --json, not both")
+    is_shown = not as_json and not as_csv and sys.stdout.isatty()
+    if limit is None and is_shown:
         limit = ON_TERMINAL_ROWS
-    found = list_recordings(context.database, filters, limit=limit)
-    if as_json:
-        print_json_rows(found)
+    found = list_recordings(context.database, filters, order=sort, limit=limit)
+    if as_csv:
+        _print_csv(context.database, found, columns)
+    elif as_json:
+        chosen = wanted_columns(context.database, columns)
+        print_json_rows(picked(row, chosen) for row in found)
+    else:
+        _print_list(context.database, found, columns)
+    if is_shown:
+        _say_how_many(context.database, filters, limit)
+
+
+def _print_csv(db: Database, found: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
+    from daemon.export.table import csv_lines
+
+    for line in csv_lines(found, wanted_columns(db, columns)):
+        click.echo(line, nl=False)
+
+
+def _print_list(db: Database, found: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
+    if columns:
+        chosen = wanted_columns(db, columns)
+        cells = ([_shown(value) for value in picked(row, chosen).values()] for row in found)
+        print_table(chosen, cells, stretch=(chosen[-1],))
         return
     print_table(
         ("id", "state", "first seen", "length", "result", "name"),
@@ -70,10 +107,20 @@ def list_command(
         stretch=("name",),
         numbers=("id", "length"),
     )
-    if sys.stdout.isatty():
-        total = count_recordings(context.database, filters)
-        if limit is not None and total > limit:
-            click.echo(f"the newest {limit} of {total}; --limit shows more")
+
+
+def _say_how_many(db: Database, filters: Filters, limit: int | None) -> None:
+    from daemon.storage.views import count_recordings
+
+    total = count_recordings(db, filters)
+    if limit is not None and total > limit:
+        click.echo(f"the first {limit} of {total}; --limit shows more")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @click.command(epilog="""Example: earshot search 'refund* "credit card"'""")

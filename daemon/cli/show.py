@@ -10,10 +10,8 @@ from daemon.cli.options import Context, configuration_options, json_option, pass
 from daemon.cli.output import clock, local_time, print_json, print_paragraph, score, text_width
 from daemon.cli.plot import sentiment_plot
 from daemon.errors import UsageError
+from daemon.export.facts import labels
 from daemon.logs import escaped
-
-MOST_TIMES = 6
-"""Moments listed behind one topic or intent."""
 
 
 @click.command(epilog="Example: earshot show 17 | less")
@@ -53,7 +51,7 @@ def print_recording(found: dict[str, Any]) -> None:
     for title, rows, label in (("Intents", "intents", "intent"), ("Topics", "topics", "topic")):
         if found[rows]:
             _heading(title)
-            for line in _labels(found[rows], label):
+            for line in labels(found[rows], label):
                 click.echo(f"  {escaped(line)}")
     if found["alerts"]:
         _heading("Alerts")
@@ -111,28 +109,6 @@ def _original(original: dict[str, Any] | None) -> str:
     if original is None:
         return ""
     return f"still to be moved or deleted{': ' + original['error'] if original['error'] else ''}"
-
-
-def _labels(segments: list[dict[str, Any]], label: str) -> list[str]:
-    """Each topic or intent once: its best confidence, and the moments where it came up."""
-    by_label: dict[str, list[dict[str, Any]]] = {}
-    for segment in segments:
-        by_label.setdefault(segment[label] or "?", []).append(segment)
-    return [f"{name}{_confidence(group)}{_moments(group)}" for name, group in by_label.items()]
-
-
-def _confidence(group: list[dict[str, Any]]) -> str:
-    known = [segment["confidence_score"] for segment in group if segment["confidence_score"] is not None]
-    # Two digits that count, not two decimals: Deepgram's confidences can be very small.
-    return f" ({max(known):.2g})" if known else ""
-
-
-def _moments(group: list[dict[str, Any]]) -> str:
-    times = [clock(segment["start_seconds"]) for segment in group if segment["start_seconds"] is not None]
-    if not times:
-        return ""
-    more = f" and {len(times) - MOST_TIMES} more" if len(times) > MOST_TIMES else ""
-    return " at " + ", ".join(times[:MOST_TIMES]) + more
 
 
 def _alert(alert: dict[str, Any]) -> str:

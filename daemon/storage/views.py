@@ -6,7 +6,7 @@ Nothing here writes. JSON columns come out as the values they hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlite_utils import Database
@@ -105,17 +105,26 @@ def list_recordings(
     db: Database, filters: Filters, *, order: str = "received", limit: int | None = None
 ) -> Iterator[Row]:
     """The recordings that are wanted, in one of ORDERS, one by one: a backlog need not fit into memory."""
-    ids = matching_ids(db, filters, order=order, limit=limit)
+    return recordings_by_ids(db, matching_ids(db, filters, order=order, limit=limit))
+
+
+def recordings_by_ids(db: Database, ids: Sequence[int]) -> Iterator[Row]:
+    """These recordings in the order of the ids, fetched in batches; what is not there is left out."""
     for start in range(0, len(ids), BATCH_ROWS):
-        batch = ids[start : start + BATCH_ROWS].tolist()
+        batch = list(ids[start : start + BATCH_ROWS])
         found = rows(
             db,
             "SELECT * FROM recordings WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(batch),),
         )
         by_id = {row["id"]: row for row in found}
-        # One that was deleted meanwhile is left out.
         yield from (_public(by_id[recording_id]) for recording_id in batch if recording_id in by_id)
+
+
+def recording_columns(db: Database) -> tuple[str, ...]:
+    """The public columns of `recordings`, in their order."""
+    found = rows(db, "SELECT name FROM pragma_table_info('recordings') ORDER BY cid")
+    return tuple(row["name"] for row in found if row["name"] not in HIDDEN_COLUMNS)
 
 
 def count_recordings(db: Database, filters: Filters) -> int:

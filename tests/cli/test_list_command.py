@@ -144,7 +144,7 @@ def test_a_terminal_gets_the_newest_and_is_told_so(on_terminal: Callable[..., st
         site.add("recordings", id=number + 1, state="waiting")
     lines = on_terminal("list").splitlines()
     assert len(lines) == 52
-    assert lines[-1] == "the newest 50 of 60; --limit shows more"
+    assert lines[-1] == "the first 50 of 60; --limit shows more"
 
 
 HOSTILE = "a\x1b[2Jb\nc\u202ed\x07\x9b[red]\\xff"

@@ -1,0 +1,45 @@
+"""CSV: a line for each recording, safe to be opened by a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+METADATA = "metadata."
+"""What a column begins with that is one key of the metadata: `metadata.caller`."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet calculate a text (https://owasp.org/www-community/attacks/CSV_Injection); the last
+four are the first four in full width."""
+
+
+def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of a CSV file with these columns, the header first."""
+    yield _line(columns)
+    for row in rows:
+        yield _line([value_of(row, column) for column in columns])
+
+
+def _line(values: Iterable[Any]) -> str:
+    # With this end of a line, any part of one in a cell puts the cell into quotes.
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(map(_cell, values))
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
+
+
+def value_of(row: Mapping[str, Any], column: str) -> Any:
+    """Return a column's value; of `metadata.KEY` None where the recording has no such key."""
+    if column.startswith(METADATA):
+        return row["metadata"].get(column.removeprefix(METADATA))
+    return row[column]
+
+
+def _cell(value: Any) -> Any:
+    """Numbers as they are, lists and mappings as JSON; an apostrophe before what would be calculated."""
+    if value is None or isinstance(value, int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

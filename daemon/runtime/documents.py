@@ -1,0 +1,23 @@
+"""A stored recording as exports take it: its row and all that belongs to it, with the words of its reply."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from daemon.config.models import Config
+from daemon.deepgram.words import read_words
+from daemon.export.document import Document
+from daemon.storage.results import stored_reply
+from daemon.storage.views import recording
+
+
+def document(db: Database, config: Config, recording_id: int) -> Document | None:
+    """Return the recording, None when there is none (any more)."""
+    found = recording(db, recording_id)
+    if found is None:
+        return None
+    reply = stored_reply(db, recording_id)
+    if reply is None:
+        return Document(found)
+    names = next((folder.channels for folder in config.watch if folder.name == found["folder"]), ())
+    return Document(found, read_words(reply, names))
