@@ -29,7 +29,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from daemon.storage.database import daemon_status
+from daemon.storage.lock import daemon_status
 from tests import processes
 from tests.servers import DEADLINE_SECONDS, wait_until
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "scan": "daemon.cli.scan:scan",
     "analyze": "daemon.cli.analyze:analyze",
     "status": "daemon.cli.status:status",
+    "reload": "daemon.cli.reload:reload",
     "list": "daemon.cli.recordings:list_command",
     "show": "daemon.cli.show:show",
     "search": "daemon.cli.recordings:search",

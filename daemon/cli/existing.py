@@ -37,7 +37,8 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     from daemon.costs.estimate import estimate
     from daemon.deepgram.request import requests_by_folder
     from daemon.runtime.one_pass import list_folders
-    from daemon.storage.database import daemon_status, open_existing, transaction
+    from daemon.storage.database import open_existing, transaction
+    from daemon.storage.lock import daemon_status
     from daemon.storage.queue import requeue_existing
     from daemon.storage.views import left_alone
 

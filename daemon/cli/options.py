@@ -62,28 +62,43 @@ class Context:
         return config
 
     @cached_property
+    def database_file(self) -> Path:
+        """Where the database is, also where the configuration cannot be used otherwise; else ConfigError."""
+        from daemon.config.find import database_of
+
+        try:
+            return self.config.database
+        except ConfigError:
+            found = database_of(self.config_file, self.env)
+            if found is None:
+                raise
+            return found
+
+    @cached_property
     def database(self) -> Database:
         """The existing database, open until the command ends; StoreError when there is none yet."""
+        from daemon.cli.places import no_database
         from daemon.storage.database import open_existing
 
         if not self.has_database:
-            path = self.config.database
-            raise StoreError(f"{path}: there is no database yet; `earshot run` or `earshot scan` creates it")
-        db = open_existing(self.config.database)
+            raise StoreError(no_database(self.database_file))
+        db = open_existing(self.database_file)
         click.get_current_context().call_on_close(db.close)
         return db
 
     @cached_property
     def has_database(self) -> bool:
         """False before the first run; StoreError when this user may not even look."""
+        from daemon.cli.places import as_the_service
+
         try:
-            self.config.database.stat()
+            self.database_file.stat()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise StoreError(
-                f"{self.config.database}: the database cannot be read ({error.strerror}); "
-                "run this as the user of the service"
+                f"{self.database_file}: the database cannot be read ({error.strerror}); "
+                f"run this as the user of the service: `{as_the_service()}`"
             ) from error
         return True
 

@@ -38,7 +38,8 @@ def status(context: Context, as_json: bool) -> None:
 def status_document(context: Context) -> dict[str, Any]:
     """What `status --json` prints. A database that is not there yet is an empty one."""
     from daemon.storage import outbox, views
-    from daemon.storage.database import daemon_status, memory_database
+    from daemon.storage.database import memory_database
+    from daemon.storage.lock import daemon_status
     from daemon.storage.originals import originals_left
     from daemon.storage.volume import snoozed_rules
 

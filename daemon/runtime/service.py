@@ -18,11 +18,13 @@ from pathlib import Path
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError
+from daemon.logs import redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
 from daemon.runtime.signals import Signals, exit_code
-from daemon.storage.database import DaemonLock, daemon_lock, open_database, transaction
+from daemon.storage.database import daemon_lock, open_database, transaction
+from daemon.storage.lock import DaemonLock
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
 
@@ -93,20 +95,27 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
 
 
 def _serve(
-    generation: Generation, signals: Signals, lock: DaemonLock, renew: Callable[[Generation], Generation]
+    generation: Generation,
+    signals: Signals,
+    lock: DaemonLock,
+    renew: Callable[[Generation], tuple[Generation, list[str]]],
 ) -> tuple[Generation, int]:
     """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
     database = _identity(generation.config.database)
-    is_ready = False
+    is_ready, answered = False, 0
     while True:
         signals.wake.wait(LOOK_SECONDS)
         signals.wake.clear()
         if signals.stop:
             return generation, exit_code(signals.stop)
-        if signals.reload or generation.key_changed():
+        # Whoever asks wrote the file before that, so it is read after.
+        asked = lock.asked()
+        if signals.reload or asked > answered or generation.key_changed():
             signals.reload = False
-            before, generation = generation, renew(generation)
-            is_ready = is_ready and generation is before
+            before = generation
+            generation, faults = renew(generation)
+            is_ready, answered = is_ready and generation is before, asked
+            lock.answer(asked, faults)
         if not is_ready and all(loop.watch.is_ready for loop in generation.folders):
             is_ready = True
             lock.say(ready=True)
@@ -141,8 +150,8 @@ def wind_down(
 
 def _renewed(
     old: Generation, reload: Callable[[], Config], build: Callable[[Config], Generation]
-) -> Generation:
-    """The generation of the configuration as it is now, or the old one when that cannot be used."""
+) -> tuple[Generation, list[str]]:
+    """The generation of the configuration as it is now; or the old one, and what is wrong, a line each."""
     try:
         config = reload()
         if config.database != old.config.database:
@@ -153,7 +162,7 @@ def _renewed(
             probe_now(db, utc_now())
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays: %s", error)
-        return old
+        return old, _lines(error)
     new.take_over(old)
     threading.Thread(
         target=old.end, args=(old.config.analyzer.timeout,), name="old-generation", daemon=True
@@ -166,9 +175,13 @@ def _renewed(
         new = build(old.config)
         new.take_over(old)
         new.start()
-        return new
+        return new, _lines(error)
     logger.info("configuration taken over")
-    return new
+    return new, []
+
+
+def _lines(error: EarshotError) -> list[str]:
+    return [redacted(line) for line in str(error).splitlines()]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

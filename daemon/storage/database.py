@@ -5,14 +5,11 @@ WAL with synchronous=FULL: what was committed survives a power cut, and readers 
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import shutil
 import sqlite3
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,13 +18,13 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError
+from daemon.storage.lock import DaemonLock, beside_of, daemon_status, held
 from daemon.storage.migrations import SCHEMA, migrations, steps
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock before a write is refused."""
 
 LOCKED = "the database is locked by another process; end what holds it"
-LOCK_ATTEMPTS = 5
 
 COMPANIONS = (".lock", "-wal", "-shm", "-journal")
 """What the names of the files beside the database add to its own: earshot's lock and SQLite's files."""
@@ -145,86 +142,8 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
     _create_private(path)
     if not os.access(path, os.W_OK):
         raise StoreError(f"{path}: the database may only be read; check the owner and mode of the file")
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(_beside(path, ".lock"), flags, 0o600)
-    except OSError as error:
-        raise StoreError(
-            f"{_beside(path, '.lock')}: the lock file cannot be written ({error.strerror}); "
-            "check the owner of the database's folder"
-        ) from error
-    with closing(DaemonLock(descriptor, _beside(path, ".lock"))) as lock:
-        if not _locked(descriptor):
-            pid = _lock_content(descriptor).get("pid")
-            raise EarshotError(
-                f"{path}: another earshot (process {pid}) is working on this database; "
-                "stop it first, or give this one a database of its own"
-            )
-        lock.say(ready=False)
+    with held(path) as lock:
         yield lock
-
-
-def _locked(descriptor: int) -> bool:
-    # `earshot status` holds it for a moment when it looks whether anyone does.
-    for attempt in range(LOCK_ATTEMPTS):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05 * attempt)
-        else:
-            return True
-    return False
-
-
-class DaemonLock:
-    """The held lock; its file says to `earshot status` which process holds it and whether it is ready."""
-
-    def __init__(self, descriptor: int, path: Path) -> None:
-        self._descriptor = descriptor
-        self._path = path
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the file is still the one that was locked; another process may lock a new one."""
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
-        except OSError:
-            return False
-
-    def say(self, *, ready: bool) -> None:
-        """Write this process's id and readiness into the lock file."""
-        content = json.dumps({"pid": os.getpid(), "ready": ready}).encode()
-        os.pwrite(self._descriptor, content.ljust(64), 0)
-        os.ftruncate(self._descriptor, 64)
-
-    def close(self) -> None:
-        """Give the lock up."""
-        os.close(self._descriptor)
-
-
-def daemon_status(path: Path) -> dict[str, Any]:
-    """Return whether a daemon works on the database: `running`, `ready`, `pid` (None when none runs)."""
-    stopped = {"running": False, "ready": False, "pid": None}
-    try:
-        # Not blocking: a FIFO would be waited for.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(_beside(path, ".lock"), flags)
-    except OSError:
-        return stopped
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        content = _lock_content(descriptor)
-        return {"running": True, "ready": bool(content.get("ready")), "pid": content.get("pid")}
-    finally:
-        os.close(descriptor)
-    return stopped
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    # Beside the file itself, whatever links lead to it: SQLite keeps its own files there as well.
-    real = Path(os.path.realpath(path))
-    return real.with_name(real.name + suffix)
 
 
 def _refuse_planted(path: Path) -> None:
@@ -234,7 +153,7 @@ def _refuse_planted(path: Path) -> None:
     """
     owners = {0, os.geteuid(), path.stat().st_uid}
     for suffix in COMPANIONS:
-        beside = _beside(path, suffix)
+        beside = beside_of(path, suffix)
         try:
             status = beside.lstat()
         except FileNotFoundError:
@@ -244,14 +163,6 @@ def _refuse_planted(path: Path) -> None:
                 f"{beside}: earshot did not put this beside its database, and writes nothing to it; "
                 "remove it, and let nobody else write to the folder"
             )
-
-
-def _lock_content(descriptor: int) -> dict[str, Any]:
-    try:
-        content = json.loads(os.pread(descriptor, 64, 0))
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _create_private(path: Path) -> None:
@@ -342,7 +253,7 @@ def _refuse_under_a_daemon(path: Path) -> None:
 
 def _back_up(db: Database, path: Path, version: int) -> None:
     """Copy the database beside itself before its tables change; a copy of an attempt that failed goes."""
-    backup = _beside(path, f".before-{version + 1}")
+    backup = beside_of(path, f".before-{version + 1}")
     try:
         backup.unlink(missing_ok=True)
         _create(backup)

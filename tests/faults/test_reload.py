@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 
+import pytest
+
 from tests.harness import CANARY_KEY, Conversation, ScriptedApi, Service, answer, merged, reply, running
 from tests.servers import Answer, HttpSink, wait_until
 
@@ -201,3 +203,52 @@ def manager(place: Path) -> Iterator[list[float]]:
 def sent(service: Service) -> int:
     count: int = service.rows("SELECT count(*) AS n FROM alerts WHERE state = 'sent'")[0]["n"]
     return count
+
+
+def test_the_reload_command_waits_until_the_configuration_is_taken_over(tmp_path: Path) -> None:
+    with ScriptedApi() as api, running(tmp_path, api) as service:
+        for key in ("a-second-key-0123456789", "a-third-key-0123456789"):
+            service.write_config(analyzer={"api_key": key})
+            done = service.earshot("reload")
+            assert (done.returncode, done.stdout) == (0, "configuration taken over\n"), done.stderr
+        service.wait_ready()
+        service.drop("a.wav")
+        service.wait_states(done=1)
+
+        assert api.calls[-1].headers["authorization"] == "Token a-third-key-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("database: {database}\nwatch: 7\n", ":2: watch: "),
+        ("database: {database}\nwatch: [\n", ":3: "),
+        ("database: {database}\nwatch: [/srv]\nanalyzer: {{base_url: embedded, api_key: ''}}\n", "api_key"),
+    ],
+)
+def test_the_reload_command_says_why_a_configuration_is_refused(
+    tmp_path: Path, content: str, problem: str
+) -> None:
+    with ScriptedApi() as api, running(tmp_path, api) as service:
+        service.config_file.write_text(content.format(database=service.database), encoding="utf-8")
+        done = service.earshot("reload")
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"earshot: {service.config_file}") and problem in line
+        assert service.stop() == 0
+
+
+def test_a_reload_that_is_asked_of_nobody_says_so(tmp_path: Path) -> None:
+    with Service(tmp_path) as service:
+        done = service.earshot("reload")
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert "not running" in done.stderr
+
+
+def test_a_request_to_an_earlier_process_is_not_answered_by_its_answer(tmp_path: Path) -> None:
+    with ScriptedApi() as api, running(tmp_path, api) as service:
+        assert service.earshot("reload").returncode == 0
+        service.stop()
+        service.start()
+        service.config_file.write_text(f"database: {service.database}\nwatch: 7\n", encoding="utf-8")
+        assert service.earshot("reload").returncode == 1

@@ -13,7 +13,8 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.errors import StoreError
-from daemon.storage.database import COMPANIONS, daemon_lock, daemon_status, open_database
+from daemon.storage.database import COMPANIONS, daemon_lock, open_database
+from daemon.storage.lock import daemon_status
 from tests.harness import Service
 from tests.storage.stores import schema_before
 

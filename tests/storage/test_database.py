@@ -20,7 +20,6 @@ from sqlite_utils import Database
 from daemon.errors import EarshotError, StoreBusyError, StoreError
 from daemon.storage.database import (
     daemon_lock,
-    daemon_status,
     free_bytes,
     memory_database,
     open_database,
@@ -28,6 +27,7 @@ from daemon.storage.database import (
     rows,
     transaction,
 )
+from daemon.storage.lock import daemon_status
 from daemon.storage.migrations import SCHEMA
 from tests.storage.stores import add, schema_before, states
 

@@ -1,0 +1,54 @@
+"""`earshot reload`: have the running service read its configuration and key again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from daemon.cli.options import Context, configuration_options, pass_context, say_error
+from daemon.cli.places import not_running
+from daemon.errors import EXIT_FAILED, EarshotError
+
+PATIENCE_SECONDS = 60.0
+"""An embedded engine may take half of it to start. Less than systemd waits (TimeoutStartSec=)."""
+LOOK_SECONDS = 0.1
+
+
+@click.command(epilog="Example: earshot reload -c /etc/earshot/config.yaml")
+@configuration_options
+@pass_context
+def reload(context: Context) -> None:
+    """Have the running service read its configuration and key again, and wait for its answer.
+
+    Exits with 1 when the service refuses the configuration, which it then goes on without, and says why.
+    """
+    from daemon.storage.lock import ask_to_reload, daemon_status
+
+    database = context.database_file
+    service = daemon_status(database)
+    if not service["running"]:
+        raise EarshotError(f"the service is {not_running(database)}")
+    faults = _answer(database, service["pid"], ask_to_reload(database))
+    for fault in faults:
+        say_error(fault)
+    if faults:
+        click.get_current_context().exit(EXIT_FAILED)
+    click.echo("configuration taken over")
+
+
+def _answer(database: Path, pid: int, number: int) -> list[str]:
+    from daemon.storage.lock import daemon_status, reload_faults
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (faults := reload_faults(database, number)) is None:
+        if daemon_status(database)["pid"] != pid:
+            raise EarshotError("the service ended before it answered; `earshot status` says how it is")
+        if time.monotonic() > deadline:
+            raise EarshotError(
+                f"the service (process {pid}) has not answered for {PATIENCE_SECONDS:.0f} s; "
+                "its log says what it waits for"
+            )
+        time.sleep(LOOK_SECONDS)
+    return faults

@@ -1,0 +1,186 @@
+"""The lock file beside the database: who works on it, and what commands and the service say to each other.
+
+Its parts are at fixed places: who holds it and whether that is ready, as JSON; the number of the last request
+to read the configuration again; the answer, as JSON. Only the owner of the database may read or write it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import EarshotError, StoreError
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+HOLDER_BYTES = 64
+ASKED_BYTES = 32
+ANSWER_AT = HOLDER_BYTES + ASKED_BYTES
+LONGEST_ANSWER_BYTES = 1_000_000
+
+
+class DaemonLock:
+    """The held lock, with what `earshot status` reads from it: process id and whether it is ready."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+
+    @property
+    def is_held(self) -> bool:
+        """False once the file was deleted or replaced: another process may lock the new one."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            return False
+
+    def say(self, *, ready: bool) -> None:
+        """Write this process's id and readiness into the lock file."""
+        content = json.dumps({"pid": os.getpid(), "ready": ready}).encode()
+        os.pwrite(self._descriptor, content.ljust(HOLDER_BYTES), 0)
+
+    def asked(self) -> int:
+        """The number of the last request to read the configuration again; 0 when there was none."""
+        return _asked(self._descriptor)
+
+    def answer(self, asked: int, faults: Sequence[str]) -> None:
+        """Answer all requests up to that number: taken over, or what was wrong, a line each."""
+        content = json.dumps({"asked": asked, "faults": list(faults)}).encode()
+        try:
+            os.pwrite(self._descriptor, content, ANSWER_AT)
+            os.ftruncate(self._descriptor, ANSWER_AT + len(content))
+        except OSError as error:
+            # No room: whoever waits for it is told by the lack of it.
+            logger.error("answer to a reload not written error=%s", error)
+
+    def forget(self) -> None:
+        """Take out what was asked of an earlier process, and its answer."""
+        # Not by emptying the file: on a full disk nothing could be written into it again.
+        os.ftruncate(self._descriptor, HOLDER_BYTES)
+
+    def close(self) -> None:
+        """Give the lock up."""
+        os.close(self._descriptor)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[DaemonLock]:
+    """Hold the lock of the database at `path`; see `storage.database.daemon_lock`."""
+    place = beside_of(path, ".lock")
+    try:
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{place}: the lock file cannot be written ({error.strerror}); "
+            "check the owner of the database's folder"
+        ) from error
+    with closing(DaemonLock(descriptor, place)) as lock:
+        if not _locked(descriptor):
+            pid = _holder(descriptor).get("pid")
+            raise EarshotError(
+                f"{path}: another earshot (process {pid}) is working on this database; "
+                "stop it first, or give this one a database of its own"
+            )
+        lock.forget()
+        lock.say(ready=False)
+        yield lock
+
+
+def daemon_status(path: Path) -> dict[str, Any]:
+    """Whether a daemon works on the database at `path`: `running`, `ready`, `pid` (None when not running)."""
+    stopped = {"running": False, "ready": False, "pid": None}
+    try:
+        # Not blocking: a FIFO would be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(beside_of(path, ".lock"), flags)
+    except OSError:
+        return stopped
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        content = _holder(descriptor)
+        return {"running": True, "ready": bool(content.get("ready")), "pid": content.get("pid")}
+    finally:
+        os.close(descriptor)
+    return stopped
+
+
+def ask_to_reload(path: Path) -> int:
+    """Ask the daemon of the database at `path` to read its configuration again; returns the request's number.
+
+    Not by a signal: its number might be another process's by now, and a terminal's end is told by SIGHUP too.
+    Raises EarshotError when this user may not.
+    """
+    place = beside_of(path, ".lock")
+    try:
+        descriptor = os.open(place, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise EarshotError(
+            f"{place}: the service cannot be asked ({error.strerror}); run this as the user of the service"
+        ) from error
+    try:
+        # Two who ask at the same time get numbers of their own: the second may have written a newer file.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX, ASKED_BYTES, HOLDER_BYTES)
+        number = _asked(descriptor) + 1
+        os.pwrite(descriptor, str(number).encode().ljust(ASKED_BYTES), HOLDER_BYTES)
+    finally:
+        os.close(descriptor)
+    return number
+
+
+def reload_faults(path: Path, number: int) -> list[str] | None:
+    """The answer to that request: nothing when it was taken over, else what was wrong; None before it."""
+    try:
+        descriptor = os.open(beside_of(path, ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # While it is being written it is no JSON.
+        answer = _json(os.pread(descriptor, LONGEST_ANSWER_BYTES, ANSWER_AT))
+    finally:
+        os.close(descriptor)
+    return answer["faults"] if answer.get("asked", 0) >= number else None
+
+
+def beside_of(path: Path, suffix: str) -> Path:
+    """The file beside the database whose name has this after it, whatever links lead to the database."""
+    # SQLite keeps its own files beside the real one as well.
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + suffix)
+
+
+def _locked(descriptor: int) -> bool:
+    # `earshot status` holds it for a moment when it looks whether anyone does.
+    for attempt in range(ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05 * attempt)
+        else:
+            return True
+    return False
+
+
+def _asked(descriptor: int) -> int:
+    text = os.pread(descriptor, ASKED_BYTES, HOLDER_BYTES).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    return _json(os.pread(descriptor, HOLDER_BYTES, 0))
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
