@@ -214,21 +214,21 @@ class Analysis:
     `estimated_cost_usd` an estimate from list prices.
     """
 
-    request_id: str | None
-    model: str | None
-    language: str | None
-    duration_seconds: float | None
-    channels: int | None
-    confidence: float | None
-    transcript: str
-    summary: str | None
-    average_sentiment: str | None
-    average_sentiment_score: float | None
-    sentiments: tuple[Segment, ...]
-    topics: tuple[Segment, ...]
-    intents: tuple[Segment, ...]
-    not_analyzed: dict[str, str]
-    estimated_cost_usd: float | None
+    request_id: str | None = None
+    model: str | None = None
+    language: str | None = None
+    duration_seconds: float | None = None
+    channels: int | None = None
+    confidence: float | None = None
+    transcript: str = ""
+    summary: str | None = None
+    average_sentiment: str | None = None
+    average_sentiment_score: float | None = None
+    sentiments: tuple[Segment, ...] = ()
+    topics: tuple[Segment, ...] = ()
+    intents: tuple[Segment, ...] = ()
+    not_analyzed: dict[str, str] = field(default_factory=dict)
+    estimated_cost_usd: float | None = None
 
     def worst_passages(self) -> tuple[Segment, ...]:
         """The negative passages, the lowest score first: what to quote where a rule looks at none itself."""
@@ -247,9 +247,9 @@ class Conversation:
     name: str
     path: str
     folder: str | None
-    recorded_at: str | None
-    modified_at: str | None
     analysis: Analysis
+    recorded_at: str | None = None
+    modified_at: str | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     quiet: bool = False
@@ -299,19 +299,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AlertDraft:
-    """A message that a rule asks for, before it is a row: one per destination and URL (`target`).
+    """A message before it is a row: one per destination and URL (`target`), for rules or about the service.
 
     `not_before` is the end of the destination's quiet hours, None when it is due at once.
     """
 
     destination: str
     target: int
-    rules: tuple[str, ...]
     severity: str
-    state: AlertState
-    reason: str | None
     title: str
     body: str
+    rules: tuple[str, ...] = ()
+    state: AlertState = AlertState.PENDING
+    reason: str | None = None
     not_before: datetime | None = None
 
 

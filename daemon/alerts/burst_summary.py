@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.config.units import format_duration
-from daemon.models import SEVERITIES, AlertDraft, AlertState, Target
+from daemon.models import SEVERITIES, AlertDraft, Target
 from daemon.storage.outbox import room_for
 from daemon.storage.volume import BurstWindow
 from daemon.text import fitting, shown_recording
@@ -32,13 +32,5 @@ def burst_summary(
         + f" (alert {row['id']}, recording {row['recording_id']})"
         for row in held[:WORST]
     ]
-    return AlertDraft(
-        destination=target.destination,
-        target=target.index,
-        rules=rules,
-        severity=severity,
-        state=AlertState.PENDING,
-        reason=None,
-        title=title,
-        body=fitting([start], [("The worst by average score:", lines)], room_for(target, title)),
-    )
+    body = fitting([start], [("The worst by average score:", lines)], room_for(target, title))
+    return AlertDraft(target.destination, target.index, severity, title, body, rules=rules)

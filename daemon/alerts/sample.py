@@ -12,23 +12,15 @@ from daemon.models import Analysis, Conversation, Match, Segment
 _TEXT = "This has been going on for three weeks and nobody calls me back."
 _SEGMENT = Segment(0, _TEXT, 0, 12, 12.0, 16.0, "customer", "negative", -0.61)
 _ANALYSIS = Analysis(
-    request_id=None,
-    model=None,
-    language=None,
     duration_seconds=94.0,
     channels=1,
-    confidence=None,
     transcript=_TEXT,
     summary="This is a test message of earshot. No such conversation took place.",
     average_sentiment="negative",
     average_sentiment_score=-0.52,
     sentiments=(_SEGMENT,),
-    topics=(),
-    intents=(),
-    not_analyzed={},
-    estimated_cost_usd=None,
 )
-_CONVERSATION = Conversation(0, "sample", "", None, None, None, _ANALYSIS)
+_CONVERSATION = Conversation(0, "sample", "", None, _ANALYSIS)
 _MATCH = Match("test alert", "info", (), ("average -0.52, negative at -0.33 and below",), (_SEGMENT,))
 
 

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import Config, Digest
 from daemon.config.times import moment, zone_of
-from daemon.models import AlertDraft, AlertState, Target, from_iso
+from daemon.models import AlertDraft, Target, from_iso
 from daemon.storage.database import transaction
 from daemon.storage.outbox import add_messages, room_for
 from daemon.storage.statistics import (
@@ -64,7 +64,7 @@ def send_digest(db: Database, config: Config, targets: Sequence[Target], now: da
         set_digest_until(db, boundary)
         drafts = []
         if is_due and last is not None:
-            drafts = _drafts(db, config, targets, Period(last, boundary), zone, now)
+            drafts = _drafts(db, config, targets, Period(last, boundary), zone)
         add_messages(db, drafts, now)
     return bool(drafts)
 
@@ -86,7 +86,7 @@ def last_boundary(digest: Digest, zone: tzinfo, now: datetime) -> datetime:
 
 
 def _drafts(
-    db: Database, config: Config, targets: Sequence[Target], period: Period, zone: tzinfo, now: datetime
+    db: Database, config: Config, targets: Sequence[Target], period: Period, zone: tzinfo
 ) -> list[AlertDraft]:
     told = config.alerts.digest.notify if config.alerts.digest else ()
     current, before = figures(db, period), folder_averages(db, period.before())
@@ -100,18 +100,7 @@ def _drafts(
             continue
         room = room_for(target, title)
         body = digest_body(current, before, verdicts, room=room, link=config.alerts.link)
-        drafts.append(
-            AlertDraft(
-                destination=target.destination,
-                target=target.index,
-                rules=(),
-                severity="info",
-                state=AlertState.PENDING,
-                reason=None,
-                title=title,
-                body=body,
-            )
-        )
+        drafts.append(AlertDraft(target.destination, target.index, "info", title, body))
     return drafts
 
 

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
-from daemon.config.models import Config, WatchFolder
-from daemon.models import Target, from_iso, shown_path
+from daemon.config.models import Config
+from daemon.models import AlertDraft, Target, from_iso
 from daemon.periodic.operations_text import (
     FLAP_WINDOW,
     FLAPS,
@@ -45,7 +45,7 @@ from daemon.storage.operations import (
     waiting_targets,
 )
 from daemon.storage.originals import stuck_originals
-from daemon.storage.outbox import add_operations_alert
+from daemon.storage.outbox import add_messages
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _hold(trouble: Trouble, config: Config) -> timedelta:
     if trouble.cause == "folder":
         return GONE_FOR
     if trouble.cause == "silent":
-        settle = next((each.settle for each in config.watch if _name(each) == trouble.subject), 0.0)
+        settle = next((each.settle for each in config.watch if each.name == trouble.subject), 0.0)
         return LOOKED_FOR + timedelta(seconds=settle)
     return timedelta(0)
 
@@ -162,7 +162,8 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
 
 
 def _send(db: Database, message: Message, audience: Collection[tuple[str, int]], now: datetime) -> bool:
-    return bool(add_operations_alert(db, audience, message.title, message.body, message.severity, now))
+    drafts = [AlertDraft(*each, message.severity, message.title, message.body) for each in audience]
+    return bool(add_messages(db, drafts, now))
 
 
 def _audience(config: Config, targets: Sequence[Target], *, but: str | None = None) -> list[tuple[str, int]]:
@@ -181,16 +182,12 @@ def _is_configured(trouble: Trouble, config: Config, about: Target | None) -> bo
         return about is not None
     if trouble.cause not in ("folder", "silent"):
         return True
-    folders = [folder for folder in config.watch if _name(folder) == trouble.subject]
+    folders = [folder for folder in config.watch if folder.name == trouble.subject]
     return any(trouble.cause == "folder" or folder.silent_after is not None for folder in folders)
 
 
 def _was_delivered(db: Database, target: Target, trouble: Trouble) -> bool:
     return delivered_since(db, target.destination, target.index, trouble.since)
-
-
-def _name(folder: WatchFolder) -> str:
-    return shown_path(str(folder.path))
 
 
 def _found(
@@ -212,7 +209,7 @@ def _folder_troubles(
     found: dict[Key, str] = {}
     rows = folder_arrivals(db)
     for folder in config.watch:
-        name = _name(folder)
+        name = folder.name
         is_there, last = rows.get(name, (True, None))
         if not is_there:
             found["folder", name] = ""

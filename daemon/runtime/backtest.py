@@ -33,24 +33,6 @@ EXAMPLES = 20
 QUOTES = 3
 
 _TARGET = Target("anyone", 0, "", limit=0, title_in_body=False)
-_UNSEEN = Analysis(
-    request_id=None,
-    model=None,
-    language=None,
-    duration_seconds=None,
-    channels=None,
-    confidence=None,
-    transcript="",
-    summary=None,
-    average_sentiment=None,
-    average_sentiment_score=None,
-    sentiments=(),
-    topics=(),
-    intents=(),
-    not_analyzed={},
-    estimated_cost_usd=None,
-)
-"""Volume control does not look at what was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +113,10 @@ def _wanted(rule: Rule, fired: Fired) -> Wanted:
         name="",
         path="",
         folder=value if key is None else None,
-        recorded_at=None,
-        modified_at=None,
-        analysis=_UNSEEN,
+        analysis=Analysis(),
         metadata={} if key is None or value is None else {key: value},
     )
-    draft = AlertDraft(
-        destination=_TARGET.destination,
-        target=_TARGET.index,
-        rules=(rule.name,),
-        severity=rule.severity,
-        state=AlertState.PENDING,
-        reason=None,
-        title="",
-        body="",
-    )
+    draft = AlertDraft(_TARGET.destination, _TARGET.index, rule.severity, "", "", rules=(rule.name,))
     return Wanted(conversation, _TARGET, (Match(rule.name, rule.severity, (), (), ()),), draft)
 
 

@@ -47,31 +47,6 @@ def add_alerts(db: Database, recording_id: int, drafts: Iterable[AlertDraft], no
     return [alert_id for alert_id in added if alert_id is not None]
 
 
-def add_operations_alert(
-    db: Database,
-    destinations: Iterable[tuple[str, int]],
-    title: str,
-    body: str,
-    severity: str,
-    now: datetime,
-) -> list[int]:
-    """Store a message about the service itself, one row for each (destination, target); returns the ids."""
-    drafts = [
-        AlertDraft(
-            destination=destination,
-            target=target,
-            rules=(),
-            severity=severity,
-            state=AlertState.PENDING,
-            reason=None,
-            title=title,
-            body=body,
-        )
-        for destination, target in destinations
-    ]
-    return add_messages(db, drafts, now)
-
-
 def add_messages(db: Database, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:
     """Store messages that are about no single recording; returns the ids."""
     added = (_add(db, None, draft, now) for draft in drafts)

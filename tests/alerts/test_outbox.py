@@ -15,7 +15,7 @@ from daemon.models import AlertDraft, AlertState
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.outbox import (
     add_alerts,
-    add_operations_alert,
+    add_messages,
     alert_counts,
     alert_failed,
     alert_retry,
@@ -155,10 +155,10 @@ def test_a_retry_that_makes_no_sense_says_why(db: Database) -> None:
 
 
 def test_operations_alerts_have_no_recording_and_may_come_again(db: Database) -> None:
-    targets = [("ops", 0), ("ops", 1)]
+    drafts = [AlertDraft("ops", target, "critical", "title", "body") for target in (0, 1)]
     with transaction(db):
-        add_operations_alert(db, targets, "title", "body", "critical", NOW)
-        ids = add_operations_alert(db, targets, "title", "body", "critical", NOW)
+        add_messages(db, drafts, NOW)
+        ids = add_messages(db, drafts, NOW)
     stored = row(db, ids[0])
     assert (stored["recording_id"], stored["severity"], stored["rules"]) == (None, "critical", "[]")
     assert stored["body"] == f"body\n\nearshot alert {ids[0]}"
