@@ -206,12 +206,29 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What one request was billed by, and what that probably came to: a row of `costs`.
+
+    None is what is not known: the tokens of a request without a reply, the price of a model. `prices_of` is
+    the date of the prices, or `configuration`.
+    """
+
+    model: str
+    seconds: float | None
+    channels: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    usd: float | None
+    prices_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """What the API's reply says of one recording.
 
     `not_analyzed` maps a feature (summary, topics, intents, sentiment) to the reason why it has no
     result; a feature that is there is not in it, even when its list is empty. Times in seconds,
-    `estimated_cost_usd` an estimate from list prices.
+    `estimated_cost_usd` an estimate from list prices. `cost` is None where nothing new was paid for.
     """
 
     request_id: str | None = None
@@ -229,6 +246,7 @@ class Analysis:
     intents: tuple[Segment, ...] = ()
     not_analyzed: dict[str, str] = field(default_factory=dict)
     estimated_cost_usd: float | None = None
+    cost: Cost | None = None
 
     def worst_passages(self) -> tuple[Segment, ...]:
         """The negative passages, the lowest score first: what to quote where a rule looks at none itself."""

@@ -169,6 +169,7 @@ def _converse(
 def _begin(
     db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
 ) -> tuple[bool, int]:
+    expected = context.expected(upload.file if upload else None, request)
     while True:
         with transaction(db):
             decision, number = begin_request(
@@ -177,6 +178,7 @@ def _begin(
                 sha256=upload.sha256 if upload else None,
                 size_bytes=upload.file.size_bytes if upload else None,
                 request_key=request.key,
+                expected=expected,
                 now=context.clock(),
             )
         if decision == "duplicate":

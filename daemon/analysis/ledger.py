@@ -19,7 +19,14 @@ from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
 from daemon.models import Recording
 from daemon.storage.database import transaction
 from daemon.storage.queue import return_to_queue
-from daemon.storage.requests import count_billed, count_doubtful, end_request, note_hash, uncount_attempt
+from daemon.storage.requests import (
+    count_billed,
+    count_discarded,
+    count_doubtful,
+    end_request,
+    note_hash,
+    uncount_attempt,
+)
 from daemon.storage.results import store_response
 
 logger = logging.getLogger(__name__)
@@ -69,7 +76,7 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
         now = context.clock()
         with transaction(db):
             end_request(db, entry, outcome="discarded", status=200, request_id=reply.request_id, now=now)
-            count_billed(db, recording.id)
+            count_discarded(db, recording.id, entry, now)
             # The bytes that are there now were not tried yet: the intake may begin the row again with them.
             uncount_attempt(db, recording.id)
             answered(db, recording, context, now)
@@ -109,7 +116,7 @@ def note_failed(
             if isinstance(error, FileTrouble):
                 uncount_attempt(db, recording.id)
             elif error.possibly_billed:
-                count_doubtful(db, recording.id)
+                count_doubtful(db, recording.id, entry, now)
             settle_failure(db, recording, error, context, now)
 
     insist(store, context)

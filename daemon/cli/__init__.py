@@ -31,6 +31,7 @@ COMMANDS = {
     "search": "daemon.cli.recordings:search",
     "export": "daemon.cli.export:export",
     "retry": "daemon.cli.recordings:retry",
+    "costs": "daemon.cli.costs:costs",
     "check": "daemon.cli.check:check",
     "test-alert": "daemon.cli.alerts:test_alert",
     "rules": "daemon.cli.rules:rules",

@@ -91,6 +91,7 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
     from daemon.analysis.context import Context as AnalysisContext
     from daemon.analysis.throttle import Throttle
     from daemon.config.secrets import api_key
+    from daemon.costs.estimate import expected
     from daemon.deepgram.client import ApiClient
     from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
     from daemon.runtime.engine_process import EmbeddedEngine
@@ -114,6 +115,7 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
             client=client,
             requests=requests_by_folder(config),
             throttle=Throttle(1),
+            expected=expected,
             store=partial(store, alerts=config.alerts, targets=targets),
             # A person waits: what cannot be stored is said, not waited for.
             ended=lambda: True,

@@ -15,7 +15,7 @@ from daemon.errors import EXIT_FAILED
 from daemon.models import shown_path
 
 if TYPE_CHECKING:
-    from daemon.costs.estimate import Estimate
+    from daemon.costs.estimate import Estimate, Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,24 @@ class TakenIn:
     """What was put into the queue; with `is_running` a service works on it already."""
 
     queued: int
-    hours: float
-    cost_usd: float | None
+    total: Estimate
     is_running: bool
 
     def document(self) -> dict[str, Any]:
-        """As `scan --json` has it."""
-        return {"recordings": self.queued, "hours": round(self.hours, 2), "estimated_cost_usd": self.cost_usd}
+        """As `scan --json` has it; the ranges are least and most."""
+        hours, usd = self.total.hours, self.total.usd
+        return {
+            "recordings": self.queued,
+            "hours": round(hours.usual, 2),
+            "hours_range": [round(hours.least, 2), round(hours.most, 2)],
+            "estimated_cost_usd": usd and round(usd.usual, 2),
+            "estimated_cost_usd_range": usd and [round(usd.least, 2), round(usd.most, 2)],
+        }
 
 
 def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     """Queue what was left alone, once somebody agreed to its cost; ends the command when nobody does."""
     from daemon.costs.estimate import estimate
-    from daemon.deepgram.request import requests_by_folder
     from daemon.runtime.one_pass import list_folders
     from daemon.storage.database import open_existing, transaction
     from daemon.storage.lock import daemon_status
@@ -50,7 +55,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     folders = [shown_path(str(folder.path)) for folder in config.watch]
     db = open_existing(config.database)
     try:
-        total, ids = estimate(left_alone(db, folders), requests_by_folder(config))
+        total, ids = estimate(left_alone(db, folders), config)
         click.echo(_sentence(total), err=True)
         if ids:
             _ask(yes=yes)
@@ -58,8 +63,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
             queued = requeue_existing(db, ids, datetime.now(UTC))
     finally:
         db.close()
-    cost = None if total.cost_usd is None else round(total.cost_usd, 2)
-    return TakenIn(queued, total.hours, cost, is_running)
+    return TakenIn(queued, total, is_running)
 
 
 def _ask(*, yes: bool) -> None:
@@ -87,11 +91,19 @@ def _is_agreed() -> bool:
 def _sentence(total: Estimate) -> str:
     if not total.recordings:
         return "nothing was left alone"
-    cost = "at a price that is not known" if total.cost_usd is None else f"for about {total.cost_usd:.2f} USD"
-    unknown = (
-        f"; of {plural(total.unknown, 'hosted recording')} the length is not known" if total.unknown else ""
-    )
+    cost = f"for about {_shown(total.usd, 2)} USD" if total.usd else "at a price that is not known"
+    notes = ["estimated from the files' headers and the price list"]
+    if total.guessed:
+        notes.append(f"{plural(total.guessed, 'length')} guessed from the size")
+    if total.unknown:
+        notes.append(f"of {plural(total.unknown, 'hosted recording')} the length is not known")
     return (
-        f"{plural(total.recordings, 'recording')} left alone, about {total.hours:.1f} hours {cost} "
-        f"(estimated from headers, sizes and list prices{unknown})"
+        f"{plural(total.recordings, 'recording')} left alone, about {_shown(total.hours, 1)} hours {cost}"
+        f" ({'; '.join(notes)})"
     )
+
+
+def _shown(value: Range, digits: int) -> str:
+    """`3.0`, or `3.0 (2.1 to 6.4)` where a part of it is guessed."""
+    usual, least, most = (f"{each:.{digits}f}" for each in (value.usual, value.least, value.most))
+    return usual if least == most else f"{usual} ({least} to {most})"

@@ -13,6 +13,8 @@ from daemon.logs import escaped
 from daemon.models import shown_path
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
+
     from daemon.config.models import WatchFolder
 
 
@@ -50,11 +52,21 @@ def status_document(context: Context) -> dict[str, Any]:
         "alerts": outbox.alert_counts(db),
         "oldest_waiting_at": views.oldest_waiting_at(db),
         "paused": views.pause_row(db),
+        "cost_month_usd": _cost_of_month(db, context.config.timezone),
         "daemon": daemon_status(context.config.database),
         "originals": originals_left(db),
         "snoozed": snoozed_rules(db, datetime.now(UTC)),
         "folders": [_folder(known, folder) for folder in context.config.watch],
     }
+
+
+def _cost_of_month(db: Database, timezone: str | None) -> float:
+    """In USD, by estimate, since the month began by the clocks of the configuration."""
+    from daemon.config.times import period, zone_of
+    from daemon.storage.costs import spent
+
+    since, _ = period("month", datetime.now(UTC), zone_of(timezone))
+    return round(spent(db, since), 6)
 
 
 def _folder(known: dict[str, dict[str, Any]], folder: WatchFolder) -> dict[str, Any]:
@@ -105,6 +117,9 @@ def _print_recordings(document: dict[str, Any]) -> None:
         click.echo(f"            the oldest one waits since {local_time(oldest)} ({ago(oldest)})")
     if document["recordings"]["failed"]:
         click.echo("            `earshot list --state failed` says why they failed")
+    click.echo(
+        f"cost        about {document['cost_month_usd']:.2f} USD this month; `earshot costs` says of what"
+    )
 
 
 def _print_folders(folders: list[dict[str, Any]]) -> None:

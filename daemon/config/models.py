@@ -6,7 +6,7 @@ Shapes and defaults live here; reading the file, naming lines and fetching secre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,6 +58,7 @@ Score = Annotated[float, BeforeValidator(no_switch), Field(ge=-1.0, le=1.0)]
 Share = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=1.0)]
 Drop = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=2.0)]
 Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
+Usd = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, allow_inf_nan=False)]
 Phrase = Annotated[str, AfterValidator(with_a_word)]
 
 ALL_FEATURES: tuple[Feature, ...] = ("summary", "topics", "intents", "sentiment")
@@ -251,6 +252,17 @@ class Alerts(Model):
     digest: Digest | None = None
 
 
+class Prices(Model):
+    """List prices in USD: of a minute of one channel, and of 1,000 tokens; what is left out is as listed."""
+
+    as_of: date | None = None
+    models: dict[str, Usd] = Field(default_factory=dict)
+    multilingual: dict[str, Usd] = Field(default_factory=dict)
+    options: dict[str, Usd] = Field(default_factory=dict)
+    input_tokens: Usd | None = None
+    output_tokens: Usd | None = None
+
+
 class Config(Model):
     """The whole file. `database` is always set after loading."""
 
@@ -259,4 +271,5 @@ class Config(Model):
     timezone: TimeZone | None = None
     watch: tuple[WatchFolder, ...]
     analyzer: Analyzer = Analyzer()
+    prices: Prices = Prices()
     alerts: Alerts = Alerts()

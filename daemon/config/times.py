@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -62,6 +62,17 @@ def zone_of(*names: str | None) -> tzinfo:
 def moment(day: date, clock: time, zone: tzinfo, *, fold: int = 0) -> datetime:
     """This time of this day in UTC; `fold` chooses where it comes twice."""
     return datetime.combine(day, clock, tzinfo=zone).replace(fold=fold).astimezone(UTC)
+
+
+def period(every: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
+    """When this `hour`, `day` or `month` by the clocks of `zone` began, and when the next one begins."""
+    local = now.astimezone(zone)
+    if every == "hour":
+        start = now - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        return start.astimezone(UTC), start.astimezone(UTC) + timedelta(hours=1)
+    first = local.date() if every == "day" else local.date().replace(day=1)
+    after = first + timedelta(days=1) if every == "day" else (first + timedelta(days=31)).replace(day=1)
+    return moment(first, time(0), zone), moment(after, time(0), zone)
 
 
 def cooldown_group(value: str) -> str:

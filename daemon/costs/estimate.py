@@ -1,109 +1,98 @@
-"""How long recordings probably are, and what they would probably cost, before anything is sent.
-
-A WAV file says its length in its first bytes; of all others it is guessed from the size, by the bit rate
-that is usual for the ending.
-"""
+"""How long recordings probably are, and what they would probably cost, before anything is sent."""
 
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from daemon.deepgram.prices import estimated_cost
-from daemon.deepgram.request import Request
+from daemon.config.models import Config
+from daemon.costs.length import Length, guessed, length_of
+from daemon.deepgram.prices import expected_cost
+from daemon.deepgram.request import Request, requests_by_folder
+from daemon.deepgram.upload import OpenFile
+from daemon.files import reading
+from daemon.models import Cost
 
-_KILOBITS: dict[str, float] = {
-    **dict.fromkeys(("amr", "spx", "gsm"), 13),
-    **dict.fromkeys(("opus", "ogg", "oga", "3ga", "weba"), 32),
-    **dict.fromkeys(("mp3", "mp2", "m4a", "m4b", "aac", "wma", "mka", "adts"), 96),
-    **dict.fromkeys(("flac", "alac", "wv", "ape"), 400),
-    **dict.fromkeys(("wav", "wave", "aif", "aiff", "aifc", "caf", "au", "snd", "raw", "pcm"), 256),
-    **dict.fromkeys(("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "3gp", "flv"), 1000),
-}
-_OTHER_KILOBITS = 96.0
 
-TOKENS_PER_MINUTE = 200
-"""Of ordinary speech, about 150 words a minute: what each feature of the analysis reads."""
-_OUTPUT_SHARE = 0.1
+def expected(file: OpenFile | None, request: Request) -> Cost:
+    """What analyzing this file will probably cost; None for a hosted one, whose length is not known."""
+    if file is None:
+        return expected_cost(request, None)
+    return expected_cost(request, length_of(file.descriptor, file.path, file.size_bytes).usual)
+
+
+@dataclass(slots=True)
+class Range:
+    """A sum of which parts are guessed: what is usual, and between which bounds it surely lies."""
+
+    usual: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+
+    def add(self, usual: float, least: float, most: float) -> None:
+        """Add one more part."""
+        self.usual += usual
+        self.least += least
+        self.most += most
 
 
 @dataclass(slots=True)
 class Estimate:
-    """The sum over recordings. `unknown` counts hosted ones, of whose length nothing is known.
+    """The sum over recordings. `guessed` counts those whose length could not be read, `unknown` hosted ones,
+    of whose length nothing is known.
 
-    `cost_usd` is None once the price of a model is not known.
+    `usd` is None once the price of a model is not known.
     """
 
-    recordings: int = 0
-    unknown: int = 0
-    seconds: float = 0.0
-    cost_usd: float | None = 0.0
-
-    @property
-    def hours(self) -> float:
-        """The length in hours."""
-        return self.seconds / 3600
+    recordings: int
+    unknown: int
+    guessed: int
+    hours: Range
+    usd: Range | None
 
 
-def estimate(
-    rows: Iterable[Mapping[str, Any]], requests: Mapping[str | None, Request]
-) -> tuple[Estimate, list[int]]:
+def estimate(rows: Iterable[Mapping[str, Any]], config: Config) -> tuple[Estimate, list[int]]:
     """What these rows (id, folder, source, is_url, size_bytes) would come to; ids of those that are there."""
-    total, ids = Estimate(), []
+    requests = requests_by_folder(config)
+    places = {folder.name: folder for folder in config.watch}
+    total, ids = Estimate(0, 0, 0, Range(), Range()), []
     for row in rows:
-        source = os.fsdecode(row["source"])
-        if not row["is_url"] and not Path(source).is_file():
-            continue
+        source, folder = os.fsdecode(row["source"]), places.get(row["folder"])
+        length = None
+        if not row["is_url"]:
+            root = folder.place_of(source) if folder else "/"
+            length = _length(root, source, row["size_bytes"] or 0)
+            if length is None:
+                continue
         ids.append(row["id"])
         total.recordings += 1
-        if row["is_url"]:
-            total.unknown += 1
-            continue
-        seconds = seconds_of(source, row["size_bytes"] or 0)
-        cost = _cost(requests.get(row["folder"]) or requests[None], seconds)
-        total.seconds += seconds
-        total.cost_usd = None if cost is None or total.cost_usd is None else total.cost_usd + cost
+        total.unknown += length is None
+        if length:
+            _add(total, length, requests.get(row["folder"]) or requests[None])
     return total, ids
 
 
-def seconds_of(path: str, size: int) -> float:
-    """How long the recording in this file probably is."""
-    ending = path.rpartition(".")[2].lower()
-    rate = _wav_bytes_per_second(path) if ending in ("wav", "wave") else None
-    return size / (rate or _KILOBITS.get(ending, _OTHER_KILOBITS) * 125)
-
-
-def _wav_bytes_per_second(path: str) -> int | None:
+def _length(root: str, path: str, size_bytes: int) -> Length | None:
+    """The length of the file at `path`, below `root`; guessed where it may not be read, None without one."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with reading(root, path) as descriptor:
+            return length_of(descriptor, path, os.fstat(descriptor).st_size)
+    except PermissionError:
+        return guessed(path, size_bytes)
     except OSError:
         return None
-    try:
-        head = os.pread(descriptor, 512, 0)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    at = head.find(b"fmt ")
-    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or at < 0 or len(head) < at + 20:
-        return None
-    (rate,) = struct.unpack_from("<I", head, at + 16)
-    # Less than any codec has, or more than any recorder: a header that nobody filled in.
-    return rate if 500 <= rate <= 10_000_000 else None
 
 
-def _cost(request: Request, seconds: float) -> float | None:
-    tokens = int(seconds / 60 * TOKENS_PER_MINUTE)
-    said = {"input_tokens": tokens, "output_tokens": int(tokens * _OUTPUT_SHARE)}
-    asked = [feature for feature in request.features if feature not in request.unsupported]
-    return estimated_cost(
-        model=request.model,
-        parameters=dict(request.parameters),
-        duration_seconds=seconds,
-        channels=len(request.channels) or 1,
-        metadata={f"{feature}_info": said for feature in asked},
-    )
+def _add(total: Estimate, length: Length, request: Request) -> None:
+    parts = (length.usual, length.least, length.most)
+    total.guessed += length.least < length.most
+    total.hours.add(*(seconds / 3600 for seconds in parts))
+    channels = len(request.channels) or 1
+    costs = [request.price.expected_usd(seconds, channels) for seconds in parts]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        total.usd = None
+    elif total.usd is not None:
+        total.usd.add(*known)

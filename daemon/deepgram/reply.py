@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daemon.deepgram.prices import estimated_cost
+from daemon.deepgram.prices import cost_of
 from daemon.deepgram.request import Request
 from daemon.deepgram.values import (
     clean_name,
@@ -119,6 +119,7 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     reasons.note("intents", intents is not None)
     duration = positive(metadata.get("duration"))
     channel_count = whole_number(metadata.get("channels")) or len(channels)
+    cost = cost_of(request.price, request.model, duration, channel_count, metadata)
     analyzed = reasons.not_analyzed
     named = clean_name(metadata.get("request_id")) or request_id
     if reasons.cut:
@@ -138,13 +139,8 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
         topics=tuple(topics or ()),
         intents=tuple(intents or ()),
         not_analyzed=analyzed,
-        estimated_cost_usd=estimated_cost(
-            model=request.model,
-            parameters=dict(request.parameters),
-            duration_seconds=duration,
-            channels=channel_count,
-            metadata=metadata,
-        ),
+        estimated_cost_usd=cost.usd,
+        cost=cost,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config.models import Analyzer, Config, Feature, WatchFolder, every_when
+from daemon.deepgram.prices import FREE, Price, price_of
 from daemon.models import shown_path
 
 EMBEDDED = "embedded"
@@ -43,7 +44,8 @@ class Request:
 
     `parameters` are those of /v1/listen in sending order; `key` is equal for requests that would give the
     same answer to the same bytes; `features` are the ones wanted, `unsupported` those of them that are not
-    sent because Deepgram has them for English only; `channels` names the channels of the recording.
+    sent because Deepgram has them for English only; `channels` names the channels of the recording. `price`
+    is what it costs.
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -53,6 +55,7 @@ class Request:
     features: tuple[Feature, ...]
     unsupported: tuple[Feature, ...]
     channels: tuple[str, ...]
+    price: Price
 
     def without_features(self) -> Request:
         """The same, but for the transcript alone: for what is too long to be analyzed in one request."""
@@ -110,6 +113,7 @@ def build_request(config: Config, folder: WatchFolder | None) -> Request:
         features=analyzer.features,
         unsupported=unsupported,
         channels=channels,
+        price=FREE if embedded else price_of(config.prices, model, dict(parameters), len(asked)),
     )
 
 

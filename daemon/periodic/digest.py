@@ -9,8 +9,9 @@ from datetime import datetime, timedelta, tzinfo
 from sqlite_utils import Database
 
 from daemon.config.models import Config, Digest
-from daemon.config.times import moment, zone_of
+from daemon.config.times import moment, period, zone_of
 from daemon.models import AlertDraft, Target, from_iso
+from daemon.storage.costs import spent
 from daemon.storage.database import transaction
 from daemon.storage.outbox import add_messages, room_for
 from daemon.storage.statistics import (
@@ -86,12 +87,14 @@ def last_boundary(digest: Digest, zone: tzinfo, now: datetime) -> datetime:
 
 
 def _drafts(
-    db: Database, config: Config, targets: Sequence[Target], period: Period, zone: tzinfo
+    db: Database, config: Config, targets: Sequence[Target], covered: Period, zone: tzinfo
 ) -> list[AlertDraft]:
     told = config.alerts.digest.notify if config.alerts.digest else ()
-    current, before = figures(db, period), folder_averages(db, period.before())
+    current, before = figures(db, covered), folder_averages(db, covered.before())
+    # The month that most of the digest is about: at midnight of a first, the one that is over.
+    month = spent(db, period("month", covered.until - timedelta(seconds=1), zone)[0])
     verdicts = verdicts_by_rule(db)
-    days = " - ".join(f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (period.since, period.until))
+    days = " - ".join(f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (covered.since, covered.until))
     title = f"[info] digest {days}"
     logger.info("digest due recordings=%d failed=%d", current.totals["count"], len(current.failed))
     drafts = []
@@ -99,13 +102,19 @@ def _drafts(
         if target.destination not in told:
             continue
         room = room_for(target, title)
-        body = digest_body(current, before, verdicts, room=room, link=config.alerts.link)
+        body = digest_body(current, before, verdicts, month_usd=month, room=room, link=config.alerts.link)
         drafts.append(AlertDraft(target.destination, target.index, "info", title, body))
     return drafts
 
 
 def digest_body(
-    current: Figures, before: Sequence[Row], verdicts: Mapping[str, Verdicts], *, room: int, link: str | None
+    current: Figures,
+    before: Sequence[Row],
+    verdicts: Mapping[str, Verdicts],
+    *,
+    month_usd: float,
+    room: int,
+    link: str | None,
 ) -> str:
     """The text: numbers first, then lists, as much of them as there is room for. Pure."""
     lists = [
@@ -122,10 +131,10 @@ def digest_body(
         ),
         ("Useful alerts, by your verdicts:", _precision(verdicts)),
     ]
-    return fitting(_numbers(current), lists, room)
+    return fitting(_numbers(current, month_usd), lists, room)
 
 
-def _numbers(current: Figures) -> list[str]:
+def _numbers(current: Figures, month_usd: float) -> list[str]:
     totals = current.totals
     average = "" if totals["average"] is None else f", average score {shown_score(totals['average'])}"
     count = "1 recording" if totals["count"] == 1 else f"{totals['count']} recordings"
@@ -137,6 +146,8 @@ def _numbers(current: Figures) -> list[str]:
         lines.append(f"alerts: {states}")
     if totals["cost"] is not None:
         lines.append(f"estimated cost {totals['cost']:.2f} USD")
+    if month_usd:
+        lines.append(f"estimated cost of the month so far {month_usd:.2f} USD")
     return lines
 
 

@@ -25,6 +25,7 @@ from daemon.analysis.workers import Workers
 from daemon.config.models import Config, WatchFolder
 from daemon.config.secrets import api_key, known_secrets
 from daemon.config.times import zone_of
+from daemon.costs.estimate import expected
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.errors import StoreBusyError
@@ -192,6 +193,7 @@ class Generation:
             requests=requests_by_folder(self.config),
             throttle=self._throttle,
             store=partial(store, alerts=self.config.alerts, targets=self.targets),
+            expected=expected,
             on_done=self._on_done,
             ended=self._ended,
             retired=self._loops.stop.is_set,

@@ -25,6 +25,7 @@ from daemon.models import (
     shown_address,
     shown_path,
 )
+from daemon.storage.costs import add_lost_cost
 from daemon.storage.database import rows
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
@@ -208,6 +209,8 @@ def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
         "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
         " WHERE state = 'analyzing' AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
     )
+    for request in rows(db, "SELECT id FROM requests WHERE outcome = 'sending'"):
+        add_lost_cost(db, request["id"], now)
     db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
     db.execute("UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),))
     for row in rows(db, "SELECT id, crashes, doubtful FROM recordings WHERE state = 'analyzing'"):

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from sqlite_utils import Database
 
-from daemon.models import Recording, RecordingState, iso
+from daemon.models import Cost, Recording, RecordingState, iso
+from daemon.storage.costs import add_lost_cost
 from daemon.storage.database import rows
 from daemon.storage.queue import duplicate, return_to_queue
 
@@ -39,6 +40,7 @@ def begin_request(
     size_bytes: int | None,
     request_key: str,
     now: datetime,
+    expected: Cost | None = None,
 ) -> tuple[Decision, int]:
     """Decide, just before the first byte would leave, what happens to a claimed recording.
 
@@ -46,7 +48,8 @@ def begin_request(
     the recording as its copy; (`later`, id) when one that may have the same bytes is being analyzed right
     now: this one waits for its outcome; or (`hash`, 0), with nothing done, when a file of the same size has
     come up meanwhile: ask again with the hash. `sha256` is None where it was not needed: for a hosted
-    recording (`size_bytes` is None then, too), and for a file without another of its size.
+    recording (`size_bytes` is None then, too), and for a file without another of its size. `expected` is what
+    it will probably cost.
     """
     if recording.anew:
         original = None
@@ -69,13 +72,13 @@ def begin_request(
         " attempts = attempts + 1 WHERE id = ?",
         (sha256, size_bytes, request_key, recording.id),
     )
-    return "send", _begin_entry(db, recording.id, now)
+    return "send", _begin_entry(db, recording.id, expected, now)
 
 
-def begin_part(db: Database, recording_id: int, now: datetime) -> int:
+def begin_part(db: Database, recording_id: int, expected: Cost | None, now: datetime) -> int:
     """Note that a part of the transcript is about to be sent; returns the request's row id."""
     db.execute("UPDATE recordings SET attempts = attempts + 1 WHERE id = ?", (recording_id,))
-    return _begin_entry(db, recording_id, now)
+    return _begin_entry(db, recording_id, expected, now)
 
 
 def uncount_attempt(db: Database, recording_id: int) -> None:
@@ -88,12 +91,19 @@ def count_billed(db: Database, recording_id: int) -> None:
     db.execute("UPDATE recordings SET possibly_billed = possibly_billed + 1 WHERE id = ?", (recording_id,))
 
 
-def count_doubtful(db: Database, recording_id: int) -> None:
+def count_discarded(db: Database, recording_id: int, request: int, now: datetime) -> None:
+    """Count a request that was answered and whose answer is of no use."""
+    count_billed(db, recording_id)
+    add_lost_cost(db, request, now)
+
+
+def count_doubtful(db: Database, recording_id: int, request: int, now: datetime) -> None:
     """Count a request whose reply was lost as possibly billed."""
     db.execute(
         "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1 WHERE id = ?",
         (recording_id,),
     )
+    add_lost_cost(db, request, now)
 
 
 def end_request(
@@ -162,11 +172,17 @@ def _original_of_url(db: Database, recording: Recording, request_key: str) -> di
     return found[0] if found else None
 
 
-def _begin_entry(db: Database, recording_id: int, now: datetime) -> int:
+def _begin_entry(db: Database, recording_id: int, expected: Cost | None, now: datetime) -> int:
+    cost = (
+        (expected.model, expected.seconds, expected.channels, expected.usd, expected.prices_of)
+        if expected
+        else (None,) * 5
+    )
     added = rows(
         db,
-        "INSERT INTO requests (recording_id, started_at, outcome) VALUES (?, ?, 'sending') RETURNING id",
-        (recording_id, iso(now)),
+        "INSERT INTO requests (recording_id, started_at, outcome, model, seconds, channels, usd, prices_of)"
+        " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?) RETURNING id",
+        (recording_id, iso(now), *cost),
     )
     entry: int = added[0]["id"]
     return entry

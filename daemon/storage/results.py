@@ -16,6 +16,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import Analysis, Conversation, Segment, iso
+from daemon.storage.costs import add_cost
 from daemon.storage.database import rows
 from daemon.storage.queue import finish
 
@@ -32,7 +33,7 @@ BATCH_ROWS = 50
 # When a conversation took place, as far as that is known; `max_age` counts from the same time.
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
 _COLUMNS = tuple(
-    field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed")
+    field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed", "cost")
 )
 
 
@@ -75,6 +76,9 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
         db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
         db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
+    del values["cost"]
+    if analysis.cost:
+        add_cost(db, recording_id, analysis.cost, now)
     finish(db, recording_id, now, **values)
 
 

@@ -19,9 +19,10 @@ from daemon.alerts.sender import AppriseSender
 from daemon.alerts.targets import open_targets
 from daemon.alerts.volume import end_bursts, store_alerts
 from daemon.config.load import load_config
-from daemon.models import Conversation, Ending, RecordingState, Segment, iso
+from daemon.models import Conversation, Cost, Ending, RecordingState, Segment, iso
 from daemon.periodic import schedule
 from daemon.rules.match import matches
+from daemon.storage.costs import add_cost
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.queue import end
 from daemon.storage.results import store_result
@@ -100,6 +101,12 @@ class Stage:
         with transaction(self.db):
             end(self.db, recording_id, Ending(RecordingState.FAILED, code, "it is broken"), now)
         return recording_id
+
+    def spend(self, usd: float, now: datetime) -> None:
+        """A request that cost so much."""
+        recording_id = add_waiting(self.db, f"{self.folder}/paid.wav", self.folder, {}, now)
+        with transaction(self.db):
+            add_cost(self.db, recording_id, Cost("nova-3", 60.0, 1, 0, 0, usd, None), now)
 
     def tick(self, now: datetime) -> bool:
         """What the service does by the clock."""

@@ -83,6 +83,8 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
             EIGHT + timedelta(hours=1), score=0.1, not_analyzed={"topics": "language"}, folder="/srv/b"
         )
         here.record(EIGHT + DAY)
+        for at in (EIGHT - 5 * DAY, EIGHT - DAY, EIGHT):
+            here.spend(2.5, at)
         here.fail(now=EIGHT + timedelta(hours=2))
         give_verdict(here.db, here.alerts()[0]["id"], Verdict.USEFUL, EIGHT)
         give_verdict(here.db, here.alerts()[1]["id"], Verdict.NOISE, EIGHT)
@@ -96,6 +98,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
         "8 recordings analyzed, 1:40:32 of audio, average score -0.51",
         "failed: 1 corrupt_audio; `earshot list --state failed` says why",
         "estimated cost 0.08 USD",
+        "estimated cost of the month so far 5.00 USD",
         "The worst by average score:",
         "-0.90 call-6.wav",
         "-0.50 call-2.wav",

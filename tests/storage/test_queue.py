@@ -159,7 +159,8 @@ def test_a_new_recording_is_sent_and_its_request_noted(db: Database) -> None:
     ]
     with transaction(db):
         end_request(db, entry, outcome="received", status=200, request_id="r", now=later(1))
-    assert rows(db, "SELECT * FROM requests")[0] == {
+    ended = "id, recording_id, started_at, ended_at, outcome, http_status, request_id"
+    assert rows(db, f"SELECT {ended} FROM requests")[0] == {  # noqa: S608
         "id": entry,
         "recording_id": recording.id,
         "started_at": iso(NOW),
@@ -272,9 +273,10 @@ def test_what_is_not_the_recording_s_fault_starts_no_clock(db: Database) -> None
 
 def test_billed_and_doubtful_requests_are_counted(db: Database) -> None:
     (number,) = add(db)
+    _, request = begin(db, claimed(db))
     with transaction(db):
         count_billed(db, number)
-        count_doubtful(db, number)
+        count_doubtful(db, number, request, NOW)
     assert (row(db, number)["possibly_billed"], row(db, number)["doubtful"]) == (2, 1)
 
 

@@ -1,0 +1,69 @@
+"""`earshot costs`: what was spent, by estimate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from daemon.cli.options import Context, configuration_options, json_option, moment, pass_context
+from daemon.cli.output import clock, plural, print_json, print_table
+
+BAR_COLUMNS = 24
+
+
+def _group(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    from daemon.storage.costs import GROUPS
+
+    if value in GROUPS or value.removeprefix("metadata.").strip() not in ("", value):
+        return value
+    raise click.BadParameter(f"{value!r} is none of {', '.join(GROUPS)}, metadata.KEY")
+
+
+@click.command(
+    epilog="Example: earshot costs --by folder --since 30d   or: earshot costs --by metadata.agent --json"
+)
+@configuration_options
+@click.option(
+    "--by",
+    default="month",
+    show_default=True,
+    callback=_group,
+    metavar="GROUP",
+    help="folder, day, month, model, or metadata.KEY.",
+)
+@click.option("--since", callback=moment, metavar="TIME", help="Only since then: 30d, or 2026-01-31.")
+@json_option
+@pass_context
+def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
+    """Show what was spent on recordings: an estimate from list prices, lost replies included.
+
+    Days and months are those of `timezone` in the configuration. The invoice is Deepgram's.
+    """
+    from daemon.config.times import zone_of
+    from daemon.storage.costs import costs_by
+
+    found = costs_by(context.database, by, since, zone_of(context.config.timezone))
+    usd, unpriced = sum(row["usd"] for row in found), sum(row["unpriced"] for row in found)
+    if as_json:
+        rows = [{by: row.pop("key"), **row} for row in found]
+        print_json({"by": by, "since": since, "usd": usd, "unpriced": unpriced, "rows": rows})
+        return
+    most = max((row["usd"] for row in found), default=0.0)
+    print_table(
+        (by, "recordings", "length", "USD", ""),
+        (_cells(row, most) for row in found),
+        stretch=(by,),
+        numbers=("recordings", "length", "USD"),
+    )
+    click.echo(f"about {usd:.2f} USD in all" if found else "nothing was spent", err=True)
+    if unpriced:
+        click.echo(
+            f"the price of {plural(unpriced, 'request')} is not known; write it under `prices:` in the file",
+            err=True,
+        )
+
+
+def _cells(row: dict[str, Any], most: float) -> tuple[str, ...]:
+    bar = "█" * round(BAR_COLUMNS * row["usd"] / most) if most else ""
+    return str(row["key"] or "-"), str(row["recordings"]), clock(row["seconds"]), f"{row['usd']:.2f}", bar

@@ -1,0 +1,99 @@
+"""What requests cost, by estimate: a row for each that was billed or may have been. Sums for people.
+
+What writes is called in the caller's transaction, with the result or the failure that it belongs to.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import Cost, from_iso, iso
+from daemon.storage.database import rows
+
+Row = dict[str, Any]
+
+
+def add_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None:
+    """Note what the request behind a result cost."""
+    found = rows(db, "SELECT folder FROM recordings WHERE id = ?", (recording_id,))
+    folder = found[0]["folder"] if found else None
+    db.execute(
+        "INSERT INTO costs (recording_id, folder, at, model, seconds, channels, input_tokens, output_tokens,"
+        " usd, prices_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            recording_id,
+            folder,
+            iso(now),
+            cost.model,
+            cost.seconds,
+            cost.channels,
+            cost.input_tokens,
+            cost.output_tokens,
+            cost.usd,
+            cost.prices_of,
+        ),
+    )
+    db.execute(
+        "UPDATE periods SET usd = usd + ?, recordings = recordings + 1"
+        " WHERE scope IN ('', ?) AND started_at <= ?",
+        (cost.usd or 0.0, folder, iso(now)),
+    )
+
+
+def add_lost_cost(db: Database, request: int, now: datetime) -> None:
+    """Note what a request without a result cost, if it was billed: what it was expected to."""
+    (row,) = rows(
+        db,
+        "SELECT recording_id, model, seconds, channels, usd, prices_of FROM requests WHERE id = ?",
+        (request,),
+    )
+    recording_id = row.pop("recording_id")
+    add_cost(db, recording_id, Cost(**row, input_tokens=None, output_tokens=None), now)
+
+
+def spent(db: Database, since: datetime) -> float:
+    """What was spent since then, in USD."""
+    found = rows(db, "SELECT coalesce(sum(usd), 0.0) AS usd FROM costs WHERE at >= ?", (iso(since),))
+    usd: float = found[0]["usd"]
+    return usd
+
+
+GROUPS = {
+    "folder": "costs.folder",
+    "day": "local_day(costs.at)",
+    "month": "substr(local_day(costs.at), 1, 7)",
+    "model": "costs.model",
+}
+
+
+def costs_by(db: Database, group: str, since: str | None, zone: tzinfo) -> list[Row]:
+    """Sums by `folder`, `day`, `month`, `model` or `metadata.KEY`: days and months in their order by the
+    clocks of `zone`, of the others the most expensive first.
+
+    A group's name is under `key`, None where it has none; `unpriced` counts requests without a known price.
+    """
+    db.register_function(
+        lambda at: from_iso(at).astimezone(zone).date().isoformat(),
+        name="local_day",
+        deterministic=True,
+        replace=True,
+    )
+    known = GROUPS.get(group)
+    key = known or "(SELECT value FROM json_each(recordings.metadata) WHERE json_each.key = :key)"
+    order = "key" if group in ("day", "month") else "usd DESC, key"
+    return rows(
+        db,
+        f"""
+        SELECT {key} AS key, count(DISTINCT costs.recording_id) AS recordings, count(*) AS requests,
+            coalesce(sum(costs.seconds), 0.0) AS seconds,
+            coalesce(sum(costs.input_tokens), 0) AS input_tokens,
+            coalesce(sum(costs.output_tokens), 0) AS output_tokens,
+            coalesce(sum(costs.usd), 0.0) AS usd, sum(costs.usd IS NULL) AS unpriced
+        FROM costs LEFT JOIN recordings ON recordings.id = costs.recording_id
+        WHERE costs.at >= :since GROUP BY 1 ORDER BY {order}
+        """,  # noqa: S608 - our own texts
+        {"key": group.removeprefix("metadata."), "since": since or ""},
+    )
