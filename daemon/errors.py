@@ -1,24 +1,4 @@
-"""Every error that earshot raises on purpose.
-
-EarshotError                      one line that a person can act on; exit code 1
-├─ UsageError                     the command line asks for something that is not there; exit code 1
-├─ ConfigError                    the configuration; lists every problem as FILE:LINE: key: what; exit code 78
-├─ StoreError                     the database file cannot be used at all; exit code 78
-├─ StoreBusyError                 the database is locked or its disk is full: try again later
-├─ FileTrouble                    a recording's file cannot be read
-│  ├─ FileGoneError               it is no longer there
-│  │  └─ FileReplacedError        a link, a pipe or a directory is in its place
-│  ├─ FileUnmountedError          nor is the folder or the file system that it was on
-│  ├─ FileChangedError            it is another one than was taken in, or changed while it was read
-│  └─ FileUnreadableError         no permission, input/output error
-└─ AnalysisError                  the API did not give a result
-   ├─ TemporaryError              nobody's fault: try again later, nothing was billed
-   │  ├─ RateLimitedError         429
-   │  └─ ServiceDownError         5xx, no connection
-   ├─ DoubtfulReplyError          the request arrived whole, the reply did not: possibly billed
-   ├─ RecordingError              this recording cannot be analyzed; trying again would not help
-   └─ AccountError                key, credit or request refused: every recording would be
-"""
+"""Every error that earshot raises on purpose: what is wrong is in its class, what to do in its text."""
 
 from __future__ import annotations
 
@@ -31,7 +11,7 @@ EXIT_INTERRUPTED = 130
 
 
 class EarshotError(Exception):
-    """Base of all; `str()` is one line saying what failed, on what, and what to do."""
+    """Base of all; `str()` is one line saying what failed, on what, and what to do. Exit code 1."""
 
     exit_code = EXIT_FAILED
 
@@ -59,7 +39,7 @@ class ConfigProblem:
 
 
 class ConfigError(EarshotError):
-    """The configuration cannot be used; `problems` holds all of them, in the order of the file."""
+    """The configuration cannot be used; `problems` are in the order of the file. Exit code 78."""
 
     exit_code = EXIT_UNUSABLE
 
@@ -70,7 +50,7 @@ class ConfigError(EarshotError):
 
 
 class StoreError(EarshotError):
-    """The database cannot be used: not a database, from a newer version, not writable."""
+    """The database cannot be used: not a database, from a newer version, not writable. Exit code 78."""
 
     exit_code = EXIT_UNUSABLE
 
@@ -119,10 +99,8 @@ class AnalysisError(EarshotError):
 class TemporaryError(AnalysisError):
     """Nobody's fault, nothing billed; `retry_after` is the seconds the service asked for, if it did."""
 
-    def __init__(
-        self, message: str, *, request_id: str | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message, request_id=request_id)
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
@@ -133,15 +111,8 @@ class RateLimitedError(TemporaryError):
 class ServiceDownError(TemporaryError):
     """The service cannot be reached (`reached` False: no byte of the recording was sent) or answers 5xx."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        reached: bool = True,
-    ) -> None:
-        super().__init__(message, request_id=request_id, retry_after=retry_after)
+    def __init__(self, message: str, *, retry_after: float | None = None, reached: bool = True) -> None:
+        super().__init__(message, retry_after=retry_after)
         self.reached = reached
 
 
@@ -157,30 +128,22 @@ class DoubtfulReplyError(AnalysisError):
 
 
 class RecordingError(AnalysisError):
-    """This recording is refused; `code` is stored as its error_code (`corrupt_audio`, `too_large`, …)."""
+    """This recording is refused, each time; `code` is stored as its error_code (`corrupt_audio`, …)."""
 
-    def __init__(self, code: str, message: str, *, request_id: str | None = None) -> None:
-        super().__init__(message, request_id=request_id)
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
         self.code = code
 
 
 class AccountError(AnalysisError):
-    """The account or the configuration is refused; `cause` is `key`, `credit` or `request`.
+    """Key, credit or request (`cause`) is refused: every recording would be.
 
     `said` is what the service said, in its own words; `of_request` is False when it would say the same to
     any other request.
     """
 
-    def __init__(
-        self,
-        cause: str,
-        message: str,
-        *,
-        request_id: str | None = None,
-        said: str = "",
-        of_request: bool = False,
-    ) -> None:
-        super().__init__(message, request_id=request_id)
+    def __init__(self, cause: str, message: str, *, said: str = "", of_request: bool = False) -> None:
+        super().__init__(message)
         self.cause = cause
         self.said = said
         self.of_request = of_request or cause == "request"

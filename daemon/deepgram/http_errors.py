@@ -56,58 +56,46 @@ def error_of_status(
     """The error that an answer other than 200 stands for; `address` is the hosted recording's."""
     code, text, named = _said(body)
     text = _without_path(text, address) if address else text
-    request_id = request_id or named
+    error = _error_of(status, code, text, retry_after(headers))
+    error.request_id = request_id or named
+    if isinstance(error, DoubtfulReplyError):
+        error.body = body
+    return error
+
+
+def _error_of(status: int, code: str, text: str, wait: float | None) -> AnalysisError:
     said = f"{status} {text}".strip() if text.startswith(code) else f"{status} {code} {text}".strip()
     if status == 401:
         return AccountError(
-            "key",
-            f"the API key is refused ({said}); put a valid key where the configuration says",
-            request_id=request_id,
+            "key", f"the API key is refused ({said}); put a valid key where the configuration says"
         )
     if status == 403:
-        return AccountError(
-            "key",
-            f"the API key may not do this ({said}); check its rights and the model",
-            request_id=request_id,
-            # A model that the project has no access to: other folders may ask for another one.
-            of_request=True,
-        )
+        # A model that the project has no access to: other folders may ask for another one.
+        text = f"the API key may not do this ({said}); check its rights and the model"
+        return AccountError("key", text, of_request=True)
     if status == 402:
-        return AccountError(
-            "credit", f"the account is out of credit ({said}); top it up", request_id=request_id
-        )
+        return AccountError("credit", f"the account is out of credit ({said}); top it up")
     if status == 429:
-        return RateLimitedError(
-            f"too many requests at once ({said})", request_id=request_id, retry_after=retry_after(headers)
-        )
-    if status == 400 or status in (411, 413, 415):
-        return _refusal(status, said, code, text, request_id)
+        return RateLimitedError(f"too many requests at once ({said})", retry_after=wait)
+    if status in (400, 411, 413, 415):
+        return _refusal(status, code, text, said)
     if status in GATEWAY_TIMEOUTS:
-        return DoubtfulReplyError(f"the service gave up on it ({said})", request_id=request_id, body=body)
+        return DoubtfulReplyError(f"the service gave up on it ({said})")
     if status in (408, 409, 422, 425, 499):
-        return TemporaryError(
-            f"the upload did not arrive whole ({said})",
-            request_id=request_id,
-            retry_after=retry_after(headers),
-        )
+        return TemporaryError(f"the upload did not arrive whole ({said})", retry_after=wait)
     if status >= 500:
-        return ServiceDownError(
-            f"the service is in trouble ({said})", request_id=request_id, retry_after=retry_after(headers)
-        )
+        return ServiceDownError(f"the service is in trouble ({said})", retry_after=wait)
     if 200 < status < 300:
-        return DoubtfulReplyError(f"an answer without a result ({said})", request_id=request_id, body=body)
+        return DoubtfulReplyError(f"an answer without a result ({said})")
     # A redirect, a wrong path, a proxy that wants a login: none of them has looked at the recording.
-    return AccountError(
-        "request",
-        f"the endpoint does not take this request ({said}); check analyzer.base_url and analyzer.options",
-        request_id=request_id,
-        said=said,
-    )
+    text = f"the endpoint does not take this request ({said}); check analyzer.base_url and analyzer.options"
+    return AccountError("request", text, said=said)
 
 
 def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisError:
-    """The error that a failed exchange stands for; `sent` says whether the whole body had left,
-    `late` that we ended it ourselves at the deadline.
+    """The error that a failed exchange stands for.
+
+    `sent` says whether the whole body had left, `late` that we ended it ourselves at the deadline.
     """
     what = type(error).__name__
     if late:
@@ -120,9 +108,8 @@ def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisE
             "request", "the request cannot be built: the API key has characters it may not have"
         )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.PoolTimeout):
-        return ServiceDownError(
-            f"no connection to the service ({what}: {_connect_reason(error)})", reached=False
-        )
+        why = one_line(str(error)) or "refused"
+        return ServiceDownError(f"no connection to the service ({what}: {why})", reached=False)
     if isinstance(error, httpx.DecodingError):
         return DoubtfulReplyError(f"the reply cannot be decoded ({what})")
     if not sent:
@@ -156,36 +143,23 @@ def _seconds_until(text: str, now: datetime) -> float:
     return max(0.0, (moment - now).total_seconds())
 
 
-def _refusal(status: int, said: str, code: str, text: str, request_id: str | None) -> AnalysisError:
-    about = f"{code} {text}"
+def _refusal(status: int, code: str, text: str, said: str) -> AnalysisError:
     if status == 413:
-        return RecordingError(
-            "too_large", f"the service refuses a file of this size ({said})", request_id=request_id
-        )
+        return RecordingError("too_large", f"the service refuses a file of this size ({said})")
     if code == "TOKEN_LIMIT_EXCEEDED":
-        return RecordingError(
-            "too_long",
-            f"the transcript is too long for the analysis ({said}); split it",
-            request_id=request_id,
-        )
+        return RecordingError("too_long", f"the transcript is too long for the analysis ({said}); split it")
     if code == "REMOTE_CONTENT_ERROR" or status == 411:
-        return RecordingError(
-            "remote_content", f"Deepgram could not fetch the recording ({said})", request_id=request_id
-        )
+        return RecordingError("remote_content", f"Deepgram could not fetch the recording ({said})")
+    about = f"{code} {text}"
     if status == 415 or _ABOUT_THE_RECORDING.search(about):
-        return RecordingError(
-            "corrupt_audio",
-            f"Deepgram finds no audio it can read in this file ({said}); play it, then put a good copy there",
-            request_id=request_id,
+        text = (
+            f"Deepgram finds no audio it can read in this file ({said}); play it, then put a good copy there"
         )
+        return RecordingError("corrupt_audio", text)
     if _ABOUT_THE_REQUEST.search(about):
-        return AccountError(
-            "request",
-            f"the request is refused for every recording ({said}); correct model, language or options",
-            request_id=request_id,
-            said=said,
-        )
-    return RecordingError("refused", f"Deepgram refuses this recording ({said})", request_id=request_id)
+        text = f"the request is refused for every recording ({said}); correct model, language or options"
+        return AccountError("request", text, said=said)
+    return RecordingError("refused", f"Deepgram refuses this recording ({said})")
 
 
 def _said(body: bytes) -> tuple[str, str, str | None]:
@@ -223,7 +197,3 @@ def one_line(text: str) -> str:
     text = _ADDRESS.sub(lambda found: shown_address(found[0]), text)
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:MAX_MESSAGE]
-
-
-def _connect_reason(error: Exception) -> str:
-    return one_line(str(error)) or "refused"
