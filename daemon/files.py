@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import pwd
 import signal
 import stat
 from collections.abc import Iterable, Iterator
@@ -256,3 +257,11 @@ def _link(name: str) -> OutsideError:
 
 def _irregular(name: str) -> NotRegularError:
     return NotRegularError(errno.EINVAL, "this is not a regular file", name)
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or the number where nobody has it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

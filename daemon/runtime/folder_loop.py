@@ -11,12 +11,13 @@ from daemon.config.models import WatchFolder
 from daemon.intake.folder import FolderIntake
 from daemon.watching.events import Events, EventsFactory
 from daemon.watching.folder import FolderWatch
+from daemon.watching.guard import Guard
 
 
 class FolderLoop:
     """Joins the watching of one folder and its intake; `step` and `close` belong to one thread.
 
-    `on_new` is called when there are recordings to be analyzed.
+    `on_new` is called when there are recordings to be analyzed. `guard` holds the folder against others.
     """
 
     def __init__(
@@ -26,8 +27,9 @@ class FolderLoop:
         on_new: Callable[[], None] = lambda: None,
         timezone: tzinfo | None = None,
         events: EventsFactory = Events,
+        guard: Guard | None = None,
     ) -> None:
-        self.watch = FolderWatch(folder, events=events)
+        self.watch = FolderWatch(folder, events=events, guard=guard)
         self.intake = FolderIntake(folder, timezone=timezone, asking=self.watch.asking)
         self._on_new = on_new
         self._now = 0.0

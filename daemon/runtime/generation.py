@@ -39,6 +39,7 @@ from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loo
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, transaction
 from daemon.storage.originals import configure_originals
+from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,13 @@ class Generation:
     """The running parts of one configuration."""
 
     def __init__(
-        self, config: Config, *, env: Mapping[str, str], throttle: Throttle, ended: Callable[[], bool]
+        self,
+        config: Config,
+        *,
+        env: Mapping[str, str],
+        throttle: Throttle,
+        ended: Callable[[], bool],
+        guard: Guard,
     ) -> None:
         """Check all that can be wrong, before anything runs; raises EarshotError."""
         self.config = config
@@ -57,6 +64,7 @@ class Generation:
         self._env = env
         self._throttle = throttle
         self._ended = ended
+        self._guard = guard
         self._resources = ExitStack()
         self._loops = Loops()
         self._workers_alarm = Alarm()
@@ -70,12 +78,14 @@ class Generation:
             register_secret(secret)
         timezone = zone_of(config.timezone)
         self.folders = [
-            FolderLoop(folder, on_new=self._workers_alarm.wake, timezone=timezone) for folder in config.watch
+            FolderLoop(folder, on_new=self._workers_alarm.wake, timezone=timezone, guard=guard)
+            for folder in config.watch
         ]
 
     def start(self) -> None:
         """Start every loop; raises EarshotError when the embedded engine cannot be started."""
         context = self._context()
+        self._guard.keep_only([folder.root for folder in self.config.watch])
         self._throttle.resize(self.config.analyzer.concurrency)
         with closing(open_database(self.config.database)) as db:
             end_obsolete_pauses(db, context)
@@ -107,6 +117,10 @@ class Generation:
     def troubles(self) -> list[str]:
         """The loops that ended or hang, in words."""
         return self._loops.troubles()
+
+    def rivals(self) -> list[str]:
+        """The folders that another service watches, each with who that is."""
+        return [f"{loop.watch.folder.name}: {loop.watch.rival}" for loop in self.folders if loop.watch.rival]
 
     def keep_alive(self) -> None:
         """Look after the child process and after folders that do not answer; call now and then."""

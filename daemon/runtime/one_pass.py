@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from sqlite_utils import Database
@@ -28,6 +28,7 @@ from daemon.storage.outbox import alert_counts
 from daemon.storage.outbox import seconds_until_due as seconds_until_alert
 from daemon.storage.pauses import pauses
 from daemon.storage.views import recording_counts
+from daemon.watching.guard import Guard
 
 SOON_SECONDS = 60.0
 """A pass waits for a retry that is due within this time."""
@@ -53,18 +54,21 @@ def run_once(
     """
     signals = Signals()
     signals.install()
-    with prepared(config), closing(open_database(config.database)) as db:
+    with ExitStack() as stack:
+        stack.enter_context(prepared(config))
+        db = stack.enter_context(closing(open_database(config.database)))
         ended = threading.Event()
         before = _progress(db, 0)
         throttle = Throttle(config.analyzer.concurrency)
-        generation = Generation(config, env=env, throttle=throttle, ended=ended.is_set)
+        guard = stack.enter_context(closing(Guard()))
+        generation = Generation(config, env=env, throttle=throttle, ended=ended.is_set, guard=guard)
         generation.start()
         try:
             while not signals.stop and not _is_idle(db, generation):
                 show(_progress(db, generation.workers.in_flight))
                 signals.wake.wait(LOOK_SECONDS)
                 generation.keep_alive()
-                if troubles := generation.troubles():
+                if troubles := generation.troubles() + generation.rivals():
                     raise EarshotError(f"stopped, because {'; '.join(troubles)}; the log above says why")
         finally:
             wind_down(generation, throttle, ended, config.analyzer.drain)
@@ -77,12 +81,14 @@ def run_once(
 
 def list_folders(config: Config) -> None:
     """List every folder once: files become rows, nothing is sent. Raises EarshotError as `run_once` does."""
-    with prepared(config), closing(open_database(config.database)) as db:
+    with prepared(config), closing(open_database(config.database)) as db, closing(Guard()) as guard:
         for folder in config.watch:
-            loop = FolderLoop(folder, timezone=zone_of(config.timezone))
+            loop = FolderLoop(folder, timezone=zone_of(config.timezone), guard=guard)
             try:
                 while not loop.watch.is_ready:
                     loop.watch.wait(look(loop, db))
+                if loop.watch.rival:
+                    raise EarshotError(f"{folder.name}: {loop.watch.rival}")
             finally:
                 loop.watch.close()
 

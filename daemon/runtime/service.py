@@ -27,6 +27,7 @@ from daemon.storage.database import daemon_lock, open_database, transaction
 from daemon.storage.lock import DaemonLock
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
+from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
             return exit_code(signals.stop)
         ended = threading.Event()
         throttle = Throttle(config.analyzer.concurrency)
-        build = partial(Generation, env=env, throttle=throttle, ended=ended.is_set)
+        build = partial(Generation, env=env, throttle=throttle, ended=ended.is_set, guard=Guard())
         generation = build(config)
         generation.start()
         generation, code = _serve(generation, signals, lock, lambda old: _renewed(old, reload, build))
@@ -102,7 +103,7 @@ def _serve(
 ) -> tuple[Generation, int]:
     """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
     database = _identity(generation.config.database)
-    is_ready, answered = False, 0
+    is_ready, was_ready, answered = False, False, 0
     while True:
         signals.wake.wait(LOOK_SECONDS)
         signals.wake.clear()
@@ -116,12 +117,14 @@ def _serve(
             generation, faults = renew(generation)
             is_ready, answered = is_ready and generation is before, asked
             lock.answer(asked, faults)
-        if not is_ready and all(loop.watch.is_ready for loop in generation.folders):
-            is_ready = True
+        # Later it is a folder that is gone for now, and the others go on.
+        rivals = [] if was_ready else generation.rivals()
+        if not rivals and not is_ready and all(loop.watch.is_ready for loop in generation.folders):
+            is_ready = was_ready = True
             lock.say(ready=True)
             sdnotify.notify("READY=1\nSTATUS=watching")
             logger.info("ready folders=%d pid=%d", len(generation.folders), os.getpid())
-        if troubles := _troubles(generation, database, lock):
+        if troubles := _troubles(generation, database, lock) + rivals:
             logger.critical("ending, because %s", "; ".join(troubles))
             return generation, EXIT_FAILED
         sdnotify.notify("WATCHDOG=1")

@@ -21,6 +21,7 @@ from daemon.storage.recordings import split_path
 from daemon.watching.changes import news
 from daemon.watching.events import Events, EventsFactory, Hint, HintKind, Hints
 from daemon.watching.existing import Baseline
+from daemon.watching.guard import Guard
 from daemon.watching.listing import Listing, Listings
 from daemon.watching.mounts import look_seconds, rescan_seconds, settle_seconds
 from daemon.watching.names import is_ignored_directory, is_inside, recording_names
@@ -39,17 +40,19 @@ DIRTY_SECONDS = 1.0
 class FolderWatch:
     """Watches one folder from the first `look` to `close`.
 
-    `tell_stall`, `wake`, `rescan`, `is_ready`, `is_away`, `is_remote` and `root` are for any thread, the rest
-    for one. The folder may be missing, vanish, hang and come back at any time; that it is gone never changes
-    a row of a recording. Nothing looks at the folder before the first `look`.
+    `tell_stall`, `wake`, `rescan`, `is_ready`, `is_away`, `is_remote`, `rival` and `root` are for any thread,
+    the rest for one. The folder may be missing, vanish, hang and come back at any time; that it is gone never
+    changes a row of a recording. Nothing looks at the folder before the first `look`.
     """
 
-    def __init__(self, folder: WatchFolder, *, events: EventsFactory = Events) -> None:
+    def __init__(
+        self, folder: WatchFolder, *, events: EventsFactory = Events, guard: Guard | None = None
+    ) -> None:
         self.folder = folder
         self.is_ready = False
         """True once the folder was listed, or was found missing and is being waited for."""
         self._hints = Hints()
-        self._presence = Presence(folder, folder.name, self._hints.put, events=events)
+        self._presence = Presence(folder, folder.name, self._hints.put, events=events, guard=guard)
         self._source = self._presence.source
         self._is_recording = recording_names(folder)
         self._is_marker = marker_names(folder.done_marker)
@@ -142,6 +145,11 @@ class FolderWatch:
     def is_away(self) -> bool:
         """True while the folder is missing, cannot be read, or does not answer."""
         return self._presence.is_away
+
+    @property
+    def rival(self) -> str | None:
+        """Who watches the folder instead of this process, in words; None while nobody does."""
+        return self._source.rival
 
     @property
     def root(self) -> str:

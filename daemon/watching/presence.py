@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from daemon.config.models import WatchFolder
 from daemon.storage.folders import folder_available, folder_unavailable
 from daemon.watching.events import Events, EventsFactory, Hint
+from daemon.watching.guard import Guard
 from daemon.watching.mounts import settle_seconds
 from daemon.watching.source import Condition, Source
 
@@ -30,9 +31,15 @@ class Presence:
     """
 
     def __init__(
-        self, folder: WatchFolder, name: str, put: Callable[[Hint], None], *, events: EventsFactory = Events
+        self,
+        folder: WatchFolder,
+        name: str,
+        put: Callable[[Hint], None],
+        *,
+        events: EventsFactory = Events,
+        guard: Guard | None = None,
     ) -> None:
-        self.source = Source(folder, put, events=events)
+        self.source = Source(folder, put, events=events, guard=guard)
         self._folder = folder
         self._name = name
         self._is_available: bool | None = None

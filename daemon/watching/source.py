@@ -17,6 +17,7 @@ from pathlib import Path
 from daemon.backoff import backoff
 from daemon.config.models import WatchFolder
 from daemon.watching.events import Events, EventsFactory, Hint
+from daemon.watching.guard import Guard
 from daemon.watching.mounts import WatchMethod, watch_method
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,12 @@ class Source:
     """
 
     def __init__(
-        self, folder: WatchFolder, put: Callable[[Hint], None], *, events: EventsFactory = Events
+        self,
+        folder: WatchFolder,
+        put: Callable[[Hint], None],
+        *,
+        events: EventsFactory = Events,
+        guard: Guard | None = None,
     ) -> None:
         self.path = str(folder.path.absolute())
         self.method = WatchMethod("poll", "not looked at yet", self.path, ())
@@ -117,8 +123,11 @@ class Source:
         """True when the latest start found a folder that was not watched before, not one to watch anew."""
         self.is_other_device = False
         """True when the latest start found something else mounted at the path than before."""
+        self.rival: str | None = None
+        """Who watches the folder instead of this process, in words; None while nobody does."""
         self._folder = folder
         self._put = put
+        self._guard = guard
         self._make_events = events
         self._root = Root(self.path)
         self._events: Events | None = None
@@ -132,8 +141,8 @@ class Source:
 
     @property
     def trouble(self) -> str | None:
-        """Why the folder cannot be read; None when it can."""
-        return self._root.trouble or self._unmounted
+        """Why the folder cannot be watched; None when it can."""
+        return self._root.trouble or self._unmounted or self.rival
 
     def tend(self, now: float) -> Condition:
         """Look whether the folder is there, and see that it is watched; return how it is."""
@@ -147,6 +156,7 @@ class Source:
             look = self._root.look(now)
             is_new, self.is_other_device = look.is_new, look.is_other_device
             self._unmounted = self._why_unmounted(look)
+            self.rival = self._held_by(self._root.trouble or self._unmounted)
         if self.trouble is not None:
             self.close()
             self._is_started = False
@@ -212,6 +222,21 @@ class Source:
             return None
         return f"empty, and nothing is mounted at {self._mounted_at} any more"
 
+    def _held_by(self, trouble: str | None) -> str | None:
+        """Hold the folder against other services, if it is there; say who holds it instead."""
+        if self._guard is None:
+            return None
+        if trouble is not None or not _may_be_held(watch_method(self._folder)):
+            self._guard.release(self.path)
+            return None
+        watcher = self._guard.hold(self.path)
+        if watcher is None:
+            return None
+        return (
+            f"{watcher} holds it, as another earshot does that watches it; end one of the two: "
+            "both would pay for each recording"
+        )
+
     def _start(self) -> None:
         self.close()
         self._repair_at = None
@@ -233,6 +258,11 @@ class Source:
                 self.method.reason,
             )
         self._is_started = True
+
+
+def _may_be_held(method: WatchMethod) -> bool:
+    """Whether an open folder is in nobody's way: what is mounted there could not be unmounted any more."""
+    return not method.mounts or not (method.mounts[0].is_remote or method.mounts[0].point == method.root)
 
 
 def _mount_point(method: WatchMethod) -> str:
