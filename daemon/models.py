@@ -335,7 +335,10 @@ class AlertDraft:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert row that is due for delivery. `due_at` is set where it was to wait from the start."""
+    """A row of an outbox that is due for delivery. `due_at` is set where it was to wait from the start.
+
+    A message to another program has a `message_id`, and its kind as `title`.
+    """
 
     id: int
     recording_id: int | None
@@ -347,6 +350,7 @@ class Alert:
     title: str
     body: str
     due_at: str | None = None
+    message_id: str | None = None
 
 
 def utc_now() -> datetime:

@@ -281,7 +281,7 @@ def take_in(db):
         assert sorted({*asks_in_transactions(module)}) == lines
 
 
-OWNERS = {"recordings": "storage.queue", "alerts": "storage.outbox"}
+OWNERS = {"recordings": "storage.queue", "alerts": "storage.outbox", "webhooks": "storage.outbox"}
 """The tables with a state, each with the one module that writes it."""
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from sqlite_utils import Database
@@ -21,6 +23,7 @@ from daemon.models import Alert, Target, from_iso, utc_now
 from daemon.storage.database import transaction
 from daemon.storage.operations import begin_trouble
 from daemon.storage.outbox import (
+    Table,
     alert_failed,
     alert_retry,
     alert_sent,
@@ -41,13 +44,32 @@ LOOK_SECONDS = 5.0
 """A thread looks at its rows at least this often, so a lost wake-up costs no more."""
 
 
-class Sender(Protocol):
-    """What `step` needs of an AppriseSender."""
+class Memory(Protocol):
+    """What knows the message that was accepted last."""
 
     delivered_id: int | None
 
+
+class Sender(Memory, Protocol):
+    """What `step` needs of an AppriseSender."""
+
     def send(self, title: str, body: str, severity: str) -> str | None:
         """None when the service accepted the message, else why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rows of an outbox go: which table they are in, and what tells them from the others there.
+
+    `is_final` says of an error that another attempt is of no use. `on_give_up` writes in the transaction that
+    gives a message up, with the reason.
+    """
+
+    table: Table
+    destination: str
+    index: int
+    is_final: Callable[[str], bool] = lambda _: False
+    on_give_up: Callable[[Database, str], None] = lambda *_: None
 
 
 def step(db: Database, target: Target, sender: Sender, now: datetime) -> bool:
@@ -59,12 +81,26 @@ def step(db: Database, target: Target, sender: Sender, now: datetime) -> bool:
         with transaction(db):
             hold_alert(db, alert.id, until)
         return True
-    try:
-        _deliver(db, alert, target, sender, now)
-    except Exception as error:
-        error.add_note(f"while delivering alert {alert.id}")
-        raise
+    place = Place("alerts", target.destination, target.index, on_give_up=partial(_tell, target, now))
+    text = fit(target, alert.title, alert.body)
+    attempt(db, alert, place, sender, lambda: sender.send(alert.title, text, alert.severity), now)
     return True
+
+
+def attempt(
+    db: Database,
+    message: Alert,
+    place: Place,
+    memory: Memory,
+    send: Callable[[], str | None],
+    now: datetime,
+) -> None:
+    """Send a message, and store that it was accepted, is to be tried again, or is given up."""
+    try:
+        _attempt(db, message, place, memory, send, now)
+    except Exception as error:
+        error.add_note(f"while delivering {place.table.removesuffix('s')} {message.id}")
+        raise
 
 
 def release(db: Database, target: Target, now: datetime) -> None:
@@ -89,31 +125,56 @@ def _quiet_until(target: Target, alert: Alert, now: datetime) -> datetime | None
     return None if asked_for else period[1]
 
 
-def _deliver(db: Database, alert: Alert, target: Target, sender: Sender, now: datetime) -> None:
+def _attempt(
+    db: Database,
+    message: Alert,
+    place: Place,
+    memory: Memory,
+    send: Callable[[], str | None],
+    now: datetime,
+) -> None:
     error = None
     started = time.monotonic()
     # Accepted before, but then the database was locked or full: that must not send it again and again.
-    if sender.delivered_id != alert.id:
-        error = sender.send(alert.title, fit(target, alert.title, alert.body), alert.severity)
+    if memory.delivered_id != message.id:
+        error = send()
     # A service may take most of a minute to answer; waits count from then on.
     now += timedelta(seconds=time.monotonic() - started)
+    kind = place.table.removesuffix("s")
     if error is None:
-        sender.delivered_id = alert.id
+        memory.delivered_id = message.id
         with transaction(db):
-            alert_sent(db, alert.id, now)
+            alert_sent(db, message.id, now, table=place.table)
+        # From here on it is sent again only because a person wants it to.
+        memory.delivered_id = None
         logger.info(
-            "alert sent id=%d destination=%s attempts=%d", alert.id, alert.destination, alert.attempts + 1
-        )
-    elif _may_try_again(alert, now):
-        wait = _retry_wait(alert, now)
+            "%s sent id=%d destination=%s attempts=%d",
+            kind, message.id, place.destination, message.attempts + 1,
+        )  # fmt: skip
+    elif _may_try_again(message, now) and not place.is_final(error):
+        wait = _retry_wait(message, now)
         with transaction(db):
-            alert_retry(db, alert.id, error, now + wait)
+            alert_retry(db, message.id, error, now + wait, table=place.table)
         logger.warning(
-            "alert not delivered id=%d destination=%s target=%d error=%r retry_seconds=%.0f",
-            alert.id, alert.destination, alert.target, error, wait.total_seconds(),
+            "%s not delivered id=%d destination=%s target=%d error=%r retry_seconds=%.0f",
+            kind, message.id, place.destination, place.index, error, wait.total_seconds(),
         )  # fmt: skip
     else:
-        _give_up(db, alert, target, error, now)
+        detail = (
+            f"{kind.capitalize()} {message.id} was given up after {message.attempts + 1} attempts: {error}."
+        )
+        with transaction(db):
+            alert_failed(db, message.id, error, table=place.table)
+            place.on_give_up(db, detail)
+        logger.error(
+            "%s given up id=%d destination=%s target=%d attempts=%d error=%r",
+            kind, message.id, place.destination, place.index, message.attempts + 1, error,
+        )  # fmt: skip
+
+
+def _tell(target: Target, now: datetime, db: Database, detail: str) -> None:
+    """Let operations hear that this target does not get what is sent to it."""
+    begin_trouble(db, "given_up", target.name, detail, now)
 
 
 def delivery(target: Target) -> Callable[[Database], float]:
@@ -152,15 +213,3 @@ def _retry_wait(alert: Alert, now: datetime) -> timedelta:
     wait = timedelta(seconds=seconds)
     left = _due(alert) + RETRY_FOR - now
     return min(wait, left) if left > timedelta(0) else wait
-
-
-def _give_up(db: Database, alert: Alert, target: Target, error: str, now: datetime) -> None:
-    """Mark the alert failed; operations hear that this target does not get what is sent to it."""
-    detail = f"Alert {alert.id} was given up after {alert.attempts + 1} attempts: {error}."
-    with transaction(db):
-        alert_failed(db, alert.id, error)
-        begin_trouble(db, "given_up", target.name, detail, now)
-    logger.error(
-        "alert given up id=%d destination=%s target=%d attempts=%d error=%r",
-        alert.id, alert.destination, alert.target, alert.attempts + 1, error,
-    )  # fmt: skip

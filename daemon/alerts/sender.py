@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from http import HTTPStatus
 
 from apprise import Apprise, AppriseResult, NotifyFormat, NotifyType
 
+from daemon.alerts.time_limit import TimeLimit
 from daemon.config.destinations import keep_quiet, open_service
 from daemon.errors import EarshotError
 
@@ -35,25 +35,12 @@ class AppriseSender:
         # Its own limits are off (see open_service), so the call stays in the thread that makes it.
         self._apprise = Apprise(asset=service.asset)
         self._apprise.add(service)
-        self._send_seconds = send_seconds
-        self._call: threading.Thread | None = None
+        self._limit = TimeLimit("apprise", send_seconds)
         self.delivered_id: int | None = None
 
     def send(self, title: str, body: str, severity: str = "info") -> str | None:
         """Send one message; None when the service accepted it, else why not, in words without any secret."""
-        if self._call is not None and self._call.is_alive():
-            return "the last attempt still hangs"
-        answers: list[str | None] = []
-
-        def call() -> None:
-            answers.append(self._notify(title, body, severity))
-
-        # A thread of its own, because a service that answers drop by drop never lets a socket time out.
-        # Abandoned, it must not keep the process from ending either.
-        self._call = threading.Thread(target=call, name="apprise", daemon=True)
-        self._call.start()
-        self._call.join(self._send_seconds)
-        return answers[0] if answers else f"no answer within {self._send_seconds:.0f} s"
+        return self._limit.run(lambda: self._notify(title, body, severity))
 
     def _notify(self, title: str, body: str, severity: str) -> str | None:
         started = time.monotonic()

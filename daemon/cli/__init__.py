@@ -36,6 +36,7 @@ COMMANDS = {
     "test-alert": "daemon.cli.alerts:test_alert",
     "rules": "daemon.cli.rules:rules",
     "alerts": "daemon.cli.alerts:alerts",
+    "webhooks": "daemon.cli.webhooks:webhooks",
     "verdict": "daemon.cli.verdict:verdict",
     "demo": "daemon.cli.demo:demo",
     "engine": "daemon.cli.engine:engine",

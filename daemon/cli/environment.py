@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location, read_document
-from daemon.config.models import Config, Destination, WatchFolder
+from daemon.config.models import Config, Destination, WatchFolder, Webhook
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
 
 FOLDER_SECONDS = 5.0
@@ -71,6 +71,8 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
     _check_analyzer(report, config, env, offline=offline)
     for name, destination in config.alerts.destinations.items():
         _check_destination(report, name, destination, env)
+    for index, webhook in enumerate(config.webhooks):
+        _check_webhook(report, index, webhook, env)
     return report
 
 
@@ -262,6 +264,17 @@ def _check_template(report: Report, name: str, destination: Destination) -> None
         report.error(("alerts", "destinations", name, "template"), error)
     else:
         report.say_fine(f"template {destination.template} can be used")
+
+
+def _check_webhook(report: Report, index: int, webhook: Webhook, env: Mapping[str, str]) -> None:
+    from daemon.config.secrets import webhook_secret
+
+    try:
+        webhook_secret(webhook, env=env)
+    except ConfigError as error:
+        report.error(("webhooks", index, "secret_file"), error)
+    else:
+        report.say_fine(f"webhook {webhook.label}: on {', '.join(webhook.on)}")
 
 
 def _nearest(path: Path) -> Path:

@@ -7,6 +7,7 @@ everything: a typo in one key hides no other problem.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,7 +26,17 @@ _FALSE = ("false", "no", "off", "n", "f", "0")
 
 def logical_findings(data: Data) -> Iterator[Finding]:
     """Every contradiction between the keys of a configuration in its full form."""
-    for check in (_watch, _move_to, _database, _api_key, _destinations, _rules, _names, options_findings):
+    for check in (
+        _watch,
+        _move_to,
+        _database,
+        _api_key,
+        _destinations,
+        _rules,
+        _names,
+        _webhooks,
+        options_findings,
+    ):
         yield from check(data)
 
 
@@ -111,6 +122,17 @@ def _destinations(data: Data) -> Iterator[Finding]:
             problem = service_problem(url)
             if problem is not None:
                 yield Finding((*where, "urls", index), problem)
+
+
+def _webhooks(data: Data) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(_sequence(data.get("webhooks"))):
+        name, url = _mapping(entry).get("name"), _mapping(entry).get("url")
+        if name is None and isinstance(url, str):
+            name = re.split(r"[/?#]", url.partition("://")[2])[0].rpartition("@")[2]
+        if isinstance(name, str) and name and seen.setdefault(name, index) != index:
+            text = f"webhooks[{seen[name]}] is called the same; every webhook needs a name (else its host)"
+            yield Finding(("webhooks", index), text)
 
 
 def _rules(data: Data) -> Iterator[Finding]:

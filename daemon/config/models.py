@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -24,7 +25,7 @@ from daemon.config.after_analysis import (
 from daemon.config.filenames import usable_pattern
 from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_quiet_hours
 from daemon.config.units import parse_duration, parse_size
-from daemon.config.urls import usable_base_url, usable_link
+from daemon.config.urls import usable_base_url, usable_link, usable_webhook
 from daemon.config.values import (
     known_language,
     more_than_nothing,
@@ -57,6 +58,7 @@ NotAnalyzed = Literal["true", "summary", "topics", "intents", "sentiment"]
 Score = Annotated[float, BeforeValidator(no_switch), Field(ge=-1.0, le=1.0)]
 Share = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=1.0)]
 Drop = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=2.0)]
+WebhookEvent = Literal["done", "failed", "alert"]
 Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
 Usd = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, allow_inf_nan=False)]
 Phrase = Annotated[str, AfterValidator(with_a_word)]
@@ -263,6 +265,21 @@ class Prices(Model):
     output_tokens: Usd | None = None
 
 
+class Webhook(Model):
+    """Another program that is told of recordings; the URL is secret as a whole."""
+
+    url: Annotated[SecretStr, AfterValidator(usable_webhook)]
+    secret_file: FilePath
+    on: Annotated[tuple[WebhookEvent, ...], Field(min_length=1)] = ("done", "failed", "alert")
+    include: tuple[Literal["transcript"], ...] = ()
+    name: Text | None = None
+
+    @property
+    def label(self) -> str:
+        """What people and rows call it: its name, else its host."""
+        return self.name or urlsplit(self.url.get_secret_value()).netloc.rpartition("@")[2]
+
+
 class Config(Model):
     """The whole file. `database` is always set after loading."""
 
@@ -273,3 +290,4 @@ class Config(Model):
     analyzer: Analyzer = Analyzer()
     prices: Prices = Prices()
     alerts: Alerts = Alerts()
+    webhooks: tuple[Webhook, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import logging
@@ -14,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from daemon.config.destinations import service_problem
 from daemon.config.document import SHORTEST_TOKEN
-from daemon.config.models import Config, Destination
+from daemon.config.models import Config, Destination, Webhook
 from daemon.config.short_forms import CREDENTIAL
 from daemon.config.urls import is_deepgram_host
 from daemon.errors import ConfigError, ConfigProblem
@@ -26,6 +27,9 @@ KEY_VARIABLE = "DEEPGRAM_API_KEY"
 
 _LARGEST_SECRET_BYTES = 64 * 1024
 _SHORTEST_PASSWORD = 4
+_WEBHOOK_PREFIX = "whsec_"
+_SHORTEST_WEBHOOK_BYTES = 24
+"""As the specification of Standard Webhooks has it."""
 
 
 def api_key(config: Config, *, env: Mapping[str, str] = os.environ) -> str | None:
@@ -51,7 +55,7 @@ def destination_urls(destination: Destination, *, env: Mapping[str, str] = os.en
     urls = [url.get_secret_value() for url in destination.urls]
     if destination.urls_file is None:
         return urls
-    path = _urls_path(destination.urls_file, env)
+    path = _credential_path(destination.urls_file, "urls_file", env)
     lines = _read_secret(path, "urls_file", env).splitlines()
     found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
     found = [(number, line) for number, line in found if not line.startswith("#")]
@@ -65,6 +69,20 @@ def destination_urls(destination: Destination, *, env: Mapping[str, str] = os.en
     if problems:
         raise ConfigError(path, problems)
     return urls + [url for _number, url in found]
+
+
+def webhook_secret(webhook: Webhook, *, env: Mapping[str, str] = os.environ) -> str:
+    """The secret by which messages to this webhook are signed. Raises ConfigError when there is none."""
+    path = _credential_path(webhook.secret_file, "secret_file", env)
+    secret = _read_secret(path, "secret_file", env).strip()
+    try:
+        size = len(base64.b64decode(secret.removeprefix(_WEBHOOK_PREFIX) + "==", validate=False))
+    except ValueError:
+        size = 0
+    if not secret.startswith(_WEBHOOK_PREFIX) or size < _SHORTEST_WEBHOOK_BYTES:
+        text = "has no secret for webhooks in it; write one by: echo whsec_$(openssl rand -base64 32)"
+        raise _error(path, "secret_file", text)
+    return secret
 
 
 def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[str]:
@@ -81,6 +99,11 @@ def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[s
             urls = destination_urls(destination, env=env)
         for url in urls:
             secrets.update((url, *_secret_parts(url)))
+    for webhook in config.webhooks:
+        url = webhook.url.get_secret_value()
+        secrets.update((url, *_secret_parts(url)))
+        with contextlib.suppress(ConfigError):
+            secrets.add(webhook_secret(webhook, env=env))
     return sorted(filter(None, secrets), key=lambda secret: (-len(secret), secret))
 
 
@@ -119,14 +142,14 @@ def _checked_key(text: str, source: Path | str, key: str) -> str:
     return text.strip()
 
 
-def _urls_path(path: Path, env: Mapping[str, str]) -> Path:
+def _credential_path(path: Path, key: str, env: Mapping[str, str]) -> Path:
     name = str(path).removeprefix(CREDENTIAL)
     if name == str(path):
         return path
     directory = env.get("CREDENTIALS_DIRECTORY")
     if not directory:
         text = f"$CREDENTIALS_DIRECTORY is not set; write LoadCredential={name}:FILE into the systemd unit"
-        raise _error(str(path), "urls_file", text)
+        raise _error(str(path), key, text)
     return Path(directory, name)
 
 

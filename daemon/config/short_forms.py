@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 CREDENTIAL = "credential:"
-"""A `urls_file` that starts so names a systemd credential instead of a path."""
+"""A `urls_file` or `secret_file` that starts so names a systemd credential instead of a path."""
 
 _WATCH_LISTS = ("include", "exclude", "channels", "tags", "hosts")
 _CONDITION_LISTS = (
@@ -35,7 +35,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
 
     full = dict(data)
     # A heading whose keys are all commented out is null to YAML; people mean "nothing here".
-    for key in ("analyzer", "alerts", "database"):
+    for key in ("analyzer", "alerts", "database", "webhooks"):
         if key in full and full[key] is None:
             del full[key]
     database = full.get("database", default_database(env))
@@ -48,6 +48,8 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
     if isinstance(full.get("analyzer"), dict):
         full["analyzer"] = _analyzer(full["analyzer"])
         _change(full["analyzer"], ("api_key_file",), path_of)
+    if isinstance(full.get("webhooks"), list):
+        full["webhooks"] = [_webhook(entry, path_of) for entry in full["webhooks"]]
     if isinstance(full.get("alerts"), dict):
         full["alerts"] = _alerts(full["alerts"], path_of)
     return full
@@ -146,6 +148,19 @@ def _destination(value: Any, path_of: Any) -> Any:
     _change(full, ("template",), path_of)
     if not str(full.get("urls_file")).startswith(CREDENTIAL):
         _change(full, ("urls_file",), path_of)
+    return full
+
+
+def _webhook(entry: Any, path_of: Any) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    full = dict(entry)
+    _change(full, ("on", "include"), _as_list)
+    if not str(full.get("secret_file")).startswith(CREDENTIAL):
+        _change(full, ("secret_file",), path_of)
+    if full.get(True) is not None and "on" not in full:
+        # To YAML 1.1 the key `on` is a switch.
+        full["on"] = _as_list(full.pop(True))
     return full
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from string import Formatter
 from urllib.parse import SplitResult, urlsplit
 
+from pydantic import SecretStr
+
 _BASE_URL_HELP = "write embedded, or an address such as https://api.deepgram.com or http://host:8080"
 _LINK_HELP = "write an address such as http://host:8765/recordings/{id}"
+_WEBHOOK_HELP = "write an address such as https://crm.example.com/hooks/earshot"
 _PLACEHOLDERS = ("id", "seconds")
 
 
@@ -42,6 +45,12 @@ def usable_link(value: str) -> str:
         raise ValueError("has a brace without its partner; the placeholders are {id} and {seconds}") from None
     if any(field[1] not in _PLACEHOLDERS or field[2:] != ("", None) for field in fields):
         raise ValueError("has an unknown placeholder; there are {id} and {seconds}")
+    return value
+
+
+def usable_webhook(value: SecretStr) -> SecretStr:
+    """Raises ValueError, without a part of it, for what is no web address."""
+    _split(value.get_secret_value(), _WEBHOOK_HELP)
     return value
 
 

@@ -46,10 +46,11 @@ from daemon.storage.operations import (
 )
 from daemon.storage.originals import stuck_originals
 from daemon.storage.outbox import add_messages
+from daemon.storage.webhooks import stuck_webhooks
 
 logger = logging.getLogger(__name__)
 
-LOOKED_FOR_CAUSES = frozenset({"folder", "silent", "originals", "outbox", "orphans", "given_up"})
+LOOKED_FOR_CAUSES = frozenset({"folder", "silent", "originals", "outbox", "orphans", "given_up", "webhook"})
 """The causes that are over when they are not found any more."""
 
 GONE_FOR = timedelta(seconds=15)
@@ -200,6 +201,7 @@ def _found(
         | _outbox_troubles(db, targets, now)
         | _orphans(db, targets, now)
         | _given_up(db, targets, lasting)
+        | {("webhook", name): error for name, error in stuck_webhooks(db, now - STUCK_AFTER).items()}
     )
 
 

@@ -99,6 +99,11 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
     if cause == "originals":
         body = "They were moved or deleted, or the configuration no longer asks for it."
         return Message("info", f"no originals are left over any longer - {_end(name)}", body)
+    if cause == "webhook":
+        body = (
+            "`earshot webhooks --state failed` lists what was given up, `earshot webhooks retry ID` sends it."
+        )
+        return Message("info", f"messages reach webhook {name} again", body)
     if cause == "orphans":
         body = "It is in the configuration again, or the alerts were removed."
         return Message("info", f"no alerts wait for {name} any longer", body)
@@ -143,6 +148,12 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
             " `earshot status` shows how many are left."
         )
         return Message("warning", f"originals stay where they are - {_end(name)}", body)
+    if cause == "webhook":
+        body = (
+            f"They are not accepted there ({shorten(harmless(detail), ERROR_LENGTH)}). Each is tried again"
+            " for a day, unless the receiver says that it is gone; `earshot webhooks` lists them."
+        )
+        return Message("warning", f"messages do not reach webhook {name}", body)
     if cause == "orphans":
         body = (
             f"Nobody sends them ({detail}): the configuration has no such destination or address any"

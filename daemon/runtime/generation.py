@@ -18,6 +18,7 @@ from sqlite_utils import Database
 from daemon.alerts.deliver import delivery
 from daemon.alerts.targets import open_targets
 from daemon.alerts.volume import end_bursts
+from daemon.alerts.webhooks import webhook_delivery
 from daemon.analysis.context import Context
 from daemon.analysis.pauses import end_obsolete_pauses
 from daemon.analysis.throttle import Throttle
@@ -36,9 +37,11 @@ from daemon.periodic.schedule import schedule
 from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
+from daemon.runtime.receivers import receivers, subscriptions
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, transaction
 from daemon.storage.originals import configure_originals
+from daemon.storage.webhooks import configure_webhooks
 from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ class Generation:
         """Check all that can be wrong, before anything runs; raises EarshotError."""
         self.config = config
         self.targets = open_targets(config, env)
+        self._receivers = receivers(config, env)
         self._env = env
         self._throttle = throttle
         self._ended = ended
@@ -92,11 +96,14 @@ class Generation:
             wanted = [each for folder in self.config.watch for each in outcomes_of(folder)]
             with transaction(db):
                 configure_originals(db, wanted, utc_now())
+                configure_webhooks(db, subscriptions(self.config))
         self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
         self._start("workers", self.workers.step, self._workers_alarm)
         for target in self.targets:
             name = f"alerts-{target.destination}-{target.index}"
             self._start(name, delivery(target), self._alarm())
+        for receiver in self._receivers:
+            self._start(f"webhook-{receiver.name}", webhook_delivery(receiver), self._alarm())
         # It tells operations of a pause, which may begin or end with each recording's turn.
         self._start("schedule", self._schedule(), self._alarm())
         # What asks a file system may hang with its share: a thread of its own, and no reason to restart the

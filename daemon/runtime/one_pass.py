@@ -106,8 +106,9 @@ def _is_idle(db: Database, generation: Generation) -> bool:
         return False
     if has_original_due(db, now) or has_news(db, generation.config, now):
         return False
-    return not any(
-        (wait := seconds_until_alert(db, target.destination, target.index, now)) is not None
-        and wait <= SOON_SECONDS
-        for target in generation.targets
-    )
+    waits = [seconds_until_alert(db, each.destination, each.index, now) for each in generation.targets]
+    waits += [
+        seconds_until_alert(db, webhook.label, 0, now, table="webhooks")
+        for webhook in generation.config.webhooks
+    ]
+    return not any(wait is not None and wait <= SOON_SECONDS for wait in waits)

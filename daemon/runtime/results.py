@@ -1,4 +1,5 @@
-"""Where a result is committed: what the analysis found and the alerts that it causes, in one transaction."""
+"""Where a result is committed: what the analysis found, the alerts that it causes and what webhooks are
+told of it, in one transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from daemon.config.models import Alerts
 from daemon.models import Analysis, Recording, Target, utc_now
 from daemon.rules.match import conversation_of, matches
 from daemon.storage.database import transaction
+from daemon.storage.outbox import any_pending
 from daemon.storage.results import store_result
+from daemon.storage.webhooks import note_event
 
 
 def store(
@@ -36,4 +39,8 @@ def store(
         # Not before this has its turn to write: a digest that is stored meanwhile closes its period.
         now = clock()
         store_result(db, recording.id, analysis, now=now)
-        return len(store_alerts(db, alerts, wanted, recording.id, now))
+        added = store_alerts(db, alerts, wanted, recording.id, now)
+        note_event(db, recording.id, "done", now)
+        if any_pending(db, added):
+            note_event(db, recording.id, "alert", now)
+        return len(added)

@@ -7,15 +7,26 @@ with what caused it; only `retry_alert` and `release_held` open their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.models import Alert, AlertDraft, AlertState, Target, from_iso, iso
 from daemon.storage.database import rows, transaction
+
+Table = Literal["alerts", "webhooks"]
+"""The tables that are outboxes: messages to people, and to other programs (see webhooks.py)."""
+
+_OF_TABLE = {
+    "alerts": "severity, title, NULL AS message_id",
+    "webhooks": "'info' AS severity, event AS title, message_id",
+}
+
+_RETRIED = {"alerts": ("failed", "suppressed"), "webhooks": ("failed", "sent", "pending")}
+"""What a person can have sent after all; another program knows by the message's id what it has already."""
 
 MAX_WAIT = timedelta(hours=25)
 """No alert is ever held back longer (quiet hours are shorter than a day); a row that says so was written
@@ -63,32 +74,42 @@ def has_alert(db: Database, recording_id: int, destination: str, target: int) ->
     return bool(found)
 
 
-def next_alert(db: Database, destination: str, target: int, now: datetime) -> Alert | None:
+def any_pending(db: Database, ids: Collection[int]) -> bool:
+    """True when one of these alerts is to be sent: was not held back."""
+    sql = "SELECT 1 FROM alerts WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
+    return bool(rows(db, sql, (json.dumps(list(ids)),)))
+
+
+def next_alert(
+    db: Database, destination: str, target: int, now: datetime, *, table: Table = "alerts"
+) -> Alert | None:
     """The alert to send next to this target, or None when none is due.
 
     Those tried least come first, so that one which is refused for its content does not hold up the others.
     """
     found = rows(
         db,
-        """
-        SELECT id, recording_id, destination, target, severity, attempts, created_at, title, body, due_at
-        FROM alerts
+        f"""
+        SELECT id, recording_id, destination, target, attempts, created_at, body, due_at, {_OF_TABLE[table]}
+        FROM {table}
         WHERE state = 'pending' AND destination = :destination AND target = :target
             AND (not_before IS NULL OR not_before <= :now OR not_before > :never)
         ORDER BY attempts, id LIMIT 1
-        """,
+        """,  # noqa: S608 - our own names
         {"destination": destination, "target": target, "now": iso(now), "never": iso(now + MAX_WAIT)},
     )
     return Alert(**found[0]) if found else None
 
 
-def seconds_until_due(db: Database, destination: str, target: int, now: datetime) -> float | None:
+def seconds_until_due(
+    db: Database, destination: str, target: int, now: datetime, *, table: Table = "alerts"
+) -> float | None:
     """Seconds until this target's next alert is due, 0 when one is due now, None when none is pending."""
-    if next_alert(db, destination, target, now):
+    if next_alert(db, destination, target, now, table=table):
         return 0.0
     found = rows(
         db,
-        "SELECT min(not_before) AS due FROM alerts"
+        f"SELECT min(not_before) AS due FROM {table}"  # noqa: S608 - our own names
         " WHERE state = 'pending' AND destination = ? AND target = ?",
         (destination, target),
     )
@@ -96,19 +117,21 @@ def seconds_until_due(db: Database, destination: str, target: int, now: datetime
     return None if due is None else max(0.0, (from_iso(due) - now).total_seconds())
 
 
-def alert_sent(db: Database, alert_id: int, now: datetime) -> None:
+def alert_sent(db: Database, alert_id: int, now: datetime, *, table: Table = "alerts") -> None:
     """Note that the service accepted the message."""
     db.execute(
-        "UPDATE alerts SET state = 'sent', sent_at = ?, attempts = attempts + 1, not_before = NULL,"
+        f"UPDATE {table} SET state = 'sent', sent_at = ?, attempts = attempts + 1, not_before = NULL,"  # noqa: S608
         " error = NULL WHERE id = ?",
         (iso(now), alert_id),
     )
 
 
-def alert_retry(db: Database, alert_id: int, error: str, not_before: datetime) -> None:
+def alert_retry(
+    db: Database, alert_id: int, error: str, not_before: datetime, *, table: Table = "alerts"
+) -> None:
     """Note a failed attempt; the next one is due at `not_before`."""
     db.execute(
-        "UPDATE alerts SET attempts = attempts + 1, error = ?, not_before = ? WHERE id = ?",
+        f"UPDATE {table} SET attempts = attempts + 1, error = ?, not_before = ? WHERE id = ?",  # noqa: S608
         (error, iso(not_before), alert_id),
     )
 
@@ -134,29 +157,30 @@ def release_held(db: Database, destination: str, target: int, now: datetime) -> 
     return len(found)
 
 
-def alert_failed(db: Database, alert_id: int, error: str) -> None:
+def alert_failed(db: Database, alert_id: int, error: str, *, table: Table = "alerts") -> None:
     """Give an alert up after one more failed attempt."""
     db.execute(
-        "UPDATE alerts SET state = 'failed', attempts = attempts + 1, not_before = NULL, error = ?"
+        f"UPDATE {table} SET state = 'failed', attempts = attempts + 1, not_before = NULL, error = ?"  # noqa: S608
         " WHERE id = ?",
         (error, alert_id),
     )
 
 
-def retry_alert(db: Database, alert_id: int, now: datetime) -> None:
-    """Put a failed or suppressed alert back in the outbox, due now, with as many retries as a new one.
+def retry_alert(db: Database, alert_id: int, now: datetime, *, table: Table = "alerts") -> None:
+    """Put an alert back in the outbox, due now, with as many retries as a new one.
 
-    One transaction. Raises UsageError when there is no such alert, or when it is sent or pending already.
+    One transaction. Raises UsageError when there is no such alert, or when its state is none of _RETRIED.
     """
     with transaction(db):
-        found = rows(db, "SELECT state FROM alerts WHERE id = ?", (alert_id,))
+        found = rows(db, f"SELECT state FROM {table} WHERE id = ?", (alert_id,))  # noqa: S608 - our own names
         if not found:
-            raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
+            raise UsageError(f"there is no {table[:-1]} {alert_id}; `earshot {table}` lists them")
         state = found[0]["state"]
-        if state not in (AlertState.FAILED, AlertState.SUPPRESSED):
-            raise UsageError(f"alert {alert_id} is {state}; only failed and suppressed alerts can be retried")
+        if state not in _RETRIED[table]:
+            known = " and ".join(_RETRIED[table])
+            raise UsageError(f"{table[:-1]} {alert_id} is {state}; only {known} {table} can be retried")
         db.execute(
-            "UPDATE alerts SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"
+            f"UPDATE {table} SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"  # noqa: S608
             " WHERE id = ?",
             (iso(now), iso(now), alert_id),
         )

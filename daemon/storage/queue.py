@@ -1,8 +1,8 @@
 """Every change of a recording's state, with what hangs on its end. Nothing else writes that state.
 
-On an end hang a row in `failures`, of which operations are told, and a row in `originals`, for a file that is
-to be moved or deleted. Each function writes in a transaction that its caller opens and commits, so that what
-belongs together is stored together. Times are UTC.
+On an end hang a row in `failures`, of which operations are told, one in `originals`, for a file that is to be
+moved or deleted, and those in `webhooks`. Each function writes in a transaction that its caller opens and
+commits, so that what belongs together is stored together. Times are UTC.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from daemon.storage.costs import add_lost_cost
 from daemon.storage.database import rows
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
+from daemon.storage.webhooks import note_event
 
 MAX_WAIT = timedelta(minutes=20)
 """No retry is ever due later than this; a row that says so was written before the clock was set back."""
@@ -331,6 +332,7 @@ def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, 
 
 def _note_failure(db: Database, recording_id: int, now: datetime) -> None:
     db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, ?)", (recording_id, iso(now)))
+    note_event(db, recording_id, "failed", now)
 
 
 def _note_original(db: Database, recording_id: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlite_utils import Database
 
@@ -167,10 +167,16 @@ def search(db: Database, words: str, limit: int, filters: Filters = EVERYTHING) 
     return [_public(row) for row in found]
 
 
-def alerts_list(db: Database, *, states: tuple[str, ...] = (), limit: int | None = None) -> Iterator[Row]:
-    """The alerts, newest first, without their bodies."""
+def alerts_list(
+    db: Database,
+    *,
+    states: tuple[str, ...] = (),
+    limit: int | None = None,
+    table: Literal["alerts", "webhooks"] = "alerts",
+) -> Iterator[Row]:
+    """The alerts, or the messages to other programs, newest first, without their bodies."""
     conditions = [f"state IN ({_marks(states)})"] if states else []
-    found = _newest_first(db, "alerts", conditions, list(states), limit)
+    found = _newest_first(db, table, conditions, list(states), limit)
     return (_public(row, hidden=("body", *HIDDEN_COLUMNS)) for row in found)
 
 

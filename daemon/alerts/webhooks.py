@@ -1,0 +1,109 @@
+"""Messages to other programs by the Standard Webhooks specification (https://www.standardwebhooks.com)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Database
+
+from daemon import __version__
+from daemon.alerts.deliver import LOOK_SECONDS, Place, attempt
+from daemon.alerts.time_limit import TimeLimit
+from daemon.models import Alert, utc_now
+from daemon.storage.outbox import next_alert, seconds_until_due
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+SEND_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 20.0
+GONE = "answered 410 "
+"""Of the receiver there is none any more, says the specification: it is not tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A webhook of the configuration, ready to be called."""
+
+    name: str
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)
+
+
+class WebhookSender:
+    """Posts to one receiver; used by one thread. `delivered_id` is the message that was accepted last."""
+
+    def __init__(self, receiver: Receiver, *, send_seconds: float = SEND_SECONDS) -> None:
+        self._receiver = receiver
+        self._limit = TimeLimit("webhook", send_seconds)
+        self.delivered_id: int | None = None
+
+    def send(self, message: Alert, now: datetime) -> str | None:
+        """Post one message; None when it was accepted, else why not, in words without any secret."""
+        return self._limit.run(lambda: self._post(message, now))
+
+    def _post(self, message: Alert, now: datetime) -> str | None:
+        import httpx
+        from standardwebhooks import Webhook
+
+        body, message_id = message.body, str(message.message_id)
+        headers = {
+            "content-type": "application/json",
+            "user-agent": f"earshot/{__version__}",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(self._receiver.secret).sign(message_id, now, body),
+        }
+        limits = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        try:
+            # The environment names no proxy here, and no password for the host: runtime says what is used.
+            with (
+                httpx.Client(timeout=limits, trust_env=False, proxy=self._receiver.proxy) as client,
+                client.stream("POST", self._receiver.url, content=body.encode(), headers=headers) as response,
+            ):
+                # What it says beyond that is not read.
+                return answered(response.status_code)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            # Its own text may hold the address.
+            return f"no connection, or it was broken off ({type(error).__name__})"
+
+
+def answered(status: int) -> str | None:
+    """Return what is wrong with this answer, None when the message was accepted."""
+    if 200 <= status < 300:
+        return None
+    try:
+        said = f"it answered {status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        said = f"it answered {status}"
+    if 300 <= status < 400:
+        return f"{said}; write the address that it redirects to"
+    return said
+
+
+def step(db: Database, receiver: Receiver, sender: WebhookSender, now: datetime) -> bool:
+    """Post the message that is due next to this receiver; False when none is."""
+    message = next_alert(db, receiver.name, 0, now, table="webhooks")
+    if message is None:
+        return False
+    place = Place("webhooks", receiver.name, 0, is_final=lambda error: GONE in error)
+    attempt(db, message, place, sender, lambda: sender.send(message, now), now)
+    return True
+
+
+def webhook_delivery(receiver: Receiver) -> Callable[[Database], float]:
+    """Return the step of a receiver's loop: post one message that is due, say when to look again."""
+    sender = WebhookSender(receiver)
+
+    def look(db: Database) -> float:
+        if step(db, receiver, sender, utc_now()):
+            return 0.0
+        due = seconds_until_due(db, receiver.name, 0, utc_now(), table="webhooks")
+        return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
+
+    return look

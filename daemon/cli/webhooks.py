@@ -1,0 +1,88 @@
+"""`earshot webhooks`: what other programs were told, and telling them again."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from daemon.cli.options import (
+    Context,
+    configuration_options,
+    json_option,
+    pass_context,
+    row_id,
+    row_limit,
+    say_error,
+)
+from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json_rows, print_table
+from daemon.errors import EXIT_FAILED, UsageError
+
+
+@click.group(invoke_without_command=True, epilog="Example: earshot webhooks --state failed")
+@configuration_options
+@click.option(
+    "--state", "states", type=click.Choice(["pending", "sent", "failed"]), multiple=True, help="Repeatable."
+)
+@click.option(
+    "--limit",
+    type=row_limit,
+    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
+)
+@json_option
+@pass_context
+def webhooks(context: Context, states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """List messages to other programs, those that did not arrive with the reason."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    from daemon.storage.views import alerts_list
+
+    if limit is None and not as_json and sys.stdout.isatty():
+        limit = ON_TERMINAL_ROWS
+    found = alerts_list(context.database, states=states, limit=limit, table="webhooks")
+    if as_json:
+        print_json_rows(found)
+        return
+    print_table(
+        ("id", "state", "event", "to", "rec", "created", "tries", "error"),
+        (_cells(row) for row in found),
+        stretch=("error",),
+        numbers=("id", "rec", "tries"),
+    )
+
+
+@webhooks.command("retry", epilog="Example: earshot webhooks retry 5 6")
+@configuration_options
+@click.argument("ids", type=row_id, metavar="ID...", nargs=-1, required=True)
+@pass_context
+def retry_webhooks(context: Context, ids: tuple[int, ...]) -> None:
+    """Send messages again, with the ids that they had, also those that arrived."""
+    from daemon.storage.outbox import retry_alert
+
+    now = datetime.now(UTC)
+    refused = False
+    for row in dict.fromkeys(ids):
+        try:
+            retry_alert(context.database, row, now, table="webhooks")
+        except UsageError as error:
+            say_error(str(error))
+            refused = True
+        else:
+            click.echo(f"webhook {row} is pending again")
+    if refused:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["id"]),
+        row["state"],
+        row["event"],
+        row["destination"],
+        str(row["recording_id"] or ""),
+        local_time(row["created_at"]),
+        str(row["attempts"]),
+        row["error"] or "",
+    )
