@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import secrets
 import signal
 import stat
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,8 @@ from daemon.models import FileStamp
 BLOCK_BYTES = 1 << 20
 LONGEST_PATH_BYTES = 4096
 """Longer ones the system takes no more (PATH_MAX), so no path has more than half as many parts."""
+
+KEY_BYTES = 32
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -232,6 +235,53 @@ def is_unmounted(root: Path, places: Iterable[tuple[str, int]]) -> bool:
     if not root.is_dir():
         return True
     return any(device_above(path) not in (None, device) for path, device in places)
+
+
+def private_key(path: Path, owner: int) -> bytes:
+    """Return the key in the file at `path`, KEY_BYTES that nobody can foresee; make one where there is none.
+
+    Only its owner, the user `owner`, may read it. Raises OSError, among others for a link or for a file of
+    somebody else.
+    """
+    try:
+        return _read_key(path, owner)
+    except FileNotFoundError:
+        _make_key(path, owner)
+        return _read_key(path, owner)
+
+
+def _read_key(path: Path, owner: int) -> bytes:
+    descriptor = os.open(path, _FILE)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid(), owner):
+            raise _irregular(str(path))
+        if status.st_mode & 0o077:
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o600)
+        key = os.pread(descriptor, KEY_BYTES + 1, 0)
+    finally:
+        os.close(descriptor)
+    if len(key) != KEY_BYTES:
+        raise OSError(errno.EINVAL, f"it does not have {KEY_BYTES} bytes", str(path))
+    return key
+
+
+def _make_key(path: Path, owner: int) -> None:
+    """Under another name first: nobody must ever read half of it. Where two make one, the first stays."""
+    new = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(new, flags, 0o600)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, owner, -1)
+        os.write(descriptor, secrets.token_bytes(KEY_BYTES))
+        os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        os.close(descriptor)
+        new.unlink(missing_ok=True)
 
 
 def _parts(root: str, path: str) -> list[str]:

@@ -319,7 +319,8 @@ class Target:
 class AlertDraft:
     """A message before it is a row: one per destination and URL (`target`), for rules or about the service.
 
-    `not_before` is the end of the destination's quiet hours, None when it is due at once.
+    `not_before` is the end of the destination's quiet hours, None when it is due at once. `about` are the
+    recordings that a message about no single one names.
     """
 
     destination: str
@@ -331,6 +332,7 @@ class AlertDraft:
     state: AlertState = AlertState.PENDING
     reason: str | None = None
     not_before: datetime | None = None
+    about: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

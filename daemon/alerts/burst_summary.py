@@ -33,4 +33,5 @@ def burst_summary(
         for row in held[:WORST]
     ]
     body = fitting([start], [("The worst by average score:", lines)], room_for(target, title))
-    return AlertDraft(target.destination, target.index, severity, title, body, rules=rules)
+    about = tuple(row["recording_id"] for row in held[:WORST])
+    return AlertDraft(target.destination, target.index, severity, title, body, rules=rules, about=about)

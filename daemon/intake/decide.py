@@ -25,19 +25,23 @@ class Action(Enum):
     """The same, and its recording was set aside because the file could not be found."""
     REMEMBER = auto()
     """It was left alone and stays so; only how it looks has changed."""
+    MARK = auto()
+    """Its recording was deleted: it stays marked."""
     LATER = auto()
     """It cannot be decided now: the recording is being analyzed, or the file cannot be read."""
 
 
-def decide(known: KnownFile | None, stamp: FileStamp, sha256: str | None) -> Action:
+def decide(
+    known: KnownFile | None, stamp: FileStamp, sha256: str | None, *, is_marked: bool = False
+) -> Action:
     """Return what is to be done with the file that has this stamp.
 
     `known` is how the rows have it: under its own path, else under the one that it was renamed from, at
     which it is no more. `sha256` is that of its bytes where `needs_hash` asks for it, None where it could
-    not be read.
+    not be read. `is_marked` says that it is the file of a recording that was deleted.
     """
     if known is None:
-        return Action.ADD
+        return Action.MARK if is_marked else Action.ADD
     if known.path == stamp.path and known.has_stamp(stamp) and not known.is_gone:
         return Action.NOTHING
     is_hash_needed = needs_hash(known, stamp)

@@ -28,8 +28,10 @@ from daemon.storage.queue import add, renew
 from daemon.storage.recordings import (
     KnownFile,
     describe_recording,
+    is_marked,
     known_by_inode,
     known_files,
+    mark,
     modified_at,
     move_recording,
     remember_file,
@@ -51,6 +53,7 @@ class Case:
     arrival: Arrival
     known: KnownFile | None
     sha256: str | None
+    is_marked: bool = False
 
 
 def take_in(
@@ -87,7 +90,9 @@ def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash,
     with transaction(db):
         for case in cases:
             stamp = case.arrival.stamp
-            action = decide(case.known, stamp, case.sha256) if _is_current(db, case) else Action.LATER
+            action = Action.LATER
+            if _is_current(db, case):
+                action = decide(case.known, stamp, case.sha256, is_marked=case.is_marked)
             _apply(db, place, case, action, intake)
 
 
@@ -102,12 +107,15 @@ def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash) -> Case:
     if needs_hash(known, stamp):
         with place.asking():
             sha256 = hash_of(stamp)
-    return Case(replace(arrival, stamp=stamp), known, sha256)
+    return Case(replace(arrival, stamp=stamp), known, sha256, known is None and is_marked(db, stamp))
 
 
 def _is_current(db: Database, case: Case) -> bool:
     """Return whether the rows still have the file as they had it when the case was made."""
     path, known = case.arrival.stamp.path, case.known
+    if known is None and not case.is_marked and is_marked(db, case.arrival.stamp):
+        # Its recording was deleted since.
+        return False
     if known is None or known.path == path:
         return _known_file(db, path) == known
     return _known_file(db, path) is None and _known_file(db, known.path) == known
@@ -139,6 +147,9 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
         return
     if action == Action.LATER:
         intake.later.append(stamp.path)
+        return
+    if action == Action.MARK:
+        mark(db, stamp)
         return
     if action == Action.ADD or known is None:
         recording_id = _add(db, place, arrival, intake)

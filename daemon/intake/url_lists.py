@@ -33,6 +33,7 @@ from daemon.storage.recordings import (
     NOT_TAKEN,
     forget_list,
     has_recording_of,
+    is_marked,
     known_list,
     lists_with_content,
     modified_at,
@@ -80,6 +81,8 @@ def take_in_lists(
     intake = Intake()
     place = Place(folder, now, facts_of, asking)
     for arrival in arrivals:
+        if is_marked(db, arrival.stamp):
+            continue
         if not folder.lists and ending_of(arrival.stamp.path) == "urls":
             _pass_over(db, place, arrival)
             continue

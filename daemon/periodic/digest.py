@@ -103,7 +103,8 @@ def _drafts(
             continue
         room = room_for(target, title)
         body = digest_body(current, before, verdicts, month_usd=month, room=room, link=config.alerts.link)
-        drafts.append(AlertDraft(target.destination, target.index, "info", title, body))
+        about = tuple(row["recording_id"] for row in current.worst)
+        drafts.append(AlertDraft(target.destination, target.index, "info", title, body, about=about))
     return drafts
 
 

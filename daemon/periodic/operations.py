@@ -163,7 +163,10 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
 
 
 def _send(db: Database, message: Message, audience: Collection[tuple[str, int]], now: datetime) -> bool:
-    drafts = [AlertDraft(*each, message.severity, message.title, message.body) for each in audience]
+    drafts = [
+        AlertDraft(*each, message.severity, message.title, message.body, about=message.about)
+        for each in audience
+    ]
     return bool(add_messages(db, drafts, now))
 
 

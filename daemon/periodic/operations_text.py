@@ -39,6 +39,8 @@ class Message:
     severity: str
     subject: str
     body: str
+    about: tuple[int, ...] = ()
+    """The recordings that are named in it."""
 
     @property
     def title(self) -> str:
@@ -61,7 +63,8 @@ def failed_message(failed: Sequence[Mapping[str, Any]]) -> Message:
         "",
         "`earshot list --state failed` lists them; `earshot retry ID`, or `--failed` for all, tries again.",
     ]
-    return Message("warning", f"{number} failed", "\n".join(lines))
+    about = tuple(row["recording_id"] for row in failed[:FAILURES_NAMED])
+    return Message("warning", f"{number} failed", "\n".join(lines), about)
 
 
 def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> Message:

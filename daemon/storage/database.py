@@ -5,7 +5,10 @@ WAL with synchronous=FULL: what was committed survives a power cut, and readers 
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import secrets
 import shutil
 import sqlite3
 import stat
@@ -18,8 +21,12 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError
+from daemon.files import KEY_BYTES, private_key
+from daemon.storage.digests import adopt_key, has_other_key, learn_digests
 from daemon.storage.lock import DaemonLock, beside_of, daemon_status, held
 from daemon.storage.migrations import SCHEMA, migrations, steps
+
+logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock before a write is refused."""
@@ -52,7 +59,9 @@ def open_database(path: Path, *, busy_seconds: float | None = None, schema: Path
         db.conn.execute("PRAGMA journal_mode=WAL")
         db.conn.execute("PRAGMA synchronous=FULL")
         db.conn.execute("PRAGMA foreign_keys=ON")
+        learn_digests(db, _key(path))
         _migrate(db, path, schema)
+        _check_key(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
         raise _unusable(path, error) from error
@@ -72,6 +81,7 @@ def open_existing(path: Path) -> Database:
 def memory_database() -> Database:
     """Return a database in memory with today's tables, for what is not to be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
+    learn_digests(db, secrets.token_bytes(KEY_BYTES))
     migrations(SCHEMA).apply(db)
     return db
 
@@ -205,7 +215,31 @@ def _connect(path: Path, busy_seconds: float | None) -> Database:
         connection = sqlite3.connect(path, timeout=busy_seconds or BUSY_SECONDS, isolation_level=None)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
+    # What is deleted is overwritten, whatever SQLite was built to do.
+    connection.execute("PRAGMA secure_delete=ON")
     return Database(connection, execute_plugins=False)
+
+
+def _key(path: Path) -> bytes:
+    """Return the key of the digests, which is in a file beside the database."""
+    file = beside_of(path, ".key")
+    try:
+        return private_key(file, path.stat().st_uid)
+    except OSError as error:
+        text = f"{file}: the key beside the database cannot be used ({error.strerror})"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
+            raise StoreBusyError(f"{text}; it is tried again") from error
+        raise StoreError(f"{text}; check its owner, or remove it to have another one made") from error
+
+
+def _check_key(db: Database, path: Path) -> None:
+    if not has_other_key(db):
+        return
+    with transaction(db):
+        lost = adopt_key(db)
+    if lost:
+        text = "the key beside the database is another one path=%s: what is left of %d deleted files is new"
+        logger.warning(text, path, lost)
 
 
 def _check_ours(db: Database, path: Path, schema: Path) -> None:

@@ -216,6 +216,8 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
         "created_at": iso(now),
         "title": draft.title,
         "body": draft.body,
+        # As the trigger looks for one of them that was deleted: ,17,18,
+        "about": f",{','.join(map(str, draft.about))}," if draft.about else None,
     }
     columns, places = ", ".join(row), ", ".join(f":{column}" for column in row)
     stored = rows(

@@ -64,7 +64,8 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
         "error_code": ending.code if ending else None,
         "error": ending.error if ending else None,
     }
-    columns, places = ", ".join(values), ", ".join(f":{column}" for column in values)
+    columns = ", ".join([*values, "digest"])
+    places = ", ".join([*(f":{column}" for column in values), "keyed_digest(:source)"])
     added = rows(db, f"INSERT INTO recordings ({columns}) VALUES ({places}) RETURNING id", values)  # noqa: S608
     recording_id: int = added[0]["id"]
     if ending and ending.state == RecordingState.FAILED:

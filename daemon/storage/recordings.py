@@ -1,5 +1,8 @@
 """What is known of files: which path, with which stamp, belongs to which recording; which lists were read.
 
+The file of a deleted recording has a mark instead, without a name in it, which the triggers of the schema
+write: so that it is not taken and paid for again. New content under its name is taken as any other.
+
 What changes rows is called inside a transaction, so that what was read there still holds.
 """
 
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -128,7 +131,63 @@ def known_stamps(
         news = NOT_TAKEN if takes_lists else None
         found = tuples(db, sql, (news, os.fsencode(directory), *lists))
         known |= {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
+    if others := [raw for raw, name in wanted.items() if name not in known]:
+        known |= {wanted[raw]: stamp for raw, stamp in _marked_stamps(db, directory, others).items()}
     return known
+
+
+def _marked_stamps(db: Database, directory: str, names: Sequence[bytes]) -> dict[bytes, Stamp]:
+    if not tuples(db, "SELECT 1 FROM marks LIMIT 1"):
+        return {}
+    found = tuples(
+        db,
+        f"""
+        WITH names (name) AS (VALUES {",".join(["(?)"] * len(names))})
+        SELECT name, size_bytes, mtime_ns, inode FROM names JOIN marks ON digest = keyed_digest(?, name)
+        """,  # noqa: S608 - marks only
+        (*names, os.fsencode(directory)),
+    )
+    return {name: (size, mtime, inode) for name, size, mtime, inode in found}
+
+
+def is_marked(db: Database, stamp: FileStamp) -> bool:
+    """Return whether the file is that of a deleted recording, under its name of then or under another one.
+
+    At its old path another inode makes no other file, as after a backup put it back. One that was renamed is
+    known by its inode and its time, unless that is of whole seconds, which other files may have, too.
+    """
+    looks = {
+        "directory": _key(stamp.path)[0],
+        "name": _key(stamp.path)[1],
+        "size": stamp.size_bytes,
+        "mtime": stored_time(stamp.mtime_ns),
+        "inode": signed_number(stamp.inode) if stamp.mtime_ns % 1_000_000_000 else None,
+    }
+    found = rows(
+        db,
+        """
+        SELECT 1 FROM marks WHERE digest = keyed_digest(:directory, :name)
+            AND size_bytes = :size AND mtime_ns = :mtime
+        UNION ALL
+        SELECT 1 FROM marks WHERE inode = :inode AND size_bytes = :size AND mtime_ns = :mtime
+        """,
+        looks,
+    )
+    return bool(found)
+
+
+def mark(db: Database, stamp: FileStamp) -> None:
+    """Note where a marked file is now and how it looks."""
+    db.execute(
+        "INSERT OR REPLACE INTO marks (digest, size_bytes, mtime_ns, inode)"
+        " VALUES (keyed_digest(?, ?), ?, ?, ?)",
+        (*_key(stamp.path), stamp.size_bytes, stored_time(stamp.mtime_ns), signed_number(stamp.inode)),
+    )
+
+
+def unmark(db: Database, path: str) -> None:
+    """Delete the mark of a path: there is another file now, or none any more."""
+    db.execute("DELETE FROM marks WHERE digest = keyed_digest(?, ?)", _key(path))
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -195,8 +254,8 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
     """
     db.execute(
         "INSERT OR REPLACE INTO files"
-        " (directory, name, folder, device, inode, size_bytes, mtime_ns, recording_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " (directory, name, digest, folder, device, inode, size_bytes, mtime_ns, recording_id)"
+        " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
         (
             *_key(stamp.path),
             folder,
@@ -207,6 +266,7 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
             recording_id,
         ),
     )
+    unmark(db, stamp.path)
 
 
 def known_list(db: Database, path: str) -> KnownList | None:
@@ -235,8 +295,8 @@ def lists_with_content(db: Database, folder: str, sha256: str) -> list[KnownList
 def remember_list(db: Database, folder: str, stamp: FileStamp, sha256: str | None) -> None:
     """Note that the list, as it looks now, was read."""
     db.execute(
-        "INSERT OR REPLACE INTO lists (directory, name, folder, inode, size_bytes, mtime_ns, sha256)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO lists (directory, name, digest, folder, inode, size_bytes, mtime_ns, sha256)"
+        " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7)",
         (
             *_key(stamp.path),
             folder,
@@ -246,6 +306,7 @@ def remember_list(db: Database, folder: str, stamp: FileStamp, sha256: str | Non
             sha256,
         ),
     )
+    unmark(db, stamp.path)
 
 
 def forget_list(db: Database, path: str) -> None:
@@ -254,8 +315,9 @@ def forget_list(db: Database, path: str) -> None:
 
 
 def has_recording_of(db: Database, folder: str, url: str) -> bool:
-    """Return whether an address became a recording of this folder before."""
-    sql = "SELECT 1 FROM recordings WHERE is_url = 1 AND source = ? AND folder = ? LIMIT 1"
+    """Return whether an address became a recording of this folder before, or of any that was deleted."""
+    sql = "SELECT 1 FROM recordings WHERE is_url = 1 AND source = ?1 AND folder = ?2"
+    sql += " UNION ALL SELECT 1 FROM marks WHERE digest = keyed_digest(?1) LIMIT 1"
     return bool(rows(db, sql, (os.fsencode(url), folder)))
 
 

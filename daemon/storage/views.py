@@ -29,6 +29,8 @@ HIDDEN_COLUMNS = (
     "failing_since",
     "part_words",
     "anew",
+    "digest",
+    "about",
     "due_at",
 )
 """Columns of `recordings` and `alerts` that are earshot's own."""

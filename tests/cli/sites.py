@@ -20,7 +20,8 @@ PUBLIC_COLUMNS = [
     *("possibly_billed", "not_before", "error_code", "error", "duplicate_of", "first_seen_at"),
     *("analyzed_at", "recorded_at", "tags", "metadata", "request_id", "model", "language"),
     *("duration_seconds", "channels", "confidence", "transcript", "summary", "average_sentiment"),
-    *("average_sentiment_score", "not_analyzed", "estimated_cost_usd"),
+    *("average_sentiment_score", "not_analyzed", "estimated_cost_usd", "protected"),
+    "original_deleted_at",
 ]
 """Of `recordings`, as the documentation names them."""
 

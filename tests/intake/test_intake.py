@@ -384,3 +384,22 @@ def test_many_files_take_few_transactions(db: Database, root: Path, arrive: Call
     db.conn.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     assert arrive(*(f"{number}.wav" for number in range(1200))).queued == 1200
     assert len(commits) == 3
+
+
+def test_a_file_of_a_deleted_recording_is_not_taken_again_and_new_content_is(
+    db: Database, root: Path, arrive: Callable[..., Intake]
+) -> None:
+    write(root / "a.wav", mtime_ns=1_700_000_000_123_456_789)
+    arrive("a.wav")
+    db.execute("DELETE FROM recordings")
+
+    assert arrive("a.wav").queued == 0
+    (root / "a.wav").rename(root / "b.wav")
+    assert arrive("b.wav").queued == 0
+    write(root / "copy", mtime_ns=1_700_000_000_123_456_789).replace(root / "b.wav")
+    assert arrive("b.wav").queued == 0
+    assert not recordings(db)
+
+    write(root / "b.wav", b"two two")
+    assert arrive("b.wav").queued == 1
+    assert [row["name"] for row in recordings(db)] == ["b.wav"]

@@ -56,7 +56,7 @@ def test_files_are_their_owner_s_alone_whatever_the_umask(path: Path) -> None:
         found = modes(path.parent)
 
     assert found == dict.fromkeys(
-        ["earshot.db", "earshot.db-wal", "earshot.db-shm", "earshot.db.lock"], 0o600
+        ["earshot.db", "earshot.db-wal", "earshot.db-shm", "earshot.db.lock", "earshot.db.key"], 0o600
     )
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
