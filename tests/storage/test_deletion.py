@@ -73,6 +73,11 @@ def fill(db: Database) -> tuple[int, int, int]:
             db.execute("INSERT INTO costs (recording_id, at, usd) VALUES (?, '', 1.0)", (number,))
             store_response(db, number, b"{}", kind="listen", now=NOW)
             db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, '')", (number,))
+            db.execute(
+                "INSERT INTO webhooks (recording_id, destination, event, message_id, created_at, body)"
+                " VALUES (?1, '', 'done', ?1, '', '')",
+                (number,),
+            )
             for table in ("sentiments", "topics", "intents"):
                 db.execute(f"INSERT INTO {table} (recording_id, position) VALUES (?, 0)", (number,))  # noqa: S608
             [alert] = add_alerts(db, number, [draft("about it")], NOW)
@@ -140,7 +145,7 @@ def test_messages_that_named_a_deleted_recording_say_nothing_any_more(db: Databa
 
 
 def test_what_a_database_of_before_holds_can_be_deleted_and_marked(path: Path, tmp_path: Path) -> None:
-    with closing(open_database(path, schema=schema_before(tmp_path, "010"))) as old:
+    with closing(open_database(path, schema=schema_before(tmp_path, "011"))) as old:
         old.execute(
             "INSERT INTO recordings (id, path, name, folder, state, first_seen_at, source)"
             " VALUES (1, '/r/a.wav', 'a.wav', '/r', 'done', '', ?)",

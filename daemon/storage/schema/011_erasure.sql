@@ -81,6 +81,8 @@ DELETE FROM originals WHERE recording_id NOT IN (SELECT id FROM recordings);
 
 DELETE FROM failures WHERE recording_id NOT IN (SELECT id FROM recordings);
 
+DELETE FROM webhooks WHERE recording_id NOT IN (SELECT id FROM recordings);
+
 UPDATE costs SET recording_id = NULL WHERE recording_id NOT IN (SELECT id FROM recordings);
 
 INSERT OR REPLACE INTO marks (digest, size_bytes, mtime_ns, inode)
