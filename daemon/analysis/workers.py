@@ -16,12 +16,15 @@ from sqlite_utils import Database
 from daemon.analysis.analyze import analyze
 from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
+from daemon.analysis.limits import limits_of, periods_of
 from daemon.analysis.pauses import hold, resume
+from daemon.config.times import zone_of
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Ending, Recording, RecordingState
 from daemon.storage.database import free_bytes, open_existing, transaction
 from daemon.storage.due import Wanted, has_suspects, next_due, seconds_until_due
-from daemon.storage.pauses import EVERYTHING, pauses, seconds_until_probe
+from daemon.storage.limits import keep_limits
+from daemon.storage.pauses import EVERYTHING, LIMIT, pauses, seconds_until_probe
 from daemon.storage.queue import claim, clamp_waits, end, return_to_queue
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ class Workers:
         self._wake = wake
         self._jobs: dict[threading.Thread, str | None] = {}
         self._probes: dict[str, threading.Thread] = {}
+        self._limits = limits_of(context.config, context.requests)
+        self._zone = zone_of(context.config.timezone)
         self._clamped_at = 0.0
         self._started_at = time.monotonic()
         # Only a crash makes suspects, so that none come up while this process lives.
@@ -101,9 +106,11 @@ class Workers:
     def _start_next(self, db: Database) -> float:
         self._clamp(db)
         away = self._context.away() | self._crowding()
-        paused = {pause.scope for pause in pauses(db)}
+        now = self._context.clock()
+        full = keep_limits(db, self._limits, periods_of(now, self._zone), now)
+        paused = {pause.scope for pause in pauses(db) if pause.cause != LIMIT}
         probed = {scope for scope in paused if self._is_probed(scope, away)}
-        if EVERYTHING in probed:
+        if EVERYTHING in probed | full:
             return LOOK_SECONDS
         suspects = self._is_suspects_turn(db)
         if (suspects or self._is_alone) and self._context.throttle.in_flight:
@@ -112,12 +119,13 @@ class Workers:
             return LOOK_SECONDS
         recording = None
         try:
-            recording = self._claimed(db, Wanted(self._context.scopes, suspects, probed, away))
+            recording = self._claimed(db, Wanted(self._context.scopes, suspects, probed | full, away))
         finally:
             if recording is None:
                 self._context.throttle.leave()
         if recording is None:
-            return self._idle_seconds(db, away)
+            limited = {pause.scope for pause in pauses(db) if pause.cause == LIMIT}
+            return self._idle_seconds(db, away | full | limited)
         self._is_alone = suspects
         self._probes = {scope: self._probes[scope] for scope in probed}
         self._start_job(db, recording, paused & {EVERYTHING, self._context.request_for(recording).key})
@@ -174,9 +182,10 @@ class Workers:
         probe = self._probes.get(scope)
         return probe is not None and probe.is_alive() and self._jobs.get(probe) not in away
 
-    def _idle_seconds(self, db: Database, away: frozenset[str]) -> float:
+    def _idle_seconds(self, db: Database, held: Collection[str]) -> float:
+        """Seconds until the next look, where nothing of the folders `held` can be claimed."""
         now = self._context.clock()
-        due = seconds_until_due(db, now, away=away)
+        due = seconds_until_due(db, now, away=held)
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
         # Never without a pause: a recording may have become due since it was not claimed.
         wait = max(wait, LEAST_SECONDS)

@@ -149,7 +149,7 @@ def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit:
         click.echo("nothing found", err=True)
 
 
-@click.command(epilog="Example: earshot retry 17 18   or: earshot retry --failed")
+@click.command(epilog="Example: earshot retry 17 18   or: earshot retry --failed   or: earshot retry")
 @configuration_options
 @click.argument("ids", nargs=-1, type=row_id, metavar="[ID]...")
 @click.option("--failed", is_flag=True, help="All failed recordings.")
@@ -162,16 +162,20 @@ def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit:
 def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -> None:
     """Put failed or skipped recordings back in the queue.
 
-    A paused queue tries again at once.
+    A paused queue tries again at once. Alone, without an id or --failed, it also lets go what a limit holds,
+    until the limit's hour, day or month ends.
     """
     from daemon.storage.database import transaction
     from daemon.storage.queue import requeue, requeue_failed
 
-    if bool(ids) == failed:
+    if ids and failed:
         raise click.UsageError("name recordings by their ids, or all failed ones by --failed")
-    if failed and anew:
+    if anew and not ids:
         raise click.UsageError("--anew is for recordings that you name by their ids")
     now = datetime.now(UTC)
+    if not ids and not failed:
+        _end_pauses(context, now)
+        return
     if failed:
         with transaction(context.database) as db:
             count = requeue_failed(db, now)
@@ -186,6 +190,23 @@ def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -
         say_error(reason)
     if refused:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _end_pauses(context: Context, now: datetime) -> None:
+    from daemon.storage.database import transaction
+    from daemon.storage.limits import lift_limits
+    from daemon.storage.pauses import pauses, probe_now
+
+    with transaction(context.database) as db:
+        lifted = lift_limits(db, now)
+        probe_now(db, now)
+        left = len(pauses(db))
+    if lifted:
+        click.echo(f"{plural(lifted, 'limit')} let go until the next hour, day or month that it counts by")
+    if left:
+        click.echo("the paused queue tries a recording at once")
+    if not lifted and not left:
+        click.echo("nothing is paused; `earshot retry --failed` tries what failed again")
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

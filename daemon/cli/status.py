@@ -52,6 +52,7 @@ def status_document(context: Context) -> dict[str, Any]:
         "alerts": outbox.alert_counts(db),
         "oldest_waiting_at": views.oldest_waiting_at(db),
         "paused": views.pause_row(db),
+        "pauses": views.pause_rows(db),
         "cost_month_usd": _cost_of_month(db, context.config.timezone),
         "daemon": daemon_status(context.config.database),
         "originals": originals_left(db),

@@ -61,6 +61,7 @@ Drop = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=2.0)]
 WebhookEvent = Literal["done", "failed", "alert"]
 Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
 Usd = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, allow_inf_nan=False)]
+Money = Annotated[float, BeforeValidator(no_switch), Field(gt=0.0, allow_inf_nan=False)]
 Phrase = Annotated[str, AfterValidator(with_a_word)]
 
 ALL_FEATURES: tuple[Feature, ...] = ("summary", "topics", "intents", "sentiment")
@@ -106,6 +107,20 @@ class Analyzer(Model):
     drain: Seconds = 75.0
 
 
+class Limits(Model):
+    """What may be spent, and how many recordings may be analyzed, before the queue waits for the next period.
+
+    `assume` is the length that a recording counts for while its own is not known.
+    """
+
+    cost_per_day: Money | None = None
+    cost_per_month: Money | None = None
+    recordings_per_hour: Count | None = None
+    recordings_per_day: Count | None = None
+    assume: PositiveSeconds = 3600.0
+    then: Literal["hold", "warn"] = "hold"
+
+
 class WatchFolder(Model):
     """A folder in which recordings appear."""
 
@@ -125,6 +140,7 @@ class WatchFolder(Model):
     silent_after: PositiveSeconds | None = None
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
     tags: tuple[Text, ...] = ()
+    limits: Limits = Limits()
     lists: bool = False
     hosts: tuple[Annotated[Text, AfterValidator(usable_host)], ...] = ()
     analyzer: AnalyzerOverrides = AnalyzerOverrides()
@@ -288,6 +304,7 @@ class Config(Model):
     timezone: TimeZone | None = None
     watch: tuple[WatchFolder, ...]
     analyzer: Analyzer = Analyzer()
+    limits: Limits = Limits()
     prices: Prices = Prices()
     alerts: Alerts = Alerts()
     webhooks: tuple[Webhook, ...] = ()

@@ -26,6 +26,7 @@ from daemon.periodic.operations_text import (
     over_message,
 )
 from daemon.storage.database import transaction
+from daemon.storage.limits import NEAR, OVER
 from daemon.storage.operations import (
     Key,
     Trouble,
@@ -181,7 +182,12 @@ def _is_about(trouble: Trouble, target: Target) -> bool:
 
 
 def _is_configured(trouble: Trouble, config: Config, about: Target | None) -> bool:
-    """False when the configuration has no such folder or target any more: then its end is no news."""
+    """False when the configuration has no such folder or target any more: then its end is no news.
+
+    Nor is the end of a warning about a limit: a new period began.
+    """
+    if trouble.cause in (NEAR, OVER):
+        return False
     if trouble.cause in ("outbox", "given_up"):
         return about is not None
     if trouble.cause not in ("folder", "silent"):

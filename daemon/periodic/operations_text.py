@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from daemon.models import from_iso
+from daemon.storage.limits import NEAR, OVER
 from daemon.storage.operations import Trouble
 from daemon.text import harmless, harmless_name, shorten, shorten_front
 
@@ -28,6 +29,7 @@ PAUSES = {
     "request": ("the request is refused", "the request is no longer refused"),
     "service": ("the service is down", "the service answers again"),
     "store": ("the database cannot be written", "the database can be written again"),
+    "limit": ("a limit is reached", "a limit holds nothing back any more"),
 }
 """The causes of pauses: how a message says that one began, and that it is over."""
 
@@ -121,7 +123,9 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
 
 def _paused(trouble: Trouble, probe_seconds: float) -> Message:
     body = f"Recordings wait, none is lost: {harmless(trouble.detail)}.\n\n"
-    if trouble.cause == "store":
+    if trouble.cause == "limit":
+        body += "What is in flight ends as usual. `earshot costs` shows what was spent."
+    elif trouble.cause == "store":
         body += "earshot looks again every few seconds and goes on by itself."
     else:
         every = _interval(timedelta(seconds=probe_seconds))
@@ -163,6 +167,10 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
             " more. They go out when it has it again; `earshot alerts --state pending` lists them."
         )
         return Message("warning", f"alerts wait for {name}, which is not configured", body)
+    if cause in (NEAR, OVER):
+        subject = "a limit is nearly reached" if cause == NEAR else "a limit is exceeded"
+        body = f"{harmless(detail)}. `earshot costs` shows what was spent."
+        return Message("warning", f"{subject} - {_end(name)}", body)
     destination = name.partition(", URL ")[0]
     try_it = f"`earshot test-alert {destination}` shows whether it works"
     if cause == "given_up":

@@ -26,7 +26,7 @@ from daemon.storage.due import seconds_until_due
 from daemon.storage.originals import has_original_due
 from daemon.storage.outbox import alert_counts
 from daemon.storage.outbox import seconds_until_due as seconds_until_alert
-from daemon.storage.pauses import pauses
+from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
 from daemon.storage.views import recording_counts
 from daemon.watching.guard import Guard
 
@@ -101,8 +101,11 @@ def _is_idle(db: Database, generation: Generation) -> bool:
     if not all(loop.is_idle() for loop in generation.folders) or generation.workers.in_flight:
         return False
     now = utc_now()
-    due = seconds_until_due(db, now, away=generation.away())
-    if due is not None and due <= SOON_SECONDS and not pauses(db):
+    held = pauses(db)
+    limited = {pause.scope for pause in held if pause.cause == LIMIT}
+    is_held = EVERYTHING in limited or any(pause.cause != LIMIT for pause in held)
+    due = seconds_until_due(db, now, away=generation.away() | limited)
+    if due is not None and due <= SOON_SECONDS and not is_held:
         return False
     if has_original_due(db, now) or has_news(db, generation.config, now):
         return False

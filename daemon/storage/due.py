@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from daemon.models import iso
 from daemon.storage.database import rows
-from daemon.storage.pauses import EVERYTHING, held_scopes, pauses
+from daemon.storage.pauses import EVERYTHING, LIMIT, held_scopes, pauses
 
 SUSPECT_CRASHES = 2
 """A recording that was in flight in so many crashes is analyzed alone from then on. Whatever kills a process
@@ -23,9 +23,9 @@ class Wanted:
     """Which of the recordings that are due may be claimed; by default all that no pause holds.
 
     `scopes` maps folders to the scope of the pauses that concern them (None: recordings of no folder that is
-    watched). Nothing is wanted of the scopes `held`, nor of those that a pause holds, nor of the folders
-    `away`. `suspects` restricts it to what was in flight in SUSPECT_CRASHES crashes (True), or to the rest
-    (False).
+    watched); a folder's own name is a scope as well. Nothing is wanted of the scopes `held`, nor of those
+    that a pause holds, nor of the folders `away`. `suspects` restricts it to what was in flight in
+    SUSPECT_CRASHES crashes (True), or to the rest (False).
     """
 
     scopes: Mapping[str | None, str] = field(default_factory=dict)
@@ -44,14 +44,16 @@ ANY = Wanted()
 def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
     """Return the id of the wanted recording to claim next, or None when none is due.
 
-    That is the one that has been due longest; while anything is paused, one of those that failed least.
+    That is the one that has been due longest; while anything but a limit holds the queue, one of those that
+    failed least.
     """
     held = held_scopes(db, now) | {*wanted.held}
     if EVERYTHING in held:
         return None
     # A held queue is tried with what has failed least: what always fails says nothing about the service.
-    first = "failures + doubtful, not_before, id" if pauses(db) else "not_before, id"
-    folders = [*wanted.away, *(folder for folder, scope in wanted.scopes.items() if scope in held)]
+    is_tried = any(pause.cause != LIMIT for pause in pauses(db))
+    first = "failures + doubtful, not_before, id" if is_tried else "not_before, id"
+    folders = [*wanted.away, *held, *(folder for folder, scope in wanted.scopes.items() if scope in held)]
     # What belongs to no folder, or to one that is not watched any more, has the scope of None.
     found = rows(
         db,

@@ -1,8 +1,11 @@
-"""What holds the queue: one row per cause (`key`, `credit`, `request`, `service`, `store`), while it lasts.
+"""What holds the queue: one row per cause (`key`, `credit`, `request`, `service`, `store`, `limit`).
 
 A pause is a row, so it survives restarts; operations hear of it by a row of `troubles`. A refused request
-holds only the recordings for which the same would be asked: its `scope` is that request's key. The other
-causes hold everything.
+holds only the recordings for which the same would be asked: its `scope` is that request's key. A limit of one
+folder holds that folder: its `scope` is the folder's name. All others hold everything.
+
+A limit's pause is no trouble that may have passed: nothing is tried while it lasts, whatever a person does,
+except by plain `earshot retry` (see limits.py). Its `next_probe_at` is the end of the limit's period.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from daemon.storage.operations import begin_trouble, end_trouble
 
 EVERYTHING = ""
 """The scope of a pause that holds every recording."""
+LIMIT = "limit"
+"""The cause of a limit's pause."""
 CLOCK_SLACK = timedelta(seconds=1)
 
 
@@ -41,8 +46,11 @@ class Pause:
     def holds(self, now: datetime) -> bool:
         """True while nothing may be tried yet.
 
-        A probe that is further away than any ever is was planned before the clock was set back: it is due.
+        A limit holds until its pause is ended. A probe that is further away than any ever is was planned
+        before the clock was set back: it is due.
         """
+        if self.cause == LIMIT:
+            return True
         furthest = now + timedelta(seconds=self.probe_seconds) + CLOCK_SLACK
         return iso(now) < self.next_probe_at <= iso(furthest)
 
@@ -108,10 +116,10 @@ def probe_now(db: Database, now: datetime) -> None:
     # nothing to try.
     db.execute(
         "UPDATE recordings SET not_before = :now WHERE state = 'waiting' AND not_before > :now"
-        " AND EXISTS (SELECT 1 FROM pauses)",
+        " AND EXISTS (SELECT 1 FROM pauses WHERE cause != 'limit')",
         {"now": iso(now)},
     )
-    db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0", (iso(now),))
+    db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0 WHERE cause != 'limit'", (iso(now),))
     # SQLite's own number for users, of which we have no other use: a page is written, the same as before.
     db.execute("PRAGMA user_version = 0")
 

@@ -63,6 +63,15 @@ def pause_row(db: Database) -> Row | None:
     return {"reason": "; ".join(row["reason"] for row in found), "since": found[0]["since"]}
 
 
+def pause_rows(db: Database) -> list[Row]:
+    """Every pause: cause, folder (None: more than one, or all), reason, since; the oldest first."""
+    return rows(
+        db,
+        "SELECT cause, iif(cause = 'limit', nullif(scope, ''), NULL) AS folder, reason, since"
+        " FROM pauses ORDER BY since, cause, scope",
+    )
+
+
 def folder_rows(db: Database) -> dict[str, Row]:
     """What is known of each folder, by its path; `left_alone` counts what `existing: skip` passed over,
     `missed_by_events` what only a listing found although events are watched, `not_taken` the files that were

@@ -85,7 +85,7 @@ def test_all_failed_ones_but_no_skipped_one(run: Run, site: Site) -> None:
     assert [row(site, number)["state"] for number in (1, 2, 3)] == ["waiting", "waiting", "skipped"]
 
 
-@pytest.mark.parametrize("arguments", [["--failed"], ["1"], ["404"]])
+@pytest.mark.parametrize("arguments", [[], ["--failed"], ["1"], ["404"]])
 def test_a_pause_is_probed_at_once(run: Run, site: Site, arguments: list[str]) -> None:
     add_failed(site, 1)
     never = "2999-01-01T00:00:00.000Z"
@@ -95,7 +95,7 @@ def test_a_pause_is_probed_at_once(run: Run, site: Site, arguments: list[str]) -
     assert from_iso(pause["next_probe_at"]) <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--failed", "1"], ["0"], ["-1"], [str(2**63)]])
+@pytest.mark.parametrize("arguments", [["--anew"], ["--failed", "1"], ["0"], ["-1"], [str(2**63)]])
 def test_wrong_usage_is_2(run: Run, site: Site, arguments: list[str]) -> None:
     site.sql("SELECT 1")
     assert run("retry", *arguments).returncode == 2

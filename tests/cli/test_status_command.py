@@ -42,6 +42,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "alerts": NO_ALERTS,
         "oldest_waiting_at": None,
         "paused": None,
+        "pauses": [],
         "cost_month_usd": 0.0,
         "daemon": STOPPED,
         "originals": {"waiting": 0, "error": None},
@@ -100,6 +101,15 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "alerts": NO_ALERTS | {"pending": 1, "failed": 1},
         "oldest_waiting_at": SEEN_AT,
         "paused": {"reason": "key trouble; service trouble", "since": SEEN_AT},
+        "pauses": [
+            {"cause": "key", "folder": None, "reason": "key trouble", "since": SEEN_AT},
+            {
+                "cause": "service",
+                "folder": None,
+                "reason": "service trouble",
+                "since": "2026-03-01T12:00:00.000Z",
+            },
+        ],
         "cost_month_usd": 0.0,
         "daemon": STOPPED,
         "originals": {"waiting": 0, "error": None},
