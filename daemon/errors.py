@@ -25,13 +25,14 @@ class ConfigProblem:
     """One thing that is wrong in the configuration.
 
     `line` counts from 1 and is None for what the file does not say (a missing key's parent is used
-    where there is one); `key` is dotted, `watch[0].settle`.
+    where there is one); `key` is dotted, `watch[0].settle`. `level` is `warning` for what works all the same.
     """
 
     file: str
     line: int | None
     key: str
     problem: str
+    level: str = "error"
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
-from daemon.cli.output import plural, print_json
+from daemon.cli.output import plural, print_json, problem_rows
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped, redacted
 from daemon.models import shown_path
@@ -27,7 +26,8 @@ def check(context: Context, offline: bool, name: str | None, as_json: bool) -> N
     """Check the configuration and everything that it names.
 
     Folders, database, key, API and destinations are looked at; no recording and no alert is sent.
-    Exits with 78 when the configuration file is wrong, with 1 when what it points to is.
+    Exits with 78 when the configuration file is wrong, with 1 when what it points to is. A warning is about
+    what works, but will be missed one day.
     """
     from daemon.cli.environment import look_at_environment
 
@@ -51,10 +51,12 @@ def check(context: Context, offline: bool, name: str | None, as_json: bool) -> N
     )
     fine = [f"configuration {context.config_file} is valid: {summary}", *report.fine]
     if as_json:
-        _print_document(report.problems, fine)
+        _print_document([*report.problems, *report.warnings], fine)
     else:
         for text in fine:
             click.echo(f"ok  {escaped(redacted(text))}")
+        for warning in report.warnings:
+            click.echo(f"warning  {escaped(redacted(str(warning)))}")
         for problem in report.problems:
             say_error(str(problem))
     if report.problems:
@@ -75,8 +77,4 @@ def _check_name(config: Config, name: str, *, as_json: bool) -> None:
 
 
 def _print_document(problems: list[ConfigProblem], fine: list[str]) -> None:
-    cleaned = [
-        asdict(problem) | {"file": shown_path(problem.file), "problem": redacted(problem.problem)}
-        for problem in problems
-    ]
-    print_json({"problems": cleaned, "fine": [redacted(text) for text in fine]})
+    print_json({"problems": problem_rows(problems), "fine": [redacted(text) for text in fine]})

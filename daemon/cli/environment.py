@@ -26,11 +26,15 @@ ENGINE_PACKAGES = ("av", "pocketsphinx", "snowballstemmer", "starlette", "uvicor
 
 
 class Report:
-    """What was looked at: `fine` in sentences, `problems` with their place in the configuration file."""
+    """What was looked at: `fine` in sentences, `problems` with their place in the configuration file.
+
+    `warnings` are problems of a working service.
+    """
 
     def __init__(self, file: Path) -> None:
         self.fine: list[str] = []
         self.problems: list[ConfigProblem] = []
+        self.warnings: list[ConfigProblem] = []
         self._file = file
         self._document = read_document(file)
 
@@ -42,6 +46,11 @@ class Report:
         """Note what is wrong at this place of the configuration, or at the nearest one that the file has."""
         key, line = self._document.place(location)
         self.problems.append(ConfigProblem(str(self._file), line, key, text))
+
+    def warning(self, location: Location, text: str) -> None:
+        """Note what works, and what will be missed one day."""
+        key, line = self._document.place(location)
+        self.warnings.append(ConfigProblem(str(self._file), line, key, text, level="warning"))
 
     def error(self, location: Location, error: EarshotError) -> None:
         """Note an error; one that names a file of its own (a key's, a list of URLs) keeps it."""
@@ -73,7 +82,24 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
         _check_destination(report, name, destination, env)
     for index, webhook in enumerate(config.webhooks):
         _check_webhook(report, index, webhook, env)
+    _check_silence(report, config)
     return report
+
+
+def _check_silence(report: Report, config: Config) -> None:
+    """Warn of what would let the service stand still for a year, and nobody hear of it."""
+    if not config.alerts.operations:
+        report.warning(
+            ("alerts", "operations"),
+            "nobody hears of it when the key is refused, the account is out of credit or a folder is gone; "
+            "name destinations under operations:",
+        )
+    if config.heartbeat is None:
+        report.warning(
+            ("heartbeat",),
+            "nobody hears of it when earshot itself is dead; write heartbeat: {url: …} with the address of a "
+            "dead-man service, or have a monitor run `earshot status --check`",
+        )
 
 
 def _answers(
@@ -165,7 +191,11 @@ def _check_database(report: Report, path: Path) -> None:
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
             report.say_fine(f"database {path} is not there yet and can be created")
         else:
-            report.problem(("database",), f"{path} cannot be created: no permission to write to {above}")
+            report.problem(
+                ("database",),
+                f"{path} cannot be created: no permission to write to {above}; "
+                "run this as the user of the service, or name a place of your own",
+            )
         return
     except OSError as error:
         report.problem(("database",), f"{path} cannot be used: {error.strerror}")

@@ -159,6 +159,16 @@ def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"{value!r} is neither like 24h or 30d nor a date like 2026-01-31") from None
 
 
+def duration(ctx: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    """The length of `90s`, `2h` or `30d`."""
+    from daemon.config.units import parse_duration
+
+    try:
+        return timedelta(seconds=parse_duration(value))
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is no duration such as 90s, 2h or 30d") from None
+
+
 def say_error(line: str, *, prefix: str = "earshot: ") -> None:
     """One line on stderr, with nothing secret and nothing that a terminal would act on."""
     click.echo(prefix + escaped(redacted(line)), err=True)

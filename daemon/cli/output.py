@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.logs import escaped
-from daemon.models import from_iso
+from daemon.errors import ConfigProblem
+from daemon.logs import escaped, redacted
+from daemon.models import from_iso, shown_path
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -101,6 +102,20 @@ def ago(moment: str, now: datetime | None = None) -> str:
 def score(value: float | None) -> str:
     """A sentiment score with its sign; nothing for None."""
     return "" if value is None else f"{value:+.2f}"
+
+
+def problem_rows(problems: Sequence[ConfigProblem]) -> list[dict[str, Any]]:
+    """Problems of the configuration as `--json` prints them."""
+    return [
+        {
+            "level": each.level,
+            "file": shown_path(each.file),
+            "line": each.line,
+            "key": each.key,
+            "problem": redacted(each.problem),
+        }
+        for each in problems
+    ]
 
 
 def plural(number: int, noun: str) -> str:

@@ -7,10 +7,17 @@ database, find nothing there, and have everything analyzed and paid for a second
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from daemon.files import user_name
+from daemon.watching.guard import watcher_of
+
+FOLDER_SECONDS = 1.0
 SERVICE_DATABASE = Path("/var/lib/earshot/earshot.db")
 SERVICE_CONFIG = Path("/etc/earshot/config.yaml")
 SERVICE_USER = "earshot"
@@ -54,6 +61,33 @@ def as_the_service() -> str:
     program = Path(sys.argv[0])
     shown = str(program) if program.name == "earshot" and program.is_absolute() else "earshot"
     return f"sudo -u {SERVICE_USER} {shown} {name} -c {SERVICE_CONFIG}"
+
+
+def owner_of(path: Path) -> str | None:
+    """The name of the user to whom a file belongs; None when it is not there."""
+    try:
+        return user_name(path.stat().st_uid)
+    except OSError:
+        return None
+
+
+def watched_by_others(folders: Sequence[str]) -> list[str]:
+    """For each of the folders that another process holds, a line that says which."""
+    found: list[str] = []
+
+    def look() -> None:
+        for folder in folders:
+            with suppress(OSError):
+                status = Path(folder).stat()
+                watcher = watcher_of((status.st_dev, status.st_ino))
+                if watcher is not None:
+                    found.append(f"{folder} is watched by {watcher}, with another database")
+
+    # A folder may be on a share that hangs; a thread that hangs in the kernel can only be left behind.
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(FOLDER_SECONDS)
+    return found.copy()
 
 
 def _service_has_another() -> str:

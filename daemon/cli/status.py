@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import Context, configuration_options, json_option, pass_context
-from daemon.cli.output import ago, local_time, plural, print_json
+from daemon.cli.check_state import check_state
+from daemon.cli.options import Context, configuration_options, duration, json_option, pass_context, say_error
+from daemon.cli.output import ago, local_time, plural, print_json, problem_rows
+from daemon.cli.places import not_running, owner_of, watched_by_others
+from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
 from daemon.models import shown_path
 
@@ -20,14 +24,54 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: earshot status --json | jq .recordings.waiting")
 @configuration_options
+@click.option("--check", "is_check", is_flag=True, help="One line for a monitor; 1 when not all is well.")
+@click.option("--ready", "is_ready", is_flag=True, help="With --check: only whether it runs and watches.")
+@click.option(
+    "--oldest",
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    callback=duration,
+    help="With --check: how long a recording may wait.",
+)
 @json_option
 @pass_context
-def status(context: Context, as_json: bool) -> None:
-    """Show counts, what is paused and why, folders and alerts."""
-    document = status_document(context)
-    if as_json:
-        print_json(document)
+def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, as_json: bool) -> None:
+    """Show counts, what is paused and why, folders and alerts.
+
+    With a configuration that cannot be used: its faults and the last state, and 78 as the exit code.
+
+    With --check all is well (0) while the service runs and watches, is not paused, no folder is away, no
+    alert has been stuck for an hour, and no recording has waited for longer than --oldest.
+    """
+    if is_ready and not is_check:
+        raise click.UsageError("--ready goes with --check")
+    if is_check:
+        check_state(context, oldest, only_ready=is_ready, as_json=as_json)
         return
+    faults = _faults(context)
+    document = status_document(context, usable=not faults)
+    if as_json:
+        print_json(document | ({"problems": problem_rows(faults)} if faults else {}))
+    else:
+        for fault in faults:
+            say_error(str(fault))
+        _print_document(document)
+    if faults:
+        click.get_current_context().exit(EXIT_UNUSABLE)
+
+
+def _faults(context: Context) -> list[ConfigProblem]:
+    """What is wrong with the configuration; raises ConfigError when not even its database can be found."""
+    try:
+        _ = context.config
+    except ConfigError as error:
+        _ = context.database_file
+        return error.problems
+    return []
+
+
+def _print_document(document: dict[str, Any]) -> None:
     _print_daemon(document)
     _print_recordings(document)
     _print_folders(document["folders"])
@@ -37,8 +81,11 @@ def status(context: Context, as_json: bool) -> None:
         click.echo(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
 
 
-def status_document(context: Context) -> dict[str, Any]:
-    """What `status --json` prints. A database that is not there yet is an empty one."""
+def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
+    """What `status --json` prints. A database that is not there yet is an empty one.
+
+    Without a `usable` configuration the folders are those that the database knows.
+    """
     from daemon.storage import outbox, views
     from daemon.storage.database import memory_database
     from daemon.storage.lock import daemon_status
@@ -47,17 +94,20 @@ def status_document(context: Context) -> dict[str, Any]:
 
     db = context.database if context.has_database else memory_database()
     known = views.folder_rows(db)
+    watched = [_folder(known, folder) for folder in context.config.watch] if usable else list(known.values())
     return {
         "recordings": views.recording_counts(db),
         "alerts": outbox.alert_counts(db),
         "oldest_waiting_at": views.oldest_waiting_at(db),
         "paused": views.pause_row(db),
         "pauses": views.pause_rows(db),
-        "cost_month_usd": _cost_of_month(db, context.config.timezone),
-        "daemon": daemon_status(context.config.database),
+        "cost_month_usd": _cost_of_month(db, context.config.timezone if usable else None),
+        "daemon": daemon_status(context.database_file),
         "originals": originals_left(db),
         "snoozed": snoozed_rules(db, datetime.now(UTC)),
-        "folders": [_folder(known, folder) for folder in context.config.watch],
+        "folders": watched,
+        "database": shown_path(str(context.database_file)),
+        "database_owner": owner_of(context.database_file),
     }
 
 
@@ -101,7 +151,9 @@ def _unseen(folder: WatchFolder) -> dict[str, Any]:
 def _print_daemon(document: dict[str, Any]) -> None:
     daemon = document["daemon"]
     if not daemon["running"]:
-        click.echo("service     not running; start it with `earshot run`")
+        click.echo(f"service     {escaped(not_running(Path(document['database'])))}")
+        for line in watched_by_others([folder["path"] for folder in document["folders"]]):
+            click.echo(f"            {escaped(line)}")
     elif not daemon["ready"]:
         click.echo(f"service     starting (process {daemon['pid']})")
     else:
@@ -109,6 +161,9 @@ def _print_daemon(document: dict[str, Any]) -> None:
     paused = document["paused"]
     if paused:
         click.echo(f"paused      since {local_time(paused['since'])}: {escaped(paused['reason'])}")
+    owner = document["database_owner"]
+    of_whom = f"of {owner}" if owner else "not there yet"
+    click.echo(f"database    {escaped(document['database'])} ({of_whom})")
 
 
 def _print_recordings(document: dict[str, Any]) -> None:

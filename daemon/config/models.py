@@ -25,7 +25,7 @@ from daemon.config.after_analysis import (
 from daemon.config.filenames import usable_pattern
 from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_quiet_hours
 from daemon.config.units import parse_duration, parse_size
-from daemon.config.urls import usable_base_url, usable_link, usable_webhook
+from daemon.config.urls import usable_base_url, usable_link, usable_secret_address
 from daemon.config.values import (
     known_language,
     more_than_nothing,
@@ -284,7 +284,7 @@ class Prices(Model):
 class Webhook(Model):
     """Another program that is told of recordings; the URL is secret as a whole."""
 
-    url: Annotated[SecretStr, AfterValidator(usable_webhook)]
+    url: Annotated[SecretStr, AfterValidator(usable_secret_address)]
     secret_file: FilePath
     on: Annotated[tuple[WebhookEvent, ...], Field(min_length=1)] = ("done", "failed", "alert")
     include: tuple[Literal["transcript"], ...] = ()
@@ -294,6 +294,14 @@ class Webhook(Model):
     def label(self) -> str:
         """What people and rows call it: its name, else its host."""
         return self.name or urlsplit(self.url.get_secret_value()).netloc.rpartition("@")[2]
+
+
+class Heartbeat(Model):
+    """The addresses of a dead-man service, which are secrets, and how often one of them is called."""
+
+    url: Annotated[SecretStr, AfterValidator(usable_secret_address)]
+    fail_url: Annotated[SecretStr, AfterValidator(usable_secret_address)] | None = None
+    every: PositiveSeconds = 300.0
 
 
 class Config(Model):
@@ -308,3 +316,4 @@ class Config(Model):
     prices: Prices = Prices()
     alerts: Alerts = Alerts()
     webhooks: tuple[Webhook, ...] = ()
+    heartbeat: Heartbeat | None = None

@@ -104,6 +104,10 @@ def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[s
         secrets.update((url, *_secret_parts(url)))
         with contextlib.suppress(ConfigError):
             secrets.add(webhook_secret(webhook, env=env))
+    if config.heartbeat is not None:
+        for address in filter(None, (config.heartbeat.url, config.heartbeat.fail_url)):
+            url = address.get_secret_value()
+            secrets.update((url, *_secret_parts(url)))
     return sorted(filter(None, secrets), key=lambda secret: (-len(secret), secret))
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 _BASE_URL_HELP = "write embedded, or an address such as https://api.deepgram.com or http://host:8080"
 _LINK_HELP = "write an address such as http://host:8765/recordings/{id}"
-_WEBHOOK_HELP = "write an address such as https://crm.example.com/hooks/earshot"
+_ADDRESS_HELP = "write an address such as https://example.com/hooks/earshot"
 _PLACEHOLDERS = ("id", "seconds")
 
 
@@ -48,9 +48,9 @@ def usable_link(value: str) -> str:
     return value
 
 
-def usable_webhook(value: SecretStr) -> SecretStr:
+def usable_secret_address(value: SecretStr) -> SecretStr:
     """Raises ValueError, without a part of it, for what is no web address."""
-    _split(value.get_secret_value(), _WEBHOOK_HELP)
+    _split(value.get_secret_value(), _ADDRESS_HELP)
     return value
 
 

@@ -58,7 +58,7 @@ class ApiClient:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
         if key:
             headers["Authorization"] = f"Token {key}"
-        self._http = _http_client(
+        self._http = http_client(
             base_url(),
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
@@ -226,7 +226,7 @@ class _Conversation:
             _shut_down(self._socket)
 
 
-def _http_client(url: str, **settings: Any) -> httpx.Client:
+def http_client(url: str, **settings: Any) -> httpx.Client:
     """A client for requests to `url`, with the proxy and the certificates that the environment names for it.
 
     Raises EarshotError where those are needed and of no use, never with their text: an address may have a
@@ -302,7 +302,7 @@ def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int
     try:
         # Its body is not looked at, so that it does not matter how long it is.
         with (
-            _http_client(base_url, headers=headers, timeout=seconds) as client,
+            http_client(base_url, headers=headers, timeout=seconds) as client,
             client.stream("GET", f"{base_url.rstrip('/')}/v1/projects") as response,
         ):
             return response.status_code

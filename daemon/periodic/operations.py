@@ -26,6 +26,7 @@ from daemon.periodic.operations_text import (
     over_message,
 )
 from daemon.storage.database import transaction
+from daemon.storage.health import STUCK_AFTER
 from daemon.storage.limits import NEAR, OVER
 from daemon.storage.operations import (
     Key,
@@ -59,7 +60,6 @@ GONE_FOR = timedelta(seconds=15)
 LOOKED_FOR = timedelta(seconds=60)
 """What came while nobody looked is noticed within this time after a start or a return, and then settles."""
 
-STUCK_AFTER = timedelta(hours=1)
 STUCK_TRIES = 13
 """So often an original is tried in an hour, more and more seldom."""
 FAILURES_EVERY = timedelta(minutes=10)

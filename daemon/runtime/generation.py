@@ -36,6 +36,7 @@ from daemon.originals.originals import outcomes_of, tidy
 from daemon.periodic.schedule import schedule
 from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.folder_loop import FolderLoop
+from daemon.runtime.heartbeat import heartbeat, manager_status
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
 from daemon.runtime.receivers import receivers, subscriptions
 from daemon.runtime.results import store
@@ -106,6 +107,12 @@ class Generation:
             self._start(f"webhook-{receiver.name}", webhook_delivery(receiver), self._alarm())
         # It tells operations of a pause, which may begin or end with each recording's turn.
         self._start("schedule", self._schedule(), self._alarm())
+        names = [folder.name for folder in self.config.watch]
+        if "NOTIFY_SOCKET" in self._env:
+            self._start("manager", manager_status(names, self._is_ready, self._env), self._alarm())
+        if self.config.heartbeat is not None:
+            step = heartbeat(self.config.heartbeat, names, self._is_ready)
+            self._start("heartbeat", step, Alarm(), patience=math.inf)
         # What asks a file system may hang with its share: a thread of its own, and no reason to restart the
         # service.
         for loop in self.folders:
@@ -115,6 +122,9 @@ class Generation:
             if outcomes_of(folder):
                 name = f"originals-{folder.path}"
                 self._start(name, partial(self._tidy, folder), self._alarm(), patience=math.inf)
+
+    def _is_ready(self) -> bool:
+        return all(loop.watch.is_ready for loop in self.folders)
 
     def key_changed(self) -> bool:
         """Whether the key file was written since the last call: then it is worth another try, once."""

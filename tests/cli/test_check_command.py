@@ -28,8 +28,12 @@ def use(site: Site, api: HttpSink, **sections: Any) -> None:
     site.configure(**({"analyzer": analyzer} | sections))
 
 
-def problems(answer: subprocess.CompletedProcess[str]) -> list[tuple[int | None, str, str]]:
-    return [(each["line"], each["key"], each["problem"]) for each in json.loads(answer.stdout)["problems"]]
+Problem = tuple[int | None, str, str]
+
+
+def errors(answer: subprocess.CompletedProcess[str], level: str = "error") -> list[Problem]:
+    found = [each for each in json.loads(answer.stdout)["problems"] if each["level"] == level]
+    return [(each["line"], each["key"], each["problem"]) for each in found]
 
 
 def test_all_well_is_0_and_says_what_was_looked_at(run: Run, site: Site, api: HttpSink) -> None:
@@ -78,7 +82,7 @@ def test_a_refused_key_is_1(run: Run, site: Site, api: HttpSink, status: int) ->
     api.then(default=status)
     answer = run("check", "--json")
     assert answer.returncode == 1
-    ((_, _, problem),) = problems(answer)
+    ((_, _, problem),) = errors(answer)
     assert f"refuses the API key ({status})" in problem
     assert KEY not in answer.stdout
 
@@ -111,7 +115,7 @@ def test_every_problem_of_the_environment_is_told_with_its_line(run: Run, site: 
     site.configure(min_free="900TB")
     answer = run("check", "--json")
     assert answer.returncode == 1
-    found = problems(answer)
+    found = errors(answer)
     assert [key for _, key, _ in found] == ["watch[0]", "database", "min_free", "analyzer.base_url"]
     lines = site.config.read_text().splitlines()
     assert all(line is not None for line, _, _ in found)
@@ -135,7 +139,8 @@ def test_a_wrong_file_is_78_with_all_its_problems(run: Run, site: Site) -> None:
     assert answer.returncode == 78
     document = json.loads(answer.stdout)
     assert [problem["key"] for problem in document["problems"]] == ["analyzer.concurrency", "watchh"]
-    assert all(list(problem) == ["file", "line", "key", "problem"] for problem in document["problems"])
+    columns = ["level", "file", "line", "key", "problem"]
+    assert all(list(problem) == columns for problem in document["problems"])
     in_text = run("check")
     assert in_text.returncode == 78
     assert len(in_text.stderr.splitlines()) == 2
@@ -154,7 +159,7 @@ def test_a_list_of_urls_that_cannot_be_read_names_its_own_file(run: Run, site: S
     site.configure(alerts={"destinations": {"team": {"urls_file": str(missing)}}, "rules": [rule]})
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
-    (problem,) = json.loads(answer.stdout)["problems"]
+    (problem,) = [each for each in json.loads(answer.stdout)["problems"] if each["level"] == "error"]
     assert problem["file"] == str(missing)
 
 
@@ -163,7 +168,7 @@ def test_a_database_that_is_none_is_1(run: Run, site: Site) -> None:
     site.database.write_bytes(b"certainly not a database, but long enough to have a header" * 20)
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
-    assert [key for _, key, _ in problems(answer)] == ["database"]
+    assert [key for _, key, _ in errors(answer)] == ["database"]
 
 
 def test_the_embedded_engine_needs_no_key(run: Run, site: Site) -> None:
@@ -181,7 +186,7 @@ def test_a_mistake_in_a_template_is_told_with_its_own_file_and_line(run: Run, si
     site.configure(alerts={"destinations": {"team": team}, "rules": [rule]})
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
-    (problem,) = json.loads(answer.stdout)["problems"]
+    (problem,) = [each for each in json.loads(answer.stdout)["problems"] if each["level"] == "error"]
     assert (problem["file"], problem["line"], problem["key"]) == (str(template), 2, "template")
     template.write_text("fine: {{ reasons }}")
     answer = run("check", "--offline")
@@ -195,6 +200,22 @@ def test_a_folder_for_originals_that_links_into_any_watched_folder_is_a_problem(
     site.configure(watch=[{"path": str(site.watched), "after_success": {"move_to": str(link)}}, str(other)])
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
-    (told,) = problems(answer)
+    (told,) = errors(answer)
     text = f"{link} leads into the watched folder {other}; write another one"
     assert told[1:] == ("watch[0].after_success.move_to", text)
+
+
+def test_what_would_let_it_fall_silent_is_a_warning_and_no_failure(run: Run, site: Site) -> None:
+    answer = run("check", "--offline", "--json")
+    assert answer.returncode == 0
+    assert [key for _, key, _ in errors(answer, "warning")] == ["alerts", "heartbeat"]
+    in_text = run("check", "--offline")
+    assert in_text.returncode == 0
+    assert in_text.stdout.count("\nwarning  ") == 2
+    site.configure(
+        heartbeat={"url": "https://hc.example/0123-uuid-4567"},
+        alerts={"destinations": {"ops": "json://localhost/"}, "operations": "ops"},
+    )
+    answer = run("check", "--offline", "--json")
+    assert errors(answer, "warning") == []
+    assert "0123-uuid" not in answer.stdout + answer.stderr

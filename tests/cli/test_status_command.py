@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pwd
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from daemon.storage.database import daemon_lock
+from daemon.storage.lock import DaemonLock
 from tests.cli.sites import SEEN_AT, Site
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 NO_RECORDINGS = {"waiting": 0, "analyzing": 0, "done": 0, "failed": 0, "duplicate": 0, "skipped": 0}
 NO_ALERTS = {"pending": 0, "sent": 0, "failed": 0, "suppressed": 0}
+ME = pwd.getpwuid(os.geteuid()).pw_name
 STOPPED = {"running": False, "ready": False, "pid": None}
 
 
@@ -48,6 +52,8 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "originals": {"waiting": 0, "error": None},
         "snoozed": {},
         "folders": [unseen(site)],
+        "database": str(site.database),
+        "database_owner": None,
     }
     assert not site.database.parent.exists()
 
@@ -128,6 +134,8 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
                 "not_taken": {"lists": 0},
             }
         ],
+        "database": str(site.database),
+        "database_owner": ME,
     }
 
 
@@ -141,6 +149,7 @@ def test_text_says_what_is_paused_waiting_and_left_alone(run: Run, site: Site) -
     assert "1 recording left alone" in text
     assert "earshot scan --existing" in text
     assert "1 pending, 1 failed" in text
+    assert f"database    {site.database} (of {ME})" in text
 
 
 def test_a_running_daemon_is_seen(run: Run, site: Site) -> None:
@@ -166,3 +175,98 @@ def test_snoozes_in_force_are_shown(run: Run, site: Site) -> None:
     text = run("status").stdout
     assert "rule unhappy caller is snoozed until 2999-01-01" in text
     assert "rule over" not in text
+
+
+def test_a_broken_configuration_shows_its_faults_and_the_last_state(run: Run, site: Site) -> None:
+    fill(site)
+    site.configure(watchh=[])
+    answer = run("status")
+    assert answer.returncode == 78
+    assert "watchh" in answer.stderr
+    assert "2 waiting, 1 failed, 3 skipped" in answer.stdout
+    assert "by polling (nfs4 mount)" in answer.stdout
+    document = json.loads(run("status", "--json").stdout)
+    assert document["recordings"]["waiting"] == 2
+    assert [(each["level"], each["key"]) for each in document["problems"]] == [("error", "watchh")]
+    site.config.write_text(f"database: {site.database}\nwatch: [\n")
+    answer = run("status")
+    assert answer.returncode == 78
+    assert "2 waiting" in answer.stdout
+
+
+def test_a_stopped_service_beside_another_that_watches_its_folder_says_so(run: Run, site: Site) -> None:
+    descriptor = os.open(site.watched, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    text = run("status").stdout
+    os.close(descriptor)
+    assert f"{site.watched} is watched by process {os.getpid()} of {ME}" in text
+
+
+# --check
+
+
+def check(run: Run, *options: str) -> tuple[int, str]:
+    answer = run("status", "--check", *options)
+    (line,) = answer.stdout.splitlines()
+    assert not answer.stderr
+    return answer.returncode, line
+
+
+@pytest.fixture
+def serving(site: Site) -> Iterator[DaemonLock]:
+    """A service that runs and is ready, and has just begun."""
+    site.add("folders", path=str(site.watched), available=1, reason="local", configured_at=SEEN_AT)
+    with daemon_lock(site.database) as lock:
+        lock.say(ready=True)
+        yield lock
+
+
+def test_all_well_is_one_line_and_0(run: Run, serving: DaemonLock) -> None:
+    assert check(run) == (0, "earshot OK: running and watching")
+    assert json.loads(run("status", "--check", "--json").stdout) == {"ok": True, "problems": []}
+    serving.say(ready=False)
+    assert check(run) == check(run, "--ready") == (1, "earshot WARNING: starting")
+
+
+PAUSE = {"cause": "key", "reason": "401 | no", "since": SEEN_AT, "next_probe_at": SEEN_AT, "probe_seconds": 9}
+GONE = {"path": "/gone", "reason": "not there", "configured_at": SEEN_AT}
+TROUBLE = {"cause": "given_up", "subject": "mail", "since": SEEN_AT}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "said"),
+    [
+        ("pauses", PAUSE, "401 / no"),
+        ("folders", GONE, "/gone not available (not there)"),
+        ("alerts", {"state": "pending"}, "1 alert(s) for team waiting since 2026"),
+        ("troubles", TROUBLE, "alerts given up for mail"),
+        ("recordings", {"id": 1, "state": "waiting"}, "a recording waiting since 2026-03-01"),
+    ],
+)
+def test_what_is_not_well_is_one_line_and_1(
+    run: Run, site: Site, serving: DaemonLock, table: str, row: dict[str, object], said: str
+) -> None:
+    site.configure(watch=[str(site.watched), "/gone"])
+    site.add(table, **row)
+    code, line = check(run)
+    assert code == 1
+    assert line.startswith("earshot WARNING: ")
+    assert said in line
+    assert "|" not in line
+    assert check(run, "--ready")[0] == 0
+
+
+def test_how_long_a_recording_may_wait_is_an_option(run: Run, site: Site, serving: DaemonLock) -> None:
+    site.add("recordings", id=1, state="waiting")
+    assert check(run, "--oldest", "30000d")[0] == 0
+    assert run("status", "--check", "--oldest", "soon").returncode == 2
+
+
+def test_a_check_of_what_does_not_run_or_cannot_be_used(run: Run, site: Site) -> None:
+    assert check(run) == (1, "earshot WARNING: not running; start it with `earshot run`")
+    site.configure(watchh=[])
+    code, line = check(run)
+    assert code == 78
+    assert "watchh" in line
+    assert check(run, "--ready")[0] == 1
+    assert run("status", "--ready").returncode == 2

@@ -74,13 +74,18 @@ def test_the_example_loads_as_it_is() -> None:
     assert config.analyzer.api_key_file is not None
 
 
+def test_the_example_names_the_database_where_the_unit_lets_the_service_write() -> None:
+    unit = (EXAMPLE.parent / "systemd/earshot.service").read_text("utf-8")
+    assert "\nStateDirectory=earshot\n" in unit
+    for state in ({}, {"STATE_DIRECTORY": "/var/lib/earshot"}):
+        assert load_config(EXAMPLE, env=ENV | state).database == Path("/var/lib/earshot/earshot.db")
+
+
 def test_every_commented_key_shows_its_default(tmp_path: Path) -> None:
     full = tmp_path / "config.yaml"
     full.write_text(with_every_key(), "utf-8")
     as_it_is, complete = load_config(EXAMPLE, env=ENV), load_config(full, env=ENV)
-    # The default of the database depends on the environment; the example shows the one under systemd.
-    assert complete.database == Path("/var/lib/earshot/earshot.db")
-    assert complete.model_copy(update={"database": as_it_is.database}) == as_it_is
+    assert complete == as_it_is
 
 
 def test_every_condition_can_be_taken_as_the_example_shows_it(tmp_path: Path) -> None:

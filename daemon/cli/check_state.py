@@ -1,0 +1,58 @@
+"""`earshot status --check`: one line, as Nagios, Zabbix and monit take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from daemon.cli.options import Context
+from daemon.cli.output import print_json
+from daemon.cli.places import not_running
+from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError
+from daemon.logs import escaped, redacted
+
+
+def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_json: bool) -> None:
+    """Print whether all is well, or `only_ready` whether the service runs and watches; exit by that."""
+    unusable: list[str] = []
+    folders: Sequence[str] = ()
+    if not only_ready:
+        try:
+            folders = [folder.name for folder in context.config.watch]
+        except ConfigError as error:
+            unusable = [f"the configuration cannot be used: {error.problems[0]}"]
+    troubles = unusable or _not_ready(context)
+    if not troubles and not only_ready:
+        troubles = _troubles(context, folders, oldest)
+    _print(troubles, as_json=as_json)
+    if troubles:
+        click.get_current_context().exit(EXIT_UNUSABLE if unusable else EXIT_FAILED)
+
+
+def _not_ready(context: Context) -> list[str]:
+    from daemon.storage.lock import daemon_status
+
+    service = daemon_status(context.database_file)
+    if not service["running"]:
+        return [not_running(context.database_file)]
+    return [] if service["ready"] else ["starting"]
+
+
+def _troubles(context: Context, folders: Sequence[str], oldest: timedelta) -> list[str]:
+    from daemon.storage.health import old_waiting, troubles_now
+
+    db, now = context.database, datetime.now(UTC)
+    return troubles_now(db, folders, now) + old_waiting(db, now, oldest)
+
+
+def _print(troubles: Sequence[str], *, as_json: bool) -> None:
+    clean = [escaped(redacted(each)) for each in troubles]
+    if as_json:
+        print_json({"ok": not clean, "problems": clean})
+    elif clean:
+        # What follows a | are numbers to a monitor.
+        click.echo(f"earshot WARNING: {'; '.join(clean)}".replace("|", "/"))
+    else:
+        click.echo("earshot OK: running and watching")

@@ -1,0 +1,78 @@
+"""What others hear of the service's condition: a dead-man service on the web, and systemd."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+import httpx
+from sqlite_utils import Database
+
+from daemon.config.models import Heartbeat
+from daemon.deepgram.client import http_client
+from daemon.errors import EarshotError
+from daemon.logs import escaped, redacted
+from daemon.models import utc_now
+from daemon.runtime import sdnotify
+from daemon.runtime.loops import LOOK_SECONDS, Step
+from daemon.storage.health import troubles_now
+
+logger = logging.getLogger(__name__)
+
+CALL_SECONDS = 10.0
+"""For the connection, and for each part of the answer."""
+RETRY_SECONDS = 60.0
+"""A call that failed is made again so soon: dead-man services allow for one that is missing, not for two."""
+STATUS_SECONDS = 2.0
+
+
+def heartbeat(settings: Heartbeat, folders: Collection[str], is_ready: Callable[[], bool]) -> Step:
+    """The step that calls `url` while all is well, and `fail_url`, where there is one, while it is not.
+
+    Nothing is called before the folders are watched. It may take long: it needs a thread of its own, whose
+    patience has no end.
+    """
+
+    def step(db: Database) -> float:
+        if not is_ready():
+            return LOOK_SECONDS
+        troubles = troubles_now(db, folders, utc_now())
+        address = settings.fail_url if troubles else settings.url
+        if address is None:
+            logger.warning("heartbeat held back reason=%r", "; ".join(troubles))
+            return settings.every
+        problem = _call(address.get_secret_value())
+        if problem is None:
+            return settings.every
+        logger.warning("heartbeat not delivered error=%r", problem)
+        return min(settings.every, RETRY_SECONDS)
+
+    return step
+
+
+def _call(url: str) -> str | None:
+    """GET the address, not the body of its answer; returns what was wrong, without a part of the address."""
+    try:
+        with (
+            # Not where a redirect leads: the address is a secret, and the next host another one.
+            http_client(url, timeout=CALL_SECONDS, follow_redirects=False) as client,
+            client.stream("GET", url, headers={"User-Agent": "earshot"}) as response,
+        ):
+            return None if response.is_success else f"answered {response.status_code}"
+    except EarshotError as error:
+        return str(error)
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        return type(error).__name__
+
+
+def manager_status(folders: Collection[str], is_ready: Callable[[], bool], env: Mapping[str, str]) -> Step:
+    """The step that tells systemd what `systemctl status` is to show."""
+
+    def step(db: Database) -> float:
+        if is_ready():
+            troubles = "; ".join(troubles_now(db, folders, utc_now()))
+            status = escaped(redacted(troubles)) or f"watching, {len(folders)} in all"
+            sdnotify.notify(f"STATUS={status}", env=env)
+        return STATUS_SECONDS
+
+    return step

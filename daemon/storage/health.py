@@ -1,0 +1,59 @@
+"""What is wrong at this moment with the work of a running service, in words: for monitors and heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlite_utils import Database
+
+from daemon.models import from_iso
+from daemon.storage.database import rows
+from daemon.storage.operations import waiting_targets
+from daemon.storage.views import folder_rows, oldest_waiting_at, pause_row
+
+STUCK_AFTER = timedelta(hours=1)
+"""What waits for so long waits for more than a passing trouble."""
+
+
+def paused(db: Database) -> list[str]:
+    """Why the queue is paused, and since when."""
+    pause = pause_row(db)
+    return [f"paused since {pause['since']}: {pause['reason']}"] if pause else []
+
+
+def away(db: Database, folders: Collection[str]) -> list[str]:
+    """Which of the folders are not available, and why."""
+    known = folder_rows(db)
+    return [
+        f"{name} not available ({known[name]['reason']})"
+        for name in folders
+        if name in known and known[name]["reason"] is not None and not known[name]["available"]
+    ]
+
+
+def stuck_alerts(db: Database, now: datetime) -> list[str]:
+    """Which destinations have had alerts waiting for longer than STUCK_AFTER, or given up since the last one
+    that arrived."""
+    waiting = [
+        f"{row['count']} alert(s) for {row['destination']} waiting since {row['oldest']}"
+        for row in waiting_targets(db)
+        if now - from_iso(row["oldest"]) >= STUCK_AFTER
+    ]
+    given_up = rows(
+        db, "SELECT subject FROM troubles WHERE cause = 'given_up' AND over_at IS NULL ORDER BY 1"
+    )
+    return waiting + [f"alerts given up for {row['subject']}" for row in given_up]
+
+
+def old_waiting(db: Database, now: datetime, longest: timedelta) -> list[str]:
+    """Whether a recording has been waiting for longer than that."""
+    oldest = oldest_waiting_at(db)
+    if oldest is None or now - from_iso(oldest) <= longest:
+        return []
+    return [f"a recording waiting since {oldest}"]
+
+
+def troubles_now(db: Database, folders: Collection[str], now: datetime) -> list[str]:
+    """Everything that keeps the service from doing its work, or its alerts from arriving."""
+    return paused(db) + away(db, folders) + stuck_alerts(db, now)
