@@ -75,7 +75,8 @@ def _print_document(document: dict[str, Any]) -> None:
     _print_daemon(document)
     _print_recordings(document)
     _print_folders(document["folders"])
-    _print_originals(document["originals"])
+    _print_left("originals", document["originals"], "moved or deleted")
+    _print_left("sidecars", document["sidecars"], "written")
     _print_alerts(document["alerts"])
     for rule, until in document["snoozed"].items():
         click.echo(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
@@ -90,6 +91,7 @@ def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
     from daemon.storage.database import memory_database
     from daemon.storage.lock import daemon_status
     from daemon.storage.originals import originals_left
+    from daemon.storage.sidecars import sidecars_left
     from daemon.storage.volume import snoozed_rules
 
     db = context.database if context.has_database else memory_database()
@@ -104,6 +106,7 @@ def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
         "cost_month_usd": _cost_of_month(db, context.config.timezone if usable else None),
         "daemon": daemon_status(context.database_file),
         "originals": originals_left(db),
+        "sidecars": sidecars_left(db),
         "snoozed": snoozed_rules(db, datetime.now(UTC)),
         "folders": watched,
         "database": shown_path(str(context.database_file)),
@@ -208,11 +211,11 @@ def _folder_facts(folder: dict[str, Any]) -> str:
     return ", ".join(facts)
 
 
-def _print_originals(originals: dict[str, Any]) -> None:
-    if originals["waiting"]:
-        click.echo(f"originals   {originals['waiting']} still to be moved or deleted")
-    if originals["error"]:
-        click.echo(f"            {escaped(originals['error'])}")
+def _print_left(name: str, left: dict[str, Any], what: str) -> None:
+    if left["waiting"]:
+        click.echo(f"{name:<12}{left['waiting']} still to be {what}")
+    if left["error"]:
+        click.echo(f"            {escaped(left['error'])}")
 
 
 def _print_alerts(counts: dict[str, int]) -> None:

@@ -29,6 +29,7 @@ def logical_findings(data: Data) -> Iterator[Finding]:
     for check in (
         _watch,
         _move_to,
+        _markers,
         _database,
         _api_key,
         _destinations,
@@ -67,8 +68,8 @@ def _watch(data: Data) -> Iterator[Finding]:
 
 def _move_to(data: Data) -> Iterator[Finding]:
     for index, entry in enumerate(_sequence(data.get("watch"))):
-        for key in ("after_success", "after_failure"):
-            target = _mapping(_mapping(entry).get(key)).get("move_to")
+        for key, inner in (("after_success", "move_to"), ("after_failure", "move_to"), ("sidecars", "into")):
+            target = _mapping(_mapping(entry).get(key)).get(inner)
             if not isinstance(target, str) or not target.strip():
                 continue
             for other, folder, recursive in _watched(data):
@@ -78,8 +79,17 @@ def _move_to(data: Data) -> Iterator[Finding]:
                     text = f"has the watched folder watch[{other}] inside it; write a folder beside that"
                 else:
                     continue
-                yield Finding(("watch", index, key, "move_to"), text)
+                yield Finding(("watch", index, key, inner), text)
                 break
+
+
+def _markers(data: Data) -> Iterator[Finding]:
+    for index, entry in enumerate(_sequence(data.get("watch"))):
+        marker = _mapping(entry).get("done_marker")
+        for _position, name in _texts(_mapping(_mapping(entry).get("sidecars")).get("formats")):
+            if marker == f"{{name}}.{name}":
+                text = f"is what a sidecar is called as well; leave {name} out of sidecars"
+                yield Finding(("watch", index, "done_marker"), text)
 
 
 def _database(data: Data) -> Iterator[Finding]:

@@ -58,6 +58,7 @@ NotAnalyzed = Literal["true", "summary", "topics", "intents", "sentiment"]
 Score = Annotated[float, BeforeValidator(no_switch), Field(ge=-1.0, le=1.0)]
 Share = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=1.0)]
 Drop = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=2.0)]
+SidecarFormat = Literal["json", "txt", "vtt", "srt", "md", "html"]
 WebhookEvent = Literal["done", "failed", "alert"]
 Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
 Usd = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, allow_inf_nan=False)]
@@ -121,6 +122,13 @@ class Limits(Model):
     then: Literal["hold", "warn"] = "hold"
 
 
+class Sidecars(Model):
+    """Results as files: beside the originals, or below the folder `into`."""
+
+    formats: Annotated[tuple[SidecarFormat, ...], Field(min_length=1)]
+    into: FilePath | None = None
+
+
 class WatchFolder(Model):
     """A folder in which recordings appear."""
 
@@ -136,6 +144,7 @@ class WatchFolder(Model):
     existing: Literal["skip", "quiet", "analyze"] = "skip"
     after_success: Annotated[AfterSuccess, BeforeValidator(parse_after_success)] = KEEP
     after_failure: Annotated[AfterFailure, BeforeValidator(parse_after_failure)] = KEEP
+    sidecars: Sidecars | None = None
     filename_pattern: Annotated[Text, AfterValidator(usable_pattern)] | None = None
     silent_after: PositiveSeconds | None = None
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
@@ -149,6 +158,11 @@ class WatchFolder(Model):
     def name(self) -> str:
         """The folder as rows name it."""
         return shown_path(str(self.path))
+
+    @property
+    def into(self) -> str | None:
+        """Where sidecars are written, None where that is beside the originals."""
+        return str(self.sidecars.into) if self.sidecars and self.sidecars.into else None
 
     @property
     def root(self) -> str:

@@ -106,6 +106,12 @@ def _watch_entry(entry: Any, path_of: Any) -> Any:
         if isinstance(full.get(key), dict):
             full[key] = dict(full[key])
             _change(full[key], ("move_to",), path_of)
+    if isinstance(full.get("sidecars"), str | list):
+        full["sidecars"] = {"formats": full["sidecars"]}
+    if isinstance(full.get("sidecars"), dict):
+        full["sidecars"] = dict(full["sidecars"])
+        _change(full["sidecars"], ("formats",), _as_list)
+        _change(full["sidecars"], ("into",), path_of)
     if "analyzer" in full and full["analyzer"] is None:
         del full["analyzer"]
     if isinstance(full.get("analyzer"), dict):

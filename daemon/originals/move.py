@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
+from typing import Self
 
 from daemon.files import BLOCK_BYTES, directory_in, hash_of, reading
 
@@ -21,6 +22,8 @@ LONGEST_NAME_BYTES = 255
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TO_SYNC = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.ENOENT})
+"""What the kernel says where there are no files without a name: network mounts, FUSE, old file systems."""
 _NO_LINKS = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
@@ -99,6 +102,67 @@ def remove_leftovers(directory: int, label: str) -> None:
                     os.unlink(entry.name, dir_fd=listed)
     finally:
         os.close(listed)
+
+
+class NewFile:
+    """A file with this content that has no name in its directory yet; a context manager.
+
+    It has none at all where the file system can do so: a killed process leaves nothing behind. Else it has
+    one of the names that `remove_leftovers` knows by `label`. `mode` are its permissions.
+    """
+
+    def __init__(self, directory: int, label: str, content: bytes, mode: int) -> None:
+        self._directory = directory
+        self._temporary = f"{_temporary_start(label)}{secrets.token_hex(8)}.tmp"
+        try:
+            self._descriptor = os.open(
+                ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=directory
+            )
+            self._has_name = False
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            remove_leftovers(directory, label)
+            self._descriptor = os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=directory)
+            self._has_name = True
+        try:
+            _write_all(self._descriptor, content)
+            with suppress(OSError):
+                os.fchmod(self._descriptor, mode)
+            os.fsync(self._descriptor)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+        if self._has_name:
+            with suppress(FileNotFoundError):
+                os.unlink(self._temporary, dir_fd=self._directory)
+
+    @property
+    def inode(self) -> int:
+        """By what it is known, whatever its name is."""
+        return os.fstat(self._descriptor).st_ino
+
+    def publish(self, name: str) -> None:
+        """Give it this name, on disk before this returns; FileExistsError when something has it."""
+        if self._has_name:
+            _publish(self._descriptor, self._directory, self._temporary, name)
+        else:
+            _link(self._descriptor, self._directory, name)
+        _sync(self._directory)
+
+    def replace(self, name: str) -> None:
+        """Put it in place of what has this name."""
+        if not self._has_name:
+            _link(self._descriptor, self._directory, self._temporary)
+            self._has_name = True
+        os.replace(self._temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        _sync(self._directory)
 
 
 def _link(descriptor: int, directory: int, name: str) -> None:

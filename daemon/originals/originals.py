@@ -107,7 +107,7 @@ def tidy(
         try:
             _settle(db, folder, original, action, roots)
         except (NotNowError, OSError) as error:
-            reason = str(error) if isinstance(error, NotNowError) else _reason(error)
+            reason = str(error) if isinstance(error, NotNowError) else reason_of(error)
             _postpone(db, original, reason, now)
     if len(due) == batch:
         return 0.0
@@ -306,6 +306,7 @@ def _remove_marker(folder: WatchFolder, file: OpenOriginal) -> None:
             os.unlink(marker_name(folder.done_marker, file.name), dir_fd=file.directory)
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Say what failed, for people."""
     place = f"{shown_path(os.fsdecode(error.filename))}: " if error.filename else ""
     return f"{place}{error.strerror or type(error).__name__}; it is tried again"

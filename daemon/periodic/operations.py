@@ -48,11 +48,14 @@ from daemon.storage.operations import (
 )
 from daemon.storage.originals import stuck_originals
 from daemon.storage.outbox import add_messages
+from daemon.storage.sidecars import stuck_sidecars
 from daemon.storage.webhooks import stuck_webhooks
 
 logger = logging.getLogger(__name__)
 
-LOOKED_FOR_CAUSES = frozenset({"folder", "silent", "originals", "outbox", "orphans", "given_up", "webhook"})
+LOOKED_FOR_CAUSES = frozenset(
+    {"folder", "silent", "originals", "outbox", "orphans", "given_up", "webhook", "sidecars"}
+)
 """The causes that are over when they are not found any more."""
 
 GONE_FOR = timedelta(seconds=15)
@@ -236,10 +239,12 @@ def _folder_troubles(
 
 
 def _originals(db: Database) -> dict[Key, str]:
-    """The folders of which originals could not be moved or deleted for an hour."""
+    """The folders of which originals could not be moved or deleted, or sidecars written, for an hour."""
+    stuck = {"originals": stuck_originals(db, STUCK_TRIES), "sidecars": stuck_sidecars(db, STUCK_TRIES)}
     return {
-        ("originals", folder): f"{count} in all; the last error: {error}"
-        for folder, (count, error) in stuck_originals(db, STUCK_TRIES).items()
+        (cause, folder): f"{count} in all; the last error: {error}"
+        for cause, found in stuck.items()
+        for folder, (count, error) in found.items()
     }
 
 

@@ -155,6 +155,12 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
             " `earshot status` shows how many are left."
         )
         return Message("warning", f"originals stay where they are - {_end(name)}", body)
+    if cause == "sidecars":
+        body = (
+            f"Results of {name} could not be written as files for an hour"
+            f" ({shorten(harmless(detail), ERROR_LENGTH)}). It is tried again for as long as it takes."
+        )
+        return Message("warning", f"sidecars are not written - {_end(name)}", body)
     if cause == "webhook":
         body = (
             f"They are not accepted there ({shorten(harmless(detail), ERROR_LENGTH)}). Each is tried again"

@@ -7,6 +7,7 @@ from sqlite_utils import Database
 from daemon.config.models import Config
 from daemon.deepgram.words import read_words
 from daemon.export.document import Document
+from daemon.export.formats import rendered
 from daemon.storage.results import stored_reply
 from daemon.storage.views import recording
 
@@ -21,3 +22,9 @@ def document(db: Database, config: Config, recording_id: int) -> Document | None
         return Document(found)
     names = next((folder.channels for folder in config.watch if folder.name == found["folder"]), ())
     return Document(found, read_words(reply, names))
+
+
+def render(config: Config, db: Database, recording_id: int, name: str) -> str | None:
+    """Return a recording as a file of this format, None when there is none (any more)."""
+    found = document(db, config, recording_id)
+    return None if found is None else rendered(name, found)

@@ -33,7 +33,9 @@ from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
 from daemon.models import utc_now
 from daemon.originals.originals import outcomes_of, tidy
+from daemon.originals.sidecars import write_sidecars
 from daemon.periodic.schedule import schedule
+from daemon.runtime.documents import render
 from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.heartbeat import heartbeat, manager_status
@@ -42,6 +44,7 @@ from daemon.runtime.receivers import receivers, subscriptions
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, transaction
 from daemon.storage.originals import configure_originals
+from daemon.storage.sidecars import configure_sidecars
 from daemon.storage.webhooks import configure_webhooks
 from daemon.watching.guard import Guard
 
@@ -97,6 +100,8 @@ class Generation:
             wanted = [each for folder in self.config.watch for each in outcomes_of(folder)]
             with transaction(db):
                 configure_originals(db, wanted, utc_now())
+                formats = [(each.name, each.sidecars.formats) for each in self.config.watch if each.sidecars]
+                configure_sidecars(db, formats, utc_now())
                 configure_webhooks(db, subscriptions(self.config))
         self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
         self._start("workers", self.workers.step, self._workers_alarm)
@@ -122,6 +127,9 @@ class Generation:
             if outcomes_of(folder):
                 name = f"originals-{folder.path}"
                 self._start(name, partial(self._tidy, folder), self._alarm(), patience=math.inf)
+            if folder.sidecars:
+                name = f"sidecars-{folder.path}"
+                self._start(name, partial(self._write_sidecars, folder), self._alarm(), patience=math.inf)
 
     def _is_ready(self) -> bool:
         return all(loop.watch.is_ready for loop in self.folders)
@@ -202,6 +210,9 @@ class Generation:
             end_bursts=lambda db, now: end_bursts(db, self.config.alerts, self.targets, now),
             on_alerts=self._on_done,
         )
+
+    def _write_sidecars(self, folder: WatchFolder, db: Database) -> float:
+        return write_sidecars(db, folder, partial(render, self.config), utc_now())
 
     def _tidy(self, folder: WatchFolder, db: Database) -> float:
         return tidy(db, folder, utc_now(), is_stopped=self._loops.stop.is_set, roots=self._roots)

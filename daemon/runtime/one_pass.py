@@ -27,6 +27,7 @@ from daemon.storage.originals import has_original_due
 from daemon.storage.outbox import alert_counts
 from daemon.storage.outbox import seconds_until_due as seconds_until_alert
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
+from daemon.storage.sidecars import has_sidecar_due
 from daemon.storage.views import recording_counts
 from daemon.watching.guard import Guard
 
@@ -108,6 +109,8 @@ def _is_idle(db: Database, generation: Generation) -> bool:
     if due is not None and due <= SOON_SECONDS and not is_held:
         return False
     if has_original_due(db, now) or has_news(db, generation.config, now):
+        return False
+    if any(folder.sidecars and has_sidecar_due(db, folder.name, now) for folder in generation.config.watch):
         return False
     waits = [seconds_until_alert(db, each.destination, each.index, now) for each in generation.targets]
     waits += [

@@ -29,6 +29,7 @@ from daemon.storage.costs import add_lost_cost
 from daemon.storage.database import rows
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
+from daemon.storage.sidecars import note_sidecars
 from daemon.storage.webhooks import note_event
 
 MAX_WAIT = timedelta(minutes=20)
@@ -329,6 +330,8 @@ def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, 
     if state == RecordingState.FAILED and not was_failed:
         _note_failure(db, recording_id, now)
     _note_original(db, recording_id)
+    if state == RecordingState.DONE:
+        note_sidecars(db, recording_id)
 
 
 def _note_failure(db: Database, recording_id: int, now: datetime) -> None:

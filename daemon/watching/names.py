@@ -9,9 +9,10 @@ import fnmatch
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from typing import get_args
 
 from daemon.config.filenames import LIST_ENDINGS, ending_of
-from daemon.config.models import WatchFolder
+from daemon.config.models import SidecarFormat, Sidecars, WatchFolder
 from daemon.config.values import marker_names
 
 _ENDINGS = """
@@ -22,6 +23,8 @@ _ENDINGS = """
 ENDINGS = frozenset(_ENDINGS.split())
 """Endings of audio and video, without the dot: the formats that Deepgram documents
 (https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes."""
+
+SIDECAR_FORMATS: tuple[str, ...] = get_args(SidecarFormat)
 
 _ALL_ENDINGS = ENDINGS | LIST_ENDINGS
 
@@ -95,7 +98,7 @@ def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
 
     def is_recording(relative: str) -> bool:
         name = relative.rpartition("/")[2]
-        if _ignored_file.match(name) or is_marker(name):
+        if _ignored_file.match(name) or is_marker(name) or _is_sidecar(name, folder.sidecars):
             return False
         return included(relative) and not excluded(relative)
 
@@ -108,6 +111,17 @@ def is_inside(relative: str, *, recursive: bool) -> bool:
     if directories and not recursive:
         return False
     return not any(is_ignored_directory(name) for name in directories)
+
+
+def _is_sidecar(name: str, wanted: Sidecars | None) -> bool:
+    """Return whether this is what earshot calls a sidecar: of a format that is written here, or `*.wav.json`.
+
+    Whatever `include` says: what earshot has written is never analyzed.
+    """
+    stem, _, ending = name.rpartition(".")
+    if ending not in SIDECAR_FORMATS:
+        return False
+    return (wanted is not None and ending in wanted.formats) or ending_of(stem) in ENDINGS
 
 
 def _has_known_ending(relative: str) -> bool:

@@ -50,6 +50,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "cost_month_usd": 0.0,
         "daemon": STOPPED,
         "originals": {"waiting": 0, "error": None},
+        "sidecars": {"waiting": 0, "error": None},
         "snoozed": {},
         "folders": [unseen(site)],
         "database": str(site.database),
@@ -119,6 +120,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "cost_month_usd": 0.0,
         "daemon": STOPPED,
         "originals": {"waiting": 0, "error": None},
+        "sidecars": {"waiting": 0, "error": None},
         "snoozed": {},
         "folders": [
             {

@@ -1,0 +1,147 @@
+"""Keep track of the sidecars that are still to be written, and of where those are that were.
+
+queue.py has `note_sidecars` write the rows in the transaction that ends a recording. Everything else here
+that writes is one transaction of its own, `configure_sidecars` apart. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import iso
+from daemon.storage.database import rows, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A file that is to be written because its recording was analyzed.
+
+    `original` is the path of the recording's file. `path` is where the sidecar is, or was about to be, and
+    `inode` tells whether the file there is it.
+    """
+
+    recording_id: int
+    format: str
+    original: str
+    path: str | None
+    inode: int | None
+    tries: int
+
+
+def configure_sidecars(db: Database, wanted: Iterable[tuple[str, Sequence[str]]], now: datetime) -> None:
+    """Remember the formats that these folders want from now on; what no folder wants is not written any more.
+
+    Call inside a transaction.
+    """
+    db.execute("UPDATE folders SET sidecars = '[]'")
+    for path, formats in wanted:
+        db.execute(
+            "INSERT INTO folders (path, configured_at, sidecars) VALUES (?, ?, ?)"
+            " ON CONFLICT (path) DO UPDATE SET sidecars = excluded.sidecars",
+            (path, iso(now), json.dumps(list(formats))),
+        )
+    db.execute(
+        "UPDATE sidecars SET not_before = NULL WHERE not_before IS NOT NULL AND format NOT IN"
+        " (SELECT value FROM folders, json_each(folders.sidecars) WHERE folders.path = sidecars.folder)"
+    )
+
+
+def note_sidecars(db: Database, recording_id: int) -> None:
+    """Note that the sidecars of a recording that ended as `done` are to be written, where its folder has any.
+
+    Call inside a transaction.
+    """
+    db.execute(
+        """
+        INSERT INTO sidecars (recording_id, format, folder)
+        SELECT recordings.id, value, folders.path
+        FROM recordings JOIN folders ON folders.path = recordings.folder, json_each(folders.sidecars)
+        WHERE recordings.id = ? AND NOT is_url
+        ON CONFLICT (recording_id, format) DO UPDATE SET not_before = '', tries = 0, error = NULL
+        """,
+        (recording_id,),
+    )
+
+
+def sidecars_due(db: Database, folder: str, now: datetime, limit: int) -> list[Sidecar]:
+    """Return at most `limit` sidecars of a folder that are due: whose originals are where they will stay."""
+    found = rows(
+        db,
+        f"{_DUE} ORDER BY recording_id LIMIT :limit",
+        {"folder": folder, "now": iso(now), "limit": limit},
+    )
+    return [
+        Sidecar(
+            recording_id=row["recording_id"],
+            format=row["format"],
+            original=os.fsdecode(row["source"]),
+            path=None if row["path"] is None else os.fsdecode(row["path"]),
+            inode=row["inode"],
+            tries=row["tries"],
+        )
+        for row in found
+    ]
+
+
+_DUE = """
+SELECT sidecars.*, recordings.source FROM sidecars JOIN recordings ON recordings.id = recording_id
+WHERE sidecars.folder = :folder AND sidecars.not_before <= :now AND recordings.state = 'done'
+    AND NOT EXISTS (SELECT 1 FROM originals WHERE originals.recording_id = sidecars.recording_id)
+"""
+
+
+def has_sidecar_due(db: Database, folder: str, now: datetime) -> bool:
+    """Return whether any sidecar of a folder is due now."""
+    return bool(rows(db, f"{_DUE} LIMIT 1", {"folder": folder, "now": iso(now)}))
+
+
+def plan_sidecar(db: Database, sidecar: Sidecar, path: str, inode: int) -> None:
+    """Store where the file is about to be, and its inode: after a crash it is known as ours."""
+    with transaction(db):
+        db.execute(
+            "UPDATE sidecars SET path = ?, inode = ? WHERE recording_id = ? AND format = ?",
+            (os.fsencode(path), inode, sidecar.recording_id, sidecar.format),
+        )
+
+
+def sidecar_settled(db: Database, sidecar: Sidecar, *, error: str | None = None) -> None:
+    """End the work on a sidecar: it is written, or never will be, and `error` says why."""
+    with transaction(db):
+        db.execute(
+            "UPDATE sidecars SET not_before = NULL, error = ? WHERE recording_id = ? AND format = ?",
+            (error, sidecar.recording_id, sidecar.format),
+        )
+
+
+def sidecar_stays(db: Database, sidecar: Sidecar, error: str, not_before: datetime) -> None:
+    """Store why a sidecar could not be written; it is due again at `not_before`."""
+    with transaction(db):
+        db.execute(
+            "UPDATE sidecars SET error = ?, not_before = ?, tries = tries + 1"
+            " WHERE recording_id = ? AND format = ?",
+            (error, iso(not_before), sidecar.recording_id, sidecar.format),
+        )
+
+
+def sidecars_left(db: Database) -> dict[str, Any]:
+    """Return how many sidecars are still to be written, and why the one tried last was not."""
+    waiting = "FROM sidecars WHERE not_before IS NOT NULL"
+    found = rows(db, f"SELECT count(*) AS n {waiting}")
+    last = rows(db, f"SELECT error {waiting} AND error IS NOT NULL ORDER BY not_before DESC LIMIT 1")
+    return {"waiting": found[0]["n"], "error": last[0]["error"] if last else None}
+
+
+def stuck_sidecars(db: Database, tries: int) -> dict[str, tuple[int, str]]:
+    """Return by folder how many sidecars were tried in vain so often, and the error of one of them."""
+    sql = (
+        "SELECT folder, count(*) AS n, max(error) AS error FROM sidecars"
+        " WHERE not_before IS NOT NULL AND tries >= ? GROUP BY folder"
+    )
+    return {row["folder"]: (row["n"], row["error"]) for row in rows(db, sql, (tries,))}
