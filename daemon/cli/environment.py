@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location, read_document
-from daemon.config.models import Config, Destination, WatchFolder, Webhook
+from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
 
 FOLDER_SECONDS = 5.0
@@ -78,6 +78,7 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
     _check_database(report, config.database)
     _check_room(report, config)
     _check_analyzer(report, config, env, offline=offline)
+    _check_limits(report, config)
     for name, destination in config.alerts.destinations.items():
         _check_destination(report, name, destination, env)
     for index, webhook in enumerate(config.webhooks):
@@ -238,6 +239,22 @@ def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, o
         report.say_fine(f"{base_url} not asked (--offline)")
     else:
         _ask_api(report, base_url.rstrip("/"), key)
+
+
+def _check_limits(report: Report, config: Config) -> None:
+    """A limit of cost holds nothing where the price of the model is not known."""
+    from daemon.deepgram.request import requests_by_folder
+
+    requests = requests_by_folder(config)
+    scopes: list[tuple[Location, Limits, list[str | None]]] = [(("limits",), config.limits, list(requests))]
+    for number, folder in enumerate(config.watch):
+        scopes.append((("watch", number, "limits"), folder.limits, [folder.name]))
+    for location, limits, folders in scopes:
+        unknown = {requests[name].model for name in folders if requests[name].price.per_minute is None}
+        if unknown and (limits.cost_per_day or limits.cost_per_month):
+            models = ", ".join(sorted(unknown))
+            text = f"holds nothing: the price of {models} is not known; write it under prices.models"
+            report.problem(location, text)
 
 
 def _check_engine(report: Report) -> None:

@@ -43,8 +43,24 @@ def add_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None
     )
 
 
+def add_result_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None:
+    """Note what a result cost, with all the requests that it came from."""
+    add_cost(db, recording_id, cost, now)
+    db.execute(
+        "UPDATE requests SET costed = 1 WHERE recording_id = ? AND outcome = 'received'", (recording_id,)
+    )
+
+
+def add_unused_costs(db: Database, recording_id: int, now: datetime) -> None:
+    """Note what the requests of a recording cost that were answered, and that no result will come from."""
+    sql = "SELECT id FROM requests WHERE recording_id = ? AND outcome = 'received' AND NOT costed"
+    for request in rows(db, sql, (recording_id,)):
+        add_lost_cost(db, request["id"], now)
+
+
 def add_lost_cost(db: Database, request: int, now: datetime) -> None:
     """Note what a request without a result cost, if it was billed: what it was expected to."""
+    db.execute("UPDATE requests SET costed = 1 WHERE id = ?", (request,))
     (row,) = rows(
         db,
         "SELECT recording_id, model, seconds, channels, usd, prices_of FROM requests WHERE id = ?",

@@ -25,7 +25,7 @@ from daemon.models import (
     shown_address,
     shown_path,
 )
-from daemon.storage.costs import add_lost_cost
+from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.database import rows
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
@@ -329,6 +329,7 @@ def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, 
     )
     if state == RecordingState.FAILED and not was_failed:
         _note_failure(db, recording_id, now)
+        add_unused_costs(db, recording_id, now)
     _note_original(db, recording_id)
     if state == RecordingState.DONE:
         note_sidecars(db, recording_id)

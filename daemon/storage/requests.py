@@ -180,8 +180,9 @@ def _begin_entry(db: Database, recording_id: int, expected: Cost | None, now: da
     )
     added = rows(
         db,
-        "INSERT INTO requests (recording_id, started_at, outcome, model, seconds, channels, usd, prices_of)"
-        " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO requests"
+        " (recording_id, started_at, outcome, model, seconds, channels, usd, prices_of, costed)"
+        " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?, 0) RETURNING id",
         (recording_id, iso(now), *cost),
     )
     entry: int = added[0]["id"]

@@ -16,7 +16,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import Analysis, Conversation, Segment, iso
-from daemon.storage.costs import add_cost
+from daemon.storage.costs import add_result_cost
 from daemon.storage.database import rows
 from daemon.storage.queue import finish
 
@@ -78,7 +78,7 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
     del values["cost"]
     if analysis.cost:
-        add_cost(db, recording_id, analysis.cost, now)
+        add_result_cost(db, recording_id, analysis.cost, now)
     finish(db, recording_id, now, **values)
 
 

@@ -219,3 +219,13 @@ def test_what_would_let_it_fall_silent_is_a_warning_and_no_failure(run: Run, sit
     answer = run("check", "--offline", "--json")
     assert errors(answer, "warning") == []
     assert "0123-uuid" not in answer.stdout + answer.stderr
+
+
+def test_a_limit_of_cost_without_a_known_price_is_told(run: Run, site: Site) -> None:
+    analyzer = {"api_key": KEY, "base_url": "http://127.0.0.1:9", "model": "nova-99"}
+    site.configure(analyzer=analyzer, limits={"cost_per_day": 5})
+    (found,) = errors(run("check", "--offline", "--json"))
+    assert found[1] == "limits"
+    assert "nova-99" in found[2]
+    site.configure(analyzer=analyzer, limits={"cost_per_day": 5}, prices={"models": {"nova-99": 0.01}})
+    assert run("check", "--offline").returncode == 0

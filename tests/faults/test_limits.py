@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.harness import ScriptedApi, Service, running, wav
+from tests.harness import ScriptedApi, Service, reply, running, wav
 from tests.servers import HttpSink, wait_until
 
 
@@ -106,7 +106,7 @@ def test_cost_counts_by_what_replies_say_and_what_is_in_flight_by_its_length(
     """A limit that one recording reaches: the second is not sent while the first is under way."""
     long = wav("long", seconds=60)
     with running(tmp_path, api, limits={"cost_per_day": 0.004}, analyzer={"concurrency": 5}) as service:
-        api.script = lambda conversation: conversation.reply(delay=1.5)
+        api.script = lambda conversation: conversation.reply(body=reply(duration=60.0), delay=1.5)
         for number in range(3):
             service.drop(f"{number}.wav", long + bytes([number]))
         service.wait_states(done=1, waiting=2)

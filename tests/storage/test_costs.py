@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlite_utils import Database
 
-from daemon.models import Cost, RecordingState, iso
+from daemon.models import Cost, Ending, RecordingState, iso
 from daemon.storage.costs import add_cost, costs_by, spent
 from daemon.storage.database import open_database, rows
-from daemon.storage.queue import claim, recover
-from daemon.storage.requests import begin_request, count_doubtful
+from daemon.storage.queue import claim, end, recover
+from daemon.storage.requests import begin_request, count_doubtful, end_request
 from daemon.storage.results import store_result
 from tests.alerts.examples import analysis
 from tests.storage.stores import NOW, add, committed, later, schema_before
@@ -59,6 +59,22 @@ def test_a_crash_costs_what_was_in_flight_once(db: Database) -> None:
     committed(recover, db, later(5))
     committed(recover, db, later(9))
     assert [row["usd"] for row in cost_rows(db)] == [0.0045, 0.0045]
+
+
+def test_a_reply_that_no_result_comes_from_is_counted_when_its_recording_fails(db: Database) -> None:
+    request = sending(db)
+    committed(end_request, db, request, outcome="received", now=NOW)
+    committed(end, db, 1, Ending(RecordingState.FAILED, "gave_up", "its parts never came"), later(5))
+    committed(end, db, 1, Ending(RecordingState.FAILED, "gave_up", "again"), later(6))
+    assert [row["usd"] for row in cost_rows(db)] == [0.0045]
+
+
+def test_a_result_is_not_counted_again_when_its_recording_is_asked_for_anew_and_fails(db: Database) -> None:
+    request = sending(db)
+    committed(end_request, db, request, outcome="received", now=NOW)
+    committed(store_result, db, 1, replace(analysis(), cost=LISTED), now=NOW)
+    committed(end, db, 1, Ending(RecordingState.FAILED, "gone", "it is gone"), later(5))
+    assert [row["usd"] for row in cost_rows(db)] == [0.0044]
 
 
 def test_what_was_spent_stays_when_its_recording_goes(db: Database) -> None:
@@ -112,11 +128,16 @@ def test_what_was_spent_since_a_moment(db: Database) -> None:
 def test_an_older_database_knows_what_was_spent_before(tmp_path: Path) -> None:
     path = tmp_path / "state" / "earshot.db"
     with closing(open_database(path, schema=schema_before(tmp_path, "009"))) as db:
-        numbers = add(db, 3, state=RecordingState.DONE)
-        db.execute("UPDATE recordings SET estimated_cost_usd = 0.5, duration_seconds = 60 WHERE id < 3")
+        for number, usd in ((1, 0.5), (2, 0.5), (3, None)):
+            db.execute(
+                "INSERT INTO recordings (id, path, folder, name, source, state, first_seen_at, analyzed_at,"
+                " duration_seconds, estimated_cost_usd)"
+                " VALUES (?, '/r/a', '/r', 'a', x'2f', 'done', ?, ?, 9, ?)",
+                (number, iso(NOW), iso(NOW), usd),
+            )
     with closing(open_database(path)) as db:
         found = cost_rows(db)
         assert [(row["recording_id"], row["at"], row["usd"]) for row in found] == [
-            (number, iso(NOW), 0.5) for number in numbers[:2]
+            (number, iso(NOW), 0.5) for number in (1, 2)
         ]
         assert found[0]["folder"] == "/r"
