@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
 from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location, read_document
 from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
@@ -233,6 +234,12 @@ def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, o
         key = api_key(config, env=env)
     except ConfigError as error:
         report.error(("analyzer", "api_key_file"), error)
+        if has_unit() and "CREDENTIALS_DIRECTORY" not in env:
+            text = (
+                "if the service gets its key as a credential: systemd-run -qPG -p User=earshot"
+                f" -p LoadCredential=deepgram_api_key:{KEY_CREDENTIAL_FILE} … earshot check"
+            )
+            report.warning(("analyzer", "api_key_file"), text)
         return
     report.say_fine("API key present" if key else "no API key, as a self-hosted address may have it")
     if offline:

@@ -102,6 +102,13 @@ class Context:
             ) from error
         return True
 
+    def warn_of_another_database(self) -> None:
+        """Say, before a command makes a database, that the installed service has one elsewhere."""
+        from daemon.cli.places import no_database, other_database
+
+        if not self.has_database and other_database(self.database_file) is not None:
+            say_error(f"warning: {no_database(self.database_file)}")
+
     def start_logging(self, level: str = "WARNING") -> None:
         """Log to stderr from this level up; `--debug` lowers it."""
         self._logging = True

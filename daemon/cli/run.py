@@ -36,6 +36,7 @@ def run(context: Context, exit_with_stdin: bool) -> None:
 
     context.start_logging("INFO")
     config = context.config
+    context.warn_of_another_database()
     file = context.config_file
     log_uncaught()
     code = run_service(config, reload=lambda: load_config(file, env=context.env), env=context.env)

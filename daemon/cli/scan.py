@@ -47,6 +47,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     hide_memory()
     if yes and not existing:
         raise click.UsageError("--yes goes with --existing")
+    context.warn_of_another_database()
     taken_in = take_in_existing(context, yes=yes) if existing else None
     if taken_in and taken_in.is_running:
         if as_json:

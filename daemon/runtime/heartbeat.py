@@ -67,11 +67,12 @@ def _call(url: str) -> str | None:
 
 def manager_status(folders: Collection[str], is_ready: Callable[[], bool], env: Mapping[str, str]) -> Step:
     """The step that tells systemd what `systemctl status` is to show."""
+    watching = f"watching {len(folders)} folder{'' if len(folders) == 1 else 's'}"
 
     def step(db: Database) -> float:
         if is_ready():
             troubles = "; ".join(troubles_now(db, folders, utc_now()))
-            status = escaped(redacted(troubles)) or f"watching, {len(folders)} in all"
+            status = escaped(redacted(troubles)) or watching
             sdnotify.notify(f"STATUS={status}", env=env)
         return STATUS_SECONDS
 

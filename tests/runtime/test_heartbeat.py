@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -58,6 +59,24 @@ def test_an_address_that_hangs_holds_up_neither_work_nor_end(tmp_path: Path) -> 
             began = time.monotonic()
             assert service.stop() == 0
             assert time.monotonic() - began < 8
+
+
+def test_the_service_manager_shows_what_is_not_well(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+
+        def wait_for(status: str) -> None:
+            while f"STATUS={status}" not in manager.recv(4096).decode():
+                pass
+
+        with Service(tmp_path / "place", {}, {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as service:
+            service.start()
+            wait_for("watching 1 folder")
+            service.folder.rename(tmp_path / "away")
+            wait_for(f"{service.folder} not available (No such file or directory)")
+            (tmp_path / "away").rename(service.folder)
+            wait_for("watching 1 folder")
 
 
 def test_nothing_is_called_before_the_folders_are_watched(db: Database) -> None:
