@@ -38,6 +38,8 @@ COMMANDS = {
     "alerts": "daemon.cli.alerts:alerts",
     "webhooks": "daemon.cli.webhooks:webhooks",
     "verdict": "daemon.cli.verdict:verdict",
+    "forget": "daemon.cli.forget:forget",
+    "protect": "daemon.cli.protect:protect",
     "demo": "daemon.cli.demo:demo",
     "engine": "daemon.cli.engine:engine",
 }

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from sqlite_utils import Database
 
@@ -115,6 +116,32 @@ def tidy(
     return LOOK_SECONDS if wait is None else min(max(wait, 0.1), LOOK_SECONDS)
 
 
+def delete_file(
+    db: Database, folder: WatchFolder, original: Original
+) -> Literal["deleted", "gone", "another's"]:
+    """Delete the file of a recording, which must have ended, and return what became of it.
+
+    Raises NotNowError or OSError when it stays. One that is another one by now is not touched.
+    """
+    place = folder.place_of(original.path)
+    if place == "/":
+        raise NotNowError("it is in no folder of the configuration; delete it by hand")
+    if original.is_anothers:
+        return "another's"
+    try:
+        with _opened(place, original.path) as file:
+            _check(original, file)
+            _remove(file)
+            _remove_marker(folder, file)
+    except (FileNotFoundError, NotADirectoryError):
+        if is_unmounted(Path(place), places_of(db, original.recording_id)):
+            raise NotNowError(f"{place} is not there or not mounted") from None
+        return "gone"
+    except ChangedError:
+        return "another's"
+    return "deleted"
+
+
 def _settle(
     db: Database, folder: WatchFolder, original: Original, action: AfterSuccess, roots: Roots
 ) -> None:
@@ -166,12 +193,7 @@ def _act(
     file: OpenOriginal,
     roots: Roots,
 ) -> None:
-    _check_bytes(original, file.descriptor)
-    if not os.access(".", os.W_OK | os.X_OK, dir_fd=file.directory):
-        # Known beforehand, so that no second copy is made that the first cannot be exchanged for.
-        raise NotNowError(f"{shown_path(original.path)}: its folder may not be written to; it is tried again")
-    if is_being_written(file.descriptor):
-        raise NotNowError("another program has it open for writing; it is tried again")
+    _check(original, file)
     if isinstance(action, Delete):
         _remove(file)
         original_settled(db, original, is_away=True)
@@ -181,6 +203,16 @@ def _act(
         original_settled(db, original, moved_to=target)
         logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
     _remove_marker(folder, file)
+
+
+def _check(original: Original, file: OpenOriginal) -> None:
+    """Raise ChangedError or NotNowError unless the file is the one that is meant and may be taken away."""
+    _check_bytes(original, file.descriptor)
+    if not os.access(".", os.W_OK | os.X_OK, dir_fd=file.directory):
+        # Known beforehand, so that no second copy is made that the first cannot be exchanged for.
+        raise NotNowError(f"{shown_path(original.path)}: its folder may not be written to; it is tried again")
+    if is_being_written(file.descriptor):
+        raise NotNowError("another program has it open for writing; it is tried again")
 
 
 def _check_bytes(original: Original, descriptor: int) -> None:

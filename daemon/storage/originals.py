@@ -18,7 +18,7 @@ from daemon.models import iso, shown_path
 from daemon.storage.database import rows, transaction
 from daemon.storage.recordings import split_path
 
-Outcome = Literal["success", "failure"]
+Outcome = Literal["success", "failure", "deletion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,17 @@ def originals_due(db: Database, folder: str, now: datetime, limit: int) -> list[
         (folder, iso(now), limit),
     )
     return [_original(db, row) for row in found]
+
+
+def original_to_delete(db: Database, recording_id: int) -> Original | None:
+    """Return the file of a recording, whatever became of that; None for a hosted one."""
+    found = rows(
+        db,
+        "SELECT id AS recording_id, 'deletion' AS outcome, folder, 0 AS tries, NULL AS target, source, sha256"
+        " FROM recordings WHERE id = ? AND NOT is_url",
+        (recording_id,),
+    )
+    return _original(db, found[0]) if found else None
 
 
 def _original(db: Database, row: dict[str, Any]) -> Original:

@@ -1,0 +1,231 @@
+"""`earshot forget`: erase what was said, everywhere that earshot can reach."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daemon.cli.filters import filter_options
+from daemon.cli.options import (
+    Context,
+    configuration_options,
+    json_option,
+    moment,
+    pass_context,
+    row_id,
+    say_error,
+)
+from daemon.cli.output import local_time, plural, print_json, print_table
+from daemon.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from daemon.storage.filters import Filters
+
+SWEEP_SECONDS = 10.0
+"""How long a reader that keeps what was erased in the write-ahead log is waited for."""
+
+COUNTED = ("copies", "passages", "replies", "alerts", "webhooks")
+
+
+@dataclass(slots=True)
+class Plan:
+    """The recordings that go, those that stay with the reason, and the files that stay with theirs."""
+
+    going: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[int, str] = field(default_factory=dict)
+    files_kept: dict[str, str] = field(default_factory=dict)
+
+
+@click.command(epilog="Example: earshot forget --where caller=0151234567 --file   (then with --yes)")
+@configuration_options
+@click.argument("ids", nargs=-1, type=row_id, metavar="[ID]...")
+@filter_options
+@click.option(
+    "--older-than",
+    metavar="WHEN",
+    callback=moment,
+    help="What earshot first saw longer ago: 90d, or before an ISO date.",
+)
+@click.option("--file", "with_file", is_flag=True, help="The recordings' files too.")
+@click.option("--yes", is_flag=True, help="Do it; else it is only shown.")
+@json_option
+@pass_context
+def forget(
+    context: Context,
+    ids: tuple[int, ...],
+    *,
+    filters: Filters,
+    older_than: str | None,
+    with_file: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase recordings: what was said, by whom, and every trace of it in the database.
+
+    Transcript, passages, summary, replies, alerts and what other programs were told go, and the copies of
+    a recording with it; a file that stays is not taken again. Protected recordings are left out. Without
+    IDs and options it finishes an erasure that could not be finished.
+    """
+    from daemon.storage.filters import Filters
+
+    db = context.database
+    if older_than is not None:
+        filters = dataclasses.replace(filters, until=min(older_than, filters.until or older_than))
+    has_filters = filters != Filters()
+    plan = Plan()
+    if ids or has_filters:
+        plan = _plan(db, ids, filters, has_filters=has_filters)
+    elif not _is_unfinished(db):
+        raise click.UsageError(
+            "name recordings by their ids, or say which by --where, --older-than or others"
+        )
+    erased = 0
+    if yes:
+        erased = _erase(context, db, plan, with_file=with_file, why=_why(ids, filters, older_than))
+    is_swept = _sweep(db) if yes or not (ids or has_filters) else True
+    _show(context, plan, erased, as_json=as_json, is_done=yes or not (ids or has_filters))
+    if not is_swept:
+        say_error(
+            f"{context.config.database}-wal: what was erased is still in it, because another program reads"
+            " the database; end that program, and `earshot forget` finishes it"
+        )
+    if not is_swept or plan.files_kept or any(recording_id in plan.kept for recording_id in ids):
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _plan(db: Database, ids: tuple[int, ...], filters: Filters, *, has_filters: bool) -> Plan:
+    from daemon.storage.filters import matching_ids
+    from daemon.storage.purge import described
+
+    wanted = matching_ids(db, dataclasses.replace(filters, ids=ids)) if has_filters else ids
+    plan = Plan()
+    for recording_id in dict.fromkeys(wanted):
+        found = described(db, recording_id)
+        if found is None:
+            plan.kept[recording_id] = "is not there; `earshot list` shows them"
+        elif found["kept"]:
+            plan.kept[recording_id] = found["kept"]
+        else:
+            plan.going.append(found)
+    return plan
+
+
+def _why(ids: tuple[int, ...], filters: Filters, older_than: str | None) -> str:
+    """What the audit table says: by which options, without their values, which may be personal."""
+    if ids:
+        return "by id"
+    names = ["where" if filters.where else "", "older than" if older_than else ""]
+    return "by " + (" and ".join(filter(None, names)) or "filter")
+
+
+def _is_unfinished(db: Database) -> bool:
+    from daemon.storage.purge import is_unswept
+
+    return is_unswept(db)
+
+
+def _erase(context: Context, db: Database, plan: Plan, *, with_file: bool, why: str) -> int:
+    from daemon.storage.database import transaction
+    from daemon.storage.purge import batches, erase
+    from daemon.storage.recordings import unmark
+
+    now, erased = datetime.now(UTC), 0
+    gone = {row["id"]: _delete_files(context, db, row, plan) if with_file else [] for row in plan.going}
+    for batch in batches(number for number, paths in gone.items() if paths is not None):
+        with transaction(db):
+            erased += erase(db, batch, "forget", why, now)
+            for path in (path for number in batch for path in gone[number] or []):
+                unmark(db, path)
+    return erased
+
+
+def _delete_files(context: Context, db: Database, row: dict[str, Any], plan: Plan) -> list[str] | None:
+    """Delete the files of a recording and its copies; None when one stays, and the recording with it."""
+    from daemon.originals.originals import NotNowError, delete_file
+    from daemon.storage.originals import original_to_delete
+    from daemon.storage.purge import copies_of
+
+    folders = {folder.name: folder for folder in context.config.watch}
+    gone = []
+    for recording_id in (row["id"], *copies_of(db, row["id"])):
+        original = original_to_delete(db, recording_id)
+        if original is None:
+            continue
+        try:
+            if original.folder not in folders:
+                raise NotNowError("it is in no folder of the configuration; delete it by hand")
+            if delete_file(db, folders[original.folder], original) != "another's":
+                gone.append(original.path)
+        except (NotNowError, OSError) as error:
+            reason = str(error) if isinstance(error, NotNowError) else error.strerror or type(error).__name__
+            plan.files_kept[original.path] = reason
+            return None
+    return gone
+
+
+def _sweep(db: Database) -> bool:
+    from daemon.storage.purge import swept
+
+    return swept(db, datetime.now(UTC), patience_seconds=SWEEP_SECONDS)
+
+
+def _not_reached(database: Path) -> list[str]:
+    """The copies of the database that were made before its tables changed; others are not known."""
+    real = Path(os.path.realpath(database))
+    return sorted(str(path) for path in real.parent.glob(f"{real.name}.before-*"))
+
+
+def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: bool) -> None:
+    copies = _not_reached(context.config.database)
+    for recording_id, reason in plan.kept.items():
+        say_error(f"recording {recording_id} {reason}")
+    for path, reason in plan.files_kept.items():
+        say_error(f"{path}: the file stays, and its recording with it: {reason}")
+    if as_json:
+        print_json(
+            {
+                "recordings": [{name: row[name] for name in row if name != "kept"} for row in plan.going],
+                "left_out": [{"id": number, "reason": reason} for number, reason in plan.kept.items()],
+                "erased": erased,
+                "not_reached": copies,
+            }
+        )
+        return
+    if plan.going and not is_done:
+        _show_going(plan)
+    if is_done:
+        click.echo(f"{plural(erased, 'recording')} erased")
+    for row in plan.going:
+        if row["duplicate_of"] is not None:
+            click.echo(f"recording {row['id']} is a copy of {row['duplicate_of']}: what was said stays there")
+    for path in copies:
+        click.echo(f"not reached: {path}; delete it when you need it no longer")
+    if plan.going:
+        click.echo("not reached: backups and other copies of the database, and the log, which has file names")
+
+
+def _show_going(plan: Plan) -> None:
+    print_table(
+        ("id", "state", "first seen", *COUNTED, "name"),
+        (
+            (
+                str(row["id"]),
+                row["state"],
+                local_time(row["first_seen_at"]),
+                *(str(row[name]) for name in COUNTED),
+                row["name"],
+            )
+            for row in plan.going
+        ),
+        stretch=("name",),
+        numbers=("id", *COUNTED),
+    )
+    click.echo(f"{plural(len(plan.going), 'recording')} would be erased; --yes does it")

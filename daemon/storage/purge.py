@@ -1,0 +1,227 @@
+"""Erase recordings, or what was said in them, for good.
+
+The triggers of the schema take along all that belongs to a row, and SQLite overwrites what it deletes
+(secure_delete). `swept` then has the index, which only marks entries as deleted, written anew without them,
+and the write-ahead log emptied. What writes rows is called in the caller's transaction, for at most BATCH
+recordings.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.errors import StoreBusyError
+from daemon.models import iso
+from daemon.storage.database import rows, transaction, tuples
+
+BATCH = 20
+"""Recordings that are erased in one transaction, so that nobody else waits long for it."""
+
+MERGE_PAGES = 64
+"""Pages of the index that are written anew in one transaction, of 4 kB each."""
+
+SMALL_BYTES = 16 * 1024 * 1024
+"""A database of up to this size is written anew as a whole (VACUUM), which takes a fraction of a second:
+SQLite may leave a copy of a row that it moved from one page to another in what is unused of the first."""
+
+CHECKPOINT_WAIT_MS = 300
+
+_COPY = "SELECT id FROM recordings AS copy WHERE copy.duplicate_of = recordings.id"
+ERASABLE = f"""
+    recordings.state NOT IN ('waiting', 'analyzing') AND NOT recordings.protected
+    AND NOT EXISTS ({_COPY} AND (copy.protected OR copy.state IN ('waiting', 'analyzing')))
+"""
+"""Of a row of `recordings`: it has ended, and neither it nor a copy, which would go along, is protected."""
+
+CONTENTS = {
+    "copies": "SELECT count(*) FROM recordings WHERE duplicate_of = ?",
+    "passages": "SELECT (SELECT count(*) FROM sentiments WHERE recording_id = ?1)"
+    " + (SELECT count(*) FROM topics WHERE recording_id = ?1)"
+    " + (SELECT count(*) FROM intents WHERE recording_id = ?1)",
+    "replies": "SELECT count(*) FROM responses WHERE recording_id = ?",
+    "alerts": "SELECT count(*) FROM alerts WHERE recording_id = ?",
+    "webhooks": "SELECT count(*) FROM webhooks WHERE recording_id = ?",
+}
+"""What goes with a recording, and how much of it there is."""
+
+
+def described(db: Database, recording_id: int) -> dict[str, Any] | None:
+    """Return what a person must know before a recording is erased, with `kept`: why it cannot be, or None."""
+    found = rows(
+        db,
+        "SELECT id, name, path, folder, is_url, state, protected, duplicate_of, first_seen_at"
+        " FROM recordings WHERE id = ?",
+        (recording_id,),
+    )
+    if not found:
+        return None
+    contents = {name: tuples(db, sql, (recording_id,))[0][0] for name, sql in CONTENTS.items()}
+    return found[0] | contents | {"kept": _why_kept(db, found[0])}
+
+
+def copies_of(db: Database, recording_id: int) -> list[int]:
+    """Return the copies of a recording, which are erased with it."""
+    return [row[0] for row in tuples(db, "SELECT id FROM recordings WHERE duplicate_of = ?", (recording_id,))]
+
+
+def erase(db: Database, ids: Collection[int], by: str, why: str, now: datetime) -> int:
+    """Delete these recordings with all that belongs to them; return how many went, copies included.
+
+    Those that are protected or being analyzed stay. `by` and `why` are what the audit table says of it: no
+    word of a recording.
+    """
+    wanted = json.dumps(list(ids))
+    going = [
+        row["id"]
+        for row in rows(
+            db, "SELECT * FROM recordings WHERE id IN (SELECT value FROM json_each(?))", (wanted,)
+        )
+        if _why_kept(db, row) is None
+    ]
+    (newest,) = tuples(db, "SELECT coalesce(max(id), 0) FROM erasures")[0]
+    gone = set(going).union(*(copies_of(db, recording_id) for recording_id in going))
+    for recording_id in going:
+        db.execute("DELETE FROM recordings WHERE id = ?", (recording_id,))
+    # The triggers took it for the work of a hand.
+    db.execute("DELETE FROM erasures WHERE id > ? AND by = 'hand'", (newest,))
+    note_erasure(db, len(gone), by, why, now)
+    return len(gone)
+
+
+def note_erasure(db: Database, recordings: int, by: str, why: str, now: datetime) -> None:
+    """Note in the audit table that something was erased of so many recordings, which is to be swept up."""
+    if recordings:
+        db.execute(
+            "INSERT INTO erasures (at, recordings, by, why) VALUES (?, ?, ?, ?) ON CONFLICT (at, by, why)"
+            " DO UPDATE SET recordings = recordings + excluded.recordings, swept_at = NULL",
+            (iso(now), recordings, by, why),
+        )
+
+
+def protect(db: Database, recording_id: int, *, on: bool) -> bool:
+    """Keep a recording from retention and `forget`, or no longer; False when there is none with this id."""
+    changed = db.execute("UPDATE recordings SET protected = ? WHERE id = ?", (int(on), recording_id))
+    return bool(changed.rowcount)
+
+
+# What is left of deleted rows in the file
+
+
+def is_unswept(db: Database) -> bool:
+    """Return whether anything of what was deleted may be left in the files of the database."""
+    return bool(tuples(db, "SELECT 1 FROM erasures WHERE swept_at IS NULL LIMIT 1"))
+
+
+def sweeping(db: Database, now: datetime) -> Iterator[bool]:
+    """Sweep up what was deleted until now, in short transactions, one for each `next`.
+
+    Yields False for each step and True as the last: then nothing is left. Without that a reader in another
+    process keeps the write-ahead log from being emptied; it is to be begun anew then.
+    """
+    (last,) = tuples(db, "SELECT max(id) FROM erasures WHERE swept_at IS NULL")[0]
+    for _ in _merging(db):
+        yield False
+    try:
+        _rewrite_small(db)
+        is_empty = _empty_log(db)
+    except StoreBusyError:
+        return
+    if not is_empty:
+        return
+    with transaction(db):
+        db.execute(
+            "UPDATE erasures SET swept_at = ? WHERE swept_at IS NULL AND id <= ?", (iso(now), last or 0)
+        )
+    yield True
+
+
+def swept(db: Database, now: datetime, *, patience_seconds: float) -> bool:
+    """Sweep up what was deleted; False when a reader was in the way for all of `patience_seconds`."""
+    deadline = time.monotonic() + patience_seconds
+    while not any(sweeping(db, now)):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _merging(db: Database) -> Iterator[None]:
+    """Write the index anew, without what was deleted, as SQLite's documentation of FTS5 says ('merge').
+
+    A negative number makes all of the index one task; the others go on with it until nothing changes.
+    """
+    pages = -MERGE_PAGES
+    while True:
+        before = db.conn.total_changes
+        with transaction(db):
+            db.execute("INSERT INTO recordings_fts (recordings_fts, rank) VALUES ('merge', ?)", (pages,))
+        if db.conn.total_changes - before < 2:
+            return
+        pages = MERGE_PAGES
+        yield
+
+
+def _rewrite_small(db: Database) -> None:
+    (size,) = tuples(db, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0]
+    if size > SMALL_BYTES:
+        return
+    # The copy that SQLite makes of it is nowhere on the disk.
+    db.execute("PRAGMA temp_store=MEMORY")
+    with _waiting_briefly(db):
+        tuples(db, "VACUUM")
+
+
+def _empty_log(db: Database) -> bool:
+    """Move the write-ahead log into the database; False when somebody still reads what was before."""
+    # Most of it without a lock that would keep others from writing.
+    tuples(db, "PRAGMA wal_checkpoint(PASSIVE)")
+    with _waiting_briefly(db):
+        (is_blocked, _, _) = tuples(db, "PRAGMA wal_checkpoint(TRUNCATE)")[0]
+    return not is_blocked
+
+
+@contextmanager
+def _waiting_briefly(db: Database) -> Iterator[None]:
+    """Wait for readers for CHECKPOINT_WAIT_MS only: nobody can write meanwhile."""
+    (usual,) = tuples(db, "PRAGMA busy_timeout")[0]
+    db.execute(f"PRAGMA busy_timeout={CHECKPOINT_WAIT_MS}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA busy_timeout={usual}")
+
+
+def _why_kept(db: Database, row: dict[str, Any]) -> str | None:
+    if reason := _reason(row):
+        return reason
+    for copy in rows(db, "SELECT id, state, protected FROM recordings WHERE duplicate_of = ?", (row["id"],)):
+        if reason := _reason(copy):
+            return f"stays for its copy: recording {copy['id']} {reason}"
+    return None
+
+
+def _reason(row: dict[str, Any]) -> str | None:
+    if row["protected"]:
+        return f"is protected; `earshot protect --off {row['id']}` lets it go"
+    if row["state"] == "analyzing":
+        return "is being analyzed right now; try again when it is done"
+    return None
+
+
+def batches(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Yield the ids in their order, BATCH at a time."""
+    batch: list[int] = []
+    for recording_id in ids:
+        batch.append(recording_id)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
