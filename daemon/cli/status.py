@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default="1h",
     show_default=True,
     callback=duration,
-    help="With --check: how long ago a recording that waits may have been first seen.",
+    help="With --check: how long a recording may wait.",
 )
 @json_option
 @pass_context

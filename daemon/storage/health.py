@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from daemon.models import from_iso
 from daemon.storage.database import rows
 from daemon.storage.operations import waiting_targets
-from daemon.storage.views import folder_rows, oldest_waiting_at, pause_row
+from daemon.storage.views import folder_rows, pause_row
 
 STUCK_AFTER = timedelta(hours=1)
 """What waits for so long waits for more than a passing trouble."""
@@ -48,7 +48,9 @@ def stuck_alerts(db: Database, now: datetime) -> list[str]:
 
 def old_waiting(db: Database, now: datetime, longest: timedelta) -> list[str]:
     """Whether a recording has been waiting for longer than that."""
-    oldest = oldest_waiting_at(db)
+    # Not since it was first seen: one that was put back by a person begins to wait anew.
+    since = "SELECT min(coalesce(queued_at, first_seen_at)) AS since FROM recordings WHERE state = 'waiting'"
+    oldest = rows(db, since)[0]["since"]
     if oldest is None or now - from_iso(oldest) <= longest:
         return []
     return [f"a recording waiting since {oldest}"]

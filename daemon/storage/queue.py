@@ -305,7 +305,7 @@ def end(
 
 def _make_wait(db: Database, condition: str, values: dict[str, Any], now: datetime, **changes: Any) -> int:
     """Make the recordings wait for which `condition` holds, due now; returns how many."""
-    changes |= {"not_before": iso(now), "error_code": None}
+    changes |= {"not_before": iso(now), "error_code": None, "queued_at": iso(now)}
     waiting = rows(
         db,
         f"UPDATE recordings SET state = 'waiting', {_assignments(changes)}"  # noqa: S608 - our own texts

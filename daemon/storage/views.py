@@ -29,6 +29,7 @@ HIDDEN_COLUMNS = (
     "failing_since",
     "part_words",
     "anew",
+    "queued_at",
     "digest",
     "about",
     "due_at",

@@ -264,6 +264,14 @@ def test_how_long_a_recording_may_wait_is_an_option(run: Run, site: Site, servin
     assert run("status", "--check", "--oldest", "soon").returncode == 2
 
 
+def test_an_old_recording_that_is_tried_again_begins_to_wait_anew(
+    run: Run, site: Site, serving: DaemonLock
+) -> None:
+    site.add("recordings", id=1, state="failed")
+    assert run("retry", "1").returncode == 0
+    assert check(run)[0] == 0
+
+
 def test_a_check_of_what_does_not_run_or_cannot_be_used(run: Run, site: Site) -> None:
     assert check(run) == (1, "earshot WARNING: not running; start it with `earshot run`")
     site.configure(watchh=[])
