@@ -189,6 +189,7 @@ def _server() -> socket.socket:
         process.wait()
 
     atexit.register(end)
+    assert ours.recv(64), "earshot cannot be loaded: the error is in what was captured of stderr"
     return ours
 
 
@@ -285,7 +286,9 @@ def _main(descriptor: int) -> None:
     _load()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not be in the copies"
     gc.freeze()
-    _become(_serve(socket.socket(fileno=descriptor)))
+    way = socket.socket(fileno=descriptor)
+    way.send(b"loaded")
+    _become(_serve(way))
     try:
         importlib.import_module("daemon.__main__").main()
     except SystemExit as ended:
