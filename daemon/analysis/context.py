@@ -13,7 +13,6 @@ from daemon.analysis.refusals import Refusals
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config, WatchFolder
 from daemon.deepgram.client import ApiClient
-from daemon.deepgram.prices import expected_cost
 from daemon.deepgram.request import Request
 from daemon.deepgram.upload import OpenFile
 from daemon.models import Analysis, Cost, Recording, utc_now
@@ -30,7 +29,7 @@ class Context:
     throttle: Throttle
     store: Callable[[Database, Recording, Analysis], int]
     """Stores a result with the alerts that it causes, in one transaction; returns how many alerts are new."""
-    expected: Callable[[OpenFile | None, Request], Cost] = lambda _, request: expected_cost(request, None)
+    expected: Callable[[OpenFile | None, Request], Cost] = lambda _, request: request.expected_cost(None)
     """What analyzing a file will probably cost; None for a hosted one."""
     on_done: Callable[[], None] = lambda: None
     """Called after each recording's turn: it may have caused alerts, its original may be due."""

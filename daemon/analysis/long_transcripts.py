@@ -17,7 +17,6 @@ from daemon.analysis.context import Context
 from daemon.analysis.ledger import note_failed, note_received
 from daemon.deepgram.client import Reply
 from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS, Part, cut, parse_part, words_of
-from daemon.deepgram.prices import expected_of_text
 from daemon.deepgram.request import Request
 from daemon.errors import AccountError, AnalysisError, RecordingError
 from daemon.models import Recording
@@ -50,7 +49,7 @@ def _read_part(
     db: Database, recording: Recording, part: Part, request: Request, context: Context
 ) -> Reply | None:
     with transaction(db):
-        entry = begin_part(db, recording.id, expected_of_text(request, part.words), context.clock())
+        entry = begin_part(db, recording.id, request.expected_cost_of_text(part.words), context.clock())
     refused = False
     try:
         reply = context.client.read_text(part.text, request)

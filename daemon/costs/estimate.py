@@ -9,7 +9,6 @@ from typing import Any
 
 from daemon.config.models import Config
 from daemon.costs.length import Length, guessed, length_of
-from daemon.deepgram.prices import expected_cost
 from daemon.deepgram.request import Request, requests_by_folder
 from daemon.deepgram.upload import OpenFile
 from daemon.files import reading
@@ -19,8 +18,8 @@ from daemon.models import Cost
 def expected(file: OpenFile | None, request: Request) -> Cost:
     """What analyzing this file will probably cost; None for a hosted one, whose length is not known."""
     if file is None:
-        return expected_cost(request, None)
-    return expected_cost(request, length_of(file.descriptor, file.path, file.size_bytes).usual)
+        return request.expected_cost(None)
+    return request.expected_cost(length_of(file.descriptor, file.path, file.size_bytes).usual)
 
 
 @dataclass(slots=True)

@@ -9,16 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from daemon.config.models import Prices
 from daemon.deepgram.values import mapping, whole_number
 from daemon.models import Cost
-
-if TYPE_CHECKING:
-    from daemon.deepgram.request import Request
 
 CONFIGURED = "configuration"
 """`prices_of` where the configuration has prices of its own and does not say of when they are."""
@@ -62,6 +59,11 @@ class Price:
         """US dollars for a recording of this length before anything of it is known."""
         tokens = round(seconds / 60 * TOKENS_PER_MINUTE) * self.features
         return self.usd(seconds, channels, tokens, round(tokens * _OUTPUT_SHARE))
+
+    def expected_usd_of_text(self, words: int) -> float | None:
+        """What analyzing so many words of a transcript will probably cost, in USD; None: it is not known."""
+        tokens = round(words * _TOKENS_PER_WORD) * self.features
+        return self.usd(0.0, 1, tokens, round(tokens * _OUTPUT_SHARE))
 
 
 FREE = Price(0.0, 0.0, 0.0, is_by_channel=False, features=0, of=None)
@@ -107,20 +109,6 @@ def cost_of(
         usd=price.usd(seconds, channels, input_tokens, output_tokens),
         prices_of=price.of,
     )
-
-
-def expected_cost(request: Request, seconds: float | None) -> Cost:
-    """What such a request for a recording of this length will probably cost; None: it is not known."""
-    channels = len(request.channels) or 1
-    usd = None if seconds is None else request.price.expected_usd(seconds, channels)
-    return Cost(request.model, seconds, channels, None, None, usd, request.price.of)
-
-
-def expected_of_text(request: Request, words: int) -> Cost:
-    """What analyzing so many words of a transcript will probably cost."""
-    tokens = round(words * _TOKENS_PER_WORD) * request.price.features
-    usd = request.price.usd(0.0, 1, tokens, round(tokens * _OUTPUT_SHARE))
-    return Cost(request.model, 0.0, 1, None, None, usd, request.price.of)
 
 
 def _tokens(metadata: Mapping[str, Any], count: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.config.models import Analyzer, Config, Feature, WatchFolder, every_when
 from daemon.deepgram.prices import FREE, Price, price_of
-from daemon.models import shown_path
+from daemon.models import Cost, shown_path
 
 EMBEDDED = "embedded"
 """`base_url` of the engine that earshot brings along; also what `model` says of its results."""
@@ -71,6 +71,16 @@ class Request:
         wanted = [(name, value) for name, value in self.parameters if name in _ANALYSIS]
         switched = [(name, "true" if name == "summarize" else value) for name, value in wanted]
         return replace(self, parameters=(("language", "en"), *switched))
+
+    def expected_cost(self, seconds: float | None) -> Cost:
+        """What it will probably cost for a recording of this length; None: the length is not known."""
+        channels = len(self.channels) or 1
+        usd = None if seconds is None else self.price.expected_usd(seconds, channels)
+        return Cost(self.model, seconds, channels, None, None, usd, self.price.of)
+
+    def expected_cost_of_text(self, words: int) -> Cost:
+        """What it will probably cost for so many words of a transcript."""
+        return Cost(self.model, 0.0, 1, None, None, self.price.expected_usd_of_text(words), self.price.of)
 
 
 def requests_by_folder(config: Config) -> dict[str | None, Request]:
