@@ -25,7 +25,7 @@ from daemon.storage.database import free_bytes, open_existing, transaction
 from daemon.storage.due import Wanted, has_suspects, next_due, seconds_until_due
 from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses, seconds_until_probe
-from daemon.storage.queue import claim, clamp_waits, end, return_to_queue
+from daemon.storage.queue import claim, clamp_waits, end, is_there, return_to_queue
 
 logger = logging.getLogger(__name__)
 
@@ -228,6 +228,9 @@ class Workers:
                 except StoreError:
                     raise
                 except Exception as error:
+                    if not is_there(db, recording.id):
+                        logger.warning("recording deleted while it was analyzed id=%d", recording.id)
+                        return
                     logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
                     self._set_aside(db, recording, error)
         except StoreError as error:

@@ -122,6 +122,16 @@ class Limits(Model):
     then: Literal["hold", "warn"] = "hold"
 
 
+class Retention(Model):
+    """How long things are kept; None: for ever, or, in a folder, as for all."""
+
+    originals: PositiveSeconds | None = None
+    responses: PositiveSeconds | None = None
+    transcripts: PositiveSeconds | None = None
+    recordings: PositiveSeconds | None = None
+    alerts: PositiveSeconds | None = None
+
+
 class Sidecars(Model):
     """Results as files: beside the originals, or below the folder `into`."""
 
@@ -150,6 +160,7 @@ class WatchFolder(Model):
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
     tags: tuple[Text, ...] = ()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     lists: bool = False
     hosts: tuple[Annotated[Text, AfterValidator(usable_host)], ...] = ()
     analyzer: AnalyzerOverrides = AnalyzerOverrides()
@@ -327,7 +338,13 @@ class Config(Model):
     watch: tuple[WatchFolder, ...]
     analyzer: Analyzer = Analyzer()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     prices: Prices = Prices()
     alerts: Alerts = Alerts()
     webhooks: tuple[Webhook, ...] = ()
     heartbeat: Heartbeat | None = None
+
+    def retention_of(self, folder: WatchFolder) -> Retention:
+        """Return how long a folder keeps things."""
+        own = folder.retention.model_dump(exclude_none=True)
+        return self.retention.model_copy(update=own)

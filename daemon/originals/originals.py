@@ -104,9 +104,9 @@ def tidy(
     for original in due:
         if is_stopped():
             return 0.0
-        action = folder.after_failure if original.outcome == "failure" else folder.after_success
+        actions = {"success": folder.after_success, "failure": folder.after_failure, "deletion": Delete()}
         try:
-            _settle(db, folder, original, action, roots)
+            _settle(db, folder, original, actions[original.outcome], roots)
         except (NotNowError, OSError) as error:
             reason = str(error) if isinstance(error, NotNowError) else reason_of(error)
             _postpone(db, original, reason, now)

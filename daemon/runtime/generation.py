@@ -34,6 +34,7 @@ from daemon.logs import register_secret
 from daemon.models import utc_now
 from daemon.originals.originals import outcomes_of, tidy
 from daemon.originals.sidecars import write_sidecars
+from daemon.periodic.retention import retention
 from daemon.periodic.schedule import schedule
 from daemon.runtime.documents import render
 from daemon.runtime.engine_process import EmbeddedEngine
@@ -112,6 +113,7 @@ class Generation:
             self._start(f"webhook-{receiver.name}", webhook_delivery(receiver), self._alarm())
         # It tells operations of a pause, which may begin or end with each recording's turn.
         self._start("schedule", self._schedule(), self._alarm())
+        self._start("retention", retention(self.config), Alarm())
         names = [folder.name for folder in self.config.watch]
         if "NOTIFY_SOCKET" in self._env:
             self._start("manager", manager_status(names, self._is_ready, self._env), self._alarm())
@@ -124,7 +126,7 @@ class Generation:
             name = f"watch-{loop.watch.folder.path}"
             self._start(name, partial(look, loop), loop.watch, patience=math.inf)
         for folder in self.config.watch:
-            if outcomes_of(folder):
+            if outcomes_of(folder) or self.config.retention_of(folder).originals:
                 name = f"originals-{folder.path}"
                 self._start(name, partial(self._tidy, folder), self._alarm(), patience=math.inf)
             if folder.sidecars:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sqlite_utils import Database
 
-from daemon.models import iso, shown_path
+from daemon.models import iso, shown_path, utc_now
 from daemon.storage.database import rows, transaction
 from daemon.storage.recordings import split_path
 
@@ -53,7 +53,9 @@ def configure_originals(db: Database, wanted: Collection[tuple[str, Outcome]], n
             (path, iso(now)),
         )
     db.execute(
-        "DELETE FROM originals WHERE NOT EXISTS (SELECT 1 FROM folders WHERE path = folder"
+        # Retention plans its deletions anew, by what the configuration says now.
+        "DELETE FROM originals WHERE outcome = 'deletion'"
+        " OR NOT EXISTS (SELECT 1 FROM folders WHERE path = folder"
         " AND iif(outcome = 'success', after_success, after_failure))"
     )
 
@@ -148,6 +150,11 @@ def original_settled(
             db.execute(
                 "DELETE FROM files WHERE directory = ? AND name = ? AND recording_id = ?",
                 (os.fsencode(directory), os.fsencode(name), original.recording_id),
+            )
+        if original.outcome == "deletion":
+            db.execute(
+                "UPDATE recordings SET original_deleted_at = ? WHERE id = ?",
+                (iso(utc_now()), original.recording_id),
             )
         db.execute("DELETE FROM originals WHERE recording_id = ?", (original.recording_id,))
 

@@ -98,6 +98,11 @@ def claim_this(db: Database, recording_id: int, now: datetime) -> Recording | No
     return _recording(taken[0]) if taken else None
 
 
+def is_there(db: Database, recording_id: int) -> bool:
+    """Return whether the recording was not deleted."""
+    return bool(rows(db, "SELECT 1 FROM recordings WHERE id = ?", (recording_id,)))
+
+
 # Back into the queue
 
 

@@ -1,0 +1,97 @@
+"""Remove what the configuration keeps no longer, once a night, and sweep up what was deleted.
+
+In short transactions with room for others between them: the queue never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+
+from sqlite_utils import Database
+
+from daemon.config.models import Config, Retention
+from daemon.config.times import zone_of
+from daemon.models import utc_now
+from daemon.storage.database import transaction
+from daemon.storage.purge import is_unswept, sweeping
+from daemon.storage.retention import REMOVALS, Scope
+
+logger = logging.getLogger(__name__)
+
+NIGHT_HOUR = 3
+"""From this hour on, by the clocks of `timezone`, the night's work is done; and at each start."""
+LOOK_SECONDS = 30.0
+PAUSE_SECONDS = 0.05
+"""Between two transactions: whoever has something to store comes first."""
+WORK_SECONDS = 0.5
+"""How long one step of the loop works."""
+
+
+def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Callable[[Database], float]:
+    """The step of the loop that removes what is kept no longer."""
+    zone = zone_of(config.timezone)
+    done: date | None = None
+    work: Iterator[object] = iter(())
+    is_working = False
+
+    def look(db: Database) -> float:
+        nonlocal done, work, is_working
+        night = (clock().astimezone(zone) - timedelta(hours=NIGHT_HOUR)).date()
+        if not is_working:
+            if night != done:
+                done, work = night, _night_work(db, config, clock)
+            elif is_unswept(db):
+                work = sweeping(db, clock())
+            else:
+                return LOOK_SECONDS
+        is_working = _worked_on(work)
+        return PAUSE_SECONDS if is_working else LOOK_SECONDS
+
+    return look
+
+
+def _worked_on(work: Iterator[object]) -> bool:
+    """Go on with the work for a moment; False when it is done."""
+    until = time.monotonic() + WORK_SECONDS
+    for _ in work:
+        if time.monotonic() >= until:
+            return True
+        time.sleep(PAUSE_SECONDS / 10)
+    return False
+
+
+def _night_work(db: Database, config: Config, clock: Callable[[], datetime]) -> Iterator[object]:
+    now = clock()
+    for scope, kept in scopes(config):
+        for key, remove in REMOVALS.items():
+            seconds: float | None = getattr(kept, key)
+            if seconds is None or (key == "originals" and scope.folder is None):
+                continue
+            before, total, count = _before(now, seconds), 0, 1
+            while count:
+                with transaction(db):
+                    count = remove(db, scope, before, now)
+                total += count
+                yield None
+            if total:
+                text = "kept for long enough what=%s folder=%s removed=%d"
+                logger.info(text, key, scope.folder or "others", total)
+    if is_unswept(db):
+        yield from sweeping(db, now)
+
+
+def _before(now: datetime, seconds: float) -> datetime:
+    try:
+        return now - timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=now.tzinfo)
+
+
+def scopes(config: Config) -> list[tuple[Scope, Retention]]:
+    """Return each folder with how long it keeps things, and all that belongs to none of them."""
+    names = [folder.name for folder in config.watch]
+    each = [(Scope(folder.name), config.retention_of(folder)) for folder in config.watch]
+    return [*each, (Scope(None, names), config.retention)]
