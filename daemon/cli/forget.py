@@ -90,6 +90,8 @@ def forget(
     erased = 0
     if yes:
         erased = _erase(context, db, plan, with_file=with_file, why=_why(ids, filters, older_than))
+    if yes:
+        _remove_sidecars(context, db, plan)
     is_swept = _sweep(db) if yes or not (ids or has_filters) else True
     _show(context, plan, erased, as_json=as_json, is_done=yes or not (ids or has_filters))
     if not is_swept:
@@ -166,9 +168,22 @@ def _delete_files(context: Context, db: Database, row: dict[str, Any], plan: Pla
                 gone.append(original.path)
         except (NotNowError, OSError) as error:
             reason = str(error) if isinstance(error, NotNowError) else error.strerror or type(error).__name__
-            plan.files_kept[original.path] = reason
+            plan.files_kept[original.path] = f"the file stays, and its recording with it: {reason}"
             return None
     return gone
+
+
+def _remove_sidecars(context: Context, db: Database, plan: Plan) -> None:
+    from daemon.originals.sidecars import remove_left
+    from daemon.storage.sidecars import left_sidecar_gone, left_sidecars
+
+    for folder in context.config.watch:
+        plan.files_kept |= remove_left(db, folder)
+    names = {folder.name for folder in context.config.watch}
+    for path, _, folder_name in left_sidecars(db):
+        if folder_name not in names:
+            plan.files_kept[path] = "it is in no folder of the configuration; delete it by hand"
+            left_sidecar_gone(db, path)
 
 
 def _sweep(db: Database) -> bool:
@@ -188,7 +203,7 @@ def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: 
     for recording_id, reason in plan.kept.items():
         say_error(f"recording {recording_id} {reason}")
     for path, reason in plan.files_kept.items():
-        say_error(f"{path}: the file stays, and its recording with it: {reason}")
+        say_error(f"{path}: {reason}")
     if as_json:
         print_json(
             {

@@ -33,6 +33,8 @@ from daemon.originals.originals import (
 from daemon.storage.recordings import places_of, split_path
 from daemon.storage.sidecars import (
     Sidecar,
+    left_sidecar_gone,
+    left_sidecars,
     plan_sidecar,
     sidecar_settled,
     sidecar_stays,
@@ -49,6 +51,7 @@ Render = Callable[[Database, int, str], str | None]
 
 def write_sidecars(db: Database, folder: WatchFolder, render: Render, now: datetime) -> float:
     """Write the sidecars of a folder that are due, and return the seconds until it is worth another look."""
+    remove_left(db, folder)
     due = sidecars_due(db, folder.name, now, BATCH)
     for sidecar in due:
         try:
@@ -57,6 +60,47 @@ def write_sidecars(db: Database, folder: WatchFolder, render: Render, now: datet
             reason = str(error) if isinstance(error, NotNowError) else reason_of(error)
             _postpone(db, sidecar, reason, now)
     return 0.0 if len(due) == BATCH else LOOK_SECONDS
+
+
+def remove_left(db: Database, folder: WatchFolder) -> dict[str, str]:
+    """Delete the sidecars of a folder's deleted recordings; return those that stay, with the reason.
+
+    A file that is not the one that was written stays, and is forgotten.
+    """
+    stay = {}
+    for path, inode, name in left_sidecars(db):
+        if name != folder.name:
+            continue
+        try:
+            _remove(folder, path, inode)
+        except OSError as error:
+            stay[path] = reason_of(error)
+        else:
+            left_sidecar_gone(db, path)
+            logger.info("sidecar of a deleted recording deleted path=%r", shown_path(path))
+    return stay
+
+
+def _remove(folder: WatchFolder, path: str, inode: int) -> None:
+    above, name = split_path(path)
+    place = (
+        folder.into
+        if folder.into and path.startswith(f"{folder.into.rstrip('/')}/")
+        else folder.place_of(path)
+    )
+    try:
+        directory = directory_below(place, above or "/")
+    except FileNotFoundError:
+        # Its folder may only be unmounted.
+        if not Path(place).is_dir():
+            raise
+        return
+    try:
+        with suppress(FileNotFoundError):
+            if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino == inode:
+                os.unlink(name, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 def _write(db: Database, folder: WatchFolder, sidecar: Sidecar, render: Render) -> None:

@@ -18,6 +18,7 @@ from sqlite_utils import Database
 from daemon.models import iso
 from daemon.storage.database import rows
 from daemon.storage.purge import BATCH, ERASABLE, erase, note_erasure
+from daemon.storage.sidecars import discard_sidecars
 
 ERASED = "(erased: kept for long enough)"
 
@@ -82,6 +83,7 @@ def remove_words(db: Database, scope: Scope, before: datetime, now: datetime) ->
     for table in ("sentiments", "topics", "intents"):
         db.execute(f"UPDATE {table} SET text = NULL WHERE recording_id {among}", wanted)  # noqa: S608
     db.execute(f"DELETE FROM responses WHERE recording_id {among}", wanted)  # noqa: S608
+    discard_sidecars(db, ids)
     for table in ("alerts", "webhooks"):
         db.execute(f"UPDATE {table} SET body = ? WHERE recording_id {among}", (ERASED, *wanted))  # noqa: S608
     note_erasure(db, len(ids), "retention", "transcripts", now)

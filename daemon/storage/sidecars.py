@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows, transaction, tuples
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +145,28 @@ def stuck_sidecars(db: Database, tries: int) -> dict[str, tuple[int, str]]:
         " WHERE not_before IS NOT NULL AND tries >= ? GROUP BY folder"
     )
     return {row["folder"]: (row["n"], row["error"]) for row in rows(db, sql, (tries,))}
+
+
+def discard_sidecars(db: Database, ids: Collection[int]) -> None:
+    """Have the sidecars of these recordings deleted, and no others written. In the caller's transaction."""
+    wanted = (json.dumps(list(ids)),)
+    among = "recording_id IN (SELECT value FROM json_each(?))"
+    db.execute(
+        "INSERT OR REPLACE INTO sidecars_left (path, inode, folder) SELECT path, inode, folder FROM sidecars"  # noqa: S608
+        f" WHERE {among} AND path IS NOT NULL AND inode IS NOT NULL",
+        wanted,
+    )
+    db.execute(f"DELETE FROM sidecars WHERE {among}", wanted)  # noqa: S608
+
+
+def left_sidecars(db: Database) -> list[tuple[str, int, str]]:
+    """Return the sidecars of deleted recordings that are still to be deleted: path, inode and folder."""
+    found = tuples(db, "SELECT path, inode, folder FROM sidecars_left")
+    return [(os.fsdecode(path), inode, folder) for path, inode, folder in found]
+
+
+def left_sidecar_gone(db: Database, path: str) -> None:
+    """Note that a sidecar of a deleted recording is no more, and have its name swept up as well."""
+    with transaction(db):
+        db.execute("DELETE FROM sidecars_left WHERE path = ?", (os.fsencode(path),))
+        db.execute("UPDATE erasures SET swept_at = NULL WHERE id = (SELECT max(id) FROM erasures)")

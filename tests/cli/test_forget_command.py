@@ -223,3 +223,25 @@ def test_a_file_that_cannot_be_deleted_keeps_its_recording(tmp_path: Path, api: 
         assert f"{file}: the file stays, and its recording with it" in done.stderr
         assert (outside / "anna.wav").exists()
         assert service.states() == {"done": 1}
+
+
+def test_sidecars_go_too_and_a_file_in_their_place_stays(tmp_path: Path, api: ScriptedApi) -> None:
+    api.script = lambda conversation: conversation.reply(body=spoken(WORDS))
+    folder = tmp_path / "recordings"
+    watch = {"path": str(folder), "settle": "0.2s", "rescan": "2s", "sidecars": ["txt", "json"]}
+    with running(tmp_path, api, watch=[watch]) as service:
+        service.drop("anna.wav")
+        written = "SELECT count(*) AS n FROM sidecars WHERE path IS NOT NULL AND not_before IS NULL"
+        service.wait_row(f"SELECT 1 FROM ({written}) WHERE n = 2")  # noqa: S608
+        text, document = folder / "anna.wav.txt", folder / "anna.wav.json"
+        assert b"speaker 1: " in text.read_bytes()
+        (tmp_path / "mine").write_bytes(b"mine")
+        (tmp_path / "mine").rename(document)
+        service.stop()
+
+        done = service.earshot("forget", "1", "--yes")
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not text.exists()
+        assert document.read_bytes() == b"mine"
+        assert b"anna.wav" not in bytes_of(service.database)

@@ -19,6 +19,7 @@ from daemon.storage.outbox import add_alerts, add_messages
 from daemon.storage.recordings import is_marked, known_stamps
 from daemon.storage.requests import begin_part
 from daemon.storage.results import store_response
+from daemon.storage.sidecars import left_sidecars
 from tests.storage.stores import NOW, add, committed, schema_before, stamp
 
 Delete = Callable[[Path, int], None]
@@ -78,6 +79,11 @@ def fill(db: Database) -> tuple[int, int, int]:
                 " VALUES (?1, '', 'done', ?1, '', '')",
                 (number,),
             )
+            db.execute(
+                "INSERT INTO sidecars (recording_id, format, folder, path, inode)"
+                " VALUES (?, 'txt', '/r', ?, 1)",
+                (number, f"/r/{number}.txt".encode()),
+            )
             for table in ("sentiments", "topics", "intents"):
                 db.execute(f"INSERT INTO {table} (recording_id, position) VALUES (?, 0)", (number,))  # noqa: S608
             [alert] = add_alerts(db, number, [draft("about it")], NOW)
@@ -106,6 +112,7 @@ def test_whatever_program_deletes_a_recording_nothing_of_it_is_left(
     }
     assert left == dict.fromkeys(left, 0)
     assert set(left) >= {"sentiments", "responses", "alerts", "verdicts", "requests", "originals", "files"}
+    assert [path for path, _, _ in left_sidecars(db)] == [f"/r/{whole}.txt", f"/r/{copy}.txt"]
     assert rows(db, "SELECT sum(usd) AS usd FROM costs") == [{"usd": 2.0}]
     assert not rows(db, "SELECT 1 FROM recordings_fts WHERE recordings_fts MATCH '\"0000\"'")
     assert rows(db, "SELECT 1 FROM recordings_fts WHERE recordings_fts MATCH '\"0001\"'")
