@@ -107,7 +107,8 @@ def release(db: Database, target: Target, now: datetime) -> None:
     """Make due what waits for the end of quiet hours that the configuration does not have any more."""
     if quiet_period(target.quiet, now) is not None:
         return
-    count = release_held(db, target.destination, target.index, now)
+    with transaction(db):
+        count = release_held(db, target.destination, target.index, now)
     if count:
         logger.info("quiet hours have changed destination=%s released=%d", target.destination, count)
 

@@ -6,7 +6,7 @@ import difflib
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,9 @@ from daemon.cli.options import (
     Context,
     configuration_options,
     json_option,
+    limit_option,
     pass_context,
     row_id,
-    row_limit,
     say_error,
 )
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
@@ -25,6 +25,9 @@ from daemon.config.units import parse_duration
 from daemon.errors import EXIT_FAILED, UsageError
 from daemon.logs import escaped
 from daemon.models import AlertState, iso
+
+if TYPE_CHECKING:
+    from daemon.storage.outbox import Table
 
 
 @click.group(invoke_without_command=True, epilog="Example: earshot alerts --state suppressed")
@@ -36,11 +39,7 @@ from daemon.models import AlertState, iso
     multiple=True,
     help="Repeatable.",
 )
-@click.option(
-    "--limit",
-    type=row_limit,
-    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
-)
+@limit_option
 @json_option
 @pass_context
 def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
@@ -96,18 +95,25 @@ def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
 @pass_context
 def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
     """Send failed or suppressed alerts after all."""
+    retry_each(context, alert_ids, "alerts")
+
+
+def retry_each(context: Context, ids: tuple[int, ...], table: Table) -> None:
+    """Put these messages of an outbox back into it; exits with 1 when one of them cannot be."""
+    from daemon.storage.database import transaction
     from daemon.storage.outbox import retry_alert
 
     now = datetime.now(UTC)
     refused = False
-    for alert_id in dict.fromkeys(alert_ids):
+    for row in dict.fromkeys(ids):
         try:
-            retry_alert(context.database, alert_id, now)
+            with transaction(context.database) as db:
+                retry_alert(db, row, now, table=table)
         except UsageError as error:
             say_error(str(error))
             refused = True
         else:
-            click.echo(f"alert {alert_id} is pending again")
+            click.echo(f"{table[:-1]} {row} is pending again")
     if refused:
         click.get_current_context().exit(EXIT_FAILED)
 
@@ -122,6 +128,7 @@ def snooze_rule(context: Context, rule: str, duration: str) -> None:
 
     They stay in the outbox as suppressed, with the reason snooze.
     """
+    from daemon.storage.database import transaction
     from daemon.storage.volume import snooze
 
     names = [each.name for each in context.config.alerts.rules]
@@ -134,7 +141,8 @@ def snooze_rule(context: Context, rule: str, duration: str) -> None:
     except (ValueError, OverflowError) as error:
         text = str(error) if isinstance(error, ValueError) else "is too long"
         raise click.BadParameter(text, param_hint="DURATION") from None
-    snooze(context.database, rule, until, now)
+    with transaction(context.database) as db:
+        snooze(db, rule, until, now)
     if seconds:
         click.echo(escaped(f"rule {rule} is held back until {local_time(iso(until))}"))
     else:

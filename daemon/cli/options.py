@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from daemon.cli.output import ON_TERMINAL_ROWS
 from daemon.errors import ConfigError, ConfigProblem, StoreError
 from daemon.logs import escaped, redacted, register_secret, set_up
 from daemon.models import iso
@@ -150,6 +151,13 @@ row_id.name = "id"
 
 row_limit = click.IntRange(min=1, max=LARGEST_ID)
 """The type of a number of rows."""
+
+limit_option = click.option(
+    "--limit",
+    type=row_limit,
+    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
+)
+"""Adds `--limit`, passed to the command as `limit`."""
 
 
 def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -16,6 +16,7 @@ from daemon.cli.options import (
     Context,
     configuration_options,
     json_option,
+    limit_option,
     pass_context,
     row_id,
     row_limit,
@@ -48,11 +49,7 @@ SORTS = ("received", "recorded", "length", "sentiment", "cost", "name")
 @click.command("list", epilog="Example: earshot list --state failed --since 24h")
 @configuration_options
 @filter_options
-@click.option(
-    "--limit",
-    type=row_limit,
-    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
-)
+@limit_option
 @click.option("--sort", type=click.Choice(SORTS), default=SORTS[0], show_default=True)
 @columns_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")

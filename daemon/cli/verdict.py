@@ -20,7 +20,9 @@ def verdict(context: Context, alert_id: int, verdict: str) -> None:
     ID is that of the alert, as its last line has it. A later verdict takes the place of an earlier one;
     `earshot rules test` and the digest show how many of a rule's alerts were useful.
     """
+    from daemon.storage.database import transaction
     from daemon.storage.verdicts import Verdict, give_verdict
 
-    give_verdict(context.database, alert_id, Verdict(verdict), datetime.now(UTC))
+    with transaction(context.database) as db:
+        give_verdict(db, alert_id, Verdict(verdict), datetime.now(UTC))
     click.echo(f"alert {alert_id}: {verdict}")

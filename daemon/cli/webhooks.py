@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from daemon.cli.alerts import retry_each
 from daemon.cli.options import (
     Context,
     configuration_options,
     json_option,
+    limit_option,
     pass_context,
     row_id,
-    row_limit,
-    say_error,
 )
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json_rows, print_table
-from daemon.errors import EXIT_FAILED, UsageError
 
 
 @click.group(invoke_without_command=True, epilog="Example: earshot webhooks --state failed")
@@ -26,11 +24,7 @@ from daemon.errors import EXIT_FAILED, UsageError
 @click.option(
     "--state", "states", type=click.Choice(["pending", "sent", "failed"]), multiple=True, help="Repeatable."
 )
-@click.option(
-    "--limit",
-    type=row_limit,
-    help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
-)
+@limit_option
 @json_option
 @pass_context
 def webhooks(context: Context, states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
@@ -59,20 +53,7 @@ def webhooks(context: Context, states: tuple[str, ...], limit: int | None, as_js
 @pass_context
 def retry_webhooks(context: Context, ids: tuple[int, ...]) -> None:
     """Send messages again, with the ids that they had, also those that arrived."""
-    from daemon.storage.outbox import retry_alert
-
-    now = datetime.now(UTC)
-    refused = False
-    for row in dict.fromkeys(ids):
-        try:
-            retry_alert(context.database, row, now, table="webhooks")
-        except UsageError as error:
-            say_error(str(error))
-            refused = True
-        else:
-            click.echo(f"webhook {row} is pending again")
-    if refused:
-        click.get_current_context().exit(EXIT_FAILED)
+    retry_each(context, ids, "webhooks")
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

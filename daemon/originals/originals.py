@@ -41,6 +41,7 @@ from daemon.originals.move import (
     put_in_place,
     remove_leftovers,
 )
+from daemon.storage.database import transaction
 from daemon.storage.originals import (
     Original,
     Outcome,
@@ -146,7 +147,8 @@ def _settle(
     db: Database, folder: WatchFolder, original: Original, action: AfterSuccess, roots: Roots
 ) -> None:
     if not isinstance(action, Delete | MoveTo) or original.is_anothers:
-        original_settled(db, original)
+        with transaction(db):
+            original_settled(db, original)
         return
     place = folder.place_of(original.path)
     try:
@@ -196,12 +198,11 @@ def _act(
     _check(original, file)
     if isinstance(action, Delete):
         _remove(file)
-        original_settled(db, original, is_away=True)
+        with transaction(db):
+            original_settled(db, original, is_away=True)
         logger.info("original deleted id=%d path=%r", original.recording_id, original.path)
     else:
-        target = _moved(db, folder, original, str(action.folder), file, roots)
-        original_settled(db, original, moved_to=target)
-        logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
+        _note_moved(db, original, _moved(db, folder, original, str(action.folder), file, roots))
     _remove_marker(folder, file)
 
 
@@ -271,7 +272,8 @@ def _placed(db: Database, original: Original, file: OpenOriginal, directory: int
         if _is_taken(directory, name):
             continue
         target = f"{place}/{name}"
-        plan_move(db, original.recording_id, target)
+        with transaction(db):
+            plan_move(db, original.recording_id, target)
         try:
             put_in_place(file.descriptor, directory, name, str(original.recording_id))
         except FileExistsError:
@@ -293,11 +295,17 @@ def _gone(db: Database, folder: WatchFolder, original: Original) -> None:
     """Settle one that is not where it was: an interrupted move had got so far, or somebody took it away."""
     target = original.target
     if target is not None and _has_arrived(folder, original, target):
-        original_settled(db, original, moved_to=target)
-        logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
+        _note_moved(db, original, target)
         return
-    original_settled(db, original)
+    with transaction(db):
+        original_settled(db, original)
     logger.info("original gone already id=%d path=%r", original.recording_id, original.path)
+
+
+def _note_moved(db: Database, original: Original, target: str) -> None:
+    with transaction(db):
+        original_settled(db, original, moved_to=target)
+    logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
 
 
 def _has_arrived(folder: WatchFolder, original: Original, target: str) -> bool:
@@ -309,14 +317,16 @@ def _has_arrived(folder: WatchFolder, original: Original, target: str) -> bool:
 
 
 def _leave(db: Database, original: Original) -> None:
-    original_settled(db, original)
+    with transaction(db):
+        original_settled(db, original)
     text = "original left alone id=%d path=%r: it is another file than was analyzed"
     logger.warning(text, original.recording_id, original.path)
 
 
 def _postpone(db: Database, original: Original, reason: str, now: datetime) -> None:
     pause = backoff(original.tries, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
-    original_stays(db, original, reason, now + timedelta(seconds=pause))
+    with transaction(db):
+        original_stays(db, original, reason, now + timedelta(seconds=pause))
     level = logging.DEBUG if original.tries else logging.WARNING
     text = "original not moved or deleted id=%d path=%r retry_in=%.0fs error=%s"
     logger.log(level, text, original.recording_id, original.path, pause, reason)

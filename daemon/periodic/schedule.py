@@ -14,6 +14,7 @@ from daemon.config.models import Config
 from daemon.models import Target, utc_now
 from daemon.periodic.digest import send_digest
 from daemon.periodic.operations import tell_failures, tell_troubles
+from daemon.storage.database import transaction
 from daemon.storage.operations import begin_anew
 
 LOOK_SECONDS = 2.0
@@ -33,7 +34,8 @@ def schedule(
         nonlocal begun
         now = utc_now()
         if not begun:
-            begin_anew(db, now)
+            with transaction(db):
+                begin_anew(db, now)
             begun = True
         told = end_bursts(db, now)
         if step(db, config, targets, now) or told:

@@ -43,14 +43,13 @@ _writer = threading.Lock()
 """One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
 
 
-def open_database(path: Path, *, busy_seconds: float | None = None, schema: Path = SCHEMA) -> Database:
+def open_database(path: Path, *, busy_seconds: float = BUSY_SECONDS, schema: Path = SCHEMA) -> Database:
     """Open the database at `path`, creating or migrating it, and return a connection for this thread.
 
     The file and its folder are made readable by their owner alone. Raises StoreError when the file is no
     earshot database, comes from a newer version, or cannot be written, and StoreBusyError when that may
     pass. An existing file is never re-created, and one that is not ours not changed in any way.
-    A write waits `busy_seconds` for other writers, BUSY_SECONDS by default; `schema` is the folder with the
-    steps to today's tables.
+    A write waits `busy_seconds` for other writers; `schema` is the folder with the steps to today's tables.
     """
     _create_private(path)
     db = _connect(path, busy_seconds)
@@ -134,7 +133,15 @@ def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = 
         raise _trouble(error) from error
 
 
-def tuples(db: Database, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def value(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> Any:
+    """Return the first column of the first row, None when there is none."""
+    found = tuples(db, sql, parameters)
+    return found[0][0] if found else None
+
+
+def tuples(
+    db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()
+) -> list[tuple[Any, ...]]:
     """Return every row as a plain tuple, made by SQLite alone: for where there are many."""
     try:
         return db.conn.execute(sql, parameters).fetchall()
@@ -209,10 +216,10 @@ def _close_to_others(path: Path) -> None:
             path.chmod(0o600)
 
 
-def _connect(path: Path, busy_seconds: float | None) -> Database:
+def _connect(path: Path, busy_seconds: float) -> Database:
     # isolation_level=None: no statement opens a transaction by itself; `transaction` does.
     try:
-        connection = sqlite3.connect(path, timeout=busy_seconds or BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
     # What is deleted is overwritten, whatever SQLite was built to do.

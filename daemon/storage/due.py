@@ -9,8 +9,8 @@ from datetime import datetime
 
 from sqlite_utils import Database
 
-from daemon.models import iso
-from daemon.storage.database import rows
+from daemon.models import from_iso, iso
+from daemon.storage.database import rows, value
 from daemon.storage.pauses import EVERYTHING, LIMIT, held_scopes, pauses
 
 SUSPECT_CRASHES = 2
@@ -79,13 +79,8 @@ def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
 
 def has_suspects(db: Database) -> bool:
     """Whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
-    return bool(
-        rows(
-            db,
-            "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1",
-            (SUSPECT_CRASHES,),
-        )
-    )
+    sql = "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1"
+    return value(db, sql, (SUSPECT_CRASHES,)) is not None
 
 
 def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
@@ -93,13 +88,10 @@ def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()
 
     Those of the folders `away` do not count.
     """
-    found = rows(
+    due = value(
         db,
-        "SELECT min(not_before) AS due FROM recordings WHERE state = 'waiting'"
+        "SELECT min(not_before) FROM recordings WHERE state = 'waiting'"
         " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))",
         (json.dumps(list(away)),),
     )
-    due = found[0]["due"]
-    if due is None:
-        return None
-    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds())
+    return None if due is None else max(0.0, (from_iso(due) - now).total_seconds())

@@ -1,7 +1,4 @@
-"""Keep what is known of each watched folder: since when, whether it is there, whether it was listed once.
-
-Each function is one transaction of its own. Times are UTC.
-"""
+"""Keep what is known of each watched folder: since when, whether it is there, whether it was listed once."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from datetime import datetime
 from sqlite_utils import Database
 
 from daemon.models import from_iso, iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +25,12 @@ class FolderRow:
 
 def configure_folder(db: Database, path: str, now: datetime) -> FolderRow:
     """Return the folder's row, added with `now` as `configured_at` when there is none yet."""
-    with transaction(db):
-        found = rows(
-            db,
-            """
-            INSERT INTO folders (path, configured_at) VALUES (?, ?)
-            ON CONFLICT (path) DO UPDATE SET path = excluded.path
-            RETURNING configured_at, baseline_done
-            """,
-            (path, iso(now)),
-        )
-    row = found[0]
+    (row,) = rows(
+        db,
+        "INSERT INTO folders (path, configured_at) VALUES (?, ?)"
+        " ON CONFLICT (path) DO UPDATE SET path = excluded.path RETURNING configured_at, baseline_done",
+        (path, iso(now)),
+    )
     return FolderRow(path, from_iso(row["configured_at"]), bool(row["baseline_done"]))
 
 
@@ -46,33 +38,28 @@ def folder_available(
     db: Database, path: str, method: str, reason: str, settle_seconds: float, now: datetime
 ) -> None:
     """Note that the folder is there and watched by `method` for this `reason`; keep when that was first."""
-    with transaction(db):
-        db.execute(
-            "UPDATE folders SET available = 1, method = ?, reason = ?, settle_seconds = ?,"
-            " first_seen_at = coalesce(first_seen_at, ?) WHERE path = ?",
-            (method, reason, settle_seconds, iso(now), path),
-        )
+    db.execute(
+        "UPDATE folders SET available = 1, method = ?, reason = ?, settle_seconds = ?,"
+        " first_seen_at = coalesce(first_seen_at, ?) WHERE path = ?",
+        (method, reason, settle_seconds, iso(now), path),
+    )
 
 
 def folder_unavailable(db: Database, path: str, reason: str) -> None:
     """Note that the folder is missing, cannot be read or does not answer, as `reason` says."""
-    with transaction(db):
-        db.execute("UPDATE folders SET available = 0, reason = ? WHERE path = ?", (reason, path))
+    db.execute("UPDATE folders SET available = 0, reason = ? WHERE path = ?", (reason, path))
 
 
 def count_missed(db: Database, path: str, files: int) -> None:
     """Count files that a listing alone found, although the folder is watched by events."""
-    with transaction(db):
-        db.execute("UPDATE folders SET missed_by_events = missed_by_events + ? WHERE path = ?", (files, path))
+    db.execute("UPDATE folders SET missed_by_events = missed_by_events + ? WHERE path = ?", (files, path))
 
 
 def folder_scanned(db: Database, path: str, now: datetime) -> None:
     """Note that the folder was listed from end to end."""
-    with transaction(db):
-        db.execute("UPDATE folders SET last_scan_at = ? WHERE path = ?", (iso(now), path))
+    db.execute("UPDATE folders SET last_scan_at = ? WHERE path = ?", (iso(now), path))
 
 
 def baseline_finished(db: Database, path: str) -> None:
     """Note that all files that were there before are known: what is found from here on is new."""
-    with transaction(db):
-        db.execute("UPDATE folders SET baseline_done = 1 WHERE path = ?", (path,))
+    db.execute("UPDATE folders SET baseline_done = 1 WHERE path = ?", (path,))

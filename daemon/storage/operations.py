@@ -1,8 +1,7 @@
 """Troubles that operations hear of: each a row from its beginning to its end. And the facts that show some.
 
 A trouble is stored in the transaction that finds it, so that neither a crash nor a restart loses it or tells
-it twice. The periodic step tells it (see periodic/operations.py). Functions that write are called inside a
-transaction of the caller; only `begin_anew` opens its own.
+it twice. The periodic step tells it (see periodic/operations.py).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows, value
 
 Key = tuple[str, str]
 """A cause, and what it is about: a folder, a target, the scope of a pause."""
@@ -80,13 +79,8 @@ def close_trouble(db: Database, trouble: Trouble, now: datetime) -> None:
 
 def times_told(db: Database, key: Key, since: datetime) -> int:
     """How often operations were told since then that this trouble began."""
-    found = rows(
-        db,
-        "SELECT count(*) AS n FROM troubles WHERE cause = ? AND subject = ? AND told_at >= ?",
-        (*key, iso(since)),
-    )
-    count: int = found[0]["n"]
-    return count
+    sql = "SELECT count(*) FROM troubles WHERE cause = ? AND subject = ? AND told_at >= ?"
+    return int(value(db, sql, (*key, iso(since))))
 
 
 def forget_troubles(db: Database, before: datetime) -> None:
@@ -95,16 +89,15 @@ def forget_troubles(db: Database, before: datetime) -> None:
 
 
 def begin_anew(db: Database, now: datetime) -> None:
-    """After a start, what was not told yet lasts from now on: nobody looked in between. One transaction.
+    """After a start, what was not told yet lasts from now on: nobody looked in between.
 
     A pause is a row itself and needs nobody to look: it began when it began.
     """
-    with transaction(db):
-        db.execute(
-            "UPDATE troubles SET since = ? WHERE told_at IS NULL AND over_at IS NULL"
-            " AND (cause, subject) NOT IN (SELECT cause, scope FROM pauses)",
-            (iso(now),),
-        )
+    db.execute(
+        "UPDATE troubles SET since = ? WHERE told_at IS NULL AND over_at IS NULL"
+        " AND (cause, subject) NOT IN (SELECT cause, scope FROM pauses)",
+        (iso(now),),
+    )
 
 
 def untold_failures(db: Database) -> list[dict[str, Any]]:
@@ -129,7 +122,7 @@ def failures_told(db: Database, last_id: int, now: datetime) -> None:
 
 def failures_told_at(db: Database) -> str | None:
     """When the last message about failures was stored, or None."""
-    told: str | None = rows(db, "SELECT max(told_at) AS told FROM failures")[0]["told"]
+    told: str | None = value(db, "SELECT max(told_at) FROM failures")
     return told
 
 
@@ -176,9 +169,5 @@ def waiting_targets(db: Database) -> list[dict[str, Any]]:
 
 def delivered_since(db: Database, destination: str, target: int, since: str) -> bool:
     """True when an alert reached this target since then."""
-    found = rows(
-        db,
-        "SELECT 1 FROM alerts WHERE destination = ? AND target = ? AND sent_at >= ? LIMIT 1",
-        (destination, target, since),
-    )
-    return bool(found)
+    sql = "SELECT 1 FROM alerts WHERE destination = ? AND target = ? AND sent_at >= ? LIMIT 1"
+    return value(db, sql, (destination, target, since)) is not None

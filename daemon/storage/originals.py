@@ -1,7 +1,7 @@
 """Keep track of the originals that are still to be deleted or moved, because their recordings have ended.
 
 queue.py writes the rows in the transaction that ends a recording, for the folders that `configure_originals`
-named. Everything else here is one transaction of its own. Times are UTC.
+named. Times are UTC.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from sqlite_utils import Database
 
-from daemon.models import iso, shown_path, utc_now
-from daemon.storage.database import rows, transaction
-from daemon.storage.recordings import split_path
+from daemon.models import from_iso, iso, shown_path, utc_now
+from daemon.storage.database import rows, tuples, value
+from daemon.storage.recordings import split_path, stored_place
 
 Outcome = Literal["success", "failure", "deletion"]
 
@@ -41,10 +41,7 @@ class Original:
 
 
 def configure_originals(db: Database, wanted: Collection[tuple[str, Outcome]], now: datetime) -> None:
-    """Remember the originals of these folders and outcomes from now on, and forget those of all others.
-
-    Call inside a transaction.
-    """
+    """Remember the originals of these folders and outcomes from now on, and forget those of all others."""
     db.execute("UPDATE folders SET after_success = 0, after_failure = 0")
     for path, outcome in wanted:
         db.execute(
@@ -86,20 +83,19 @@ def original_to_delete(db: Database, recording_id: int) -> Original | None:
 
 
 def _original(db: Database, row: dict[str, Any]) -> Original:
-    directory, name = split_path(os.fsdecode(row["source"]))
-    owners = rows(
+    owners = tuples(
         db,
         "SELECT recording_id, size_bytes, mtime_ns, inode FROM files WHERE directory = ? AND name = ?",
-        (os.fsencode(directory), os.fsencode(name)),
+        stored_place(os.fsdecode(row["source"])),
     )
-    is_ours = bool(owners) and owners[0]["recording_id"] == row["recording_id"]
+    is_ours = bool(owners) and owners[0][0] == row["recording_id"]
     return Original(
         recording_id=row["recording_id"],
         outcome=row["outcome"],
         path=os.fsdecode(row["source"]),
         folder=row["folder"],
         sha256=row["sha256"],
-        stamp=(owners[0]["size_bytes"], owners[0]["mtime_ns"], owners[0]["inode"]) if is_ours else None,
+        stamp=owners[0][1:] if is_ours else None,
         is_anothers=bool(owners) and not is_ours,
         tries=row["tries"],
         target=None if row["target"] is None else os.fsdecode(row["target"]),
@@ -108,23 +104,19 @@ def _original(db: Database, row: dict[str, Any]) -> Original:
 
 def seconds_until_original(db: Database, folder: str, now: datetime) -> float | None:
     """Return the seconds until the next original of the folder is due; None when there is none."""
-    due = rows(db, "SELECT min(not_before) AS due FROM originals WHERE folder = ?", (folder,))[0]["due"]
-    if due is None:
-        return None
-    return max(0.0, (datetime.fromisoformat(due) - now).total_seconds()) if due else 0.0
+    due = value(db, "SELECT min(not_before) FROM originals WHERE folder = ?", (folder,))
+    # Empty before the first try: then it is due at once.
+    return None if due is None else max(0.0, (from_iso(due) - now).total_seconds()) if due else 0.0
 
 
 def has_original_due(db: Database, now: datetime) -> bool:
     """Return whether any original is due to be moved or deleted now."""
-    return bool(rows(db, "SELECT 1 FROM originals WHERE not_before <= ? LIMIT 1", (iso(now),)))
+    return value(db, "SELECT 1 FROM originals WHERE not_before <= ? LIMIT 1", (iso(now),)) is not None
 
 
 def plan_move(db: Database, recording_id: int, target: str) -> None:
     """Store the path that the original is about to get, before it gets it: a crash then does not lose it."""
-    with transaction(db):
-        db.execute(
-            "UPDATE originals SET target = ? WHERE recording_id = ?", (os.fsencode(target), recording_id)
-        )
+    db.execute("UPDATE originals SET target = ? WHERE recording_id = ?", (os.fsencode(target), recording_id))
 
 
 def original_settled(
@@ -134,45 +126,35 @@ def original_settled(
 
     With `is_away` or `moved_to` the file's old path is forgotten: what appears there again is a new file.
     """
-    with transaction(db):
-        if moved_to is not None:
-            db.execute(
-                "UPDATE recordings SET path = ?, source = ?, name = ? WHERE id = ?",
-                (
-                    shown_path(moved_to),
-                    os.fsencode(moved_to),
-                    shown_path(split_path(moved_to)[1]),
-                    original.recording_id,
-                ),
-            )
-        if is_away or moved_to is not None:
-            directory, name = split_path(original.path)
-            db.execute(
-                "DELETE FROM files WHERE directory = ? AND name = ? AND recording_id = ?",
-                (os.fsencode(directory), os.fsencode(name), original.recording_id),
-            )
-        if original.outcome == "deletion":
-            db.execute(
-                "UPDATE recordings SET original_deleted_at = ? WHERE id = ?",
-                (iso(utc_now()), original.recording_id),
-            )
-        db.execute("DELETE FROM originals WHERE recording_id = ?", (original.recording_id,))
+    if moved_to is not None:
+        name = shown_path(split_path(moved_to)[1])
+        db.execute(
+            "UPDATE recordings SET path = ?, source = ?, name = ? WHERE id = ?",
+            (shown_path(moved_to), os.fsencode(moved_to), name, original.recording_id),
+        )
+    if is_away or moved_to is not None:
+        db.execute(
+            "DELETE FROM files WHERE directory = ? AND name = ? AND recording_id = ?",
+            (*stored_place(original.path), original.recording_id),
+        )
+    if original.outcome == "deletion":
+        sql = "UPDATE recordings SET original_deleted_at = ? WHERE id = ?"
+        db.execute(sql, (iso(utc_now()), original.recording_id))
+    db.execute("DELETE FROM originals WHERE recording_id = ?", (original.recording_id,))
 
 
 def original_stays(db: Database, original: Original, error: str, not_before: datetime) -> None:
     """Store why an original could not be moved or deleted; it is due again at `not_before`."""
-    with transaction(db):
-        db.execute(
-            "UPDATE originals SET error = ?, not_before = ?, tries = tries + 1 WHERE recording_id = ?",
-            (error, iso(not_before), original.recording_id),
-        )
+    db.execute(
+        "UPDATE originals SET error = ?, not_before = ?, tries = tries + 1 WHERE recording_id = ?",
+        (error, iso(not_before), original.recording_id),
+    )
 
 
 def originals_left(db: Database) -> dict[str, Any]:
     """Return how many originals are still to be moved or deleted, and why the one tried last was not."""
-    found = rows(db, "SELECT count(*) AS n FROM originals")
-    last = rows(db, "SELECT error FROM originals WHERE error IS NOT NULL ORDER BY not_before DESC LIMIT 1")
-    return {"waiting": found[0]["n"], "error": last[0]["error"] if last else None}
+    last = "SELECT error FROM originals WHERE error IS NOT NULL ORDER BY not_before DESC LIMIT 1"
+    return {"waiting": value(db, "SELECT count(*) FROM originals"), "error": value(db, last)}
 
 
 def stuck_originals(db: Database, tries: int) -> dict[str, tuple[int, str]]:

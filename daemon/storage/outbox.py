@@ -1,7 +1,6 @@
 """The outbox: alerts from the moment a rule fires until they are sent or given up.
 
-All functions that write are called inside a transaction of the caller, so that an alert is stored together
-with what caused it; only `retry_alert` and `release_held` open their own.
+Functions that write do so in the transaction of the caller: an alert is stored together with what caused it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.models import Alert, AlertDraft, AlertState, Target, from_iso, iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows, tuples, value
 
 Table = Literal["alerts", "webhooks"]
 """The tables that are outboxes: messages to people, and to other programs (see webhooks.py)."""
@@ -66,12 +65,8 @@ def add_messages(db: Database, drafts: Iterable[AlertDraft], now: datetime) -> l
 
 def has_alert(db: Database, recording_id: int, destination: str, target: int) -> bool:
     """True when there is an alert of this recording for this target, sent or not."""
-    found = rows(
-        db,
-        "SELECT 1 FROM alerts WHERE recording_id = ? AND destination = ? AND target = ?",
-        (recording_id, destination, target),
-    )
-    return bool(found)
+    sql = "SELECT 1 FROM alerts WHERE recording_id = ? AND destination = ? AND target = ?"
+    return value(db, sql, (recording_id, destination, target)) is not None
 
 
 def any_pending(db: Database, ids: Collection[int]) -> bool:
@@ -107,13 +102,8 @@ def seconds_until_due(
     """Seconds until this target's next alert is due, 0 when one is due now, None when none is pending."""
     if next_alert(db, destination, target, now, table=table):
         return 0.0
-    found = rows(
-        db,
-        f"SELECT min(not_before) AS due FROM {table}"  # noqa: S608 - our own names
-        " WHERE state = 'pending' AND destination = ? AND target = ?",
-        (destination, target),
-    )
-    due = found[0]["due"]
+    sql = f"SELECT min(not_before) FROM {table} WHERE state = 'pending' AND destination = ? AND target = ?"  # noqa: S608
+    due = value(db, sql, (destination, target))
     return None if due is None else max(0.0, (from_iso(due) - now).total_seconds())
 
 
@@ -144,17 +134,13 @@ def hold_alert(db: Database, alert_id: int, until: datetime) -> None:
 
 
 def release_held(db: Database, destination: str, target: int, now: datetime) -> int:
-    """Make due what waits for the end of quiet hours; returns how many alerts. One transaction, if any."""
-    held = (
-        "state = 'pending' AND destination = :destination AND target = :target"
-        " AND due_at > :now AND not_before = due_at"
+    """Make due what waits for the end of quiet hours; returns how many alerts."""
+    changed = db.execute(
+        "UPDATE alerts SET not_before = :now, due_at = :now WHERE state = 'pending'"
+        " AND destination = :destination AND target = :target AND due_at > :now AND not_before = due_at",
+        {"destination": destination, "target": target, "now": iso(now)},
     )
-    values = {"destination": destination, "target": target, "now": iso(now)}
-    found = rows(db, f"SELECT id FROM alerts WHERE {held}", values)  # noqa: S608 - the text above
-    if found:
-        with transaction(db):
-            db.execute(f"UPDATE alerts SET not_before = :now, due_at = :now WHERE {held}", values)  # noqa: S608
-    return len(found)
+    return changed.rowcount
 
 
 def alert_failed(db: Database, alert_id: int, error: str, *, table: Table = "alerts") -> None:
@@ -169,36 +155,30 @@ def alert_failed(db: Database, alert_id: int, error: str, *, table: Table = "ale
 def retry_alert(db: Database, alert_id: int, now: datetime, *, table: Table = "alerts") -> None:
     """Put an alert back in the outbox, due now, with as many retries as a new one.
 
-    One transaction. Raises UsageError when there is no such alert, or when its state is none of _RETRIED.
+    Raises UsageError when there is no such alert, or when its state is none of _RETRIED.
     """
-    with transaction(db):
-        found = rows(db, f"SELECT state FROM {table} WHERE id = ?", (alert_id,))  # noqa: S608 - our own names
-        if not found:
-            raise UsageError(f"there is no {table[:-1]} {alert_id}; `earshot {table}` lists them")
-        state = found[0]["state"]
-        if state not in _RETRIED[table]:
-            known = " and ".join(_RETRIED[table])
-            raise UsageError(f"{table[:-1]} {alert_id} is {state}; only {known} {table} can be retried")
-        db.execute(
-            f"UPDATE {table} SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"  # noqa: S608
-            " WHERE id = ?",
-            (iso(now), iso(now), alert_id),
-        )
+    state = value(db, f"SELECT state FROM {table} WHERE id = ?", (alert_id,))  # noqa: S608 - our own names
+    if state is None:
+        raise UsageError(f"there is no {table[:-1]} {alert_id}; `earshot {table}` lists them")
+    if state not in _RETRIED[table]:
+        known = " and ".join(_RETRIED[table])
+        raise UsageError(f"{table[:-1]} {alert_id} is {state}; only {known} {table} can be retried")
+    db.execute(
+        f"UPDATE {table} SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"  # noqa: S608
+        " WHERE id = ?",
+        (iso(now), iso(now), alert_id),
+    )
 
 
 def undelivered_alerts(db: Database) -> int:
     """How many pending alerts were tried without success; those that quiet hours hold are not among them."""
-    found = rows(db, "SELECT count(*) AS n FROM alerts WHERE state = 'pending' AND error IS NOT NULL")
-    count: int = found[0]["n"]
-    return count
+    return int(value(db, "SELECT count(*) FROM alerts WHERE state = 'pending' AND error IS NOT NULL"))
 
 
 def alert_counts(db: Database) -> dict[str, int]:
     """How many alerts are in each state; states without any are 0."""
-    counts = {state.value: 0 for state in AlertState}
-    for row in rows(db, "SELECT state, count(*) AS n FROM alerts GROUP BY state"):
-        counts[row["state"]] = row["n"]
-    return counts
+    found = tuples(db, "SELECT state, count(*) FROM alerts GROUP BY state")
+    return {state.value: 0 for state in AlertState} | dict(found)
 
 
 def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetime) -> int | None:
@@ -220,15 +200,14 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
         "about": f",{','.join(map(str, draft.about))}," if draft.about else None,
     }
     columns, places = ", ".join(row), ", ".join(f":{column}" for column in row)
-    stored = rows(
+    alert_id: int | None = value(
         db,
         f"INSERT INTO alerts ({columns}) VALUES ({places})"  # noqa: S608 - the column names above
         " ON CONFLICT (recording_id, destination, target) DO NOTHING RETURNING id",
         row,
     )
-    if not stored:
+    if alert_id is None:
         return None
-    alert_id: int = stored[0]["id"]
     # Only now is the id known that the last line names.
     db.execute(
         "UPDATE alerts SET body = body || ? WHERE id = ?",

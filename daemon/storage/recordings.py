@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlite_utils import Database
 
 from daemon.models import FileStamp, RecordingState, iso, shown_path
-from daemon.storage.database import rows, tuples
+from daemon.storage.database import rows, tuples, value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
@@ -73,6 +73,8 @@ class KnownFile:
         """True when the recording was set aside because its file could not be found."""
         return self.state == RecordingState.SKIPPED and self.error_code == "gone"
 
+
+_AS_STORED = tuple(field.name for field in fields(KnownFile) if field.name != "path")
 
 NOT_TAKEN = ""
 """Instead of its hash: a list that was not read, because its folder takes none (`lists: false`)."""
@@ -157,8 +159,8 @@ def is_marked(db: Database, stamp: FileStamp) -> bool:
     known by its inode and its time, unless that is of whole seconds, which other files may have, too.
     """
     looks = {
-        "directory": _key(stamp.path)[0],
-        "name": _key(stamp.path)[1],
+        "directory": stored_place(stamp.path)[0],
+        "name": stored_place(stamp.path)[1],
         "size": stamp.size_bytes,
         "mtime": stored_time(stamp.mtime_ns),
         "inode": signed_number(stamp.inode) if stamp.mtime_ns % 1_000_000_000 else None,
@@ -181,13 +183,18 @@ def mark(db: Database, stamp: FileStamp) -> None:
     db.execute(
         "INSERT OR REPLACE INTO marks (digest, size_bytes, mtime_ns, inode)"
         " VALUES (keyed_digest(?, ?), ?, ?, ?)",
-        (*_key(stamp.path), stamp.size_bytes, stored_time(stamp.mtime_ns), signed_number(stamp.inode)),
+        (
+            *stored_place(stamp.path),
+            stamp.size_bytes,
+            stored_time(stamp.mtime_ns),
+            signed_number(stamp.inode),
+        ),
     )
 
 
 def unmark(db: Database, path: str) -> None:
     """Delete the mark of a path: there is another file now, or none any more."""
-    db.execute("DELETE FROM marks WHERE digest = keyed_digest(?, ?)", _key(path))
+    db.execute("DELETE FROM marks WHERE digest = keyed_digest(?, ?)", stored_place(path))
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -198,8 +205,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
 def taken_in_as(db: Database, recording_id: int) -> Stamp | None:
     """Return the stamp that the recording's file had when it was taken in, None when it has none."""
     sql = "SELECT size_bytes, mtime_ns, inode FROM files WHERE recording_id = ?"
-    found = rows(db, sql, (recording_id,))
-    return (found[0]["size_bytes"], found[0]["mtime_ns"], found[0]["inode"]) if found else None
+    return next(iter(tuples(db, sql, (recording_id,))), None)
 
 
 def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
@@ -211,7 +217,7 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
     found = rows(
         db,
         f"SELECT {_COLUMNS} WHERE files.inode = ? AND files.size_bytes = ? AND files.mtime_ns = ?",
-        (signed_number(stamp.inode), stamp.size_bytes, stored_time(stamp.mtime_ns)),
+        _numbers(stamp),
     )
     known = [_known(row) for row in found]
     return [each for each in known if each.folder == folder or each.device == signed_number(stamp.device)]
@@ -236,15 +242,9 @@ def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> No
     """Note that the file was renamed: its recording gets the new name, the old one is forgotten."""
     db.execute(
         "UPDATE recordings SET path = ?, source = ?, name = ?, folder = ? WHERE id = ?",
-        (
-            shown_path(path),
-            os.fsencode(path),
-            shown_path(split_path(path)[1]),
-            folder,
-            known.recording_id,
-        ),
+        (shown_path(path), os.fsencode(path), shown_path(split_path(path)[1]), folder, known.recording_id),
     )
-    db.execute("DELETE FROM files WHERE directory = ? AND name = ?", _key(known.path))
+    db.execute("DELETE FROM files WHERE directory = ? AND name = ?", stored_place(known.path))
 
 
 def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int) -> None:
@@ -256,34 +256,26 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
         "INSERT OR REPLACE INTO files"
         " (directory, name, digest, folder, device, inode, size_bytes, mtime_ns, recording_id)"
         " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
-        (
-            *_key(stamp.path),
-            folder,
-            signed_number(stamp.device),
-            signed_number(stamp.inode),
-            stamp.size_bytes,
-            stored_time(stamp.mtime_ns),
-            recording_id,
-        ),
+        (*stored_place(stamp.path), folder, signed_number(stamp.device), *_numbers(stamp), recording_id),
     )
     unmark(db, stamp.path)
 
 
 def known_list(db: Database, path: str) -> KnownList | None:
     """Return the list of addresses at `path` as it was read, None when it was not."""
-    found = rows(db, "SELECT * FROM lists WHERE directory = ? AND name = ?", _key(path))
+    found = rows(db, "SELECT * FROM lists WHERE directory = ? AND name = ?", stored_place(path))
     return KnownList(path, found[0]["sha256"]) if found else None
 
 
 def refusal_of(db: Database, path: str) -> int | None:
     """Return the recording that says what of the dropped file at `path` was not taken, now or before."""
-    found = rows(
+    found: int | None = value(
         db,
         "SELECT id FROM recordings WHERE source = ? AND error_code IN ('bad_address', 'corrected')"
         " ORDER BY id DESC LIMIT 1",
         (os.fsencode(path),),
     )
-    return found[0]["id"] if found else None
+    return found
 
 
 def lists_with_content(db: Database, folder: str, sha256: str) -> list[KnownList]:
@@ -297,28 +289,21 @@ def remember_list(db: Database, folder: str, stamp: FileStamp, sha256: str | Non
     db.execute(
         "INSERT OR REPLACE INTO lists (directory, name, digest, folder, inode, size_bytes, mtime_ns, sha256)"
         " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7)",
-        (
-            *_key(stamp.path),
-            folder,
-            signed_number(stamp.inode),
-            stamp.size_bytes,
-            stored_time(stamp.mtime_ns),
-            sha256,
-        ),
+        (*stored_place(stamp.path), folder, *_numbers(stamp), sha256),
     )
     unmark(db, stamp.path)
 
 
 def forget_list(db: Database, path: str) -> None:
     """Note that there is no list at this path any more."""
-    db.execute("DELETE FROM lists WHERE directory = ? AND name = ?", _key(path))
+    db.execute("DELETE FROM lists WHERE directory = ? AND name = ?", stored_place(path))
 
 
 def has_recording_of(db: Database, folder: str, url: str) -> bool:
     """Return whether an address became a recording of this folder before, or of any that was deleted."""
     sql = "SELECT 1 FROM recordings WHERE is_url = 1 AND source = ?1 AND folder = ?2"
     sql += " UNION ALL SELECT 1 FROM marks WHERE digest = keyed_digest(?1) LIMIT 1"
-    return bool(rows(db, sql, (os.fsencode(url), folder)))
+    return value(db, sql, (os.fsencode(url), folder)) is not None
 
 
 def places_of(db: Database, recording_id: int) -> list[tuple[str, int]]:
@@ -336,29 +321,22 @@ def modified_at(stamp: FileStamp) -> str:
 
 
 def _known(row: dict[str, Any]) -> KnownFile:
-    return KnownFile(
-        path=_path(row),
-        folder=row["folder"],
-        device=row["device"],
-        size_bytes=row["size_bytes"],
-        mtime_ns=row["mtime_ns"],
-        inode=row["inode"],
-        recording_id=row["recording_id"],
-        state=RecordingState(row["state"]),
-        attempts=row["attempts"],
-        error_code=row["error_code"],
-        sha256=row["sha256"],
-        has_reply=bool(row["has_reply"]),
-    )
+    more = {"state": RecordingState(row["state"]), "has_reply": bool(row["has_reply"])}
+    return KnownFile(_path(row), **{name: row[name] for name in _AS_STORED} | more)
 
 
 def _path(row: dict[str, Any]) -> str:
     return os.fsdecode(row["directory"] + b"/" + row["name"])
 
 
-def _key(path: str) -> tuple[bytes, bytes]:
+def stored_place(path: str) -> tuple[bytes, bytes]:
+    """Return directory and name of an absolute path as they are stored."""
     directory, name = split_path(path)
     return os.fsencode(directory), os.fsencode(name)
+
+
+def _numbers(stamp: FileStamp) -> tuple[int, int, int]:
+    return signed_number(stamp.inode), stamp.size_bytes, stored_time(stamp.mtime_ns)
 
 
 def signed_number(number: int) -> int:

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.models import Cost, Recording, RecordingState, iso
 from daemon.storage.costs import add_lost_cost
-from daemon.storage.database import rows
+from daemon.storage.database import rows, value
 from daemon.storage.queue import duplicate, return_to_queue
 
 COPY_WAIT_SECONDS = 2.0
@@ -124,8 +124,8 @@ def end_request(
 
 def last_request_at(db: Database, recording_id: int) -> str | None:
     """Return when the newest request for this recording began, as stored; None when there was none."""
-    found = rows(db, "SELECT max(started_at) AS at FROM requests WHERE recording_id = ?", (recording_id,))
-    at: str | None = found[0]["at"]
+    sql = "SELECT max(started_at) FROM requests WHERE recording_id = ?"
+    at: str | None = value(db, sql, (recording_id,))
     return at
 
 

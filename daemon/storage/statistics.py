@@ -9,7 +9,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import iso
-from daemon.storage.database import rows
+from daemon.storage.database import rows, value
 
 MOST = 5
 """Rows of each list."""
@@ -47,8 +47,8 @@ class Figures:
 
 def digest_until(db: Database) -> str | None:
     """The end of the last digest's period, or None when there was none."""
-    found = rows(db, "SELECT until FROM digests")
-    return found[0]["until"] if found else None
+    until: str | None = value(db, "SELECT until FROM digests")
+    return until
 
 
 def set_digest_until(db: Database, until: datetime | None) -> None:

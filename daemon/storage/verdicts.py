@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.models import iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows, value
 
 
 class Verdict(StrEnum):
@@ -34,24 +34,20 @@ class Verdicts:
 
 
 def give_verdict(db: Database, alert_id: int, verdict: Verdict, now: datetime) -> None:
-    """Store a judgement of an alert, in place of an earlier one. One transaction.
-
-    Raises UsageError when there is no such alert.
-    """
-    with transaction(db):
-        if not rows(db, "SELECT id FROM alerts WHERE id = ?", (alert_id,)):
-            raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
-        db.execute(
-            "INSERT INTO verdicts (alert_id, verdict, given_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (alert_id) DO UPDATE SET verdict = excluded.verdict, given_at = excluded.given_at",
-            (alert_id, verdict.value, iso(now)),
-        )
+    """Store a judgement of an alert, in place of an earlier one; UsageError when there is no such alert."""
+    if value(db, "SELECT id FROM alerts WHERE id = ?", (alert_id,)) is None:
+        raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
+    db.execute(
+        "INSERT INTO verdicts (alert_id, verdict, given_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (alert_id) DO UPDATE SET verdict = excluded.verdict, given_at = excluded.given_at",
+        (alert_id, verdict, iso(now)),
+    )
 
 
 def verdict_of(db: Database, alert_id: int) -> str | None:
     """The judgement of an alert, or None."""
-    found = rows(db, "SELECT verdict FROM verdicts WHERE alert_id = ?", (alert_id,))
-    return str(found[0]["verdict"]) if found else None
+    found: str | None = value(db, "SELECT verdict FROM verdicts WHERE alert_id = ?", (alert_id,))
+    return found
 
 
 def verdicts_by_rule(db: Database) -> dict[str, Verdicts]:

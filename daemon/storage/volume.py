@@ -1,7 +1,6 @@
 """What volume control must remember: rules that are snoozed, when a rule last alerted, windows of bursts.
 
-State is rows, so a restart changes nothing. Functions that write are called inside a transaction of the
-caller, together with the alerts that they decide about; only `snooze` opens its own.
+State is rows, so a restart changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import from_iso, iso
-from daemon.storage.database import rows, transaction
+from daemon.storage.database import rows
 
 CLOCK_LEEWAY = timedelta(minutes=1)
 """A row from further in the future was written before the clock was set back, and counts for nothing."""
@@ -38,10 +37,9 @@ class BurstWindow:
 
 def snooze(db: Database, rule: str, until: datetime, now: datetime) -> None:
     """Hold the alerts of this rule back until then; a time that is not after `now` ends it."""
-    with transaction(db):
-        db.execute("DELETE FROM snoozes WHERE rule = ? OR until <= ?", (rule, iso(now)))
-        if until > now:
-            db.execute("INSERT INTO snoozes (rule, until) VALUES (?, ?)", (rule, iso(until)))
+    db.execute("DELETE FROM snoozes WHERE rule = ? OR until <= ?", (rule, iso(now)))
+    if until > now:
+        db.execute("INSERT INTO snoozes (rule, until) VALUES (?, ?)", (rule, iso(until)))
 
 
 def snoozed_rules(db: Database, now: datetime) -> dict[str, str]:

@@ -56,7 +56,6 @@ class HintKind(Enum):
     DIRECTORY = auto()
     LOST = auto()
     """Events were lost: anything may have happened."""
-    RESCAN = auto()
     WAKE = auto()
 
 

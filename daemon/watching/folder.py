@@ -16,6 +16,7 @@ from daemon.config.models import WatchFolder
 from daemon.config.values import marker_names
 from daemon.files import stamp
 from daemon.models import FoundBy, Sighting, Sightings
+from daemon.storage.database import transaction
 from daemon.storage.folders import baseline_finished, configure_folder, count_missed, folder_scanned
 from daemon.storage.recordings import split_path
 from daemon.watching.changes import news
@@ -40,9 +41,9 @@ DIRTY_SECONDS = 1.0
 class FolderWatch:
     """Watches one folder from the first `look` to `close`.
 
-    `tell_stall`, `wake`, `rescan`, `is_ready`, `is_away`, `is_remote`, `rival` and `root` are for any thread,
-    the rest for one. The folder may be missing, vanish, hang and come back at any time; that it is gone never
-    changes a row of a recording. Nothing looks at the folder before the first `look`.
+    `tell_stall`, `wake`, `is_ready`, `is_away`, `is_remote`, `rival` and `root` are for any thread, the rest
+    for one. The folder may be missing, vanish, hang and come back at any time; that it is gone never changes
+    a row of a recording. Nothing looks at the folder before the first `look`.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class FolderWatch:
         self.is_ready = False
         """True once the folder was listed, or was found missing and is being waited for."""
         self._hints = Hints()
-        self._presence = Presence(folder, folder.name, self._hints.put, events=events, guard=guard)
+        self._presence = Presence(folder, self._hints.put, events=events, guard=guard)
         self._source = self._presence.source
         self._is_recording = recording_names(folder)
         self._is_marker = marker_names(folder.done_marker)
@@ -101,10 +102,12 @@ class FolderWatch:
         """
         baseline = self._configured(db, now_utc)
         if seen.is_listed:
-            folder_scanned(db, self.folder.name, now_utc)
+            with transaction(db):
+                folder_scanned(db, self.folder.name, now_utc)
             baseline.listed(self._walker.unreadable)
         if baseline.is_listed and not baseline.is_done and not has_old:
-            baseline_finished(db, self.folder.name)
+            with transaction(db):
+                baseline_finished(db, self.folder.name)
             baseline.is_done = True
         if seen.is_listed:
             self._source.look_soon()
@@ -132,10 +135,6 @@ class FolderWatch:
     def wake(self) -> None:
         """End a `wait`."""
         self._hints.put(Hint(HintKind.WAKE))
-
-    def rescan(self) -> None:
-        """Have the whole folder listed at the next look."""
-        self._hints.put(Hint(HintKind.RESCAN))
 
     def asking(self) -> AbstractContextManager[None]:
         """Note for `tell_stall` that what is done inside waits for an answer of the file system."""
@@ -179,7 +178,9 @@ class FolderWatch:
         # Kept when the database fails: a file that arrives before it works again is new all the same.
         self._first_look_at = self._first_look_at or now_utc
         if self._baseline is None:
-            self._baseline = Baseline(configure_folder(db, self.folder.name, self._first_look_at))
+            with transaction(db):
+                row = configure_folder(db, self.folder.name, self._first_look_at)
+            self._baseline = Baseline(row)
         return self._baseline
 
     def _tend(self, db: Database, baseline: Baseline, now: float, now_utc: datetime) -> bool:
@@ -202,8 +203,6 @@ class FolderWatch:
             relative = self._relative(hint.path)
             if hint.kind == HintKind.LOST:
                 self._source.repair(now)
-            elif hint.kind == HintKind.RESCAN:
-                self._listings.full_by(now)
             elif hint.kind == HintKind.REMOVED:
                 self._seen.gone.append(hint.path)
                 if not relative:
@@ -283,7 +282,8 @@ class FolderWatch:
         if not missed:
             return
         logger.warning("files found by listing only path=%r files=%d", self.folder.name, len(missed))
-        count_missed(db, self.folder.name, len(missed))
+        with transaction(db):
+            count_missed(db, self.folder.name, len(missed))
         if FoundBy.LISTING_ONLY in missed:
             self._source.repair(now)
 

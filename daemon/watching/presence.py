@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.storage.database import transaction
 from daemon.storage.folders import folder_available, folder_unavailable
 from daemon.watching.events import Events, EventsFactory, Hint
 from daemon.watching.guard import Guard
@@ -33,7 +34,6 @@ class Presence:
     def __init__(
         self,
         folder: WatchFolder,
-        name: str,
         put: Callable[[Hint], None],
         *,
         events: EventsFactory = Events,
@@ -41,7 +41,6 @@ class Presence:
     ) -> None:
         self.source = Source(folder, put, events=events, guard=guard)
         self._folder = folder
-        self._name = name
         self._is_available: bool | None = None
         self._is_stalled = False
         self._is_started = False
@@ -66,7 +65,7 @@ class Presence:
         with self.asking():
             condition = self.source.tend(now)
         if self._is_stalled:
-            logger.warning("folder answers again path=%r", self._name)
+            logger.warning("folder answers again path=%r", self._folder.name)
             self._is_stalled, self._is_available = False, None
         if condition == Condition.MISSING:
             self._lose(db)
@@ -77,7 +76,8 @@ class Presence:
             return Condition.WATCHED
         method = self.source.method
         settle = settle_seconds(self._folder, method)
-        folder_available(db, self._name, method.method, method.reason, settle, now_utc)
+        with transaction(db):
+            folder_available(db, self._folder.name, method.method, method.reason, settle, now_utc)
         is_started, self._is_started, self._is_available = self._is_started, False, True
         return Condition.STARTED if is_started else Condition.WATCHED
 
@@ -89,9 +89,9 @@ class Presence:
         asked_at = self._asked_at
         if self._is_stalled or asked_at is None or time.monotonic() - asked_at < after_seconds:
             return False
-        with closing(open_db()) as db:
-            folder_unavailable(db, self._name, "the file system does not answer")
-        logger.warning("folder does not answer path=%r; the other folders go on", self._name)
+        with closing(open_db()) as db, transaction(db):
+            folder_unavailable(db, self._folder.name, "the file system does not answer")
+        logger.warning("folder does not answer path=%r; the other folders go on", self._folder.name)
         self._is_stalled = True
         return True
 
@@ -99,6 +99,7 @@ class Presence:
         if self._is_available is False:
             return
         trouble = self.source.trouble or "not there"
-        logger.warning("folder unavailable path=%r error=%s; waiting for it", self._name, trouble)
-        folder_unavailable(db, self._name, trouble)
+        logger.warning("folder unavailable path=%r error=%s; waiting for it", self._folder.name, trouble)
+        with transaction(db):
+            folder_unavailable(db, self._folder.name, trouble)
         self._is_available = False

@@ -48,8 +48,7 @@ def permission(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 def listed(loop: FolderLoop, db: Database) -> None:
     """Step until the folder is listed in full once more and everything in it has settled."""
-    loop.watch.rescan()
-    loop.watch.wait(0.0)
+    loop.watch.list_again(0.0)
     end = time.monotonic() + 20
     while True:
         loop.step(db, time.monotonic(), datetime.now(UTC))

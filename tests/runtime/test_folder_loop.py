@@ -87,10 +87,15 @@ class Running:
             eventually(lambda: not self.loop.intake.unsettled(), "nothing pending")
         return self.names()
 
+    def list_all(self) -> None:
+        """Have the whole folder listed at the next look, which is now."""
+        self.watch.list_again(0.0)
+        self.watch.wake()
+
     def _list_again(self, before: str) -> None:
         # The time of a listing has milliseconds.
         eventually(lambda: iso(datetime.now(UTC)) > before)
-        self.watch.rescan()
+        self.list_all()
         eventually(lambda: self.folder_row()["last_scan_at"] > before, "another listing")
 
 
@@ -400,7 +405,7 @@ def test_what_only_a_listing_finds_is_counted_and_the_folder_watched_anew(
     events.is_deaf = True
     (root / "a.wav").write_bytes(b"x")
     os.utime(root / "old.wav", ns=(10**18, 10**18))
-    watched.watch.rescan()
+    watched.list_all()
     eventually(lambda: watched.names() == ["a.wav", "old.wav"])
     eventually(lambda: events.made == 2, "watched anew")
     (root / "b.wav").write_bytes(b"x")

@@ -62,7 +62,8 @@ class Watching:
 
 
 def list_again(watching: Watching, _: Path) -> None:
-    watching.loop.watch.rescan()
+    watching.loop.watch.list_again(0.0)
+    watching.loop.watch.wake()
 
 
 def drop(_: Watching, root: Path) -> None:

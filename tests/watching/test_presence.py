@@ -21,7 +21,7 @@ def test_a_start_that_could_not_be_stored_is_a_start_at_the_next_look(tmp_path: 
     """Else the folder would not be listed, nor what is mounted now taken for what it is."""
     root, path = tmp_path / "calls", tmp_path / "state/earshot.db"
     root.mkdir()
-    presence = Presence(WatchFolder(path=root), str(root), lambda hint: None)
+    presence = Presence(WatchFolder(path=root), lambda hint: None)
     with closing(open_database(path)) as db, closing(sqlite3.connect(path, isolation_level=None)) as other:
         configure_folder(db, str(root), NOW)
         db.conn.execute("PRAGMA busy_timeout = 50")
