@@ -108,10 +108,10 @@ class Recording:
     """A recording claimed from the queue.
 
     `source` is the file's path (as FileStamp.path) or, with `is_url`, the address of a hosted recording.
-    `crashes` counts process deaths with this recording in flight, `doubtful` the replies lost, `failures`
-    the temporary failures in a row, the first of them at `failing_since`. `part_words` is None, or how
-    many words of its transcript are analyzed at a time because the whole is too long for the API. `anew` says
-    that a person wants it analyzed although the same was analyzed before.
+    `doubtful` counts the replies lost, `failures` the temporary failures in a row, the first of them at
+    `failing_since`. `part_words` is None, or how many words of its transcript are analyzed at a time because
+    the whole is too long for the API. `anew` says that a person wants it analyzed although the same was
+    analyzed before.
     """
 
     id: int
@@ -120,14 +120,12 @@ class Recording:
     folder: str | None
     name: str
     attempts: int
-    crashes: int
     doubtful: int
     failures: int
     quiet: bool
     failing_since: str | None
     modified_at: str | None
     recorded_at: str | None
-    first_seen_at: str
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     part_words: int | None = None
@@ -180,6 +178,11 @@ class Segment:
     speaker: str | None
     label: str
     score: float | None
+
+
+def sentiment_of(score: float) -> str:
+    """The label that the API gives to an average score."""
+    return "negative" if score <= NEGATIVE_BOUND else "positive" if score >= -NEGATIVE_BOUND else "neutral"
 
 
 def interleave(groups: Iterable[Sequence[Segment]]) -> Iterator[Segment]:

@@ -7,7 +7,7 @@ recording is not blamed. Everything here but `explained` is called inside the ca
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlite_utils import Database
 
@@ -44,10 +44,10 @@ FILE_RETRY_SECONDS = 10.0
 SKIPPED_CODES = frozenset({"empty", "gone"})
 FOUND_BEFORE_SENDING = frozenset({"empty", "too_large"})
 
+Trouble = AnalysisError | FileTrouble
 
-def explained(
-    db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context
-) -> AnalysisError | FileTrouble:
+
+def explained(db: Database, recording: Recording, error: Trouble, context: Context) -> Trouble:
     """Return the error as it is, or as FileUnmountedError where a file that is not there may come back.
 
     To be called before the transaction: it asks the file system, and a share that hangs then must not keep
@@ -62,41 +62,41 @@ def explained(
 
 
 def settle_failure(
-    db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
+    db: Database, recording: Recording, error: Trouble, context: Context, now: datetime
 ) -> None:
     """Let the recording wait or end, and pause the queue where every other recording would fail as well."""
     match error:
         case FileUnmountedError():
             _wait_or_give_up(db, recording, error, context, now, code="gone")
         case FileGoneError():
-            _end(db, recording, "gone", str(error), now)
+            _end(db, recording, error, "gone", str(error), now)
         case FileChangedError():
-            _wait(db, recording, error, FILE_RETRY_SECONDS, now, failing=False)
+            _wait(db, recording, error, FILE_RETRY_SECONDS, now)
         case FileTrouble():
             _wait_or_give_up(db, recording, error, context, now, code="unreadable")
         case RecordingError(code="too_long") if _is_worth_cutting(db, recording):
             answered(db, recording, context, now)
             analyze_in_parts(db, recording.id, _next_part_words(recording))
-            _wait(db, recording, error, 0.0, now, failing=False)
+            _wait(db, recording, error, 0.0, now)
         case RecordingError(code="refused"):
             _refused(db, recording, error, context, now)
         case RecordingError():
             if error.code not in FOUND_BEFORE_SENDING:
                 answered(db, recording, context, now)
-            _end(db, recording, error.code, str(error), now, request_id=error.request_id)
+            _end(db, recording, error, error.code, str(error), now)
         case AccountError():
             _account_failure(db, recording, error, context, now)
         case RateLimitedError():
             reached(db, recording, context, now)
             context.throttle.too_many(error.retry_after)
-            _wait(db, recording, error, _delay(error, recording.attempts, context), now, failing=False)
+            _wait(db, recording, error, _delay(error, recording.attempts, context), now)
         case DoubtfulReplyError():
             _service_failure(db, recording, error, context, now)
             _doubtful(db, recording, error, context, now)
         case ServiceDownError(reached=False):
             uncount_attempt(db, recording.id)
             _service_failure(db, recording, error, context, now)
-            _wait(db, recording, error, retry_seconds(recording.attempts, context.random), now, failing=False)
+            _wait(db, recording, error, retry_seconds(recording.attempts, context.random), now)
         case _:
             _service_failure(db, recording, error, context, now)
             _wait_or_give_up(db, recording, error, context, now, code="gave_up")
@@ -123,17 +123,16 @@ def _account_failure(
             f"the service refuses this recording ({error.said or error}) and takes others that are asked for "
             f"in the same way; look at the file, then `earshot retry {recording.id}`"
         )
-        _end(db, recording, "refused", message, now, request_id=error.request_id)
+        _end(db, recording, error, "refused", message, now)
         return
     uncount_attempt(db, recording.id)
     if not context.retired():
         # A service that speaks of the credit accepted the key; the other refusals end no other pause.
-        reached(
-            db, recording, context, now, ends={"service", "key"} if error.cause == "credit" else {"service"}
-        )
+        ends = {"service", "key"} if error.cause == "credit" else {"service"}
+        reached(db, recording, context, now, ends=ends)
         scope = request if error.of_request else EVERYTHING
         hold(db, error.cause, str(error), context, now, shared=True, scope=scope)
-    _wait(db, recording, error, 0.0, now, failing=False)
+    _wait(db, recording, error, 0.0, now)
 
 
 def _refused(
@@ -144,17 +143,17 @@ def _refused(
     request = context.request_for(recording).key
     alike = context.refusals.refused_alike(recording.id, request, str(error))
     if not alike:
-        _end(db, recording, error.code, str(error), now, request_id=error.request_id)
+        _end(db, recording, error, error.code, str(error), now)
         return
     uncount_attempt(db, recording.id)
     reopen_refused(db, alike, now)
     reason = f"one recording after the other is refused in the same words: {error}"
     hold(db, "request", reason, context, now, shared=True, scope=request)
-    _wait(db, recording, error, 0.0, now, failing=False)
+    _wait(db, recording, error, 0.0, now)
 
 
 def _service_failure(
-    db: Database, recording: Recording, error: AnalysisError | FileTrouble, context: Context, now: datetime
+    db: Database, recording: Recording, error: Trouble, context: Context, now: datetime
 ) -> None:
     if context.retired():
         # This is the address of a configuration of the past.
@@ -182,33 +181,26 @@ def _doubtful(
             f"{error}; {lost} requests may have been billed without a result. "
             f"Look at the service's log, then `earshot retry {recording.id}`"
         )
-        _end(db, recording, "ambiguous_reply", message, now, request_id=error.request_id)
+        _end(db, recording, error, "ambiguous_reply", message, now)
         return
-    _wait(db, recording, error, retry_seconds(recording.doubtful + 1, context.random), now, failing=False)
+    _wait(db, recording, error, retry_seconds(recording.doubtful + 1, context.random), now)
 
 
 def _wait_or_give_up(
-    db: Database,
-    recording: Recording,
-    error: AnalysisError | FileTrouble,
-    context: Context,
-    now: datetime,
-    *,
-    code: str,
+    db: Database, recording: Recording, error: Trouble, context: Context, now: datetime, *, code: str
 ) -> None:
     since = from_iso(recording.failing_since) if recording.failing_since else now
     limit = context.config.analyzer.retry_for
     everyone = any(pause.shared for pause in pauses(db))
     if (now - since).total_seconds() >= limit and not everyone:
-        message = (
-            f"{error}; tried for {_hours(limit)}, then given up. `earshot retry {recording.id}` tries again"
-        )
-        _end(db, recording, code, message, now, request_id=getattr(error, "request_id", None))
+        tried = f"{limit / 3600:.0f} h" if limit >= 3600 else f"{limit:.0f} s"
+        message = f"{error}; tried for {tried}, then given up. `earshot retry {recording.id}` tries again"
+        _end(db, recording, error, code, message, now)
         return
     _wait(db, recording, error, _delay(error, recording.failures, context), now, failing=True)
 
 
-def _delay(error: AnalysisError | FileTrouble, failures: int, context: Context) -> float:
+def _delay(error: Trouble, failures: int, context: Context) -> float:
     """Seconds until the next try: what the service asked for, and a random time on top of it.
 
     Recordings that were refused together must not come back together.
@@ -221,40 +213,22 @@ def _delay(error: AnalysisError | FileTrouble, failures: int, context: Context) 
 def _wait(
     db: Database,
     recording: Recording,
-    error: AnalysisError | FileTrouble,
+    error: Trouble,
     seconds: float,
     now: datetime,
     *,
-    failing: bool,
+    failing: bool = False,
 ) -> None:
-    return_to_queue(
-        db,
-        recording,
-        error=str(error),
-        not_before=now + timedelta(seconds=seconds),
-        failing=failing,
-        now=now,
-    )
+    return_to_queue(db, recording, now, error=str(error), seconds=seconds, failing=failing)
     logger.warning(
         "recording waits id=%d name=%s retry_in=%.1fs error=%s", recording.id, recording.name, seconds, error
     )
 
 
-def _end(
-    db: Database,
-    recording: Recording,
-    code: str,
-    message: str,
-    now: datetime,
-    *,
-    request_id: str | None = None,
-) -> None:
+def _end(db: Database, recording: Recording, error: Trouble, code: str, message: str, now: datetime) -> None:
     state = RecordingState.SKIPPED if code in SKIPPED_CODES else RecordingState.FAILED
+    request_id = getattr(error, "request_id", None)
     end(db, recording.id, Ending(state, code, message), now, request_id=request_id)
     logger.error(
         "recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message
     )
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.0f} h" if seconds >= 3600 else f"{seconds:.0f} s"

@@ -6,16 +6,15 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import TypeVar
 
 from sqlite_utils import Database
 
 from daemon.analysis.context import Context
-from daemon.analysis.failure_policy import explained, settle_failure
+from daemon.analysis.failure_policy import Trouble, explained, settle_failure
 from daemon.analysis.pauses import answered
 from daemon.deepgram.client import Reply
-from daemon.errors import AnalysisError, FileTrouble, StoreBusyError
+from daemon.errors import FileTrouble, StoreBusyError
 from daemon.models import Recording
 from daemon.storage.database import transaction
 from daemon.storage.queue import return_to_queue
@@ -80,14 +79,8 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
             # The bytes that are there now were not tried yet: the intake may begin the row again with them.
             uncount_attempt(db, recording.id)
             answered(db, recording, context, now)
-            return_to_queue(
-                db,
-                recording,
-                error="the file changed while it was analyzed; it is analyzed again",
-                not_before=now + timedelta(seconds=2),
-                failing=False,
-                now=now,
-            )
+            error = "the file changed while it was analyzed; it is analyzed again"
+            return_to_queue(db, recording, now, error=error, seconds=2.0)
 
     insist(store, context)
     logger.warning("file changed during analysis id=%d name=%s", recording.id, recording.name)
@@ -97,13 +90,12 @@ def note_failed(
     db: Database,
     recording: Recording,
     entry: int,
-    error: AnalysisError | FileTrouble,
+    error: Trouble,
     context: Context,
     *,
     sha256: str | None = None,
 ) -> None:
     """Store how a request failed, and what that means for the recording and the queue."""
-
     error = explained(db, recording, error, context)
 
     def store() -> None:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -264,14 +264,7 @@ class Workers:
             now = self._context.clock()
             try:
                 with transaction(db):
-                    return_to_queue(
-                        db,
-                        recording,
-                        error=str(error),
-                        not_before=now + timedelta(seconds=STORE_WAIT_SECONDS),
-                        failing=False,
-                        now=now,
-                    )
+                    return_to_queue(db, recording, now, error=str(error), seconds=STORE_WAIT_SECONDS)
                 return
             except StoreBusyError as again:
                 logger.error("recording interrupted id=%d error=%s", recording.id, again)

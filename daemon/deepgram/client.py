@@ -11,7 +11,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -71,9 +70,7 @@ class ApiClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def listen_file(self, upload: Upload, request: Request) -> Reply:
@@ -197,9 +194,7 @@ class _Conversation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._timer:
             self._timer.cancel()
 
@@ -211,11 +206,7 @@ class _Conversation:
         elif event == "http11.send_request_body.complete":
             # The last byte has left: from here on the request may be billed.
             self.sent = True
-        elif event == "http11.receive_response_headers.started":
-            self._run_deadline()
-
-    def _run_deadline(self) -> None:
-        if self._timer is None:
+        elif event == "http11.receive_response_headers.started" and self._timer is None:
             self._timer = threading.Timer(self.timeout, self._give_up)
             self._timer.daemon = True
             self._timer.start()

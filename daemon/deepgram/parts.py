@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.deepgram.reply import transcripts
-from daemon.deepgram.values import strict_json, valid_score
+from daemon.deepgram.values import entries_of, mapping, strict_json, valid_score
 from daemon.errors import DoubtfulReplyError
-from daemon.models import NEGATIVE_BOUND
+from daemon.models import sentiment_of
 
 FIRST_PART_WORDS = 60_000
 """Words of a part at first: some 80,000 tokens of English. Halved when the API still finds that too long."""
@@ -107,15 +107,13 @@ def _average(found: Sequence[tuple[Part, Mapping[str, Any]]]) -> dict[str, Any] 
     scores = [
         (part.words, score)
         for part, content in found
-        if isinstance(content.get("average"), dict)
-        and (score := valid_score(content["average"].get("sentiment_score"))) is not None
+        if (score := valid_score(mapping(content.get("average")).get("sentiment_score"))) is not None
     ]
     words = sum(count for count, _ in scores)
     if not words:
         return None
     score = sum(count * value for count, value in scores) / words
-    label = "negative" if score <= NEGATIVE_BOUND else "positive" if score >= -NEGATIVE_BOUND else "neutral"
-    return {"sentiment": label, "sentiment_score": score}
+    return {"sentiment": sentiment_of(score), "sentiment_score": score}
 
 
 def _moved(segment: Mapping[str, Any], part: Part) -> dict[str, Any]:
@@ -128,13 +126,11 @@ def _moved(segment: Mapping[str, Any], part: Part) -> dict[str, Any]:
 
 
 def _section(reply: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    section = reply["results"].get(name)
-    return section if isinstance(section, dict) else {}
+    return mapping(reply["results"].get(name))
 
 
 def _segments(section: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = section.get("segments")
-    return [segment for segment in found if isinstance(segment, dict)] if isinstance(found, list) else []
+    return [segment for segment in entries_of(section.get("segments")) if isinstance(segment, dict)]
 
 
 def _summary(reply: Mapping[str, Any]) -> str | None:
@@ -150,12 +146,9 @@ def _count_tokens(metadata: dict[str, Any], replies: Sequence[Mapping[str, Any]]
     for section, count in itertools.product(sections, ("input_tokens", "output_tokens")):
         counts = [_tokens(reply, section, count) for reply in replies]
         if any(counts):
-            known = metadata.get(section)
-            metadata[section] = {**(known if isinstance(known, dict) else {}), count: sum(counts)}
+            metadata[section] = {**mapping(metadata.get(section)), count: sum(counts)}
 
 
 def _tokens(reply: Mapping[str, Any], section: str, count: str) -> int:
-    metadata = reply.get("metadata")
-    info = metadata.get(section) if isinstance(metadata, dict) else None
-    value = info.get(count) if isinstance(info, dict) else None
+    value = mapping(mapping(reply.get("metadata")).get(section)).get(count)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -27,15 +27,8 @@ _SWITCHES: dict[Feature, tuple[str, str]] = {
 }
 
 
-_ANALYSIS = frozenset(
-    {
-        *(parameter for parameter, _ in _SWITCHES.values()),
-        "custom_intent",
-        "custom_intent_mode",
-        "custom_topic",
-        "custom_topic_mode",
-    }
-)
+_TERMS = frozenset({"custom_intent", "custom_intent_mode", "custom_topic", "custom_topic_mode"})
+_ANALYSIS = _TERMS | {parameter for parameter, _ in _SWITCHES.values()}
 
 
 @dataclass(frozen=True, slots=True)

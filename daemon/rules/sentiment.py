@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from daemon.config.models import SENTIMENT_CONDITIONS, When
-from daemon.models import NEGATIVE_BOUND, Analysis, Segment
+from daemon.models import Analysis, Segment, sentiment_of
 from daemon.rules.logic import UNKNOWN, Finding, false, true
 from daemon.text import harmless_name, shown_score
 
@@ -41,15 +42,17 @@ class _Side:
 
 def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Analysis) -> Iterator[Finding]:
     """A finding for each condition on sentiment in this mapping; `speakers` limits them to one side."""
-    if not has_sentiment_condition(when):
+    if all(getattr(when, name) is None for name in SENTIMENT_CONDITIONS):
         return
     side = _side(speakers, analysis)
     if when.average_sentiment is not None:
         yield _average_sentiment(when.average_sentiment, side)
     if when.average_score_below is not None:
-        yield _below("average" + side.name, side.average, when.average_score_below, _lowest(side.passages))
+        worst = _lowest(side.passages)
+        yield _compared("average" + side.name, side.average, "below", when.average_score_below, worst)
     if when.average_score_above is not None:
-        yield _above("average" + side.name, side.average, when.average_score_above, _highest(side.passages))
+        best = _highest(side.passages)
+        yield _compared("average" + side.name, side.average, "above", when.average_score_above, best)
     if when.any_score_below is not None:
         yield _any_score_below(when.any_score_below, side)
     if when.negative_share_above is not None:
@@ -58,14 +61,10 @@ def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Ana
         yield _negative_passages_at_least(when.negative_passages_at_least, side)
     if when.last_part_score_below is not None:
         last, passages = _quarter(side, last=True)
-        yield _below("last quarter" + side.name, last, when.last_part_score_below, _lowest(passages))
+        name, worst = "last quarter" + side.name, _lowest(passages)
+        yield _compared(name, last, "below", when.last_part_score_below, worst)
     if when.score_drop_above is not None:
         yield _score_drop_above(when.score_drop_above, side)
-
-
-def has_sentiment_condition(when: When) -> bool:
-    """True when this mapping itself has a condition that `speaker` limits."""
-    return any(getattr(when, name) is not None for name in SENTIMENT_CONDITIONS)
 
 
 def _side(speakers: Sequence[str] | None, analysis: Analysis) -> _Side:
@@ -82,7 +81,8 @@ def _side(speakers: Sequence[str] | None, analysis: Analysis) -> _Side:
     complete = bool(passages) and all(each.speaker for each in analysis.sentiments)
     average = _weighted([(_words(each), each.score) for each in passages]) if complete else None
     name = f" of {harmless_name(' or '.join(speakers))}"
-    return _Side(passages, complete, name, _label(average), average, start, end)
+    label = None if average is None else sentiment_of(average)
+    return _Side(passages, complete, name, label, average, start, end)
 
 
 def _average_sentiment(labels: Sequence[str], side: _Side) -> Finding:
@@ -95,20 +95,14 @@ def _average_sentiment(labels: Sequence[str], side: _Side) -> Finding:
     return true(reason, _best(side.passages) if side.label == "positive" else _worst(side.passages))
 
 
-def _below(name: str, value: float | None, bound: float, segments: Sequence[Segment]) -> Finding:
+def _compared(
+    name: str, value: float | None, side: Literal["below", "above"], bound: float, segments: Sequence[Segment]
+) -> Finding:
     if value is None:
         return UNKNOWN
-    if value < bound:
-        return true(f"{name} {shown_score(value)}, below {shown_score(bound)}", segments)
-    return false(f"{name} {shown_score(value)}, not below {shown_score(bound)}")
-
-
-def _above(name: str, value: float | None, bound: float, segments: Sequence[Segment]) -> Finding:
-    if value is None:
-        return UNKNOWN
-    if value > bound:
-        return true(f"{name} {shown_score(value)}, above {shown_score(bound)}", segments)
-    return false(f"{name} {shown_score(value)}, not above {shown_score(bound)}")
+    if value < bound if side == "below" else value > bound:
+        return true(f"{name} {shown_score(value)}, {side} {shown_score(bound)}", segments)
+    return false(f"{name} {shown_score(value)}, not {side} {shown_score(bound)}")
 
 
 def _any_score_below(bound: float, side: _Side) -> Finding:
@@ -119,7 +113,7 @@ def _any_score_below(bound: float, side: _Side) -> Finding:
     worst = _score(scored[0])
     if not fitting and not (side.complete and len(scored) == len(side.passages)):
         return UNKNOWN
-    return _below("worst passage" + side.name, worst, bound, fitting)
+    return _compared("worst passage" + side.name, worst, "below", bound, fitting)
 
 
 def _negative_share_above(bound: float, side: _Side) -> Finding:
@@ -128,7 +122,8 @@ def _negative_share_above(bound: float, side: _Side) -> Finding:
     if not words or not side.complete:
         return UNKNOWN
     share = sum(_words(each) for each in side.passages if each.label == "negative") / words
-    return _above("share of negative passages" + side.name, share, bound, _worst(side.passages))
+    name = "share of negative passages" + side.name
+    return _compared(name, share, "above", bound, _worst(side.passages))
 
 
 def _negative_passages_at_least(bound: int, side: _Side) -> Finding:
@@ -146,7 +141,7 @@ def _score_drop_above(bound: float, side: _Side) -> Finding:
     if first is None or last is None:
         return UNKNOWN
     quarters = f"from {shown_score(first)} in the first quarter to {shown_score(last)} in the last"
-    return _above(f"fall{side.name} {quarters}:", first - last, bound, _lowest(passages))
+    return _compared(f"fall{side.name} {quarters}:", first - last, "above", bound, _lowest(passages))
 
 
 def _quarter(side: _Side, *, last: bool) -> tuple[float | None, list[Segment]]:
@@ -190,14 +185,6 @@ def _words(segment: Segment) -> int:
     if segment.start_word is not None and segment.end_word is not None:
         return max(segment.end_word - segment.start_word + 1, 1)
     return max(len(segment.text.split()), 1)
-
-
-def _label(average: float | None) -> str | None:
-    if average is None:
-        return None
-    if average <= NEGATIVE_BOUND:
-        return "negative"
-    return "positive" if average >= -NEGATIVE_BOUND else "neutral"
 
 
 def _score(segment: Segment) -> float:

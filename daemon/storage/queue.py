@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from daemon.models import (
     shown_path,
 )
 from daemon.storage.costs import add_lost_cost, add_unused_costs
-from daemon.storage.database import rows
+from daemon.storage.database import rows, value
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
 from daemon.storage.sidecars import note_sidecars
@@ -67,8 +68,8 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
     }
     columns = ", ".join([*values, "digest"])
     places = ", ".join([*(f":{column}" for column in values), "keyed_digest(:source)"])
-    added = rows(db, f"INSERT INTO recordings ({columns}) VALUES ({places}) RETURNING id", values)  # noqa: S608
-    recording_id: int = added[0]["id"]
+    sql = f"INSERT INTO recordings ({columns}) VALUES ({places}) RETURNING id"  # noqa: S608 - the names above
+    recording_id = int(value(db, sql, values))
     if ending and ending.state == RecordingState.FAILED:
         _note_failure(db, recording_id, now)
     return recording_id
@@ -109,13 +110,13 @@ def is_there(db: Database, recording_id: int) -> bool:
 def return_to_queue(
     db: Database,
     recording: Recording,
+    now: datetime,
     *,
     error: str | None,
-    not_before: datetime,
-    failing: bool,
-    now: datetime,
+    seconds: float,
+    failing: bool = False,
 ) -> None:
-    """Let a claimed recording wait until `not_before`.
+    """Let a claimed recording wait for so many seconds.
 
     `failing` says that the trouble may be the recording's own: the time since the first such failure
     counts towards giving up.
@@ -124,7 +125,7 @@ def return_to_queue(
     db.execute(
         "UPDATE recordings SET state = 'waiting', not_before = ?, error = ?, failing_since = ?,"
         " failures = failures + ? WHERE id = ?",
-        (iso(not_before), error, failing_since, int(failing), recording.id),
+        (iso(now + timedelta(seconds=seconds)), error, failing_since, int(failing), recording.id),
     )
 
 
@@ -135,7 +136,7 @@ def renew(
     modified_at: str,
     now: datetime,
     *,
-    ending: Ending | None = None,
+    ending: Ending | None,
 ) -> None:
     """Start a recording anew with what its file is now: due at once, or ended again.
 
@@ -150,9 +151,8 @@ def renew(
         "failing_since": None,
     }
     if ending:
-        _end(
-            db, recording_id, ending.state, now, **fresh | {"error_code": ending.code, "error": ending.error}
-        )
+        fresh |= {"error_code": ending.code, "error": ending.error}
+        _end(db, recording_id, ending.state, now, **fresh)
     else:
         _make_wait(db, "id = :id", {"id": recording_id}, now, **fresh)
 
@@ -284,13 +284,7 @@ def finish(db: Database, recording_id: int, now: datetime, **result: Any) -> Non
 
 
 def duplicate(
-    db: Database,
-    recording_id: int,
-    original_id: int,
-    now: datetime,
-    *,
-    sha256: str | None,
-    request_key: str,
+    db: Database, recording_id: int, original_id: int, now: datetime, *, sha256: str | None, request_key: str
 ) -> None:
     """End a recording as a copy of one that was analyzed with the same request."""
     of = {"duplicate_of": original_id, "sha256": sha256, "request_key": request_key}
@@ -325,14 +319,13 @@ def _make_wait(db: Database, condition: str, values: dict[str, Any], now: dateti
 
 def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any) -> None:
     """End a recording in this state, and note what is to be told of it and done with its file."""
-    found = rows(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
-    was_failed = bool(found) and found[0]["state"] == RecordingState.FAILED
+    before = value(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
     changes |= {"state": state, "not_before": None}
     db.execute(
         f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
         changes | {"id": recording_id},
     )
-    if state == RecordingState.FAILED and not was_failed:
+    if state == RecordingState.FAILED != before:
         _note_failure(db, recording_id, now)
         add_unused_costs(db, recording_id, now)
     _note_original(db, recording_id)
@@ -372,23 +365,7 @@ def _assignments(changes: dict[str, Any]) -> str:
 
 
 def _recording(row: dict[str, Any]) -> Recording:
-    return Recording(
-        id=row["id"],
-        source=os.fsdecode(row["source"]),
-        is_url=bool(row["is_url"]),
-        folder=row["folder"],
-        name=row["name"],
-        attempts=row["attempts"],
-        crashes=row["crashes"],
-        doubtful=row["doubtful"],
-        failures=row["failures"],
-        quiet=bool(row["quiet"]),
-        failing_since=row["failing_since"],
-        modified_at=row["modified_at"],
-        recorded_at=row["recorded_at"],
-        first_seen_at=row["first_seen_at"],
-        tags=tuple(json.loads(row["tags"])),
-        metadata=json.loads(row["metadata"]),
-        part_words=row["part_words"],
-        anew=bool(row["anew"]),
-    )
+    known = {field.name: row[field.name] for field in fields(Recording)}
+    known |= {name: bool(row[name]) for name in ("is_url", "quiet", "anew")}
+    known |= {"source": os.fsdecode(row["source"]), "tags": tuple(json.loads(row["tags"]))}
+    return Recording(**known | {"metadata": json.loads(row["metadata"])})

@@ -7,7 +7,7 @@ are read once, for their hash and their upload together. What writes is called i
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlite_utils import Database
@@ -64,8 +64,7 @@ def begin_request(
         return "duplicate", original["id"]
     if original:
         # Its hash is not noted: two copies that wait for one another would never be sent.
-        due = now + timedelta(seconds=COPY_WAIT_SECONDS)
-        return_to_queue(db, recording, error=None, not_before=due, failing=False, now=now)
+        return_to_queue(db, recording, now, error=None, seconds=COPY_WAIT_SECONDS)
         return "later", original["id"]
     db.execute(
         "UPDATE recordings SET sha256 = ?, size_bytes = coalesce(?, size_bytes), request_key = ?,"

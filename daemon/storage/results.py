@@ -32,6 +32,7 @@ BATCH_ROWS = 50
 
 # When a conversation took place, as far as that is known; `max_age` counts from the same time.
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
+_SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment))
 _COLUMNS = tuple(
     field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed", "cost")
 )
@@ -139,17 +140,6 @@ def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
 def _segments(db: Database, table: str, recording_id: int) -> tuple[Segment, ...]:
     label, score = SEGMENT_TABLES[table]
     found = rows(db, f"SELECT * FROM {table} WHERE recording_id = ? ORDER BY position", (recording_id,))  # noqa: S608
-    return tuple(
-        Segment(
-            position=row["position"],
-            text=row["text"] or "",
-            start_word=row["start_word"],
-            end_word=row["end_word"],
-            start_seconds=row["start_seconds"],
-            end_seconds=row["end_seconds"],
-            speaker=row["speaker"],
-            label=row[label] or "",
-            score=row[score],
-        )
-        for row in found
-    )
+    for row in found:
+        row |= {"label": row.pop(label) or "", "score": row.pop(score), "text": row["text"] or ""}
+    return tuple(Segment(**{name: row[name] for name in _SEGMENT_COLUMNS}) for row in found)

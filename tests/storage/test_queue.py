@@ -60,7 +60,7 @@ def done(db: Database, recording: Recording) -> None:
 
 def again(db: Database, recording: Recording, *, seconds: float = 0.0, failing: bool = False) -> None:
     with transaction(db):
-        return_to_queue(db, recording, error="why", not_before=later(seconds), failing=failing, now=NOW)
+        return_to_queue(db, recording, NOW, error="why", seconds=seconds, failing=failing)
 
 
 # Claiming
@@ -259,7 +259,7 @@ def test_failures_in_a_row_are_counted_from_the_first(db: Database) -> None:
     recording = claimed(db)
     assert (recording.failures, recording.failing_since) == (1, iso(NOW))
     with transaction(db):
-        return_to_queue(db, recording, error="x", not_before=later(9), failing=True, now=later(5))
+        return_to_queue(db, recording, later(5), error="x", seconds=4.0, failing=True)
     found = row(db, recording.id)
     assert (found["failures"], found["failing_since"], found["not_before"]) == (2, iso(NOW), iso(later(9)))
 
