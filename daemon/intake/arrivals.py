@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 
-from daemon.config.filenames import Facts, FactsOf
+from daemon.config.filenames import NOTHING, Facts, FactsOf
 from daemon.config.models import WatchFolder
 from daemon.models import Ending, FileStamp, RecordingState
 
@@ -46,8 +46,8 @@ class Place:
 
     folder: WatchFolder
     now: datetime
-    facts_of: FactsOf
-    asking: Asking
+    facts_of: FactsOf = lambda _: NOTHING
+    asking: Asking = nullcontext
 
     def facts(self, path: str) -> Facts:
         """Return what the name of the file at `path` says."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 
 from daemon.config.models import WatchFolder
 from daemon.files import fresh_stamp, has_writer, stamp_below
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.done_markers import Markers
 from daemon.intake.settle import Outcome, Settler
-from daemon.intake.truncation import Flaw, flaw
+from daemon.intake.truncation import flaw
 from daemon.models import FileStamp
 
 logger = logging.getLogger(__name__)
@@ -76,7 +75,8 @@ class Readiness:
             since = now
         if now - since < INCOMPLETE_GRACE_SECONDS:
             if found.path not in self._flawed or before != found:
-                logger.info("file does not look whole path=%r waiting_for=%.0fs: %s", *_said(found, trouble))
+                text = "file does not look whole path=%r waiting_for=%.0fs: %s"
+                logger.info(text, found.path, INCOMPLETE_GRACE_SECONDS, trouble.reason)
             self._flawed[found.path] = (found, since)
             self._settler.postpone(found.path, now, since + INCOMPLETE_GRACE_SECONDS - now)
             return None
@@ -92,7 +92,3 @@ class Readiness:
         logger.debug("file gone before it was complete path=%r", path)
         self._settler.forget(path)
         self.forget(path)
-
-
-def _said(found: FileStamp, trouble: Flaw) -> tuple[str, float, str]:
-    return found.path, math.ceil(INCOMPLETE_GRACE_SECONDS), trouble.reason

@@ -11,12 +11,12 @@ from sqlite_utils import Database
 
 from daemon.config.filenames import facts_reader, is_list
 from daemon.config.models import WatchFolder
-from daemon.intake.arrivals import Arrival, Asking, Intake, Kind
+from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place
 from daemon.intake.complete import Readiness
 from daemon.intake.intake import take_in
 from daemon.intake.settle import Settler
 from daemon.intake.url_lists import take_in_lists
-from daemon.models import FileStamp, FoundBy, Sighting, Sightings
+from daemon.models import FoundBy, Sighting, Sightings
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +91,6 @@ class FolderIntake:
         patience = max(PATIENCE_SECONDS, 5 * self._settler.settle_seconds)
         return self._settler.is_stuck(now, patience, besides=self._ready.markers.is_waiting)
 
-    def unsettled(self) -> list[FileStamp]:
-        """Return the files that are there but not complete, as last seen."""
-        return self._settler.unsettled()
-
     def _noticed(self, files: list[Sighting], now: float) -> list[Arrival]:
         """Wait for each file until it is complete; return those that are left alone instead."""
         left_alone = []
@@ -135,8 +131,8 @@ class FolderIntake:
     def _store(self, db: Database, arrivals: list[Arrival], now_utc: datetime) -> Intake:
         lists = [arrival for arrival in arrivals if is_list(arrival.stamp.path)]
         files = [arrival for arrival in arrivals if not is_list(arrival.stamp.path)]
-        stored = take_in(db, self._folder, files, now_utc, facts_of=self._facts_of, asking=self._asking)
-        hosted = take_in_lists(db, self._folder, lists, now_utc, facts_of=self._facts_of, asking=self._asking)
+        place = Place(self._folder, now_utc, self._facts_of, self._asking)
+        stored, hosted = take_in(db, place, files), take_in_lists(db, place, lists)
         return Intake(stored.queued + hosted.queued, stored.later + hosted.later, stored.new)
 
     def _forget(self, path: str) -> None:
@@ -144,6 +140,5 @@ class FolderIntake:
         self._ready.forget(path)
 
     def _clear(self) -> None:
-        for found in self._settler.unsettled():
-            self._ready.forget(found.path)
-        self._settler.clear()
+        for path in self._settler.clear():
+            self._ready.forget(path)

@@ -9,18 +9,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
 from itertools import islice
 
 from sqlite_utils import Database
 
-from daemon.config.filenames import NOTHING, FactsOf
-from daemon.config.models import WatchFolder
 from daemon.files import content_hash, device_above
-from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place, early_ending
+from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending
 from daemon.intake.decide import Action, decide, needs_hash
 from daemon.models import Ending, FileStamp, NewRecording
 from daemon.storage.database import transaction
@@ -43,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 
-Hash = Callable[[FileStamp], str | None]
+Hash = Callable[[str, FileStamp], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +52,13 @@ class Case:
 
 
 def take_in(
-    db: Database,
-    folder: WatchFolder,
-    arrivals: Iterable[Arrival],
-    now: datetime,
-    *,
-    hash_of: Hash | None = None,
-    facts_of: FactsOf = lambda _: NOTHING,
-    asking: Asking = nullcontext,
+    db: Database, place: Place, arrivals: Iterable[Arrival], *, hash_of: Hash = content_hash
 ) -> Intake:
     """Write what the arrivals mean into the database, in transactions of at most BATCH files.
 
-    `facts_of` reads names, relative to the folder. A file whose recording is being analyzed right now, or
-    that could not be read, is left for later.
+    A file whose recording is being analyzed right now, or that could not be read, is left for later.
     """
     intake = Intake()
-    place = Place(folder, now, facts_of, asking)
-    hash_of = hash_of or partial(content_hash, folder.root)
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
         is_new = [_known_file(db, arrival.stamp.path) is None for arrival in batch]
@@ -106,7 +91,7 @@ def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash) -> Case:
     sha256 = None
     if needs_hash(known, stamp):
         with place.asking():
-            sha256 = hash_of(stamp)
+            sha256 = hash_of(place.folder.root, stamp)
     return Case(replace(arrival, stamp=stamp), known, sha256, known is None and is_marked(db, stamp))
 
 

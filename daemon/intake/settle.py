@@ -57,12 +57,6 @@ class Settler:
         self._old: set[str] = set()
         self._looks: list[tuple[float, str]] = []
 
-    def __len__(self) -> int:
-        return len(self._pending)
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._pending
-
     @property
     def room(self) -> int:
         """How many further files may be added; those that are not are found again by a later listing."""
@@ -161,11 +155,13 @@ class Settler:
         if not self._pending:
             self._looks.clear()
 
-    def clear(self) -> None:
-        """Forget all files: their folder is gone."""
+    def clear(self) -> list[str]:
+        """Forget all files, because their folder is gone; return their paths."""
+        paths = list(self._pending)
         self._pending.clear()
         self._old.clear()
         self._looks.clear()
+        return paths
 
     def due(self, now: float, limit: int) -> list[str]:
         """Return at most `limit` files to look at now. Each must be looked at, or forgotten."""
@@ -202,10 +198,6 @@ class Settler:
             or besides(pending.stamp.path)
             for pending in self._pending.values()
         )
-
-    def unsettled(self) -> list[FileStamp]:
-        """Return the pending files, as last seen."""
-        return [pending.stamp for pending in self._pending.values()]
 
     def _quiet_until(self, pending: _Pending) -> float:
         if pending.empty_since is not None:

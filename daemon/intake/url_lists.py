@@ -12,9 +12,7 @@ import logging
 import os
 import plistlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
@@ -22,10 +20,10 @@ from xml.parsers.expat import ExpatError
 from sqlite_utils import Database
 
 from daemon.config.addresses import BadAddressError, usable_address
-from daemon.config.filenames import NOTHING, FactsOf, ending_of
+from daemon.config.filenames import ending_of
 from daemon.config.models import WatchFolder
 from daemon.files import reading, same_file
-from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place, early_ending
+from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState, hosted_name, shown_address
 from daemon.storage.database import transaction
 from daemon.storage.queue import add, end
@@ -65,29 +63,20 @@ Found = tuple[str, str]
 """A text where an address should be, after what says where it is."""
 
 
-def take_in_lists(
-    db: Database,
-    folder: WatchFolder,
-    arrivals: Iterable[Arrival],
-    now: datetime,
-    *,
-    facts_of: FactsOf = lambda _: NOTHING,
-    asking: Asking = nullcontext,
-) -> Intake:
+def take_in_lists(db: Database, place: Place, arrivals: Iterable[Arrival]) -> Intake:
     """Write what these complete lists mean into the database, a transaction for each.
 
     One that could not be read, or changed meanwhile, is left for later.
     """
     intake = Intake()
-    place = Place(folder, now, facts_of, asking)
     for arrival in arrivals:
         if is_marked(db, arrival.stamp):
             continue
-        if not folder.lists and ending_of(arrival.stamp.path) == "urls":
+        if not place.folder.lists and ending_of(arrival.stamp.path) == "urls":
             _pass_over(db, place, arrival)
             continue
-        with asking():
-            content = _content(folder.root, arrival.stamp)
+        with place.asking():
+            content = _content(place.folder.root, arrival.stamp)
         if content is None:
             intake.later.append(arrival.stamp.path)
         else:
@@ -157,9 +146,8 @@ def _refuse(db: Database, place: Place, arrival: Arrival, refusal: str | None) -
     if known:
         end(db, known, ending, place.now)
     elif refusal is not None:
-        size, when = stamp.size_bytes, modified_at(stamp)
         new = NewRecording(
-            stamp.path, False, folder.name, size_bytes=size, modified_at=when, tags=folder.tags
+            stamp.path, False, folder.name, stamp.size_bytes, modified_at(stamp), tags=folder.tags
         )
         known = add(db, new, place.now, ending=ending)
     if refusal is not None:

@@ -12,7 +12,7 @@ from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, Readiness
-from daemon.intake.settle import Settler
+from daemon.intake.settle import MAX_PENDING, Settler
 from daemon.models import Sighting
 from tests.harness import wav
 
@@ -154,4 +154,4 @@ def test_a_file_whose_folder_becomes_a_link_while_it_settles_is_gone(tmp_path: P
     (root / "sub").rename(tmp_path / "away")
     (root / "sub").symlink_to(outside)
     assert [Readiness(watched, settler).arrival(path, now, 60.0) for now in (1.0, 4.0)] == [None, None]
-    assert path not in settler
+    assert settler.room == MAX_PENDING

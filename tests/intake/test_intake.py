@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
-from daemon.intake.arrivals import Arrival, Intake, Kind
+from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.intake import take_in
 from daemon.models import FileStamp
 from daemon.storage.database import open_database, rows
@@ -44,7 +44,7 @@ def arrive(db: Database, root: Path) -> Callable[..., Intake]:
 
     def take(*names: str, kind: Kind = Kind.COMPLETE, now: datetime = NOW) -> Intake:
         found = [stamp(f"{root}/{name}") for name in names]
-        return take_in(db, folder, [Arrival(one, kind) for one in found if one], now)
+        return take_in(db, Place(folder, now), [Arrival(one, kind) for one in found if one])
 
     return take
 
@@ -363,7 +363,7 @@ def test_a_touched_file_that_cannot_be_read_is_left_for_later(
     write(root / "a.wav", mtime_ns=5)
     found = stamp(f"{root}/a.wav")
     assert found
-    intake = take_in(db, WatchFolder(path=root), [Arrival(found)], NOW, hash_of=lambda _: None)
+    intake = take_in(db, Place(WatchFolder(path=root), NOW), [Arrival(found)], hash_of=lambda *_: None)
     assert intake == Intake(later=[f"{root}/a.wav"])
 
 
@@ -371,8 +371,8 @@ def test_numbers_beyond_what_sqlite_holds_are_kept_apart_and_recognized(db: Data
     folder = WatchFolder(path=root)
     huge = FileStamp(f"{root}/a.wav", 1, 2**70, 1, 2**64 - 1, 2**64 - 1, 8)
     old = FileStamp(f"{root}/b.wav", 1, -(2**70), 1, 2**63, 1, 8)
-    assert take_in(db, folder, [Arrival(huge), Arrival(old)], NOW).queued == 2
-    assert take_in(db, folder, [Arrival(huge), Arrival(old)], NOW).queued == 0
+    assert take_in(db, Place(folder, NOW), [Arrival(huge), Arrival(old)]).queued == 2
+    assert take_in(db, Place(folder, NOW), [Arrival(huge), Arrival(old)]).queued == 0
     assert [row["modified_at"][:5] for row in recordings(db)] == ["9999-", "0001-"]
     assert modified_at(FileStamp("/a", 1, -1_500_000_000, 1, 1, 1, 1)) == "1969-12-31T23:59:58.500Z"
 

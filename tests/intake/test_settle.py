@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.intake.settle import UNHINTED_LOOK_SECONDS, Outcome, Settler
+from daemon.intake.settle import MAX_PENDING, UNHINTED_LOOK_SECONDS, Outcome, Settler
 from daemon.models import FileStamp, Sighting
 
 FILE = FileStamp("/r/a.wav", 100, 1_000, 1_000, 7, 1, 8)
@@ -180,4 +180,4 @@ def test_any_order_of_observations_ends_with_the_same_files(seed: int) -> None:
         if stamp != shape(path, 99.0):
             assert settle <= max(b - a for a, b in zip(shapes[path], shapes[path][1:], strict=False))
     assert set(complete) == set(paths)
-    assert len(settler) == 0
+    assert settler.room == MAX_PENDING

@@ -16,7 +16,7 @@ from daemon.config.addresses import BadAddressError
 from daemon.config.filenames import facts_reader
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
-from daemon.intake.arrivals import Arrival, Intake, Kind
+from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.url_lists import LARGEST_BYTES, MOST_ADDRESSES, addresses, take_in_lists
 from daemon.storage.database import open_database, rows
 from daemon.storage.folders import configure_folder
@@ -54,7 +54,7 @@ def drop(db: Database, root: Path) -> Drop:
         (root / name).write_bytes("\n".join(urls).encode() if content is None else content)
         found = stamp(f"{root}/{name}")
         assert found
-        return take_in_lists(db, folder, [Arrival(found, kind)], NOW, facts_of=facts_reader("{id}", UTC))
+        return take_in_lists(db, Place(folder, NOW, facts_reader("{id}", UTC)), [Arrival(found, kind)])
 
     return take
 
@@ -187,13 +187,13 @@ def test_lists_are_taken_only_where_the_folder_says_so_and_are_counted_until_the
     arrivals = [Arrival(found) for name in ("a.urls", "b.url") if (found := stamp(f"{root}/{name}"))]
     configure_folder(db, str(root), NOW)
 
-    assert take_in_lists(db, WatchFolder(path=root), arrivals, NOW).queued == 1
+    assert take_in_lists(db, Place(WatchFolder(path=root), NOW), arrivals).queued == 1
     assert urls(db) == [TWO]
     assert folder_rows(db)[str(root)]["not_taken"] == {"lists": 1}
     assert known_stamps(db, str(root), ["a.urls"])["a.urls"][0] == len(ONE)
     assert known_stamps(db, str(root), ["a.urls"], takes_lists=True)["a.urls"][0] is None
 
-    assert take_in_lists(db, WatchFolder(path=root, lists=True), arrivals[:1], NOW).queued == 1
+    assert take_in_lists(db, Place(WatchFolder(path=root, lists=True), NOW), arrivals[:1]).queued == 1
     assert folder_rows(db)[str(root)]["not_taken"] == {"lists": 0}
 
 
@@ -209,7 +209,7 @@ def test_a_list_that_changes_while_it_is_read_is_left_for_later(db: Database, ro
     found = stamp(f"{root}/a.urls")
     assert found
     (root / "a.urls").write_text(f"{ONE}\n{TWO}")
-    intake = take_in_lists(db, WatchFolder(path=root, lists=True), [Arrival(found)], NOW)
+    intake = take_in_lists(db, Place(WatchFolder(path=root, lists=True), NOW), [Arrival(found)])
     assert intake == Intake(later=[f"{root}/a.urls"])
 
 
@@ -220,7 +220,7 @@ def test_a_list_that_is_reached_through_a_link_is_not_read(db: Database, tmp_pat
     (root / "sub").symlink_to(outside)
     found = stamp(f"{root}/sub/a.urls")
     assert found
-    intake = take_in_lists(db, WatchFolder(path=root, lists=True), [Arrival(found)], NOW)
+    intake = take_in_lists(db, Place(WatchFolder(path=root, lists=True), NOW), [Arrival(found)])
     assert (urls(db), intake.later) == ([], [found.path])
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
-from daemon.intake.arrivals import Arrival
+from daemon.intake.arrivals import Arrival, Place
 from daemon.intake.intake import take_in
 from daemon.models import Ending, RecordingState
 from daemon.originals.move import free_names
@@ -54,7 +54,7 @@ class Site:
         path.write_bytes(name.encode() if content is None else content)
         found = stamp(str(path))
         assert found
-        take_in(self.db, self.folder, [Arrival(found)], NOW)
+        take_in(self.db, Place(self.folder, NOW), [Arrival(found)])
         number: int = rows(self.db, "SELECT max(id) AS id FROM recordings")[0]["id"]
         return number
 

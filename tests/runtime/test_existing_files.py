@@ -12,6 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.intake.settle import MAX_PENDING
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows
 
@@ -52,7 +53,7 @@ def listed(loop: FolderLoop, db: Database) -> None:
     end = time.monotonic() + 20
     while True:
         loop.step(db, time.monotonic(), datetime.now(UTC))
-        if loop.watch.is_ready and loop.is_idle() and not loop.intake.unsettled():
+        if loop.watch.is_ready and loop.is_idle() and loop.intake.room == MAX_PENDING:
             return
         assert time.monotonic() < end
 

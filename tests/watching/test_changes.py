@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
-from daemon.intake.arrivals import Arrival
+from daemon.intake.arrivals import Arrival, Place
 from daemon.intake.intake import take_in
 from daemon.storage.database import open_database, transaction
 from daemon.watching.changes import news
@@ -31,7 +31,7 @@ def root(tmp_path: Path, db: Database) -> Path:
     (folder / "known.wav").write_bytes(b"x")
     found = stamp(str(folder / "known.wav"))
     assert found
-    take_in(db, WatchFolder(path=folder), [Arrival(found)], datetime.now(UTC))
+    take_in(db, Place(WatchFolder(path=folder), datetime.now(UTC)), [Arrival(found)])
     return folder
 
 
