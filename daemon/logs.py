@@ -45,6 +45,8 @@ _PLACEHOLDER = re.compile(r"%%|=?%[-#0 +]*[0-9]*(?:[.][0-9]+)?[a-zA-Z]")
 _BARE = re.compile(r"""[^\s='"\\[{]+""")
 """What needs no quotes after `key=`."""
 _LINE_BREAKS_KEPT = re.compile(r"([\n\t])")
+_PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
+"""Those of syslog; anything else is 7, for debugging."""
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: controls, formats (bidi, zero width), surrogates, line and paragraph separators."""
 
@@ -171,7 +173,7 @@ class _Lines(logging.Formatter):
         text = super().format(record).replace("\n", "\n    ")
         if not self._with_priority:
             return text
-        priority = f"<{_priority(record.levelno)}>"
+        priority = f"<{_PRIORITIES.get(record.levelno, 7)}>"
         return priority + text.replace("\n", "\n" + priority)
 
 
@@ -268,17 +270,6 @@ def _device_and_inode(stream: TextIO) -> str | None:
     except (OSError, ValueError):
         return None
     return f"{status.st_dev}:{status.st_ino}"
-
-
-def _priority(level: int) -> int:
-    """The syslog priority of a logging level."""
-    if level >= logging.CRITICAL:
-        return 2
-    if level >= logging.ERROR:
-        return 3
-    if level >= logging.WARNING:
-        return 4
-    return 6 if level >= logging.INFO else 7
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, moment, pass_context
-from daemon.cli.output import clock, plural, print_json, print_table
+from daemon.cli.output import plural, print_json, print_table
+from daemon.text import shown_clock
 
 BAR_COLUMNS = 24
 
@@ -66,4 +67,5 @@ def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
 
 def _cells(row: dict[str, Any], most: float) -> tuple[str, ...]:
     bar = "█" * round(BAR_COLUMNS * row["usd"] / most) if most else ""
-    return str(row["key"] or "-"), str(row["recordings"]), clock(row["seconds"]), f"{row['usd']:.2f}", bar
+    length, usd = shown_clock(row["seconds"]), f"{row['usd']:.2f}"
+    return str(row["key"] or "-"), str(row["recordings"]), length, usd, bar

@@ -18,6 +18,7 @@ from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
 from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location, read_document
 from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
+from daemon.config.urls import is_deepgram_host
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
 
 FOLDER_SECONDS = 5.0
@@ -38,10 +39,6 @@ class Report:
         self.warnings: list[ConfigProblem] = []
         self._file = file
         self._document = read_document(file)
-
-    def say_fine(self, text: str) -> None:
-        """Note something that is as it should be."""
-        self.fine.append(text)
 
     def problem(self, location: Location, text: str) -> None:
         """Note what is wrong at this place of the configuration, or at the nearest one that the file has."""
@@ -148,7 +145,7 @@ def _check_folder(report: Report, location: Location, folder: WatchFolder) -> No
     else:
         method = watch_method(folder)
         how = "watched by events" if method.method == "events" else "polled"
-        report.say_fine(f"folder {folder.path} can be read, {how} ({method.reason})")
+        report.fine.append(f"folder {folder.path} can be read, {how} ({method.reason})")
 
 
 def _check_afterwards(
@@ -173,7 +170,7 @@ def _check_target(
     elif around is not None:
         report.problem(location, f"{target} leads into the watched folder {around.path}; write another one")
     else:
-        report.say_fine(f"originals of {folder.path} can be moved to {target}")
+        report.fine.append(f"originals of {folder.path} can be moved to {target}")
 
 
 def _leads_into(target: Path, folder: WatchFolder) -> bool:
@@ -191,7 +188,7 @@ def _check_database(report: Report, path: Path) -> None:
     except FileNotFoundError:
         above = _nearest(path)
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-            report.say_fine(f"database {path} is not there yet and can be created")
+            report.fine.append(f"database {path} is not there yet and can be created")
         else:
             report.problem(
                 ("database",),
@@ -207,7 +204,7 @@ def _check_database(report: Report, path: Path) -> None:
     except EarshotError as error:
         report.error(("database",), error)
     else:
-        report.say_fine(f"database {path} can be used")
+        report.fine.append(f"database {path} can be used")
 
 
 def _check_room(report: Report, config: Config) -> None:
@@ -220,7 +217,7 @@ def _check_room(report: Report, config: Config) -> None:
     if free < config.min_free:
         report.problem(("min_free",), f"only {megabytes}; make room, or the queue stays paused")
     else:
-        report.say_fine(megabytes)
+        report.fine.append(megabytes)
 
 
 def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, offline: bool) -> None:
@@ -241,9 +238,9 @@ def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, o
             )
             report.warning(("analyzer", "api_key_file"), text)
         return
-    report.say_fine("API key present" if key else "no API key, as a self-hosted address may have it")
+    report.fine.append("API key present" if key else "no API key, as a self-hosted address may have it")
     if offline:
-        report.say_fine(f"{base_url} not asked (--offline)")
+        report.fine.append(f"{base_url} not asked (--offline)")
     else:
         _ask_api(report, base_url.rstrip("/"), key)
 
@@ -270,7 +267,7 @@ def _check_engine(report: Report) -> None:
         text = f"the embedded engine needs {', '.join(missing)}; install with: pip install 'earshot[engine]'"
         report.problem(("analyzer", "base_url"), text)
     else:
-        report.say_fine("the embedded engine is installed")
+        report.fine.append("the embedded engine is installed")
 
 
 def _ask_api(report: Report, base_url: str, key: str | None) -> None:
@@ -285,9 +282,9 @@ def _ask_api(report: Report, base_url: str, key: str | None) -> None:
         text = f"{base_url} refuses the API key ({status}); put in a valid one"
         report.problem(("analyzer", "api_key_file"), text)
     elif 200 <= status < 300:
-        report.say_fine(f"{base_url} answers" + (" and accepts the key" if key else ""))
-    elif status == 404 and not _is_hosted(base_url):
-        report.say_fine(f"{base_url} answers (without /v1/projects, as a self-hosted Deepgram does)")
+        report.fine.append(f"{base_url} answers" + (" and accepts the key" if key else ""))
+    elif status == 404 and not is_deepgram_host(urlsplit(base_url).hostname or ""):
+        report.fine.append(f"{base_url} answers (without /v1/projects, as a self-hosted Deepgram does)")
     else:
         report.problem(
             ("analyzer", "base_url"), f"{base_url} answers {status}; check the address, or try later"
@@ -304,7 +301,7 @@ def _check_destination(report: Report, name: str, destination: Destination, env:
         report.error(("alerts", "destinations", name, "urls_file"), error)
         return
     number = "1 URL" if len(urls) == 1 else f"{len(urls)} URLs"
-    report.say_fine(f"destination {name}: {number} ({', '.join(service_name(url) for url in urls)})")
+    report.fine.append(f"destination {name}: {number} ({', '.join(service_name(url) for url in urls)})")
     if destination.template is not None:
         _check_template(report, name, destination)
 
@@ -317,7 +314,7 @@ def _check_template(report: Report, name: str, destination: Destination) -> None
     except ConfigError as error:
         report.error(("alerts", "destinations", name, "template"), error)
     else:
-        report.say_fine(f"template {destination.template} can be used")
+        report.fine.append(f"template {destination.template} can be used")
 
 
 def _check_webhook(report: Report, index: int, webhook: Webhook, env: Mapping[str, str]) -> None:
@@ -328,14 +325,9 @@ def _check_webhook(report: Report, index: int, webhook: Webhook, env: Mapping[st
     except ConfigError as error:
         report.error(("webhooks", index, "secret_file"), error)
     else:
-        report.say_fine(f"webhook {webhook.label}: on {', '.join(webhook.on)}")
+        report.fine.append(f"webhook {webhook.label}: on {', '.join(webhook.on)}")
 
 
 def _nearest(path: Path) -> Path:
     """The lowest of the folders above `path` that is there."""
     return next(folder for folder in path.absolute().parents if folder.exists())
-
-
-def _is_hosted(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    return host == "deepgram.com" or host.endswith(".deepgram.com")

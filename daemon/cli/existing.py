@@ -12,7 +12,6 @@ import click
 from daemon.cli.options import Context, say_error
 from daemon.cli.output import plural
 from daemon.errors import EXIT_FAILED
-from daemon.models import shown_path
 
 if TYPE_CHECKING:
     from daemon.costs.estimate import Estimate, Range
@@ -52,7 +51,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     if not is_running:
         # A folder that was never listed has nothing left alone yet.
         list_folders(config)
-    folders = [shown_path(str(folder.path)) for folder in config.watch]
+    folders = [folder.name for folder in config.watch]
     db = open_existing(config.database)
     try:
         total, ids = estimate(left_alone(db, folders), config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
@@ -13,35 +14,21 @@ from daemon.cli.options import moment
 from daemon.models import RecordingState, shown_path
 
 
-def _folder(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def _folder(value: str) -> str:
     """The folder in the spelling of the database; it need not exist any more."""
-    if value is None:
-        return None
     path = os.path.abspath(value)  # noqa: PTH100 - without `..`
     return shown_path("/" + path.lstrip("/"))
 
 
-def _patterns(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """What was typed, as the database could hold it: bytes that are not UTF-8 fit nothing."""
-    return tuple(map(shown_path, values))
+def _pair(value: str) -> tuple[str, str]:
+    key, is_there, pattern = shown_path(value).partition("=")
+    if not key or not is_there:
+        raise click.BadParameter(f"{value!r} is not like caller=0151*")
+    return key, pattern
 
 
-def _pairs(
-    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for value in values:
-        key, is_there, pattern = shown_path(value).partition("=")
-        if not key or not is_there:
-            raise click.BadParameter(f"{value!r} is not like caller=0151*")
-        pairs.append((key, pattern))
-    return tuple(pairs)
-
-
-def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    return None if value is None else shown_path(value)
-
-
+# Where the type is `shown_path`: what was typed, as the database could hold it; bytes that are not UTF-8 fit
+# nothing.
 _OPTIONS = (
     click.option(
         "--state",
@@ -50,7 +37,7 @@ _OPTIONS = (
         multiple=True,
         help="Repeatable.",
     ),
-    click.option("--folder", metavar="DIR", callback=_folder, help="Only this folder and what is below it."),
+    click.option("--folder", metavar="DIR", type=_folder, help="Only this folder and what is below it."),
     click.option(
         "--since",
         metavar="WHEN",
@@ -77,31 +64,22 @@ _OPTIONS = (
         "intents",
         multiple=True,
         metavar="PATTERN",
-        callback=_patterns,
+        type=shown_path,
         help='As in rules: "*refund*"; repeatable.',
     ),
     click.option(
-        "--topic",
-        "topics",
-        multiple=True,
-        metavar="PATTERN",
-        callback=_patterns,
-        help="In the same way.",
+        "--topic", "topics", multiple=True, metavar="PATTERN", type=shown_path, help="In the same way."
     ),
-    click.option("--text", metavar="WORDS", callback=_words, help="Only what `earshot search WORDS` finds."),
+    click.option("--text", metavar="WORDS", type=shown_path, help="Only what `earshot search WORDS` finds."),
     click.option(
         "--where",
         multiple=True,
         metavar="KEY=PATTERN",
-        callback=_pairs,
+        type=_pair,
         help="Only with this metadata: caller=0151*; repeatable, all must hold.",
     ),
     click.option("--alerted", is_flag=True, help="Only what caused an alert that was not suppressed."),
     click.option("--not-analyzed", is_flag=True, help="Only where a feature has no result."),
-)
-NAMES = (
-    *("states", "folder", "since", "until", "recorded_since", "recorded_until", "sentiments", "intents"),
-    *("topics", "text", "where", "alerted", "not_analyzed"),
 )
 
 
@@ -112,7 +90,8 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         from daemon.storage.filters import Filters
 
-        filters = Filters(**{name: options.pop(name) for name in NAMES})
+        names = [field.name for field in dataclasses.fields(Filters) if field.name in options]
+        filters = Filters(**{name: options.pop(name) for name in names})
         command(*arguments, filters=filters, **options)
 
     # The first one that is added is the last one in --help.

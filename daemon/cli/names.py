@@ -9,7 +9,6 @@ import click
 
 from daemon.cli.output import local_time
 from daemon.logs import escaped
-from daemon.models import shown_path
 
 if TYPE_CHECKING:
     from daemon.config.models import Config, WatchFolder
@@ -44,7 +43,7 @@ def _reading(config: Config, folder: WatchFolder, relative: str) -> dict[str, An
     facts = facts_reader(folder.filename_pattern, zone_of(config.timezone))(relative)
     is_taken = recording_names(folder)(relative) and is_inside(relative, recursive=folder.recursive)
     return {
-        "folder": shown_path(str(folder.path)),
+        "folder": folder.name,
         "pattern": folder.filename_pattern,
         "is_taken": is_taken,
         "fits": None if folder.filename_pattern is None else facts.stopped_at is None,

@@ -78,13 +78,6 @@ def text_width() -> int:
     return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST_TEXT))
 
 
-def clock(seconds: float) -> str:
-    """A moment in a recording: `mm:ss`, or `h:mm:ss` from an hour up."""
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"
-
-
 def local_time(moment: str) -> str:
     """A stored time on this machine's clock, to the second."""
     return f"{from_iso(moment).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from daemon.cli.output import clock
 from daemon.export.timeline import timeline
+from daemon.text import shown_clock
 
 ROWS = 3
 """Lines on each side of zero; every line has two half blocks."""
@@ -58,7 +58,7 @@ def _filled(halves: int, row: int) -> int:
 
 def _times(end: float, columns: int) -> str:
     """Beginning, middle and end under their columns."""
-    middle, last = clock(end / 2), clock(end)
+    middle, last = shown_clock(end / 2), shown_clock(end)
     line = "00:00".ljust(columns // 2 - len(middle) // 2) + middle
     return line.ljust(columns - len(last)) + last
 

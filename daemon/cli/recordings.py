@@ -24,7 +24,6 @@ from daemon.cli.options import (
 )
 from daemon.cli.output import (
     ON_TERMINAL_ROWS,
-    clock,
     local_time,
     plural,
     print_json,
@@ -35,6 +34,7 @@ from daemon.cli.output import (
 from daemon.errors import EXIT_FAILED
 from daemon.logs import escaped
 from daemon.models import RecordingState
+from daemon.text import shown_clock
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -212,7 +212,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["id"]),
         row["state"],
         local_time(row["first_seen_at"]),
-        "" if length is None else clock(length),
+        "" if length is None else shown_clock(length),
         _result(row),
         row["name"],
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, moment, pass_context
-from daemon.cli.output import clock, local_time, plural, print_json, print_paragraph, print_table, score
+from daemon.cli.output import local_time, plural, print_json, print_paragraph, print_table, score
 from daemon.errors import UsageError
 from daemon.logs import escaped
+from daemon.text import shown_clock
 
 QUOTE_LENGTH = 200
 """Characters of a passage shown beside its reasons."""
@@ -139,7 +140,7 @@ def _print_examples(outcome: Outcome) -> None:
 def _quote(segment: Segment) -> str:
     from daemon.text import shorten
 
-    time = "" if segment.start_seconds is None else f"[{clock(segment.start_seconds)}]"
+    time = "" if segment.start_seconds is None else f"[{shown_clock(segment.start_seconds)}]"
     value = "" if segment.score is None else f"({score(segment.score)})"
     start = " ".join(filter(None, (time, segment.speaker, value)))
     text = f'"{shorten(" ".join(segment.text.split()), QUOTE_LENGTH)}"'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,12 +14,8 @@ from daemon.cli.options import Context, configuration_options, json_option, pass
 from daemon.cli.output import plural, print_json
 from daemon.cli.privacy import hide_memory
 from daemon.errors import EXIT_FAILED
-from daemon.models import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
     from daemon.config.models import Config
     from daemon.runtime.one_pass import Progress
 
@@ -94,11 +92,10 @@ def _print_counts(counts: dict[str, int], alerts: dict[str, int], left_alone: in
 
 def _not_listed(config: Config, folders: dict[str, dict[str, Any]]) -> list[str]:
     """The folders that are gone or closed: what is in them was not looked for."""
-    paths = [shown_path(str(folder.path)) for folder in config.watch]
     return [
-        f"{path}: the folder is not there or cannot be read; `earshot check` says why"
-        for path in paths
-        if path not in folders or not folders[path]["available"]
+        f"{folder.name}: the folder is not there or cannot be read; `earshot check` says why"
+        for folder in config.watch
+        if folder.name not in folders or not folders[folder.name]["available"]
     ]
 
 
@@ -117,10 +114,12 @@ def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> l
     return troubles
 
 
-def _bar(*, quiet: bool) -> AbstractContextManager[Callable[[Progress], None]]:
+@contextmanager
+def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """A progress bar on a terminal's stderr, nothing elsewhere."""
-    from contextlib import contextmanager
-
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -131,27 +130,17 @@ def _bar(*, quiet: bool) -> AbstractContextManager[Callable[[Progress], None]]:
         def show_cursor(self, show: bool = True) -> bool:
             return False
 
-    @contextmanager
-    def shown():  # type: ignore[no-untyped-def]
-        if quiet or not sys.stderr.isatty():
-            yield lambda _: None
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Bar(*columns, console=VisibleCursor(stderr=True)) as bar:
-            task = bar.add_task("looking", total=None)
-            first: list[int] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=VisibleCursor(stderr=True)) as bar:
+        task = bar.add_task("looking", total=None)
+        first: list[int] = []
 
-            def show(progress: Progress) -> None:
-                ended = sum(progress.recordings[state] for state in OUTCOMES)
-                first.append(ended) if not first else None
-                total = ended - first[0] + progress.recordings["waiting"] + progress.recordings["analyzing"]
-                bar.update(
-                    task,
-                    description=f"{progress.in_flight} in work",
-                    completed=ended - first[0],
-                    total=total or None,
-                )
+        def show(progress: Progress) -> None:
+            ended = sum(progress.recordings[state] for state in OUTCOMES)
+            first.append(ended) if not first else None
+            done = ended - first[0]
+            total = done + progress.recordings["waiting"] + progress.recordings["analyzing"]
+            text = f"{progress.in_flight} in work"
+            bar.update(task, description=text, completed=done, total=total or None)
 
-            yield show
-
-    return shown()
+        yield show

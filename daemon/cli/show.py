@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, row_id
-from daemon.cli.output import clock, local_time, print_json, print_paragraph, score, text_width
+from daemon.cli.output import local_time, print_json, print_paragraph, score, text_width
 from daemon.cli.plot import sentiment_plot
 from daemon.errors import UsageError
 from daemon.export.facts import labels
 from daemon.logs import escaped
+from daemon.text import shown_clock
 
 
 @click.command(epilog="Example: earshot show 17 | less")
@@ -82,7 +83,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("recorded", found["recorded_at"] and local_time(found["recorded_at"])),
         ("first seen", local_time(found["first_seen_at"])),
         ("analyzed", found["analyzed_at"] and local_time(found["analyzed_at"])),
-        ("length", found["duration_seconds"] is not None and clock(found["duration_seconds"])),
+        ("length", found["duration_seconds"] is not None and shown_clock(found["duration_seconds"])),
         ("model", " ".join(part for part in (found["model"], found["language"]) if part)),
         ("channels", found["channels"] is not None and str(found["channels"])),
         ("sentiment", _average(found)),

@@ -14,7 +14,6 @@ from daemon.cli.output import ago, local_time, plural, print_json, problem_rows
 from daemon.cli.places import not_running, owner_of, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
-from daemon.models import shown_path
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -124,7 +123,7 @@ def _cost_of_month(db: Database, timezone: str | None) -> float:
 
 
 def _folder(known: dict[str, dict[str, Any]], folder: WatchFolder) -> dict[str, Any]:
-    found = known.get(shown_path(str(folder.path))) or _unseen(folder)
+    found = known.get(folder.name) or _unseen(folder)
     return found if found["method"] else found | {"method": _method(folder)}
 
 
@@ -138,7 +137,7 @@ def _method(folder: WatchFolder) -> str:
 def _unseen(folder: WatchFolder) -> dict[str, Any]:
     """A folder that no daemon has looked at yet, with the method by which one would watch it."""
     return {
-        "path": shown_path(str(folder.path)),
+        "path": folder.name,
         "method": _method(folder),
         "reason": None,
         "settle_seconds": None,

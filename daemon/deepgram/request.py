@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.config.models import Analyzer, Config, Feature, WatchFolder, every_when
 from daemon.deepgram.prices import FREE, Price, price_of
-from daemon.models import Cost, shown_path
+from daemon.models import Cost
 
 EMBEDDED = "embedded"
 """`base_url` of the engine that earshot brings along; also what `model` says of its results."""
@@ -80,7 +80,7 @@ def requests_by_folder(config: Config) -> dict[str | None, Request]:
     """The request for each watched folder, by `recordings.folder`; None is for what belongs to no folder."""
     requests: dict[str | None, Request] = {None: build_request(config, None)}
     for folder in config.watch:
-        requests[shown_path(str(folder.path))] = build_request(config, folder)
+        requests[folder.name] = build_request(config, folder)
     return requests
 
 
