@@ -14,6 +14,7 @@ from daemon.cli.output import ago, local_time, plural, print_json, problem_rows
 from daemon.cli.places import not_running, owner_of, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
+from daemon.models import shown_path
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -6,7 +6,7 @@ Works on data that nobody has validated yet: what has an unexpected type passes 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,11 @@ CREDENTIAL = "credential:"
 
 _WATCH_LISTS = ("include", "exclude", "channels", "tags", "hosts")
 _CONDITION_LISTS = (
-    "average_sentiment",
-    "speaker",
-    "intent",
-    "topic",
-    "phrase",
-    "without_phrase",
-    "tag",
-    "not_analyzed",
+    *("average_sentiment", "speaker", "intent", "topic", "phrase", "without_phrase", "tag", "not_analyzed"),
 )
 _ANALYZER_LISTS = ("features", "custom_intents", "custom_topics")
+
+Change = Callable[[Any], Any]
 
 
 def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
@@ -33,26 +28,19 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
     def path_of(value: Any) -> Any:
         return absolute_path(value, folder, env) if isinstance(value, str) else value
 
-    full = dict(data)
     # A heading whose keys are all commented out is null to YAML; people mean "nothing here".
-    for key in ("analyzer", "alerts", "database", "webhooks"):
-        if key in full and full[key] is None:
-            del full[key]
-    database = full.get("database", default_database(env))
-    if database is not None:
-        full["database"] = path_of(database)
-    watch = full.get("watch")
-    full["watch"] = [] if watch is None else watch
-    if isinstance(watch, list):
-        full["watch"] = [_watch_entry(entry, path_of) for entry in watch]
-    if isinstance(full.get("analyzer"), dict):
-        full["analyzer"] = _analyzer(full["analyzer"])
-        _change(full["analyzer"], ("api_key_file",), path_of)
-    if isinstance(full.get("webhooks"), list):
-        full["webhooks"] = [_webhook(entry, path_of) for entry in full["webhooks"]]
-    if isinstance(full.get("alerts"), dict):
-        full["alerts"] = _alerts(full["alerts"], path_of)
-    return full
+    given = _without_empty(data, "analyzer", "alerts", "database", "webhooks", "watch")
+    database = default_database(env)
+    full: dict[str, Any] = {"watch": []} | ({} if database is None else {"database": database}) | given
+    analyzer = _keys(dict.fromkeys(_ANALYZER_LISTS, _as_list) | {"api_key_file": path_of})
+    changes = {
+        "database": path_of,
+        "watch": _each(_watch(path_of, analyzer)),
+        "analyzer": analyzer,
+        "alerts": _alerts(path_of),
+        "webhooks": _each(_keys({"on": _as_list, "include": _as_list, "secret_file": _secret(path_of)})),
+    }
+    return dict(_keys(changes)(full))
 
 
 def absolute_path(text: str, folder: Path, env: Mapping[str, str]) -> str:
@@ -94,115 +82,86 @@ def _home(env: Mapping[str, str]) -> Path | None:
         return None
 
 
-def _watch_entry(entry: Any, path_of: Any) -> Any:
-    if isinstance(entry, str):
-        entry = {"path": entry}
-    if not isinstance(entry, dict):
-        return entry
-    full = dict(entry)
-    _change(full, ("path",), path_of)
-    _change(full, _WATCH_LISTS, _as_list)
-    for key in ("after_success", "after_failure"):
-        if isinstance(full.get(key), dict):
-            full[key] = dict(full[key])
-            _change(full[key], ("move_to",), path_of)
-    if isinstance(full.get("sidecars"), str | list):
-        full["sidecars"] = {"formats": full["sidecars"]}
-    if isinstance(full.get("sidecars"), dict):
-        full["sidecars"] = dict(full["sidecars"])
-        _change(full["sidecars"], ("formats",), _as_list)
-        _change(full["sidecars"], ("into",), path_of)
-    if "analyzer" in full and full["analyzer"] is None:
-        del full["analyzer"]
-    if isinstance(full.get("analyzer"), dict):
-        full["analyzer"] = _analyzer(full["analyzer"])
-    return full
-
-
-def _analyzer(section: dict[str, Any]) -> dict[str, Any]:
-    full = dict(section)
-    _change(full, _ANALYZER_LISTS, _as_list)
-    return full
-
-
-def _alerts(section: dict[str, Any], path_of: Any) -> dict[str, Any]:
-    full = {
-        key: value
-        for key, value in section.items()
-        if value is not None or key not in ("destinations", "rules", "operations")
+def _watch(path_of: Change, analyzer: Change) -> Change:
+    move = _keys({"move_to": path_of})
+    sidecars = _keys({"formats": _as_list, "into": path_of})
+    changes = {
+        "path": path_of,
+        "analyzer": analyzer,
+        "after_success": move,
+        "after_failure": move,
+        "sidecars": lambda value: sidecars(_in_full("formats", str | list, value)),
     }
-    _change(full, ("operations",), _as_list)
-    if isinstance(full.get("destinations"), dict):
-        full["destinations"] = {
-            name: _destination(value, path_of) for name, value in full["destinations"].items()
-        }
-    if isinstance(full.get("digest"), dict):
-        full["digest"] = dict(full["digest"])
-        _change(full["digest"], ("notify",), _as_list)
-    if isinstance(full.get("rules"), list):
-        full["rules"] = [_rule(rule, path_of) for rule in full["rules"]]
-    return full
+    keys = _keys(changes | dict.fromkeys(_WATCH_LISTS, _as_list))
+    return lambda entry: keys(_without_empty(_in_full("path", str, entry), "analyzer"))
 
 
-def _destination(value: Any, path_of: Any) -> Any:
-    if isinstance(value, (str, list)):
-        value = {"urls": value}
-    if not isinstance(value, dict):
-        return value
-    full = dict(value)
-    _change(full, ("urls",), _as_list)
-    _change(full, ("template",), path_of)
-    if not str(full.get("urls_file")).startswith(CREDENTIAL):
-        _change(full, ("urls_file",), path_of)
-    return full
-
-
-def _webhook(entry: Any, path_of: Any) -> Any:
-    if not isinstance(entry, dict):
-        return entry
-    full = dict(entry)
-    _change(full, ("on", "include"), _as_list)
-    if not str(full.get("secret_file")).startswith(CREDENTIAL):
-        _change(full, ("secret_file",), path_of)
-    if full.get(True) is not None and "on" not in full:
-        # To YAML 1.1 the key `on` is a switch.
-        full["on"] = _as_list(full.pop(True))
-    return full
-
-
-def _rule(rule: Any, path_of: Any) -> Any:
-    if not isinstance(rule, dict):
-        return rule
-    full = dict(rule)
-    _change(full, ("folders", "notify"), _as_list)
-    if isinstance(full.get("folders"), list):
-        full["folders"] = [path_of(folder) for folder in full["folders"]]
-    _change(full, ("when",), _when)
-    return full
+def _alerts(path_of: Change) -> Change:
+    destination = _keys({"urls": _as_list, "urls_file": _secret(path_of), "template": path_of})
+    rule = _keys(
+        {"folders": lambda value: _each(path_of)(_as_list(value)), "notify": _as_list, "when": _when}
+    )
+    changes = {
+        "operations": _as_list,
+        "destinations": _values(lambda value: destination(_in_full("urls", str | list, value))),
+        "digest": _keys({"notify": _as_list}),
+        "rules": _each(rule),
+    }
+    return lambda section: _keys(changes)(_without_empty(section, "destinations", "rules", "operations"))
 
 
 def _when(when: Any) -> Any:
     """Conditions with lists written out, in the mappings inside it too."""
-    if not isinstance(when, dict):
-        return when
-    full = dict(when)
-    _change(full, _CONDITION_LISTS, _one_in_list)
-    if isinstance(full.get("not_analyzed"), list):
-        # To YAML it is a switch, beside the features it is a word.
-        full["not_analyzed"] = ["true" if each is True else each for each in full["not_analyzed"]]
-    if isinstance(full.get("metadata"), dict):
-        full["metadata"] = {key: _one_in_list(value) for key, value in full["metadata"].items()}
-    for key in ("any", "all"):
-        if isinstance(full.get(key), list):
-            full[key] = [_when(inner) for inner in full[key]]
-    _change(full, ("not",), _when)
-    return full
+    # To YAML `not_analyzed: true` is a switch, beside the features it is a word.
+    words = _each(lambda each: "true" if each is True else each)
+    changes = dict.fromkeys(_CONDITION_LISTS, _one_in_list) | {
+        "not_analyzed": lambda value: words(_one_in_list(value)),
+        "metadata": _values(_one_in_list),
+        "any": _each(_when),
+        "all": _each(_when),
+        "not": _when,
+    }
+    return _keys(changes)(when)
 
 
-def _change(section: dict[str, Any], keys: tuple[str, ...], change: Any) -> None:
-    for key in keys:
-        if key in section:
-            section[key] = change(section[key])
+def _keys(changes: Mapping[str, Change]) -> Change:
+    """Return what changes the values of these keys of a mapping, in a copy."""
+    return lambda value: (
+        {key: changes.get(key, _as_it_is)(each) for key, each in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+def _values(change: Change) -> Change:
+    """Return what changes every value of a mapping."""
+    return lambda value: (
+        {key: change(each) for key, each in value.items()} if isinstance(value, dict) else value
+    )
+
+
+def _each(change: Change) -> Change:
+    """Return what changes every entry of a list."""
+    return lambda value: list(map(change, value)) if isinstance(value, list) else value
+
+
+def _secret(path_of: Change) -> Change:
+    return lambda value: value if str(value).startswith(CREDENTIAL) else path_of(value)
+
+
+def _in_full(key: str, kinds: Any, value: Any) -> Any:
+    """A mapping with this key for a value of these kinds, which is short for it; any other as it is."""
+    return {key: value} if isinstance(value, kinds) else value
+
+
+def _without_empty(value: Any, *keys: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: each for key, each in value.items() if each is not None or key not in keys}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _as_list(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlite_utils import Database
 
 from daemon.models import RecordingState
-from daemon.storage.database import rows
+from daemon.storage.database import rows, tuples
 from daemon.storage.filters import Filters, condition, match_expression, matching_ids
 from daemon.storage.recordings import NOT_TAKEN
 
@@ -39,7 +39,6 @@ HIDDEN_COLUMNS = (
 JSON_COLUMNS = ("tags", "metadata", "not_analyzed", "rules")
 SNIPPET_WORDS = 16
 BATCH_ROWS = 200
-LARGEST_ID = 2**63 - 1
 EVERYTHING = Filters()
 
 
@@ -122,15 +121,7 @@ def list_recordings(
 
 def recordings_by_ids(db: Database, ids: Sequence[int]) -> Iterator[Row]:
     """These recordings in the order of the ids, fetched in batches; what is not there is left out."""
-    for start in range(0, len(ids), BATCH_ROWS):
-        batch = list(ids[start : start + BATCH_ROWS])
-        found = rows(
-            db,
-            "SELECT * FROM recordings WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(batch),),
-        )
-        by_id = {row["id"]: row for row in found}
-        yield from (_public(by_id[recording_id]) for recording_id in batch if recording_id in by_id)
+    return map(_public, _in_batches(db, "recordings", ids))
 
 
 def recording_columns(db: Database) -> tuple[str, ...]:
@@ -182,14 +173,19 @@ def search(db: Database, words: str, limit: int, filters: Filters = EVERYTHING) 
 def alerts_list(
     db: Database,
     *,
-    states: tuple[str, ...] = (),
-    limit: int | None = None,
+    states: tuple[str, ...],
+    limit: int | None,
     table: Literal["alerts", "webhooks"] = "alerts",
 ) -> Iterator[Row]:
     """The alerts, or the messages to other programs, newest first, without their bodies."""
-    conditions = [f"state IN ({_marks(states)})"] if states else []
-    found = _newest_first(db, table, conditions, list(states), limit)
-    return (_public(row, hidden=("body", *HIDDEN_COLUMNS)) for row in found)
+    found = tuples(
+        db,
+        f"SELECT id FROM {table} WHERE :states = '[]' OR state IN (SELECT value FROM json_each(:states))"  # noqa: S608
+        " ORDER BY id DESC LIMIT :limit",
+        {"states": json.dumps(states), "limit": -1 if limit is None else limit},
+    )
+    hidden = ("body", *HIDDEN_COLUMNS)
+    return (_public(row, hidden) for row in _in_batches(db, table, [row_id for (row_id,) in found]))
 
 
 def alert(db: Database, alert_id: int) -> Row | None:
@@ -206,29 +202,14 @@ def _public(row: Row, hidden: tuple[str, ...] = HIDDEN_COLUMNS) -> Row:
     }
 
 
-def _newest_first(
-    db: Database, table: str, conditions: list[str], values: list[Any], limit: int | None
-) -> Iterator[Row]:
-    """Rows by falling id, fetched in batches.
+def _in_batches(db: Database, table: str, ids: Sequence[int]) -> Iterator[Row]:
+    """Rows in the order of these ids; what is not there (any more) is left out.
 
     One long SELECT behind a pager that somebody left open would keep SQLite from ever shortening its
     write-ahead log.
     """
-    where = " AND ".join(["id < ?", *conditions])
-    before = LARGEST_ID
-    while limit is None or limit > 0:
-        size = BATCH_ROWS if limit is None else min(BATCH_ROWS, limit)
-        batch = rows(
-            db,
-            f"SELECT * FROM {table} WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
-            (before, *values, size),
-        )
-        yield from batch
-        if len(batch) < size:
-            return
-        before = batch[-1]["id"]
-        limit = None if limit is None else limit - size
-
-
-def _marks(values: tuple[str, ...]) -> str:
-    return ", ".join("?" for _ in values)
+    for start in range(0, len(ids), BATCH_ROWS):
+        batch = list(ids[start : start + BATCH_ROWS])
+        sql = f"SELECT * FROM {table} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own names
+        by_id = {row["id"]: row for row in rows(db, sql, (json.dumps(batch),))}
+        yield from (by_id[row_id] for row_id in batch if row_id in by_id)
