@@ -12,9 +12,7 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def expand_variables(
-    value: Any, env: Mapping[str, str], location: Location = ()
-) -> tuple[Any, list[Finding]]:
+def expand_variables(value: Any, env: Mapping[str, str]) -> tuple[Any, list[Finding]]:
     """The value with every reference replaced, and what could not be; `$${` stands for a plain `${`."""
     findings: list[Finding] = []
 
@@ -29,7 +27,7 @@ def expand_variables(
         findings.extend(Finding(here, problem) for problem in problems)
         return text
 
-    return expanded(value, location), findings
+    return expanded(value, ()), findings
 
 
 def _expand_text(text: str, env: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -94,11 +94,8 @@ def parse_body(body: bytes) -> dict[str, Any]:
     return reply
 
 
-def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | None = None) -> Analysis:
-    """What a reply that `parse_body` accepted says, for what `request` asked.
-
-    `request_id` is the response header's, used when the body names none.
-    """
+def read_reply(reply: Mapping[str, Any], request: Request) -> Analysis:
+    """What a reply that `parse_body` accepted says, for what `request` asked."""
     metadata = mapping(reply.get("metadata"))
     results = mapping(reply.get("results"))
     channels = entries_of(results.get("channels"))
@@ -121,7 +118,7 @@ def read_reply(reply: Mapping[str, Any], request: Request, *, request_id: str | 
     channel_count = whole_number(metadata.get("channels")) or len(channels)
     cost = cost_of(request.price, request.model, duration, channel_count, metadata)
     analyzed = reasons.not_analyzed
-    named = clean_name(metadata.get("request_id")) or request_id
+    named = clean_name(metadata.get("request_id"))
     if reasons.cut:
         logger.warning("reply too large, cut request_id=%r cut=%r", named, ", ".join(reasons.cut))
     return Analysis(

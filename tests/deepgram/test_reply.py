@@ -507,13 +507,6 @@ def test_the_request_id_of_an_accepted_callback_is_kept() -> None:
     assert caught.value.request_id == accepted["request_id"]
 
 
-def test_the_header_names_the_request_when_the_body_does_not() -> None:
-    content = speech(3)
-    assert read_reply(content, request(), request_id="from-header").request_id == "from-header"
-    content["metadata"]["request_id"] = "from-body"
-    assert read_reply(content, request(), request_id="from-header").request_id == "from-body"
-
-
 def test_an_hour_of_words_is_read_in_good_time() -> None:
     content = with_topics(10_000, *((n, n + 5) for n in range(0, 9_000, 3)))
 
