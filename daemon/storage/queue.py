@@ -325,7 +325,7 @@ def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, 
         f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
         changes | {"id": recording_id},
     )
-    if state == RecordingState.FAILED != before:
+    if state == RecordingState.FAILED and before != state:
         _note_failure(db, recording_id, now)
         add_unused_costs(db, recording_id, now)
     _note_original(db, recording_id)
