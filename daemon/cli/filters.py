@@ -90,7 +90,8 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         from daemon.storage.filters import Filters
 
-        names = [field.name for field in dataclasses.fields(Filters) if field.name in options]
+        # Ids are an argument of the command's own.
+        names = [field.name for field in dataclasses.fields(Filters) if field.name != "ids"]
         filters = Filters(**{name: options.pop(name) for name in names})
         command(*arguments, filters=filters, **options)
 
