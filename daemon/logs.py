@@ -39,7 +39,8 @@ TALKATIVE = (
 """Libraries that log addresses, headers or every file event below WARNING."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+(?:[-_.][a-z]+)*")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_URL = re.compile(r"://\S+")
+"""What follows a scheme. To look for the scheme too would take the square of the length of a long word."""
 _NEVER = re.compile(r"(?!)")
 _PLACEHOLDER = re.compile(r"%%|=?%[-#0 +]*[0-9]*(?:[.][0-9]+)?[a-zA-Z]")
 _BARE = re.compile(r"""[^\s='"\\[{]+""")

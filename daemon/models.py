@@ -378,6 +378,10 @@ def shown_path(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+_PARAMETERS = re.compile(r"(;|%3b|%3f|&(?=[\w.-]+=)).*", re.IGNORECASE)
+"""What follows a file's name in an address, also where it was joined to it wrongly: `call.mp3;token=…`."""
+
+
 def shown_address(url: str) -> str:
     """The address of a hosted recording as people and tables see it: `https://host/…/call.mp3`.
 
@@ -387,8 +391,10 @@ def shown_address(url: str) -> str:
     located = re.split(r"[?#]", rest, maxsplit=1)[0]
     authority, slash, path = located.partition("/")
     above, _, name = path.rstrip("/").rpartition("/")
+    name = _PARAMETERS.sub("", name)
     # Of an address that was put together wrongly, a password may be there.
-    name = re.sub(r".*:.*@", "", name)
+    before, _, after = name.rpartition("@")
+    name = after if ":" in before else name
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{'…/' if above else ''}{name}"
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -325,3 +326,11 @@ def test_secrets_may_be_registered_while_others_log(log: io.StringIO) -> None:
         thread.join(10)
     ours.info("CANARY-0000 CANARY-0049")
     assert log.getvalue().endswith("*** ***\n")
+
+
+def test_a_long_word_takes_no_time_out_of_proportion(log: io.StringIO) -> None:
+    logs.register_secret(WEBHOOK)
+    began = time.process_time()
+    ours.info("name=%s", "a" * 200_000)
+    assert time.process_time() - began < 5
+    assert len(log.getvalue()) > 200_000

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -181,11 +181,18 @@ def _first(said: dict[str, Any], *names: str) -> str:
 
 
 def _without_path(text: str, address: str) -> str:
-    """A text in which the path and query of an address do not stand by themselves."""
-    for path in (address.partition("://")[2].partition("/")[2], address.partition("?")[2]):
-        if len(path) >= SHORTEST_HIDDEN and path != hosted_name(address):
-            for spelled in (path, unquote(path), one_line(unquote(path))):
-                text = text.replace(spelled, "…")
+    """A text without what stands in an address between its host and its file's name, and after that.
+
+    Each part of it is left out by itself too, however it is spelled; plain words only with the rest.
+    """
+    path = address.partition("://")[2].partition("/")[2]
+    parts = [part for part in re.split(r"[/?#;&=]", path) if not (part.isalpha() and part.islower())]
+    hidden = {path, address.partition("?")[2], *parts} - {hosted_name(address)}
+    plain = {form for part in hidden for form in (part, unquote(part), one_line(unquote(part)))}
+    spelled = plain | {quote(form, safe=safe) for form in plain for safe in ("", "/")}
+    for form in sorted(spelled, key=len, reverse=True):
+        if len(form) >= SHORTEST_HIDDEN:
+            text = text.replace(form, "…")
     return text
 
 

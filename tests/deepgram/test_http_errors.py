@@ -177,6 +177,10 @@ def test_of_an_address_in_what_the_service_said_host_and_name_are_left() -> None
         "GET /t0ken-1/call%20one.mp3?key=s3cr3t from h.com",
         "/t0ken-1/call one.mp3?key=s3cr3t",
         "the query key=s3cr3t",
+        "GET /t0ken-1/call%20one.mp3 from h.com",
+        "the key s3cr3t, and the folder t0ken-1",
+        "https%3A%2F%2Fh.com%2Ft0ken-1%2Fcall%20one.mp3%3Fkey%3Ds3cr3t",
+        "https:\\/\\/h.com\\/t0ken-1\\/call",
     ],
 )
 def test_no_part_of_a_recording_s_address_that_may_open_it_is_repeated(said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from daemon.models import hosted_name, shown_address
 from tests.harness import ScriptedApi, answer, reply, running
 from tests.servers import HttpSink, wait_until
 
@@ -73,3 +74,21 @@ def test_what_is_refused_is_told_and_lists_wait_until_the_folder_takes_them(tmp_
         service.reload()
         service.wait_states(failed=1, done=2)
         assert service.status()["folders"][0]["not_taken"] == {"lists": 0}
+
+
+def test_an_address_without_end_takes_no_time_out_of_proportion_and_stops_nothing(tmp_path: Path) -> None:
+    addresses = [f"https://example.com/{'a' * 900_000}", f"https://example.com/{'a:@' * 2_600}"]
+    with ScriptedApi() as api, running(tmp_path, api) as service:
+        for number, address in enumerate(addresses):
+            service.drop(f"{number}.url", f"[InternetShortcut]\nURL={address}\n".encode())
+        service.drop("call.wav")
+        service.wait_states(done=2, failed=1)
+
+
+def test_what_was_joined_to_the_name_of_a_file_is_not_part_of_it() -> None:
+    for joined in (";sid=s3cr3t", "%3Bsid=s3cr3t", "%3fsig=s3cr3t", "&sig=s3cr3t", ";a;b&sig=s3cr3t?x#y"):
+        address = f"https://files.example.com/calls/call%20one.mp3{joined}"
+        assert shown_address(address) == SHOWN
+        assert hosted_name(address) == "call%20one.mp3"
+    assert hosted_name("https://files.example.com/Q&A.mp3") == "Q&A.mp3"
+    assert hosted_name("https://files.example.com/a:b@c:d@call.mp3") == "call.mp3"
