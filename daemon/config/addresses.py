@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 LONGEST_ADDRESS = 8_000
 PRIVATE = "points to this host or into a private network, which only `hosts` of the folder can allow"
+NO_HOST = "has no host that can be asked"
 NOT_NAMED = "points to a host that `hosts` of the folder does not name"
 
 _PRIVATE_DOMAINS = frozenset(
@@ -47,7 +48,7 @@ def usable_address(text: str, hosts: Sequence[str] | None) -> str:
     except ValueError:
         host, is_usable = "", False
     if not host or not is_usable or " " in authority:
-        raise BadAddressError("has no host that can be asked")
+        raise BadAddressError(NO_HOST)
     problem = None if hosts is None else host_problem(host, hosts)
     if problem:
         raise BadAddressError(problem)
@@ -61,6 +62,9 @@ def host_problem(host: str, allowed: Iterable[str] = ()) -> str | None:
     any every public host may be asked.
     """
     name = plain_host(host)
+    if not (_NAME.fullmatch(name) or _is_address(name)):
+        # `evil.com%00.example.com`, which some read to its zero only.
+        return NO_HOST
     wanted = [plain_host(each) for each in allowed]
     if any(name == each or (each.startswith("*.") and name.endswith(each[1:])) for each in wanted):
         return None
@@ -99,7 +103,7 @@ def _is_public(name: str) -> bool:
     except ValueError:
         labels = name.split(".")
     # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to those who fetch; nobody writes a public one so.
-    if _NUMBER.fullmatch(labels[-1]) or not _NAME.fullmatch(name):
+    if _NUMBER.fullmatch(labels[-1]):
         return False
     return len(labels) > 1 and labels[-1] not in _PRIVATE_DOMAINS
 

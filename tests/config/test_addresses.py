@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.config.addresses import NOT_NAMED, PRIVATE, host_problem, usable_host
+from daemon.config.addresses import NO_HOST, NOT_NAMED, PRIVATE, host_problem, usable_host
 
 PUBLIC = """
     example.com EXAMPLE.com. 8.8.8.8 [2606:4700::1111] 2606:4700::1111 64:ff9b::808:808 ::ffff:8.8.8.8
@@ -17,7 +17,7 @@ NOT_PUBLIC = """
     10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 100.100.100.200 224.0.0.1 255.255.255.255
     ::1 [::1] :: ::ffff:127.0.0.1 ::ffff:7f00:1 ::7f00:1 64:ff9b::7f00:1 64:ff9b:1::1 2002:7f00:1::
     fe80::1%eth0 fe80::1%25eth0 fd00:ec2::254 fec0::1 ff02::1
-    nas printer.local metadata.google.internal router.lan home.arpa example.com%00.x
+    nas printer.local metadata.google.internal router.lan home.arpa
 """
 
 
@@ -53,3 +53,10 @@ def test_what_hosts_names_may_be_asked_and_nothing_else(host: str, allowed: str)
 def test_what_no_host_is_equal_to_is_refused_in_the_configuration(host: str) -> None:
     with pytest.raises(ValueError, match="must be a host"):
         usable_host(host)
+
+
+@pytest.mark.parametrize("between", ["%00", "%09", "%23", "%2f", "%3F", "%5c", ";", ",", ""])
+def test_what_is_no_host_is_refused_also_below_one_that_hosts_names(between: str) -> None:
+    host = f"evil.com{between}.example.com" if between else ".example.com"
+    assert host_problem(host, ["*.example.com"]) == NO_HOST
+    assert host_problem(host) == NO_HOST
