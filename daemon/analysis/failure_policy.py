@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlite_utils import Database
 
 from daemon.analysis.context import Context
-from daemon.analysis.pauses import answered, hold, reached
+from daemon.analysis.pauses import answered, hold, is_up, reached
 from daemon.analysis.retry import SERVICE_PROBE_SECONDS, retry_seconds
 from daemon.deepgram.http_errors import MAX_RETRY_AFTER
 from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS
@@ -87,7 +87,7 @@ def settle_failure(
         case AccountError():
             _account_failure(db, recording, error, context, now)
         case RateLimitedError():
-            reached(db, recording, context, now)
+            is_up(db, recording, context, now)
             context.throttle.too_many(error.retry_after)
             _wait(db, recording, error, _delay(error, recording.attempts, context), now)
         case DoubtfulReplyError():

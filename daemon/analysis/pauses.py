@@ -58,6 +58,18 @@ def reached(
 ) -> None:
     """End the pauses of the causes `ends`: the service gave a proper answer to this recording's request."""
     context.throttle.answered(recording.id)
+    is_up(db, recording, context, now, ends=ends)
+
+
+def is_up(
+    db: Database,
+    recording: Recording,
+    context: Context,
+    now: datetime,
+    *,
+    ends: Collection[str] = frozenset({"service"}),
+) -> None:
+    """End the pauses of the causes `ends`: the service said something, if only that it has enough to do."""
     scopes = {EVERYTHING, context.request_for(recording).key}
     resume(db, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
 

@@ -45,14 +45,16 @@ def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
     """Return the id of the wanted recording to claim next, or None when none is due.
 
     That is the one that has been due longest; while anything but a limit holds the queue, one of those that
-    failed least.
+    failed least, the oldest and the newest of them in turn.
     """
     held = held_scopes(db, now) | {*wanted.held}
     if EVERYTHING in held:
         return None
-    # A held queue is tried with what has failed least: what always fails says nothing about the service.
-    is_tried = any(pause.cause != LIMIT for pause in pauses(db))
-    first = "failures + doubtful, not_before, id" if is_tried else "not_before, id"
+    # A held queue is tried with what has failed least: what always fails says nothing about the service. From
+    # both ends, as many new ones that will fail may wait before one that will not, or behind it.
+    tries = [pause.probes for pause in pauses(db) if pause.cause != LIMIT]
+    turn = "DESC" if max(tries, default=0) % 2 else "ASC"
+    first = f"failures + doubtful, not_before {turn}, id {turn}" if tries else "not_before, id"
     folders = [*wanted.away, *held, *(folder for folder, scope in wanted.scopes.items() if scope in held)]
     # What belongs to no folder, or to one that is not watched any more, has the scope of None.
     found = rows(
@@ -64,7 +66,7 @@ def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
             AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
             AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
         ORDER BY {first} LIMIT 1
-        """,  # noqa: S608 - one of the two texts above
+        """,  # noqa: S608 - one of the texts above
         {
             "now": iso(now),
             "known": json.dumps([folder for folder in wanted.scopes if folder is not None]),
