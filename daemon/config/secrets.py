@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from daemon.config.destinations import service_problem
-from daemon.config.document import SHORTEST_TOKEN
+from daemon.config.document import SHORTEST_TOKEN, shown_name
 from daemon.config.models import Config, Destination, Webhook
 from daemon.config.short_forms import CREDENTIAL
 from daemon.config.urls import is_deepgram_host
@@ -157,6 +157,13 @@ def _credential_path(path: Path, key: str, env: Mapping[str, str]) -> Path:
     return Path(directory, name)
 
 
+def _shown(path: Path) -> str:
+    """A path as a message may repeat it: not where the secret itself was written instead of its file."""
+    if ":/" in str(path):
+        return "<URL>"
+    return str(path if "." in path.name else path.with_name(shown_name(path.name)))
+
+
 def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
     """The text of a secret's file; one that others may read is used, and warned of. Raises ConfigError."""
     try:
@@ -167,12 +174,13 @@ def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_LARGEST_SECRET_BYTES + 1)
     except FileNotFoundError:
-        raise _error(path, key, "there is no such file; create it or correct the path") from None
+        text = "there is no such file; create it or correct the path"
+        raise _error(_shown(path), key, text) from None
     except PermissionError:
         raise _error(path, key, "no permission to read it; it must belong to earshot's user") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
-        raise _error(path, key, f"cannot be read: {reason}") from None
+        raise _error(_shown(path), key, f"cannot be read: {reason}") from None
     if mode & 0o077 and not _is_credential(path, env):
         _warn_once(path)
     if len(content) > _LARGEST_SECRET_BYTES:

@@ -207,3 +207,15 @@ def test_apprise_logs_again_after_a_url_was_looked_at(caplog: pytest.LogCaptureF
 def test_a_service_has_a_name_for_people(url: str, name: str) -> None:
     assert service_name(url) == name
     assert (service_problem(url) is None) == (name != "unknown service")
+
+
+@pytest.mark.parametrize(
+    "written", ["8d1c4f0a7b2e9c6d3f5a8b1e4d7c0a9f2b6e3d5c", "json:/bob:s3cr3t@host/path", "x" * 300]
+)
+def test_a_secret_written_where_its_file_belongs_is_not_repeated(tmp_path: Path, written: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        api_key(config_with(api_key_file=tmp_path / written), env={})
+    assert written not in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+    with pytest.raises(ConfigError, match="deepgram-key-2026-01-31"):
+        api_key(config_with(api_key_file=tmp_path / "deepgram-key-2026-01-31.txt"), env={})
