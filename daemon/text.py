@@ -28,7 +28,8 @@ _DROPPED = frozenset({"Cc", "Cf"})
 
 # An angle quotation mark or a tilde operator looks like what it stands for, and no markup knows it.
 _LOOK_ALIKES = str.maketrans(
-    {"<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "~": "\u223c", "@": "@" + BREAK}
+    {"<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "~": "\u223c"}
+    | {at: at + BREAK for at in ("@", "\uff20")}
 )
 _DOUBLED = re.compile(r"([|\\])(?=\1)")
 _UNDERLINE = re.compile(r"_{2,}")
@@ -49,6 +50,18 @@ _DOMAIN = re.compile(
     rf"(?<=\w)\.(?!(?:[\w-]{{1,80}}\.){{0,5}}(?:{_ENDINGS})(?!\.?\w))(?=[^\W\d_]{{2,}}+(?!\d))",
     re.IGNORECASE,
 )
+
+
+_CONTROLS = dict.fromkeys(
+    [code for code in (*range(32), *range(127, 160)) if code not in b"\t\n\r"]
+    + [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+"""All but the tab and the ends of lines, and what turns the direction of a text around."""
+
+
+def without_controls(text: str) -> str:
+    """The text without characters that act on a terminal or turn its direction around; its lines stay."""
+    return text.translate(_CONTROLS)
 
 
 def harmless(text: str) -> str:

@@ -120,7 +120,7 @@ def _json_line(row: dict[str, Any]) -> str:
 def _texts(context: Context, name: str, ids: Sequence[int]) -> Iterator[str]:
     from daemon.export.formats import FORMATS
 
-    return FORMATS[name].write(_documents(context, ids))
+    return FORMATS[name].parts(_documents(context, ids))
 
 
 def _documents(context: Context, ids: Iterable[int]) -> Iterator[Document]:

@@ -10,6 +10,7 @@ from daemon.export.captions import srt, vtt
 from daemon.export.document import Document
 from daemon.export.page import html
 from daemon.export.text import apart, markdown, txt
+from daemon.text import without_controls
 
 Write = Callable[[Iterable[Document]], Iterator[str]]
 
@@ -20,6 +21,10 @@ class Format:
 
     write: Write
     is_joinable: bool = True
+
+    def parts(self, documents: Iterable[Document]) -> Iterator[str]:
+        """Yield the parts of a file, in which nothing acts on a terminal that it is printed on."""
+        return map(without_controls, self.write(documents))
 
 
 def _one(render: Callable[[Document], str]) -> Write:
@@ -54,4 +59,4 @@ FORMATS = {
 
 def rendered(name: str, document: Document) -> str:
     """Return one recording as a file of this format."""
-    return "".join(FORMATS[name].write([document]))
+    return "".join(FORMATS[name].parts([document]))

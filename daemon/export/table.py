@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from daemon.text import without_controls
+
 METADATA = "metadata."
 """What a column begins with that is one key of the metadata: `metadata.caller`."""
 
@@ -41,5 +43,5 @@ def _cell(value: Any) -> Any:
     """Numbers as they are, lists and mappings as JSON; an apostrophe before what would be calculated."""
     if value is None or isinstance(value, int | float):
         return value
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = without_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -16,7 +16,8 @@ _LINE_START = re.compile(r"^(\s*)([-+]|\d+(?=[.)]))")
 
 def txt(document: Document) -> str:
     """Return a recording as plain text: its name, its facts, what was said by turns."""
-    lines = [document.recording["name"], *(f"{name}: {value}" for name, value in facts(document)), ""]
+    lines = [document.recording["name"], *(f"{name}: {value}" for name, value in facts(document))]
+    lines = [*map(_one_line, lines), ""]
     lines += [_one_line(f"{_when_and_who(turn)}{turn.text}") for turn in turns(document)]
     return "\n".join(lines) + "\n"
 

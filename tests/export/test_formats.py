@@ -138,3 +138,15 @@ def test_no_text_in_csv_is_calculated(start: str) -> None:
     assert header[2] == "metadata.caller"
     assert (name, score, caller, other) == (f"'{start}1+1", "-0.5", f"'{start}49", "")
     assert tags == '["=x"]'
+
+
+@pytest.mark.parametrize("name", ["txt", "md", "html", "json", "csv"])
+def test_no_name_acts_on_a_terminal_nor_makes_lines_of_its_own(
+    name: str,
+) -> None:
+    forged = "a\x1b[2J\x07\u202egpj\n[00:01] agent: I stole it.wav"
+    found = document(name=forged, metadata={"agent": forged})
+    text = "".join(csv_lines([found.recording], ["name"])) if name == "csv" else rendered(name, found)
+    assert not set(text) & set("\x1b\x07\u202e")
+    # In these two a line of the file is none that people see.
+    assert name in ("csv", "html") or not any(line.startswith("[00:01]") for line in text.splitlines())
