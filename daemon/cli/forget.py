@@ -13,6 +13,7 @@ import click
 
 from daemon.cli.filters import filter_options
 from daemon.cli.options import (
+    LARGEST_ID,
     Context,
     configuration_options,
     json_option,
@@ -55,6 +56,11 @@ class Plan:
     help="What earshot first saw longer ago: 90d, or before an ISO date.",
 )
 @click.option("--file", "with_file", is_flag=True, help="The recordings' files too.")
+@click.option(
+    "--rewrite",
+    is_flag=True,
+    help="Write a large database anew as a whole; the service waits meanwhile.",
+)
 @click.option("--yes", is_flag=True, help="Do it; else it is only shown.")
 @json_option
 @pass_context
@@ -65,6 +71,7 @@ def forget(
     filters: Filters,
     older_than: str | None,
     with_file: bool,
+    rewrite: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -83,7 +90,7 @@ def forget(
     plan = Plan()
     if ids or has_filters:
         plan = _plan(db, ids, filters, has_filters=has_filters)
-    elif not _is_unfinished(db):
+    elif not (rewrite or _is_unfinished(db)):
         raise click.UsageError(
             "name recordings by their ids, or say which by --where, --older-than or others"
         )
@@ -92,7 +99,7 @@ def forget(
         erased = _erase(context, db, plan, with_file=with_file, why=_why(ids, filters, older_than))
     if yes:
         _remove_sidecars(context, db, plan)
-    is_swept = _sweep(db) if yes or not (ids or has_filters) else True
+    is_swept = _sweep(db, rewrite=rewrite) if yes or not (ids or has_filters) else True
     _show(context, plan, erased, as_json=as_json, is_done=yes or not (ids or has_filters))
     if not is_swept:
         say_error(
@@ -186,10 +193,17 @@ def _remove_sidecars(context: Context, db: Database, plan: Plan) -> None:
             left_sidecar_gone(db, path)
 
 
-def _sweep(db: Database) -> bool:
-    from daemon.storage.purge import swept
+def _sweep(db: Database, *, rewrite: bool) -> bool:
+    from daemon.storage.purge import SMALL_BYTES, is_small, swept
 
-    return swept(db, datetime.now(UTC), patience_seconds=SWEEP_SECONDS)
+    if not (rewrite or is_small(db)):
+        click.echo(
+            "not reached: what SQLite may have left in unused parts of pages, which it seldom does;"
+            " `earshot forget --rewrite` writes the whole database anew, for which the service waits",
+            err=True,
+        )
+    size = LARGEST_ID if rewrite else SMALL_BYTES
+    return swept(db, datetime.now(UTC), patience_seconds=SWEEP_SECONDS, small_bytes=size)
 
 
 def _not_reached(database: Path) -> list[str]:

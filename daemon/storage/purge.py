@@ -27,7 +27,7 @@ BATCH = 20
 MERGE_PAGES = 64
 """Pages of the index that are written anew in one transaction, of 4 kB each."""
 
-SMALL_BYTES = 16 * 1024 * 1024
+SMALL_BYTES = 32 * 1024 * 1024
 """A database of up to this size is written anew as a whole (VACUUM), which takes a fraction of a second:
 SQLite may leave a copy of a row that it moved from one page to another in what is unused of the first."""
 
@@ -119,9 +119,10 @@ def is_unswept(db: Database) -> bool:
     return bool(tuples(db, "SELECT 1 FROM erasures WHERE swept_at IS NULL LIMIT 1"))
 
 
-def sweeping(db: Database, now: datetime) -> Iterator[bool]:
+def sweeping(db: Database, now: datetime, *, small_bytes: int = SMALL_BYTES) -> Iterator[bool]:
     """Sweep up what was deleted until now, in short transactions, one for each `next`.
 
+    One of at most `small_bytes` is written anew as a whole, in one transaction.
     Yields False for each step and True as the last: then nothing is left. Without that a reader in another
     process keeps the write-ahead log from being emptied; it is to be begun anew then.
     """
@@ -129,7 +130,7 @@ def sweeping(db: Database, now: datetime) -> Iterator[bool]:
     for _ in _merging(db):
         yield False
     try:
-        _rewrite_small(db)
+        _rewrite_small(db, small_bytes)
         is_empty = _empty_log(db)
     except StoreBusyError:
         return
@@ -142,10 +143,10 @@ def sweeping(db: Database, now: datetime) -> Iterator[bool]:
     yield True
 
 
-def swept(db: Database, now: datetime, *, patience_seconds: float) -> bool:
+def swept(db: Database, now: datetime, *, patience_seconds: float, small_bytes: int = SMALL_BYTES) -> bool:
     """Sweep up what was deleted; False when a reader was in the way for all of `patience_seconds`."""
     deadline = time.monotonic() + patience_seconds
-    while not any(sweeping(db, now)):
+    while not any(sweeping(db, now, small_bytes=small_bytes)):
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.2)
@@ -168,12 +169,22 @@ def _merging(db: Database) -> Iterator[None]:
         yield
 
 
-def _rewrite_small(db: Database) -> None:
+def is_small(db: Database) -> bool:
+    """Return whether the database is so small that sweeping writes it anew as a whole."""
+    return _size_bytes(db) <= SMALL_BYTES
+
+
+def _size_bytes(db: Database) -> int:
     (size,) = tuples(db, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0]
-    if size > SMALL_BYTES:
+    return int(size)
+
+
+def _rewrite_small(db: Database, small_bytes: int) -> None:
+    if _size_bytes(db) > small_bytes:
         return
-    # The copy that SQLite makes of it is nowhere on the disk.
-    db.execute("PRAGMA temp_store=MEMORY")
+    if is_small(db):
+        # The copy that SQLite makes of it is nowhere on the disk.
+        db.execute("PRAGMA temp_store=MEMORY")
     with _waiting_briefly(db):
         tuples(db, "VACUUM")
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cli.sites import Site
-from tests.harness import ScriptedApi, reply, running, wav
-from tests.servers import HttpSink
+from tests.harness import Conversation, ScriptedApi, reply, running, wav
+from tests.servers import HttpSink, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -245,3 +245,34 @@ def test_sidecars_go_too_and_a_file_in_their_place_stays(tmp_path: Path, api: Sc
         assert not text.exists()
         assert document.read_bytes() == b"mine"
         assert b"anna.wav" not in bytes_of(service.database)
+
+
+def test_of_a_large_database_it_says_what_only_a_rewrite_reaches(run: Run, site: Site) -> None:
+    add(site, 1)
+    add(site, 2)
+    site.sql("UPDATE recordings SET error = zeroblob(40000000) WHERE id = 2")
+    done = run("forget", "1", "--yes")
+    assert done.returncode == 0
+    assert "`earshot forget --rewrite` writes the whole database anew" in done.stderr
+    again = run("forget", "--rewrite")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert b"kryptonite beneath hydrangeas 1" not in bytes_of(site.database)
+
+
+def test_a_row_deleted_while_it_is_analyzed_stays_deleted_and_harms_nothing(
+    tmp_path: Path, api: ScriptedApi
+) -> None:
+    with running(tmp_path, api) as service:
+
+        def delete_then_answer(conversation: Conversation) -> None:
+            with closing(sqlite3.connect(service.database)) as db, db:
+                db.execute("DELETE FROM recordings")
+            conversation.reply(body=spoken(WORDS))
+
+        api.then(delete_then_answer)
+        service.drop("anna.wav")
+        wait_until(lambda: "recording deleted while it was analyzed" in service.log(), what="the log")
+        service.drop("bert.wav")
+        service.wait_states(done=1)
+        assert "Traceback" not in service.log()
+        assert service.rows("SELECT name FROM recordings") == [{"name": "bert.wav"}]

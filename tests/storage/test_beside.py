@@ -124,3 +124,15 @@ def test_the_service_ends_with_one_line_and_78(tmp_path: Path, target: Path) -> 
         (line,) = [line for line in service.log().splitlines() if "did not put this" in line]
         assert ".lock: earshot did not put this" in line
     assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_a_key_that_was_planted_is_refused_by_its_name(path: Path, target: Path, plant: Plant) -> None:
+    path.parent.mkdir()
+    key = path.with_name("earshot.db.key")
+    plant(key, target)
+    before = target.read_bytes()
+    with pytest.raises(StoreError, match=r"earshot\.db\.key: the key beside the database cannot be used"):
+        open_database(path)
+    assert target.read_bytes() == before
+    assert not target.with_name("nothing").exists()
