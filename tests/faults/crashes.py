@@ -203,6 +203,8 @@ def kill_loop(
             service.start(ready=False)
         for name in names:
             service.drop(name)
+        # Else what is asked to end may not listen yet.
+        service.wait_ready()
         wait_until(lambda: sum(service.states().values()) >= files, seconds=60, what="all files to be found")
         settle(service, seconds=60 + kills * concurrency * slowest_seconds)
         assert service.stop() == 0
