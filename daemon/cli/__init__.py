@@ -50,7 +50,7 @@ class Commands(click.Group):
     """The commands of COMMANDS, imported one by one as they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, in the order of a recording's way rather than of the alphabet."""
+        """Return the commands in the order in which a recording meets them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(arguments, context)
     except OSError:
-        # The reader (`| head`) has enough, or not even an error can be written.
+        # The reader (`| head`) has closed the pipe, or not even an error can be written.
         code = EXIT_FAILED
     code = _flushed(code, context)
     if code == EXIT_INTERRUPTED:
@@ -91,13 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _open_streams() -> None:
-    """Make the standard streams such that nothing printed to them is an error of the command."""
-    # Closed by the caller (`>&-`): Python then has None, and the next file opened would be number 1 or 2.
+    """Set up the standard streams so that nothing printed to them makes the command fail."""
+    # A stream that the caller closed (`>&-`) is None, and the next file opened would get its number.
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, _nothing(number, mode))
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets its code instead of an error.
+        # Print the code of a character that the terminal cannot show, instead of failing.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
@@ -110,7 +110,7 @@ def _nothing(number: int, mode: str) -> IO[Any]:
 
 
 def _flushed(code: int, context: Context) -> int:
-    """The exit code once all output is written; what cannot be is dropped, lest Python fail on it again."""
+    """Write out all output, return the exit code; drop what cannot be written, or Python fails again."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -143,12 +143,12 @@ def _run(arguments: Sequence[str] | None, context: Context) -> int:
         return _failed(
             context, error, [f"unexpected {type(error).__name__}; run again with --debug to see where"]
         )
-    # What `ctx.exit(n)` leaves; a command's own return value says nothing.
+    # An int is the code of `ctx.exit(n)`; commands themselves return nothing.
     return result if isinstance(result, int) else 0
 
 
 def _what_failed(error: OSError) -> str:
-    """The file and the reason. Two failures name no file: writing the output, and asking for the folder."""
+    """Return file and reason. Two failures name no file: writing output, reading the current folder."""
     reason = error.strerror or type(error).__name__
     if error.filename:
         return f"{os.fsdecode(error.filename)}: {reason}"

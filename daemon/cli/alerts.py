@@ -99,7 +99,7 @@ def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
 
 
 def retry_each(context: Context, ids: tuple[int, ...], table: Table) -> None:
-    """Put these messages of an outbox back into it; exits with 1 when one of them cannot be."""
+    """Make these messages of an outbox pending again; exit with 1 when one cannot be."""
     from daemon.storage.database import transaction
     from daemon.storage.outbox import retry_alert
 
@@ -180,7 +180,7 @@ def test_alert(context: Context, destination: str) -> None:
 
 
 def _only(config: Config, name: str) -> Config:
-    """The configuration with this one destination: what is wrong with another one is no matter now."""
+    """Return the configuration with only this destination, so that faults of others do not matter."""
     destinations = config.alerts.destinations
     if name not in destinations:
         raise UsageError(f"there is no destination {name}; {_nearest(name, destinations)}")

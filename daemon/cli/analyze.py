@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) -> None:
     """Analyze files and hosted recordings now and print what was found.
 
-    Nothing is stored without --save, and nothing is alerted: `alerts` shows what would be sent.
+    Nothing is stored without --save, and no alert is sent: `alerts` shows what would be sent.
     """
     from daemon.storage.views import recording
 
     hide_memory()
     for source in inputs:
         _refuse_unusable(source)
-    # What the stages would log is said below, once for each input.
+    # What the stages would log is printed below, once for each input.
     context.start_logging("CRITICAL")
     shown: list[dict[str, Any]] = []
     failed = False
@@ -65,7 +65,7 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
 
 
 def _refuse_unusable(source: str) -> None:
-    """UsageError for an address that nobody could fetch a recording from, before anything is paid for."""
+    """Raise UsageError for an address that no recording can be fetched from, before anything is paid."""
     from daemon.config.addresses import BadAddressError, usable_address
 
     if "://" not in source or os.path.lexists(source):
@@ -81,7 +81,7 @@ def _trouble(found: dict[str, Any]) -> str:
     if found["error_code"] == "gone" and not os.path.lexists(found["path"]):
         return f"{found['path']}: there is no such file; check its name"
     error: str = found["error"] or "the running service has it in work right now"
-    # What is wrong with a file names it already.
+    # The error of a file names the file already.
     return error if error.startswith(found["path"]) else f"{found['path']}: {error}"
 
 
@@ -117,7 +117,7 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
             throttle=Throttle(1),
             expected=expected,
             store=partial(store, alerts=config.alerts, targets=targets),
-            # A person waits: what cannot be stored is said, not waited for.
+            # A person waits here: when a result cannot be stored, report it instead of trying again.
             ended=lambda: True,
         )
         yield db, analysis
@@ -136,7 +136,7 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str) -> int:
         recording = claim_this(db, added, analysis.clock())
     while recording:
         analyze_recording(db, recording, analysis)
-        # Again where the way on is another request at once: a transcript that is analyzed in parts.
+        # Go on while it needs another request at once, as when a transcript is analyzed in parts.
         now = analysis.clock()
         if held_scopes(db, now):
             break
@@ -182,5 +182,5 @@ def _folder_of(analysis: AnalysisContext, path: Path) -> str | None:
         for folder in analysis.config.watch
         if folder.path == path.parent or (folder.recursive and folder.path in path.parents)
     ]
-    # Of folders within one another the inner one has it, as when watching.
+    # Of nested folders the innermost one counts, as when watching.
     return shown_path(str(max(above, key=lambda folder: len(folder.parts)))) if above else None

@@ -26,8 +26,8 @@ def check(context: Context, offline: bool, name: str | None, as_json: bool) -> N
     """Check the configuration and everything that it names.
 
     Folders, database, key, API and destinations are looked at; no recording and no alert is sent.
-    Exits with 78 when the configuration file is wrong, with 1 when what it points to is. A warning is about
-    what works, but will be missed one day.
+    Exits with 78 when the configuration file is wrong, with 1 when what it points to is. A warning stops
+    nothing now, but may matter one day.
     """
     from daemon.cli.environment import look_at_environment
 

@@ -1,4 +1,4 @@
-"""`earshot status --check`: one line, as Nagios, Zabbix and monit take it."""
+"""`earshot status --check`: one line, as Nagios, Zabbix and monit read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daemon.logs import escaped, redacted
 
 
 def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_json: bool) -> None:
-    """Print whether all is well, or `only_ready` whether the service runs and watches; exit by that."""
+    """Print if all is well (`only_ready`: if the service runs and watches), and exit accordingly."""
     unusable: list[str] = []
     folders: Sequence[str] = ()
     if not only_ready:
@@ -52,7 +52,7 @@ def _print(troubles: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": not clean, "problems": clean})
     elif clean:
-        # What follows a | are numbers to a monitor.
+        # A monitor reads what follows a | as numbers.
         click.echo(f"earshot WARNING: {'; '.join(clean)}".replace("|", "/"))
     else:
         click.echo("earshot OK: running and watching")

@@ -26,7 +26,7 @@ columns_option = click.option(
 
 
 def wanted_columns(db: Database, names: Sequence[str]) -> tuple[str, ...]:
-    """Return these columns, all public ones when none is named; wrong usage for one that there is not."""
+    """Return these columns, or all public ones when none is named; UsageError for an unknown one."""
     from daemon.export.table import METADATA
     from daemon.storage.views import recording_columns
 

@@ -1,4 +1,4 @@
-"""`earshot demo`: the main job on the spot, with nothing but what earshot brings along."""
+"""`earshot demo`: shows the main job at once, with only what earshot brings along."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def demo(context: Context) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """End as an error does: the service and the folder go as well."""
+    """Exit as on an error: end the service, remove the folder."""
     for each in (signal.SIGTERM, signal.SIGHUP):
-        # A closed terminal often tells the same in two ways: once is enough.
+        # A closed terminal often sends both signals: one is enough.
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
@@ -137,10 +137,10 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
     command = [sys.executable, "-m", "daemon", "run", "--exit-with-stdin", "--config", str(file)]
     service = subprocess.Popen(
         command,
-        # Only this process has the other end: the service ends with it, also when it is killed.
+        # Only this process has the other end, so the service ends with it, even when this one is killed.
         stdin=subprocess.PIPE,
         stderr=None if show_log else subprocess.DEVNULL,
-        # The signals of the terminal are for this process alone.
+        # Only this process gets the signals of the terminal.
         start_new_session=True,
         env=_environment(),
     )
@@ -151,7 +151,7 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
         try:
             service.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            # It waits for a reply that nobody pays for; the engine ends with it.
+            # It still waits for a reply, which costs nothing; the engine ends with the service.
             service.kill()
             service.wait()
         if service.stdin is not None:
@@ -159,19 +159,19 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
 
 
 def _environment() -> dict[str, str]:
-    """Without what would make the demo depend on, or talk to, anything outside it."""
+    """Return the environment without what ties the demo to anything outside it."""
     withheld = ("DEEPGRAM_API_KEY", "EARSHOT_CONFIG", "NOTIFY_SOCKET")
     return {
         name: value
         for name, value in os.environ.items()
-        # In either letter case; ALL_PROXY stands for the others.
+        # Upper or lower case; ALL_PROXY is the default for the other proxies.
         if name not in withheld and not name.lower().endswith("_proxy")
     }
 
 
 @contextmanager
 def _alert_sink() -> Iterator[tuple[int, SimpleQueue[dict[str, Any]]]]:
-    """A web hook on this machine that keeps what is posted to it: its port and its messages."""
+    """Run a webhook on this machine; yields its port and the queue of messages posted to it."""
     alerts: SimpleQueue[dict[str, Any]] = SimpleQueue()
 
     class Sink(BaseHTTPRequestHandler):
@@ -181,7 +181,7 @@ def _alert_sink() -> Iterator[tuple[int, SimpleQueue[dict[str, Any]]]]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: the alert itself is shown."""
+            """Log nothing: the alert is shown."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
     threading.Thread(target=server.serve_forever, daemon=True).start()

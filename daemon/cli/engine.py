@@ -16,7 +16,7 @@ LARGEST_PORT = 65535
 
 @contextmanager
 def engine_packages() -> Iterator[None]:
-    """Turn a missing package of the `engine` extra, in the block, into a line that says what to install."""
+    """Turn a failed import of the `engine` extra in the block into a line that says what to install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -41,14 +41,14 @@ def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> Non
     hide_memory()
     if not host.isprintable() or not host:
         raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
-    # As a child its requests are in the log of the daemon already.
+    # When the daemon starts it, its requests are in the daemon's log already.
     context.start_logging("WARNING" if exit_with_stdin else "INFO")
     with engine_packages():
         from daemon.engine.server import serve
     try:
         serve(host, port, exit_with_stdin=exit_with_stdin)
     except OSError as error:
-        # Python puts the address behind the system's reason, in a form of its own.
+        # Python adds the address after the system's reason, in its own format.
         reason = (error.strerror or type(error).__name__).partition(" (while")[0]
         raise EarshotError(
             f"cannot listen on {host}, port {port}: {reason}; name others by --host and --port"

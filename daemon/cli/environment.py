@@ -1,4 +1,4 @@
-"""Whether the world is as the configuration says: folders, database, room, key, API, destinations.
+"""Check what the configuration names: folders, database, disk space, key, API, destinations.
 
 Nothing is created, no recording and no alert is sent; the one request goes to an address that costs nothing.
 """
@@ -30,7 +30,7 @@ ENGINE_PACKAGES = ("av", "pocketsphinx", "snowballstemmer", "starlette", "uvicor
 class Report:
     """What was looked at: `fine` in sentences, `problems` with their place in the configuration file.
 
-    `warnings` are problems of a working service.
+    `warnings` do not stop the service.
     """
 
     def __init__(self, file: Path) -> None:
@@ -46,12 +46,12 @@ class Report:
         self.problems.append(ConfigProblem(str(self._file), line, key, text))
 
     def warning(self, location: Location, text: str) -> None:
-        """Note what works, and what will be missed one day."""
+        """Note what works now, but may matter one day."""
         key, line = self._document.place(location)
         self.warnings.append(ConfigProblem(str(self._file), line, key, text, level="warning"))
 
     def error(self, location: Location, error: EarshotError) -> None:
-        """Note an error; one that names a file of its own (a key's, a list of URLs) keeps it."""
+        """Note an error; one that names its own file (of a key or URLs) keeps that file."""
         if not isinstance(error, ConfigError):
             self.problem(location, str(error))
             return
@@ -63,7 +63,7 @@ class Report:
 
 
 def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], offline: bool) -> Report:
-    """Check everything outside the configuration file; every problem is found, not only the first."""
+    """Check everything outside the configuration file; reports every problem, not only the first."""
     report = Report(file)
     answering = [
         (number, folder)
@@ -86,7 +86,7 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
 
 
 def _check_silence(report: Report, config: Config) -> None:
-    """Warn of what would let the service stand still for a year, and nobody hear of it."""
+    """Warn when nobody would be told that the service stands still."""
     if not config.alerts.operations:
         report.warning(
             ("alerts", "operations"),
@@ -107,7 +107,7 @@ def _answers(
     folder: WatchFolder,
     check: Callable[[Report, Location, WatchFolder], None],
 ) -> bool:
-    """Check a folder; False when its file system, a share whose server is gone, does not answer."""
+    """Check a folder; False when its file system does not answer, as a share without its server."""
     failed: list[Exception] = []
 
     def work() -> None:
@@ -116,7 +116,7 @@ def _answers(
         except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
             failed.append(error)
 
-    # A thread that hangs in the kernel can only be left behind.
+    # A thread that hangs in the kernel cannot be stopped, only left behind.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(FOLDER_SECONDS)
@@ -174,7 +174,7 @@ def _check_target(
 
 
 def _leads_into(target: Path, folder: WatchFolder) -> bool:
-    """True when what is moved to the target is found again in the folder: by links, which the file hides."""
+    """True when files moved to the target appear in the folder again, because of symbolic links."""
     real, watched = os.path.realpath(target), os.path.realpath(folder.path)
     return real == watched or (folder.recursive and real.startswith(watched.rstrip("/") + "/"))
 
@@ -183,7 +183,7 @@ def _check_database(report: Report, path: Path) -> None:
     from daemon.storage.database import open_existing
 
     try:
-        # Not `exists`: it raises, or says no, where this user may not even look.
+        # Not `exists`: it raises or returns False where this user has no access.
         path.stat()
     except FileNotFoundError:
         above = _nearest(path)
@@ -246,7 +246,7 @@ def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, o
 
 
 def _check_limits(report: Report, config: Config) -> None:
-    """A limit of cost holds nothing where the price of the model is not known."""
+    """Note a cost limit that cannot work because the model's price is unknown."""
     from daemon.deepgram.request import requests_by_folder
 
     requests = requests_by_folder(config)
@@ -329,5 +329,5 @@ def _check_webhook(report: Report, index: int, webhook: Webhook, env: Mapping[st
 
 
 def _nearest(path: Path) -> Path:
-    """The lowest of the folders above `path` that is there."""
+    """Return the closest folder above `path` that exists."""
     return next(folder for folder in path.absolute().parents if folder.exists())

@@ -26,7 +26,7 @@ class TakenIn:
     is_running: bool
 
     def document(self) -> dict[str, Any]:
-        """As `scan --json` has it; the ranges are least and most."""
+        """As `scan --json` prints it; a range is [least, most]."""
         hours, usd = self.total.hours, self.total.usd
         return {
             "recordings": self.queued,
@@ -38,7 +38,7 @@ class TakenIn:
 
 
 def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
-    """Queue what was left alone, once somebody agreed to its cost; ends the command when nobody does."""
+    """Queue what was left alone once a person agrees to the cost; without a yes, end the command."""
     from daemon.costs.estimate import estimate
     from daemon.runtime.one_pass import list_folders
     from daemon.storage.database import open_existing, transaction
@@ -49,7 +49,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     config = context.config
     is_running = bool(daemon_status(config.database)["running"])
     if not is_running:
-        # A folder that was never listed has nothing left alone yet.
+        # Until a folder is listed, none of its recordings count as left alone.
         list_folders(config)
     folders = [folder.name for folder in config.watch]
     db = open_existing(config.database)
@@ -80,7 +80,7 @@ def _is_agreed() -> bool:
     try:
         return click.confirm("Take them in?", err=True)
     except click.Abort as abort:
-        # click makes the same of Ctrl-C, which is an interrupt, and of Ctrl-D, which is no yes.
+        # click raises Abort both for Ctrl-C, an interrupt, and for Ctrl-D, which means no.
         if not isinstance(abort.__context__, EOFError):
             raise
         click.echo(err=True)

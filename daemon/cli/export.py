@@ -127,7 +127,7 @@ def _documents(context: Context, ids: Iterable[int]) -> Iterator[Document]:
     from daemon.runtime.documents import document
 
     for recording_id in ids:
-        # One that was deleted meanwhile is left out.
+        # Leave out a recording that was deleted meanwhile.
         if found := document(context.database, context.config, recording_id):
             yield found
 
@@ -154,14 +154,14 @@ def _write_each(context: Context, name: str, ids: Sequence[int], into: Path) -> 
 
 
 def _file_name(document: Document, ending: str) -> str:
-    """`17-call.wav.vtt`: the id keeps recordings of the same name apart, nothing in it leads elsewhere."""
+    """Return a name such as `17-call.wav.vtt`: unique by its id, and with no path in it."""
     shown = re.sub(r"[^\w .,()+@=-]", "_", document.recording["name"])
     short = shown.encode()[:LONGEST_NAME_BYTES].decode("utf-8", "ignore")
     return f"{document.recording['id']}-{short}.{ending}"
 
 
 def _directory(output: str | None) -> Path | None:
-    """The output when it is a folder, or is to become one."""
+    """The output if it is or becomes a folder; else None."""
     if output is None:
         return None
     return Path(output) if output.endswith("/") or Path(output).is_dir() else None
@@ -176,10 +176,10 @@ def _print(parts: Iterable[str]) -> None:
 
 @contextmanager
 def _written(file: Path) -> Iterator[IO[bytes]]:
-    """Open a file that gets its name when it is complete; with the permissions that new files have."""
+    """Open a file that gets its name only when complete; it has the usual permissions of new files."""
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(file.stat().st_mode):
-            # /dev/stdout, a pipe: nothing to be replaced.
+            # /dev/stdout or a pipe: there is no file to replace.
             with file.open("wb") as stream:
                 yield stream
             return

@@ -15,7 +15,7 @@ from daemon.models import RecordingState, shown_path
 
 
 def _folder(value: str) -> str:
-    """The folder in the spelling of the database; it need not exist any more."""
+    """Return the folder as the database spells it; it need not exist any more."""
     path = os.path.abspath(value)  # noqa: PTH100 - without `..`
     return shown_path("/" + path.lstrip("/"))
 
@@ -27,7 +27,7 @@ def _pair(value: str) -> tuple[str, str]:
     return key, pattern
 
 
-# Where the type is `shown_path`: what was typed, as the database could hold it; bytes that are not UTF-8 fit
+# The type `shown_path` gives what was typed the form that the database has; bytes that are not UTF-8 match
 # nothing.
 _OPTIONS = (
     click.option(
@@ -84,13 +84,13 @@ _OPTIONS = (
 
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options to a command, which gets what they say as `filters`, a record of storage/filters.py."""
+    """Add the options to a command, which gets their values as `filters` (see storage/filters.py)."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
         from daemon.storage.filters import Filters
 
-        # Ids are an argument of the command's own.
+        # The command takes the ids as its own argument.
         names = [field.name for field in dataclasses.fields(Filters) if field.name != "ids"]
         filters = Filters(**{name: options.pop(name) for name in names})
         command(*arguments, filters=filters, **options)

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from daemon.storage.filters import Filters
 
 SWEEP_SECONDS = 10.0
-"""How long a reader that keeps what was erased in the write-ahead log is waited for."""
+"""Time to wait for a reader that keeps erased data in the write-ahead log."""
 
 COUNTED = ("copies", "passages", "replies", "alerts", "webhooks")
 
 
 @dataclass(slots=True)
 class Plan:
-    """The recordings that go, those that stay with the reason, and the files that stay with theirs."""
+    """What to erase, which recordings stay (id: reason) and which files stay (path: reason)."""
 
     going: list[dict[str, Any]] = field(default_factory=list)
     kept: dict[int, str] = field(default_factory=dict)
@@ -77,8 +77,8 @@ def forget(
 ) -> None:
     """Erase recordings: what was said, by whom, and every trace of it in the database.
 
-    Transcript, passages, summary, replies, alerts and what other programs were told go, and the copies of
-    a recording with it; a file that stays is not taken again. Protected recordings are left out. Without
+    Transcript, passages, summary, replies, alerts and messages to other programs are erased, and copies of
+    the recording too; a file that stays is not taken again. Protected recordings are left out. Without
     IDs and options it finishes an erasure that could not be finished.
     """
     from daemon.storage.filters import Filters
@@ -128,7 +128,7 @@ def _plan(db: Database, ids: tuple[int, ...], filters: Filters, *, has_filters: 
 
 
 def _why(ids: tuple[int, ...], filters: Filters, older_than: str | None) -> str:
-    """What the audit table says: by which options, without their values, which may be personal."""
+    """Name the options used, for the audit table; without their values, which may be personal."""
     if ids:
         return "by id"
     names = ["where" if filters.where else "", "older than" if older_than else ""]
@@ -157,7 +157,7 @@ def _erase(context: Context, db: Database, plan: Plan, *, with_file: bool, why: 
 
 
 def _delete_files(context: Context, db: Database, row: dict[str, Any], plan: Plan) -> list[str] | None:
-    """Delete the files of a recording and its copies; None when one stays, and the recording with it."""
+    """Delete the files of a recording and its copies; return the paths, or None when a file stays."""
     from daemon.originals.originals import NotNowError, delete_file
     from daemon.storage.originals import original_to_delete
     from daemon.storage.purge import copies_of
@@ -207,7 +207,7 @@ def _sweep(db: Database, *, rewrite: bool) -> bool:
 
 
 def _not_reached(database: Path) -> list[str]:
-    """The copies of the database that were made before its tables changed; others are not known."""
+    """Return the database copies made before its tables changed; others are not known."""
     real = Path(os.path.realpath(database))
     return sorted(str(path) for path in real.parent.glob(f"{real.name}.before-*"))
 

@@ -1,4 +1,4 @@
-"""What `earshot check --file NAME` shows: what each folder's `filename_pattern` makes of a name."""
+"""What `earshot check --file NAME` shows: what each folder's `filename_pattern` reads in a name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def readings_of(config: Config, name: str) -> list[dict[str, Any]]:
-    """What the folders make of a name: the one that a path lies in, else all that have a pattern."""
+    """Return what folders read in a name: those that hold the path, else all with a pattern."""
     path = os.path.normpath(os.path.join(os.getcwd(), name))  # noqa: PTH109, PTH118 - may not be UTF-8
     inside = [folder for folder in config.watch if path.startswith(f"{str(folder.path).rstrip('/')}/")]
     if inside:
@@ -25,7 +25,7 @@ def readings_of(config: Config, name: str) -> list[dict[str, Any]]:
 
 
 def print_readings(readings: list[dict[str, Any]]) -> None:
-    """Print them, a folder after the other."""
+    """Print them, one folder after another."""
     for reading in readings:
         click.echo(f"{escaped(reading['folder'])}: {escaped(_sentence(reading))}")
         moment = reading["recorded_at"]

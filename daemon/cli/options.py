@@ -35,7 +35,7 @@ _DURATION = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
 
 
 class Context:
-    """One call of the command line: its common options, and what they lead to, made when first asked for.
+    """One call of the command line: its common options, and what is made from them when first needed.
 
     `env` is where the configuration's variables, the key and the default file are looked up.
     """
@@ -48,7 +48,7 @@ class Context:
 
     @cached_property
     def config_file(self) -> Path:
-        """The configuration file that counts; ConfigError when there is none to be found."""
+        """The configuration file to use; ConfigError when none is found."""
         return self.file or _default_file(self.env)
 
     @cached_property
@@ -64,7 +64,7 @@ class Context:
 
     @cached_property
     def database_file(self) -> Path:
-        """Where the database is, also where the configuration cannot be used otherwise; else ConfigError."""
+        """Path of the database, even if the configuration has other faults; ConfigError if not found."""
         from daemon.config.find import database_of
 
         try:
@@ -89,7 +89,7 @@ class Context:
 
     @cached_property
     def has_database(self) -> bool:
-        """False before the first run; StoreError when this user may not even look."""
+        """False before the first run; StoreError when this user has no access."""
         from daemon.cli.places import as_the_service
 
         try:
@@ -104,7 +104,7 @@ class Context:
         return True
 
     def warn_of_another_database(self) -> None:
-        """Say, before a command makes a database, that the installed service has one elsewhere."""
+        """Warn, before a command makes a database, that the installed service has one elsewhere."""
         from daemon.cli.places import no_database, other_database
 
         if not self.has_database and other_database(self.database_file) is not None:
@@ -132,7 +132,7 @@ def configuration_options(command: Function) -> Function:
     return click.option(
         "-c",
         "--config",
-        # Whether it can be read is for the loader to say: an unusable configuration is 78, not wrong usage.
+        # The loader checks whether it can be read: an unusable file exits with 78, not as wrong usage.
         type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
         expose_value=False,
@@ -161,7 +161,7 @@ limit_option = click.option(
 
 
 def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The stored form of `24h` (ago) or of an ISO date or time; without a zone it is this machine's."""
+    """Return `24h` (ago) or an ISO date or time as stored, in UTC; without a zone it is local time."""
     from daemon.config.units import parse_duration
 
     if value is None:
@@ -175,7 +175,7 @@ def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 def duration(ctx: click.Context, parameter: click.Parameter, value: str) -> timedelta:
-    """The length of `90s`, `2h` or `30d`."""
+    """Parse `90s`, `2h` or `30d`."""
     from daemon.config.units import parse_duration
 
     try:
@@ -185,7 +185,7 @@ def duration(ctx: click.Context, parameter: click.Parameter, value: str) -> time
 
 
 def say_error(line: str, *, prefix: str = "earshot: ") -> None:
-    """One line on stderr, with nothing secret and nothing that a terminal would act on."""
+    """Print one line on stderr, without secrets and terminal control characters."""
     click.echo(prefix + escaped(redacted(line)), err=True)
 
 
@@ -209,7 +209,7 @@ def _default_file(env: Mapping[str, str]) -> Path:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
-            # It is there but not for this user: reading it says so, taking another one silently would not.
+            # It exists, but this user has no access: reading it says so; taking another would hide it.
             return file
         return file
     problem = (
@@ -222,7 +222,7 @@ def _default_file(env: Mapping[str, str]) -> Path:
 def _register_secrets(config: Config, env: Mapping[str, str]) -> None:
     from daemon.config.secrets import known_secrets
 
-    # What is wrong with a key file or an URL file is told by the command that needs it, not by `status`.
+    # The command that needs a key file or a URL file reports its faults; others such as `status` do not.
     with suppress(ConfigError):
         for secret in known_secrets(config, env):
             register_secret(secret)

@@ -32,15 +32,15 @@ GAP = "  "
 
 
 def print_json(document: Any) -> None:
-    """One JSON document.
+    """Print one JSON document.
 
-    ASCII only: it stays valid in any locale, and no character of it acts on a terminal.
+    ASCII only: valid in any locale, and without terminal control characters.
     """
     click.echo(json.dumps(document, indent=2))
 
 
 def print_json_rows(rows: Iterable[dict[str, Any]]) -> None:
-    """A JSON list written row by row, so that a long one need not fit into memory."""
+    """Print a JSON list row by row, so that a long one need not fit into memory."""
     click.echo("[", nl=False)
     separator = "\n"
     for row in rows:
@@ -56,7 +56,7 @@ def print_table(
     stretch: tuple[str, ...],
     numbers: tuple[str, ...] = (),
 ) -> None:
-    """A table fitted to the terminal, where the columns `stretch` give way; piped: plain lines with tabs."""
+    """Print a table, the columns `stretch` shortened to fit the terminal; piped: lines with tabs."""
     safe = ([escaped(cell) for cell in row] for row in rows)
     if not sys.stdout.isatty():
         click.echo("\t".join(headers))
@@ -67,24 +67,24 @@ def print_table(
 
 
 def print_paragraph(text: str, *, indent: str = "") -> None:
-    """Text from outside, wrapped to the terminal; its own line breaks stay."""
+    """Print text wrapped to the terminal, escaped; keep its line breaks."""
     for line in text.splitlines() or [""]:
         wrapped = textwrap.wrap(escaped(line), text_width(), initial_indent=indent, subsequent_indent=indent)
         click.echo("\n".join(wrapped))
 
 
 def text_width() -> int:
-    """Columns for running text: the terminal's, within limits of legibility; 80 when piped."""
+    """Return the columns for running text: the terminal's, within 40 to 100; 80 when piped."""
     return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST_TEXT))
 
 
 def local_time(moment: str) -> str:
-    """A stored time on this machine's clock, to the second."""
+    """Return a stored time as local time, to the second."""
     return f"{from_iso(moment).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def ago(moment: str, now: datetime | None = None) -> str:
-    """How long a stored time lies back, in the largest unit that says something: `5 min ago`."""
+    """Return how long ago a time was, in the largest unit of which two fit: `5 min ago`."""
     seconds = ((now or datetime.now(UTC)) - from_iso(moment)).total_seconds()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
@@ -93,7 +93,7 @@ def ago(moment: str, now: datetime | None = None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A sentiment score with its sign; nothing for None."""
+    """A sentiment score with its sign; empty for None."""
     return "" if value is None else f"{value:+.2f}"
 
 
@@ -126,7 +126,7 @@ def _print_fitted(
 
     console = Console(highlight=False)
     widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
-    # Left to itself, rich takes from all columns alike, until an id is gone.
+    # By itself, rich narrows all columns alike, until an id is gone.
     room = console.width - len(GAP) * (len(headers) - 1) - sum(widths)
     for number in stretch:
         given = min(0, max(room, NARROWEST_STRETCH - widths[number]))

@@ -1,4 +1,4 @@
-"""Where the installed service keeps its things, for commands that are run with others.
+"""Where the installed service keeps its files, for commands that use other ones.
 
 The unit gives the service a state folder of its own. A shell that does not know it would look into another
 database, find nothing there, and have everything analyzed and paid for a second time.
@@ -29,7 +29,7 @@ UNITS = tuple(
 
 
 def other_database(path: Path) -> Path | None:
-    """The database of the installed service where it is another one than this; None where there is none."""
+    """Return the installed service's database; None when it is this one or there is no service."""
     if path.resolve() == SERVICE_DATABASE.resolve():
         return None
     return SERVICE_DATABASE if _is_there(SERVICE_DATABASE) or has_unit() else None
@@ -41,14 +41,14 @@ def has_unit() -> bool:
 
 
 def no_database(path: Path) -> str:
-    """That there is none, in a line, with the command that works where the service has one elsewhere."""
+    """Say that there is none; when the service has one elsewhere, also which command uses it."""
     if other_database(path) is None:
         return f"{path}: there is no database yet; `earshot run` or `earshot scan` creates it"
     return f"{path}: there is no database here; {_service_has_another()}"
 
 
 def not_running(path: Path) -> str:
-    """What to say of a database that no service works on, and what to do."""
+    """Say that no service works on this database, and what to do."""
     if other_database(path) is not None:
         return f"not running on {path}; {_service_has_another()}"
     start = "systemctl start earshot" if has_unit() else "earshot run"
@@ -56,7 +56,7 @@ def not_running(path: Path) -> str:
 
 
 def as_the_service() -> str:
-    """The present command as the service's user would run it."""
+    """The current command as the service's user would run it."""
     context = click.get_current_context()
     name = context.command_path.partition(" ")[2]
     program = Path(sys.argv[0])
@@ -73,7 +73,7 @@ def owner_of(path: Path) -> str | None:
 
 
 def watched_by_others(folders: Sequence[str]) -> list[str]:
-    """For each of the folders that another process holds, a line that says which."""
+    """Return a line for each folder that another process watches, naming both."""
     found: list[str] = []
 
     def look() -> None:
@@ -104,6 +104,6 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        # In a folder that this user may not look into: it is somebody's.
+        # This user may not look into its folder: assume that it is there.
         return True
     return True

@@ -20,9 +20,9 @@ NOTHING = "·"
 def sentiment_plot(
     segments: Sequence[dict[str, object]], width: int, length: float | None = None
 ) -> list[str]:
-    """The lines of a plot for rows of `sentiments`, at most `width` wide; none without a scored passage.
+    """Return the lines of a plot of `sentiments` rows, at most `width` wide; [] when none is scored.
 
-    `length` is the recording's in seconds.
+    `length`: of the recording, in seconds.
     Where the times are not known (several channels) the passages follow one another, equally wide.
     """
     columns = max(10, width - LABEL_COLUMNS)

@@ -1,4 +1,4 @@
-"""Keeps the memory of a process, with the key and what was said, from the other processes of its user."""
+"""Hide a process's memory, with the key and what was said, from other processes of the same user."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ PR_SET_DUMPABLE = 4
 
 
 def hide_memory() -> None:
-    """Let no core be dumped, and nobody but root attach to this process or read its memory.
+    """Forbid core dumps, and let only root attach to this process or read its memory.
 
-    It ends with exec(2): each program that this one starts has to do it itself. The files in /proc that
-    are named after its number then belong to root; those in /proc/self it may still read.
+    It ends with exec(2): each program that this one starts has to do it itself. The files under
+    /proc/PID then belong to root; the process may still read /proc/self.
     """
     try:
         import ctypes

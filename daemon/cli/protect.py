@@ -16,7 +16,7 @@ from daemon.errors import EXIT_FAILED
 def protect(context: Context, ids: tuple[int, ...], *, off: bool) -> None:
     """Keep recordings from retention and `earshot forget`.
 
-    What a recording is a copy of is another row: protect that too, where it is to stay.
+    A copy and its original are separate rows: protect both if both are to stay.
     """
     from daemon.storage import purge
     from daemon.storage.database import transaction

@@ -131,7 +131,7 @@ def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit:
     """Search transcripts, summaries and names for WORDS.
 
     All of them must be there; the best hits come first.
-    word* finds what begins so; "two words" in quotes (which your shell must leave alone) find a phrase.
+    word* finds words that begin with it; "two words" in quotes (which your shell must keep) finds a phrase.
     """
     from daemon.storage.views import search as find
 
@@ -159,7 +159,7 @@ def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit:
 def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -> None:
     """Put failed or skipped recordings back in the queue.
 
-    A paused queue tries again at once. Alone, without an id or --failed, it also lets go what a limit holds,
+    A paused queue tries again at once. Alone, without an id or --failed, it also frees what a limit holds,
     until the limit's hour, day or month ends.
     """
     from daemon.storage.database import transaction
@@ -219,7 +219,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _result(row: dict[str, Any]) -> str:
-    """The one thing to know about a recording besides its state."""
+    """Return sentiment, error code or the original's id."""
     if row["state"] == RecordingState.DUPLICATE:
         return f"of {row['duplicate_of'] or '?'}"
     if row["state"] == RecordingState.DONE:

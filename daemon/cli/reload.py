@@ -12,7 +12,7 @@ from daemon.cli.places import not_running
 from daemon.errors import EXIT_FAILED, EarshotError
 
 PATIENCE_SECONDS = 60.0
-"""An embedded engine may take half of it to start. Less than systemd waits (TimeoutStartSec=)."""
+"""Less than systemd waits (TimeoutStartSec=); an embedded engine may need half of it to start."""
 LOOK_SECONDS = 0.1
 
 
@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.1
 def reload(context: Context) -> None:
     """Have the running service read its configuration and key again, and wait for its answer.
 
-    Exits with 1 when the service refuses the configuration, which it then goes on without, and says why.
+    Exits with 1 and says why when the service refuses the configuration; it then keeps the old one.
     """
     from daemon.storage.lock import ask_to_reload, daemon_status
 

@@ -124,7 +124,7 @@ def _example(example: Example) -> dict[str, Any]:
 
 
 def _print_examples(outcome: Outcome) -> None:
-    """The newest first, each with what an alert would have said of it."""
+    """Print the newest first, each with what its alert would have said."""
     shown = sorted(outcome.examples, key=lambda each: (each.at, each.recording_id), reverse=True)
     for each in shown:
         click.echo()

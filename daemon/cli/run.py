@@ -13,7 +13,7 @@ from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 
 ENDING_SECONDS = 5.0
-"""How long a service whose starter is gone may take to end in order."""
+"""Time for the service to end in order once its starter is gone."""
 
 
 @click.command(epilog="Example: earshot run -c /etc/earshot/config.yaml")
@@ -23,8 +23,8 @@ ENDING_SECONDS = 5.0
 def run(context: Context, exit_with_stdin: bool) -> None:
     """Watch, analyze and alert until SIGTERM or SIGINT.
 
-    `earshot reload` has configuration and key read again; one that cannot be used is refused and the old
-    one kept. SIGHUP does the same, but ends what was started at a terminal, as the closing of that does.
+    `earshot reload` makes it read configuration and key again; one that cannot be used is refused and the
+    old one kept. SIGHUP does the same, but ends a service started at a terminal, as closing it does.
     """
     _obey_signals_early()
     if exit_with_stdin:
@@ -44,15 +44,15 @@ def run(context: Context, exit_with_stdin: bool) -> None:
 
 
 def _obey_signals_early() -> None:
-    """What signals mean until the service listens to them itself; by default both would kill the process."""
+    """Handle SIGTERM and SIGHUP until the service does; by default both would kill the process."""
     from daemon.runtime.signals import hangup_ends
 
-    # Nothing has begun that would have to end in order.
+    # Nothing has started yet that must end in order.
     signal.signal(signal.SIGTERM, _end_at_once)
     if hangup_ends():
         signal.signal(signal.SIGHUP, _end_at_once)
     elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        # The configuration is about to be read.
+        # Nothing to do: the configuration is about to be read anyway.
         signal.signal(signal.SIGHUP, lambda *_: None)
 
 
@@ -61,7 +61,7 @@ def _end_at_once(*_: object) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End when whoever holds the other end of stdin does, in whatever way."""
+    """End the service when the process at the other end of stdin ends."""
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

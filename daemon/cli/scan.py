@@ -29,10 +29,10 @@ OUTCOMES = ("done", "failed", "duplicate", "skipped")
 @json_option
 @pass_context
 def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
-    """Find, analyze and alert everything that is waiting, then exit.
+    """Find and analyze what is waiting, send alerts, then exit.
 
     With --existing, count, hours and estimated cost are shown first, and nothing is sent without a yes.
-    Where the service is running, that takes them in.
+    Where the service is running, it takes them in.
 
     Exits with 1 when a recording failed or is left waiting, when an alert is not delivered yet, and when a
     folder could not be looked at.
@@ -91,7 +91,7 @@ def _print_counts(counts: dict[str, int], alerts: dict[str, int], left_alone: in
 
 
 def _not_listed(config: Config, folders: dict[str, dict[str, Any]]) -> list[str]:
-    """The folders that are gone or closed: what is in them was not looked for."""
+    """Return a line for each folder that is gone or cannot be read."""
     return [
         f"{folder.name}: the folder is not there or cannot be read; `earshot check` says why"
         for folder in config.watch
@@ -100,7 +100,7 @@ def _not_listed(config: Config, folders: dict[str, dict[str, Any]]) -> list[str]
 
 
 def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> list[str]:
-    """What did not end well, a line each with what to do."""
+    """Return a line for each trouble, with what to do."""
     troubles = [f"paused: {paused}"] if paused else []
     if counts["failed"] > 0:
         troubles.append(
@@ -116,7 +116,7 @@ def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> l
 
 @contextmanager
 def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on a terminal's stderr, nothing elsewhere."""
+    """Show a progress bar when stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -125,7 +125,7 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
 
     class VisibleCursor(Console):
-        """A second Ctrl-C ends the process at once: a cursor that was hidden would stay so."""
+        """Keeps the cursor: a second Ctrl-C ends the process and would leave it hidden."""
 
         def show_cursor(self, show: bool = True) -> bool:
             return False

@@ -39,7 +39,7 @@ def show(context: Context, recording_id: int, as_json: bool) -> None:
 
 
 def print_recording(found: dict[str, Any]) -> None:
-    """Print a recording with its parts, as `storage.queries.recording` returns it."""
+    """Print a recording with its parts, as `storage.views.recording` returns it."""
     for name, value in _facts(found):
         click.echo(f"{name:<14}{escaped(value)}")
     if found["summary"]:
@@ -106,7 +106,7 @@ def _average(found: dict[str, Any]) -> str:
 
 
 def _original(original: dict[str, Any] | None) -> str:
-    """What is still to be done with the file, and why it was not."""
+    """Say what is still to be done with the file, and why."""
     if original is None:
         return ""
     return f"still to be moved or deleted{': ' + original['error'] if original['error'] else ''}"

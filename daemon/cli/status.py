@@ -62,7 +62,7 @@ def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, 
 
 
 def _faults(context: Context) -> list[ConfigProblem]:
-    """What is wrong with the configuration; raises ConfigError when not even its database can be found."""
+    """Return the faults of the configuration; ConfigError when not even its database can be found."""
     try:
         _ = context.config
     except ConfigError as error:
@@ -83,9 +83,9 @@ def _print_document(document: dict[str, Any]) -> None:
 
 
 def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
-    """What `status --json` prints. A database that is not there yet is an empty one.
+    """Return what `status --json` prints. A missing database counts as an empty one.
 
-    Without a `usable` configuration the folders are those that the database knows.
+    When the configuration is not `usable`, the folders come from the database.
     """
     from daemon.storage import outbox, views
     from daemon.storage.database import memory_database
@@ -115,7 +115,7 @@ def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
 
 
 def _cost_of_month(db: Database, timezone: str | None) -> float:
-    """In USD, by estimate, since the month began by the clocks of the configuration."""
+    """Return the estimated USD since the month began in the configured time zone."""
     from daemon.config.times import period, zone_of
     from daemon.storage.costs import spent
 
@@ -129,14 +129,14 @@ def _folder(known: dict[str, dict[str, Any]], folder: WatchFolder) -> dict[str, 
 
 
 def _method(folder: WatchFolder) -> str:
-    """By its path alone: a folder that nobody has seen yet may be on a share that hangs."""
+    """Choose by the path alone: an unseen folder may be on a share that hangs."""
     from daemon.watching.mounts import watch_method
 
     return watch_method(folder, root=str(folder.path.absolute())).method
 
 
 def _unseen(folder: WatchFolder) -> dict[str, Any]:
-    """A folder that no daemon has looked at yet, with the method by which one would watch it."""
+    """Return a row for a folder no daemon has seen, with the method that would watch it."""
     return {
         "path": folder.name,
         "method": _method(folder),

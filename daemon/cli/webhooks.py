@@ -52,7 +52,7 @@ def webhooks(context: Context, states: tuple[str, ...], limit: int | None, as_js
 @click.argument("ids", type=row_id, metavar="ID...", nargs=-1, required=True)
 @pass_context
 def retry_webhooks(context: Context, ids: tuple[int, ...]) -> None:
-    """Send messages again, with the ids that they had, also those that arrived."""
+    """Send messages again, also those that arrived, with the same ids."""
     retry_each(context, ids, "webhooks")
 
 
