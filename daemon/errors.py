@@ -1,4 +1,4 @@
-"""Every error that earshot raises on purpose: what is wrong is in its class, what to do in its text."""
+"""Every error that earshot raises on purpose: the class says what is wrong, the text what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXIT_INTERRUPTED = 130
 
 
 class EarshotError(Exception):
-    """Base of all; `str()` is one line saying what failed, on what, and what to do. Exit code 1."""
+    """Base of all; `str()` is one line: what failed, with what, and what to do. Exit code 1."""
 
     exit_code = EXIT_FAILED
 
@@ -24,8 +24,8 @@ class UsageError(EarshotError):
 class ConfigProblem:
     """One thing that is wrong in the configuration.
 
-    `line` counts from 1 and is None for what the file does not say (a missing key's parent is used
-    where there is one); `key` is dotted, `watch[0].settle`. `level` is `warning` for what works all the same.
+    `line` counts from 1; for a missing key it is its parent's, or None without one. `key` is dotted:
+    `watch[0].settle`. `level` is `warning` if the configuration works all the same.
     """
 
     file: str
@@ -69,25 +69,25 @@ class FileGoneError(FileTrouble):
 
 
 class FileReplacedError(FileGoneError):
-    """Something that is no file is in its place, or a link is in the way to it."""
+    """No regular file is in its place, or its path leads through a link."""
 
 
 class FileUnmountedError(FileTrouble):
-    """The file is not there, nor is its folder or the file system that it was on: it may come back."""
+    """The file is missing, and so is its folder or file system: it may come back."""
 
 
 class FileChangedError(FileTrouble):
-    """The file is another one than was taken in, or changed while it was read."""
+    """The file is not the one that was queued, or changed while it was read."""
 
 
 class FileUnreadableError(FileTrouble):
-    """The file is there, but not to be read: permission, an input/output error."""
+    """The file is there but cannot be read: permission, an input/output error."""
 
 
 class AnalysisError(EarshotError):
     """The API gave no result for a recording.
 
-    `request_id` is Deepgram's, where the reply named one: their support asks for it.
+    `request_id` is from Deepgram's reply, if it had one: their support asks for it.
     `possibly_billed` is True when the body arrived and the request was not clearly refused.
     """
 
@@ -98,7 +98,7 @@ class AnalysisError(EarshotError):
 
 
 class TemporaryError(AnalysisError):
-    """Nobody's fault, nothing billed; `retry_after` is the seconds the service asked for, if it did."""
+    """May work later, nothing billed; `retry_after` is in seconds, if the service named it."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -118,7 +118,7 @@ class ServiceDownError(TemporaryError):
 
 
 class DoubtfulReplyError(AnalysisError):
-    """The request arrived whole, but no usable reply came back: counted as billed.
+    """The whole request arrived, but no usable reply came: counted as billed.
 
     `body` is what was received (bytes, at most the client's cap), kept for a person to look at.
     """
@@ -129,7 +129,7 @@ class DoubtfulReplyError(AnalysisError):
 
 
 class RecordingError(AnalysisError):
-    """This recording is refused, each time; `code` is stored as its error_code (`corrupt_audio`, …)."""
+    """This recording is always refused; `code` is stored as its error_code (`corrupt_audio`, …)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -137,10 +137,10 @@ class RecordingError(AnalysisError):
 
 
 class AccountError(AnalysisError):
-    """Key, credit or request (`cause`) is refused: every recording would be.
+    """Key, credit or request (`cause`) refused, as for every recording.
 
-    `said` is what the service said, in its own words; `of_request` is False when it would say the same to
-    any other request.
+    `said` is the answer of the service in its own words; `of_request` is False if any other request would get
+    the same.
     """
 
     def __init__(self, cause: str, message: str, *, said: str = "", of_request: bool = False) -> None:

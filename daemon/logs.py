@@ -1,7 +1,7 @@
-"""Logging set-up: one handler on stderr, and nothing secret or forged passes it.
+"""Logging set-up: one handler on stderr that lets nothing secret or forged pass.
 
-Secrets are registered when they are read; whatever is logged later, by earshot or by a library, has them
-replaced.
+Secrets are registered when they are read, and replaced in all that is logged later, by earshot or by a
+library.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 HIDDEN = "***"
 SHORTEST_SECRET = 6
-"""Characters. Shorter strings turn up in ordinary words, and hiding those would make every log unreadable."""
+"""In characters. Shorter strings are parts of ordinary words: hiding them would make logs unreadable."""
 
 OWN_LOGGER = "daemon"
 TALKATIVE = (
@@ -40,24 +40,24 @@ TALKATIVE = (
 
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+(?:[-_.][a-z]+)*")
 _URL = re.compile(r"://\S+")
-"""What follows a scheme. To look for the scheme too would take the square of the length of a long word."""
+"""What follows a scheme. Searching for the scheme too would take quadratic time on a long word."""
 _NEVER = re.compile(r"(?!)")
 _PLACEHOLDER = re.compile(r"%%|=?%[-#0 +]*[0-9]*(?:[.][0-9]+)?[a-zA-Z]")
 _BARE = re.compile(r"""[^\s='"\\[{]+""")
 """What needs no quotes after `key=`."""
 _LINE_BREAKS_KEPT = re.compile(r"([\n\t])")
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
-"""Those of syslog; anything else is 7, for debugging."""
+"""Priorities of syslog; other levels get 7 (debug)."""
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: controls, formats (bidi, zero width), surrogates, line and paragraph separators."""
 
 
 class Redaction(logging.Filter):
-    """Rewrites a record before it is formatted: registered secrets become `***`, control characters escapes,
-    and a value after `key=` is quoted where it would not stay one value (a blank, a quote or `=` in it).
+    """Rewrites a record before it is formatted: registered secrets become `***`, control characters become
+    escapes, and a value after `key=` is quoted if it has a blank, a quote or `=` in it.
 
     Works on the finished message, so a secret in an argument or in an exception is found too. A traceback
-    keeps its line breaks; the formatter indents them, so that none of its lines passes for a line of the log.
+    keeps its line breaks; the formatter indents its lines, so that none looks like a line of the log.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Redaction(logging.Filter):
         return _URL.sub(lambda url: self._in_urls_pattern.sub(HIDDEN, url[0]), text)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a library's chatter, which can reach a handler although its logger's level is WARNING."""
+        """Cleans a record in place; False, to drop it, for a library's below WARNING."""
         if record.levelno < logging.WARNING and not _is_own(record.name):
             return False
         record.msg = escaped(self.clean(_message(record)))
@@ -96,7 +96,7 @@ class Redaction(logging.Filter):
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = _escaped_lines(self.clean(record.exc_text))
-            # Otherwise a second handler with its own formatter would write the exception as it was.
+            # Otherwise a second handler with its own formatter would write the exception with its secrets.
             record.exc_info = None
         if record.stack_info:
             record.stack_info = _escaped_lines(self.clean(record.stack_info))
@@ -107,7 +107,7 @@ _redaction = Redaction()
 
 
 def register_secret(text: str) -> None:
-    """Never write this to the log: a key, a password, or an Apprise URL with every secret part of it.
+    """Hide this in the log from now on: a key, a password, or an Apprise URL and its secret parts.
 
     Strings shorter than six characters are not registered.
     """
@@ -115,7 +115,7 @@ def register_secret(text: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """The text with every registered secret replaced, for what is not logged: a stored or printed error."""
+    """The text with every registered secret replaced, for errors that are stored or printed."""
     return _redaction.clean(text)
 
 
@@ -130,7 +130,7 @@ def escaped(text: str) -> str:
 
 
 def set_up(level: str, *, stream: TextIO | None = None, env: Mapping[str, str] = os.environ) -> None:
-    """Log to `stream` (stderr) from `level` up, libraries only their warnings.
+    """Log to `stream` (stderr) from `level` up, libraries from WARNING up.
 
     Called again, it replaces what it set up before.
     """
@@ -149,24 +149,24 @@ def set_up(level: str, *, stream: TextIO | None = None, env: Mapping[str, str] =
 
 
 def log_uncaught() -> None:
-    """Send what ends a thread, or the process, through the log: Python itself would print it unredacted."""
+    """Log exceptions that end a thread or the process: Python would print them with secrets."""
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
 
 class _OwnHandler(logging.StreamHandler[TextIO]):
-    """Known by its type, so that setting up twice does not log twice."""
+    """Has its own type: a second `set_up` can find and replace it."""
 
 
 class _Lines(logging.Formatter):
-    """One line a record, its traceback indented below it.
+    """One line per record, its traceback indented below.
 
-    The journal has its own clock, and takes the priority of each line from a `<N>` at its start.
+    The journal adds the time itself, and reads the priority of a line from `<N>` at its start.
     """
 
     def __init__(self, *, journal: str | None, stream: TextIO) -> None:
         super().__init__(("" if journal else "%(asctime)s %(levelname)s ") + "%(name)s: %(message)s")
-        # Inherited with the environment, JOURNAL_STREAM may speak of another stderr than this one.
+        # JOURNAL_STREAM is inherited with the environment: it may mean another stderr than this one.
         self._with_priority = journal is not None and journal == _device_and_inode(stream)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -192,7 +192,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _quoted_fields(text: str, values: tuple[object, ...]) -> tuple[object, ...]:
-    """The arguments, those of `key=%s` so that each stays one value, whatever a name or an answer says."""
+    """The arguments; those of `key=%s` are quoted if needed, so that each stays one value."""
     marks = [found[0] for found in _PLACEHOLDER.finditer(text) if found[0] != "%%"]
     return tuple(_field(value) if mark == "=%s" else value for mark, value in zip(marks, values, strict=True))
 
@@ -205,10 +205,10 @@ def _field(value: object) -> str:
 
 
 def _secret_parts(url: str) -> tuple[set[str], set[str]]:
-    """What must be hidden anywhere, and the plain words that are hidden only inside URLs.
+    """The texts to hide everywhere, and the plain words to hide only inside URLs.
 
-    Split by hand: Apprise puts tokens where other URLs have a host and a port, which `urlsplit` lower-cases
-    or refuses. A plain word ("alerts") may be a secret topic, but is an everyday word in other lines too.
+    Split by hand: Apprise puts tokens in place of host and port, and `urlsplit` would change or refuse
+    those. A plain word ("alerts") may be a secret topic, but is also an everyday word in other lines.
     """
     _, _, rest = url.partition("://")
     located, _, query = rest.partition("?")
@@ -222,7 +222,7 @@ def _secret_parts(url: str) -> tuple[set[str], set[str]]:
     words = {part for part in parts if _PLAIN_WORD.fullmatch(part)}
     anywhere = (parts - words) | {url, rest, userinfo, password}
     if userinfo:
-        # What HTTP basic authentication makes of it.
+        # As HTTP basic authentication sends it.
         anywhere.add(base64.b64encode(unquote(userinfo).encode()).decode())
     return anywhere, words
 
@@ -246,7 +246,7 @@ def _spellings(secrets: Iterable[str]) -> set[str]:
 def _any_of(secrets: set[str]) -> re.Pattern[str]:
     if not secrets:
         return _NEVER
-    # Longest first: a whole URL before the token in it. Any letter case: hosts and %2F may come back changed.
+    # Longest first: a whole URL before the token in it. In any letter case: hosts and %2F may have changed.
     longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
     return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
@@ -254,7 +254,7 @@ def _any_of(secrets: set[str]) -> re.Pattern[str]:
 def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
-        # os.fsdecode hides the byte 0xNN of a name that is not UTF-8 in U+DCNN.
+        # os.fsdecode turns a byte 0xNN that is not UTF-8 into U+DCNN.
         code -= 0xDC00
     if code <= 0xFF:
         return f"\\x{code:02x}"

@@ -1,4 +1,4 @@
-"""The plain records that cross from one stage to the next, and the states that the database stores."""
+"""The plain records that stages pass to each other, and the states in the database."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 NEGATIVE_BOUND = -1 / 3
-"""Average scores at and below this are `negative`, at and above its opposite `positive`
+"""An average score is `negative` from here down, `positive` from the opposite number up
 (https://developers.deepgram.com/docs/sentiment-analysis)."""
 
 SEVERITIES = ("critical", "warning", "info")
-"""Of rules and messages, the most severe first."""
+"""For rules and messages, most severe first."""
 
 
 class RecordingState(StrEnum):
@@ -44,7 +44,7 @@ class AlertState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What one lstat said of a regular file.
+    """What lstat said about a regular file.
 
     `path` is absolute, as the os module gives it (bytes that are not UTF-8 as lone surrogates).
     """
@@ -59,23 +59,23 @@ class FileStamp:
 
 
 class FoundBy(Enum):
-    """How a file came to be seen."""
+    """How a file was noticed."""
 
     HINT = auto()
-    """By an event, or by a listing where none could have come."""
+    """By an event, or by a listing if no event was possible."""
     LATE_LISTING = auto()
-    """By the listing that makes up for events that are known to be lost."""
+    """By the listing that is made when events are known to be lost."""
     LISTING_ONLY = auto()
-    """By a listing alone, although an event should have said it."""
+    """Only by a listing, although an event should have come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A file that is there, and that the rows do not have as it is.
+    """A file that is new or changed compared with the rows.
 
     `is_closed`: its writer closed it, or it was renamed into its place. `is_old`: it was there before earshot
-    first looked at the folder. `is_remote`: it is on a network or FUSE mount, where the kernel does not know
-    all that write to it.
+    first looked at the folder. `is_remote`: it is on a network or FUSE mount, where the kernel does not see
+    every writer.
     """
 
     stamp: FileStamp
@@ -87,11 +87,11 @@ class Sighting:
 
 @dataclass(slots=True)
 class Sightings:
-    """What one look at a watched folder brought.
+    """What one look at a watched folder found.
 
-    `gone` are paths at which there is no file any more, to be read before `files`; `markers` are done markers
-    that appeared. `is_away`: the folder is not there. `is_listed`: with these the whole folder was listed.
-    A file there has to be quiet for `settle_seconds`, and a listing comes every `rescan_seconds`.
+    `gone`: paths that have no file any more; handle them before `files`. `markers`: done markers that
+    appeared. `is_away`: the folder is not there. `is_listed`: the whole folder was listed. A file must not
+    change for `settle_seconds`; a listing is made every `rescan_seconds`.
     """
 
     files: list[Sighting] = field(default_factory=list)
@@ -108,10 +108,9 @@ class Recording:
     """A recording claimed from the queue.
 
     `source` is the file's path (as FileStamp.path) or, with `is_url`, the address of a hosted recording.
-    `doubtful` counts the replies lost, `failures` the temporary failures in a row, the first of them at
-    `failing_since`. `part_words` is None, or how many words of its transcript are analyzed at a time because
-    the whole is too long for the API. `anew` says that a person wants it analyzed although the same was
-    analyzed before.
+    `doubtful` counts lost replies, `failures` the temporary failures in a row; the first was at
+    `failing_since`. `part_words` is how many words of the transcript are analyzed at a time, if the whole is
+    too long for the API, else None. `anew`: a person wants it analyzed although the same was analyzed before.
     """
 
     id: int
@@ -134,7 +133,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class NewRecording:
-    """What is known of a recording before it has a row.
+    """Facts about a recording before it has a row.
 
     `source` is the file's path (as FileStamp.path) or, with `is_url`, an address. `modified_at` and
     `recorded_at` are as `iso` writes them. A `quiet` one causes no alerts.
@@ -181,12 +180,12 @@ class Segment:
 
 
 def sentiment_of(score: float) -> str:
-    """The label that the API gives to an average score."""
+    """The label that the API gives an average score."""
     return "negative" if score <= NEGATIVE_BOUND else "positive" if score >= -NEGATIVE_BOUND else "neutral"
 
 
 def interleave(groups: Iterable[Sequence[Segment]]) -> Iterator[Segment]:
-    """The first of each group, then the second of each, and so on, each passage of the transcript once."""
+    """The first of each group, then the second of each, and so on; each passage only once."""
     seen = set()
     for segment in chain.from_iterable(zip_longest(*groups)):
         if segment is None:
@@ -199,7 +198,7 @@ def interleave(groups: Iterable[Sequence[Segment]]) -> Iterator[Segment]:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word that was said, with its punctuation; seconds from the start, `channel` counted from 0."""
+    """A spoken word with punctuation; times in seconds from the start, `channel` from 0."""
 
     text: str
     start: float
@@ -210,10 +209,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one request was billed by, and what that probably came to: a row of `costs`.
+    """What one request was billed for, and its probable cost: a row of `costs`.
 
-    None is what is not known: the tokens of a request without a reply, the price of a model. `prices_of` is
-    the date of the prices, or `configuration`.
+    None means unknown: the tokens of a request without a reply, the price of a model. `prices_of` is the
+    date of the prices, or `configuration`.
     """
 
     model: str
@@ -227,11 +226,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What the API's reply says of one recording.
+    """What the API replied about one recording.
 
     `not_analyzed` maps a feature (summary, topics, intents, sentiment) to the reason why it has no
-    result; a feature that is there is not in it, even when its list is empty. Times in seconds,
-    `estimated_cost_usd` an estimate from list prices. `cost` is None where nothing new was paid for.
+    result; an analyzed feature is not in it, even if its list is empty. Times are in seconds,
+    `estimated_cost_usd` is from list prices. `cost` is None if nothing new was paid for.
     """
 
     request_id: str | None = None
@@ -252,16 +251,16 @@ class Analysis:
     cost: Cost | None = None
 
     def worst_passages(self) -> tuple[Segment, ...]:
-        """The negative passages, the lowest score first: what to quote where a rule looks at none itself."""
+        """The negative passages, lowest score first: quoted if a rule itself looks at no passages."""
         negative = (segment for segment in self.sentiments if segment.label == "negative")
         return tuple(sorted(negative, key=lambda segment: segment.score or 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What rules and messages know of one recording. `path` is as people see it, or the URL; times as stored.
+    """What rules and messages know of a recording. `path`: as people see it, or the URL; times as stored.
 
-    `quiet` says that it is to cause no alerts: it was there before earshot came (`existing: quiet`).
+    `quiet`: it causes no alerts, as it was there before earshot (`existing: quiet`).
     """
 
     recording_id: int
@@ -278,7 +277,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that fired: why, as lines to read, and the segments worth quoting, the most telling first."""
+    """A rule that fired: why, as lines for people, and the segments to quote, most important first."""
 
     rule: str
     severity: str
@@ -289,7 +288,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """Every day from `start` to `end` by the clocks of `zone`; over midnight where the end comes first."""
+    """Every day from `start` to `end`, local time in `zone`; past midnight if `end` is earlier."""
 
     start: time
     end: time
@@ -300,8 +299,8 @@ class QuietHours:
 class Target:
     """One URL of a destination, or one recipient of a URL that names several.
 
-    `index` counts them from 0. `limit` is how many characters a message may have, with the title where
-    that is part of the body.
+    `index` counts them from 0. `limit` is the most characters of a message, including the title if that is
+    part of the body.
     """
 
     destination: str
@@ -314,7 +313,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What people read: the destination, and the number of the URL where it is not the first."""
+        """The name for people: the destination, and the number of the URL unless it is the first."""
         return f"{self.destination}, URL {self.index + 1}" if self.index else self.destination
 
 
@@ -322,8 +321,8 @@ class Target:
 class AlertDraft:
     """A message before it is a row: one per destination and URL (`target`), for rules or about the service.
 
-    `not_before` is the end of the destination's quiet hours, None when it is due at once. `about` are the
-    recordings that a message about no single one names.
+    `not_before` is the end of the destination's quiet hours, None if it is due at once. `about` are the ids
+    of recordings in a message about several.
     """
 
     destination: str
@@ -340,9 +339,9 @@ class AlertDraft:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A row of an outbox that is due for delivery. `due_at` is set where it was to wait from the start.
+    """A row of an outbox that is due for delivery. `due_at` is set if it had to wait from the start.
 
-    A message to another program has a `message_id`, and its kind as `title`.
+    A message to another program has a `message_id`; its `title` is its kind.
     """
 
     id: int
@@ -359,7 +358,7 @@ class Alert:
 
 
 def utc_now() -> datetime:
-    """The time now, as every stage counts it."""
+    """The time now in UTC, for every stage."""
     return datetime.now(UTC)
 
 
@@ -379,25 +378,25 @@ def shown_path(path: str) -> str:
 
 
 _PARAMETERS = re.compile(r"(;|%3b|%3f|&(?=[\w.-]+=)).*", re.IGNORECASE)
-"""What follows a file's name in an address, also where it was joined to it wrongly: `call.mp3;token=…`."""
+"""Text after a file's name in an address, even if joined wrongly: `call.mp3;token=…`."""
 
 
 def shown_address(url: str) -> str:
     """The address of a hosted recording as people and tables see it: `https://host/…/call.mp3`.
 
-    A password, a query or any other part of the path may be what opens it to everybody.
+    Leaves out passwords, queries and other parts of the path: they may give access.
     """
     scheme, _, rest = url.partition("://")
     located = re.split(r"[?#]", rest, maxsplit=1)[0]
     authority, slash, path = located.partition("/")
     above, _, name = path.rstrip("/").rpartition("/")
     name = _PARAMETERS.sub("", name)
-    # Of an address that was put together wrongly, a password may be there.
+    # If the address was put together wrongly, a password may be here.
     before, _, after = name.rpartition("@")
     name = after if ":" in before else name
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{'…/' if above else ''}{name}"
 
 
 def hosted_name(url: str) -> str:
-    """What a recording at this address is called: the last part of its path, else its host."""
+    """The name of the recording at this address: the last part of its path, else its host."""
     return shown_address(url).rstrip("/").rpartition("/")[2] or "recording"

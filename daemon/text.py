@@ -1,9 +1,9 @@
-"""How text, scores and times are shown, and how text from outside is made harmless.
+"""Shows text, scores and times, and makes text from outside harmless.
 
-What callers say and what files are called can reach any chat channel.
+The words of callers and names of files can reach any chat channel.
 
-Every service has its own markup and makes its own links, so nothing here is escaped for one of them: the
-characters that any of them acts on are replaced by look-alikes, or separated by a zero-width space.
+Every service has its own markup and links, so there is no escaping for a single one: characters that mean
+something to any service are replaced by look-alikes, or separated by a zero-width space.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from html.entities import html5
 
 BREAK = "\u200b"
-"""Zero-width space: not seen by people, but it ends a mention, a link or a pair of markup characters."""
+"""Zero-width space: people do not see it, but it breaks up mentions, links and pairs of markup."""
 
 ELLIPSIS = "…"
 NAME_LENGTH = 60
-"""Characters that are shown of the name of a rule, a speaker or a recording, of a metadata key or value."""
+"""In characters: the limit for a rule's, speaker's or recording's name, a metadata key or value."""
 
 _MACRON = "\u02cd"
 
 _DROPPED = frozenset({"Cc", "Cf"})
 """Controls (ESC) and format characters (bidi overrides, joiners, tags, marks of byte order)."""
 
-# An angle quotation mark or a tilde operator looks like what it stands for, and no markup knows it.
+# An angle quotation mark or a tilde operator looks like what it replaces, and no markup uses it.
 _LOOK_ALIKES = str.maketrans(
     {"<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "~": "\u223c"}
     | {at: at + BREAK for at in ("@", "\uff20")}
@@ -34,7 +34,7 @@ _LOOK_ALIKES = str.maketrans(
 _DOUBLED = re.compile(r"([|\\])(?=\1)")
 _UNDERLINE = re.compile(r"_{2,}")
 _EMPHASIS = re.compile(r"(?<!\w)_(?=\S)|(?<=\S)_(?![^\W_])")
-"""`_so_` is set in italics, `a_b` is not, nor is one of these alone."""
+"""The marks of italics as in `_so_`, not that in `a_b`."""
 
 _REFERENCE = re.compile(r"&(?=(#|\w{1,40}(;|\Z)?))")
 """`&#64;`, `&commat;`, `&lt` and, at the end of a text, `&commat` where the next text may begin with `;`."""
@@ -43,7 +43,7 @@ _WITHOUT_SEMICOLON = tuple(name for name in html5 if not name.endswith(";"))
 _MARKDOWN_LINK = re.compile(r"\](?=[(\[:])")
 _WEB_HOST = re.compile(r"www\.(?=\w)", re.IGNORECASE)
 
-# Chat programs make a link of `example.com`. A name that ends as recordings do is none, and stays as it is.
+# Chat programs make a link of `example.com`, but not of a name such as `call.wav`: it stays as it is.
 # (Except mov, which has become a top-level domain.)
 _ENDINGS = "wav|ogg|oga|opus|flac|aac|wma|webm|amr|mp[234]|avi|mkv|aiff?|gsm|mpeg|mpg"
 _DOMAIN = re.compile(
@@ -56,11 +56,11 @@ _CONTROLS = dict.fromkeys(
     [code for code in (*range(32), *range(127, 160)) if code not in b"\t\n\r"]
     + [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 )
-"""All but the tab and the ends of lines, and what turns the direction of a text around."""
+"""Controls but the tab and line ends, and characters that change the text direction."""
 
 
 def without_controls(text: str) -> str:
-    """The text without characters that act on a terminal or turn its direction around; its lines stay."""
+    """The text without terminal controls or changes of its direction; its lines stay."""
     return text.translate(_CONTROLS)
 
 
@@ -76,12 +76,12 @@ def harmless(text: str) -> str:
 
 
 def pattern_matches(pattern: str, text: str) -> bool:
-    """True when the whole text fits, whatever its letter case; only `*` and `?` stand for something else."""
+    """True when the whole text matches, in any letter case; only `*` and `?` are wildcards."""
     return fnmatch.fnmatchcase(text.casefold(), pattern.casefold().replace("[", "[[]"))
 
 
 def shorten(text: str, limit: int) -> str:
-    """At most `limit` characters: cut after a sentence that ends late enough, else after a word, with `…`."""
+    """At most `limit` characters, `…` after a sentence or word that ends in the second half."""
     if len(text) <= limit:
         return text
     if limit <= 0:
@@ -90,14 +90,14 @@ def shorten(text: str, limit: int) -> str:
     sentence = max(room.rfind(end) for end in (". ", "! ", "? "))
     if sentence >= limit // 2:
         return room[: sentence + 2] + ELLIPSIS
-    # A word that ends exactly where the room does is whole.
+    # A word that ends exactly at the end of the room is whole.
     word = len(room) if text[len(room)] == " " else room.rfind(" ")
     kept = room[:word] if word >= limit // 2 else room
     return kept.rstrip(" ,;:" + BREAK) + ELLIPSIS
 
 
 def shorten_front(text: str, limit: int) -> str:
-    """At most `limit` characters of the end: of a path, the last part says most."""
+    """The last `limit` characters at most: a path's last part says most."""
     return text if len(text) <= limit else ELLIPSIS + text[len(text) - limit + 1 :]
 
 
@@ -112,7 +112,7 @@ def shown_score(score: float) -> str:
 
 
 def shown_confidence(confidence: float) -> str:
-    """Like a score, but never 0.00 for more than nothing: even right answers can be as low as that."""
+    """Like a score, but 0.00 only for zero: even right answers can have values below 0.005."""
     return f"{confidence:.1g}" if 0.0 < confidence < 0.005 else shown_score(confidence)
 
 
@@ -126,7 +126,7 @@ def shown_clock(seconds: float) -> str:
 def shown_recording(
     recording_id: int, name: str, score: float | None, rules: Sequence[str], link: str | None
 ) -> str:
-    """A recording as a line of a list: its score, its name, the rules that fired, where to find it."""
+    """A recording as a line of a list: its score, name, rules that fired, and link."""
     line = f"{'not scored' if score is None else shown_score(score)} {harmless_name(name)}"
     if rules:
         line += ": " + ", ".join(map(harmless_name, rules))
@@ -136,9 +136,9 @@ def shown_recording(
 
 
 def fitting(start: Sequence[str], lists: Sequence[tuple[str, Sequence[str]]], room: int) -> str:
-    """The start and as many of the lists, line by line in their order, as `room` characters hold.
+    """The start, then as many lines of the lists, in order, as fit into `room` characters.
 
-    Each of `lists` is a heading and its lines. A start that is too long itself is shortened.
+    Each of `lists` is a heading and its lines. A start that is too long is shortened.
     """
     text = "\n".join(start)
     for heading, lines in lists:
@@ -155,7 +155,7 @@ def _with_macrons(found: re.Match[str]) -> str:
 
 
 def _undecodable(found: re.Match[str]) -> str:
-    """The ampersand, parted from what follows where a service could take both for one character."""
+    """`&`, with a BREAK after it if a service could read it and the next text as one character."""
     name, end = found[1], found[2]
     if name == "#" or end == ";" or name.startswith(_WITHOUT_SEMICOLON):
         return "&" + BREAK
@@ -167,6 +167,6 @@ def _visible(character: str) -> str:
     if character.isspace():
         return " "
     if category == "Cs":
-        # A lone surrogate cannot be encoded, and would end every attempt to store or send the message.
+        # A lone surrogate cannot be encoded: every attempt to store or send the message would fail.
         return "\ufffd"
     return "" if category in _DROPPED else character

@@ -1,7 +1,7 @@
-"""Which addresses of hosted recordings are taken: by their form, and by where they point.
+"""Which addresses of hosted recordings are accepted: by their form, and by their host.
 
-Pure: no name is resolved. A name that leads to a private address cannot be told from others here; it is not
-earshot that fetches what an address names, but the API.
+Pure: no name is resolved. A public name that leads to a private address is not noticed here; but it is the
+API, not earshot, that fetches the recording.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*")
 
 
 class BadAddressError(Exception):
-    """Nothing can be taken from a text; it says why, and never repeats what is in it."""
+    """A text is no usable address; the message says why, and never repeats the text."""
 
 
 def usable_address(text: str, hosts: Sequence[str] | None) -> str:
-    """The address as it is sent: its blanks encoded, as browsers do. Raises BadAddressError.
+    """The address as it is sent, with its blanks as `%20`. Raises BadAddressError.
 
-    `hosts` None is for an address that a person asks for, who may name any host.
+    With `hosts` None any host may be named: a person asks for the address.
     """
     if len(text) > LONGEST_ADDRESS or not text.isprintable() or "\\" in text:
         raise BadAddressError("is too long, or has characters in it that no address has")
@@ -56,14 +56,14 @@ def usable_address(text: str, hosts: Sequence[str] | None) -> str:
 
 
 def host_problem(host: str, allowed: Iterable[str] = ()) -> str | None:
-    """What is wrong with the host of a dropped address, None where it may be asked.
+    """What is wrong with the host of a dropped address; None if it is allowed.
 
     `allowed` are the folder's `hosts`: names, `*.example.com` for those below one, or IP addresses. Without
-    any every public host may be asked.
+    any, every public host is allowed.
     """
     name = plain_host(host)
     if not (_NAME.fullmatch(name) or _is_address(name)):
-        # `evil.com%00.example.com`, which some read to its zero only.
+        # Such as `evil.com%00.example.com`: some programs read only up to the zero.
         return NO_HOST
     wanted = [plain_host(each) for each in allowed]
     if any(name == each or (each.startswith("*.") and name.endswith(each[1:])) for each in wanted):
@@ -74,7 +74,7 @@ def host_problem(host: str, allowed: Iterable[str] = ()) -> str | None:
 
 
 def plain_host(host: str) -> str:
-    """The host as it is compared: lower case, no escapes, full-width letters or dot at the end."""
+    """The host in a form to compare: lower case, no escapes, full-width letters or final dot."""
     name = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").lower().strip("[]").rstrip(".")
     try:
         return str(ip_address(name))
@@ -83,7 +83,7 @@ def plain_host(host: str) -> str:
 
 
 def usable_host(host: str) -> str:
-    """Refuses what no host of an address can be equal to."""
+    """Returns the host; ValueError if it is no host."""
     name = plain_host(host)
     if not (_NAME.fullmatch(name) or _is_address(name)):
         raise ValueError("must be a host, such as recordings.example.com or *.example.com; no port, no path")
@@ -102,7 +102,7 @@ def _is_public(name: str) -> bool:
         return _is_public_address(ip_address(name.partition("%")[0]))
     except ValueError:
         labels = name.split(".")
-    # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to those who fetch; nobody writes a public one so.
+    # Programs that fetch read 2130706433, 0x7f.1 and 0177.0.0.1 as 127.0.0.1; no public host is written so.
     if _NUMBER.fullmatch(labels[-1]):
         return False
     return len(labels) > 1 and labels[-1] not in _PRIVATE_DOMAINS
@@ -114,7 +114,7 @@ def _is_public_address(address: IPv4Address | IPv6Address) -> bool:
     if address in _NAT64:
         return _is_public_address(IPv4Address(int(address) & 0xFFFFFFFF))
     is_special = address.is_multicast or address.is_reserved or address.is_site_local
-    # Mapped, 6to4 and Teredo: an IPv4 address is in it.
+    # Mapped, 6to4 and Teredo addresses contain IPv4 addresses.
     inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     is_public = [_is_public_address(each) for each in inner if each is not None]
     return all(is_public) and (bool(is_public) or (address.is_global and not is_special))

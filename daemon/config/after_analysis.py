@@ -1,4 +1,4 @@
-"""What becomes of an original after its analysis: `after_success` and `after_failure`."""
+"""What happens to an original after its analysis: `after_success` and `after_failure`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ AfterFailure = Keep | MoveTo
 
 
 def parse_after_success(value: Any) -> AfterSuccess:
-    """What `after_success` says; ValueError says what to write."""
+    """Reads `after_success`; ValueError says what to write."""
     if value == "delete":
         return Delete()
     return _keep_or_move(value, "must be keep, delete or {move_to: FOLDER}")
 
 
 def parse_after_failure(value: Any) -> AfterFailure:
-    """What `after_failure` says; ValueError says what to write."""
+    """Reads `after_failure`; ValueError says what to write."""
     return _keep_or_move(value, "must be keep or {move_to: FOLDER}")
 
 

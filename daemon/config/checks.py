@@ -1,7 +1,7 @@
-"""What a configuration may not say although each value by itself is fine.
+"""Finds values that are each valid but do not go together.
 
-The checks read data in its full form that may still have wrong types elsewhere, so that one run names
-everything: a typo in one key hides no other problem.
+The checks read the data in its full form. It may still have wrong types elsewhere: so one run names every
+problem, and a typo in one key hides no other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def logical_findings(data: Data) -> Iterator[Finding]:
 
 
 def is_inside(path: str, folder: str, *, recursive: bool = True) -> bool:
-    """True when the path lies below the folder, compared as text; the folder itself does not."""
+    """True when the path is below the folder, compared as text; False for the folder itself."""
     parents = PurePosixPath(path).parents
     return PurePosixPath(folder) in (parents if recursive else parents[:1])
 
@@ -180,7 +180,7 @@ def _names(data: Data) -> Iterator[Finding]:
 def _unknown_destination(name: str, known: list[str]) -> str:
     if "://" in name:
         return "is a URL; put it under alerts.destinations with a name and write that name here"
-    # Not repeated: a token may stand there by mistake.
+    # The name is not repeated: it may be a token, put there by mistake.
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"is no destination; did you mean '{near[0]}'?"

@@ -1,7 +1,7 @@
 """The Apprise service behind an alert URL, or what is wrong with the URL, said without any secret part of it.
 
-The one place where Apprise is loaded and its loggers are kept quiet. Importing it with its 150 services takes
-a third of a second and 15 MB, so that is done by the first URL: what has no destinations does not pay for it.
+Only this module loads Apprise and keeps its loggers quiet. Importing it with its 150 services takes a third
+of a second and 15 MB, so this waits for the first URL: without destinations it is never done.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 20.0
-"""Apprise waits 4 s by default, and takes a message for lost that a slow service did accept."""
+"""By default Apprise waits 4 s, and calls a message lost that a slow service did accept."""
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9]{0,30})://")
 
 
 def service_problem(url: str) -> str | None:
-    """What is wrong with an Apprise URL, or None when a message could be sent to it.
+    """What is wrong with an Apprise URL; None if a message could be sent to it.
 
-    Nothing is sent or connected. The text names at most the scheme.
+    It sends and connects nothing. The text names only the scheme.
     """
     match = _SCHEME.match(url)
     if match is None:
@@ -54,7 +54,7 @@ def service_problem(url: str) -> str | None:
 
 
 def service_name(url: str) -> str:
-    """The service behind an Apprise URL ("Slack", "JSON"), for people; never a part of the URL."""
+    """The name of the URL's service ("Slack", "JSON"), for people; never a part of the URL."""
     service = open_service(url)
     return "unknown service" if service is None else str(service.service_name)
 
@@ -66,18 +66,18 @@ def open_service(url: str) -> NotifyBase | None:
     # No limit of its own: Apprise would hand the call to a shared pool of threads that a few hanging services
     # exhaust for all others. The sender has a thread and a limit for each target.
     # No redirects: one from http to https turns a POST into a GET without the message, and its 200 looks like
-    # success. A URL with redirect=yes has its way.
+    # success. A URL with redirect=yes still allows them.
     asset = AppriseAsset(app_id="earshot", app_desc="earshot", service_timeout=0, http_redirects=False)
     try:
         with _silence():
             service = Apprise.instantiate(url, asset=asset)
     except (TypeError, ValueError, LookupError, AttributeError):
-        # Some services' parsers fall over malformed URLs instead of refusing them.
+        # For some services Apprise's parser raises on malformed URLs instead of refusing them.
         return None
     if service is None:
         return None
-    # Both are said in URLs for other programs: the outbox tries again itself, for a day instead of a minute,
-    # and what did not arrive is not sent, even where a URL calls that success.
+    # URLs may set both, but for other programs: the outbox itself tries again, for a day instead of a minute,
+    # and a message that did not arrive counts as not sent, even if the URL says `optional`.
     service.retry, service.optional = 0, False
     if "socket_connect_timeout" not in vars(service):
         service.socket_connect_timeout = max(service.socket_connect_timeout, CONNECT_SECONDS)
@@ -89,8 +89,8 @@ def open_service(url: str) -> NotifyBase | None:
 def keep_quiet() -> None:
     """Keep the records of Apprise and urllib3 out of every log: they name hosts, paths, tokens and bodies.
 
-    To be called before anything is sent. What Apprise reports about a failed message is captured from its
-    own logger and put into our words, not passed on.
+    Call this before anything is sent. What Apprise logs about a failed message is captured from its own
+    logger and put into our words, not passed on.
     """
     logging.getLogger("apprise").propagate = False
     for name in ("apprise", "urllib3"):
@@ -106,7 +106,7 @@ def _known_schemes() -> list[str]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Drop what Apprise logs in this thread: it writes a URL that it cannot load into its error."""
+    """Drop what Apprise logs in this thread: its errors show URLs that it cannot load."""
     thread = threading.get_ident()
     logger = logging.getLogger("apprise")
 

@@ -1,7 +1,7 @@
 """A YAML file as plain data together with the line of every key.
 
 PyYAML's safe constructors forget the lines and let a later key overwrite an earlier one, so the nodes
-are converted here. Nothing but text, numbers, booleans, null, lists and mappings comes out.
+are converted here. The result has only text, numbers, booleans, null, lists and mappings.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import yaml
 
 LARGEST_FILE_BYTES = 1_000_000
-# Aliases may repeat a part of the file; ten of them nested ten deep would fill the memory.
+# Aliases repeat a part of the file: ten aliases in each of ten levels would fill the memory.
 MOST_VALUES = 20_000
 DEEPEST_NESTING = 30
 
 SHORTEST_TOKEN = 16
 LONGEST_NAME = 60
-"""Characters. A word of the first length with digits in it is taken for a token, of the second any word."""
+"""In characters. A word with digits counts as a token from the first on, any word above the second."""
 _MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])|[0-9]{8}")
 _TAG = "tag:yaml.org,2002:"
 
@@ -29,7 +29,7 @@ Location = tuple[str | int, ...]
 
 
 class Finding(NamedTuple):
-    """Something wrong at a place of the file; `line` only where the place's own line is not meant."""
+    """A problem at a place in the file; `line` only if it is not the line of that place."""
 
     location: Location
     problem: str
@@ -54,9 +54,9 @@ class Document:
     findings: list[Finding]
 
     def place(self, location: Location) -> tuple[str, int]:
-        """The key as people write it and its line, or its parent's where the file does not have it.
+        """The key as people write it and its line; those of its parent if the file has no such key.
 
-        Parts that exist only in the full form of a short form (`urls` of a plain URL) are left out.
+        Parts that only the full form has (`urls`, when a plain URL was written) are left out.
         """
         known: Location = ()
         shown: Location = ()
@@ -73,7 +73,7 @@ class Document:
 
 
 def dotted(location: Location) -> str:
-    """`watch[0].settle`, with what may be a secret left out."""
+    """`watch[0].settle`, with possible secrets hidden."""
     text = ""
     for part in location:
         if isinstance(part, int):
@@ -84,7 +84,7 @@ def dotted(location: Location) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A key or a name as a message may repeat it: not where a URL or a token was put there by mistake."""
+    """A key or a name as messages may show it: hidden if it looks like a URL or a token."""
     if "://" in name:
         return "<URL>"
     looks_secret = len(name) > LONGEST_NAME or (len(name) >= SHORTEST_TOKEN and _MIXED.search(name))
@@ -143,7 +143,7 @@ def _read_text(path: Path) -> str:
 
 
 class _Conversion:
-    """Turns nodes into data; counts values so that repeated aliases cannot grow without bound."""
+    """Turns nodes into data, and counts the values: repeated aliases could grow without limit."""
 
     def __init__(self, loader: yaml.SafeLoader) -> None:
         self.loader = loader
@@ -190,7 +190,7 @@ class _Conversion:
     def pairs(
         self, node: yaml.MappingNode, location: Location, merged: bool = False
     ) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
-        """Keys and values, the mapping's own first, then those that `<<` brings in."""
+        """Keys and values: first the mapping's own, then those merged by `<<`."""
         self.count(node, location)
         sources: list[yaml.Node] = []
         for key, child in node.value:
@@ -226,7 +226,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _syntax_error(error: yaml.MarkedYAMLError) -> DocumentError:
-    """PyYAML's complaint in words, at the line where the mistake is and never with the text in it."""
+    """PyYAML's error in our words, with the line of the mistake, never with text from it."""
     problem, context = error.problem or "", error.context or ""
     mark, start = error.problem_mark or error.context_mark, error.context_mark or error.problem_mark
     if "'\\t'" in problem or "tab" in problem:

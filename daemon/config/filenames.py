@@ -1,7 +1,7 @@
-"""What a file's name says of the recording: `filename_pattern`, matched from left to right.
+"""What a file's name says about the recording: `filename_pattern`, read from left to right.
 
-Pure, and linear in the length of a name whatever people call their files: a field ends where the text after
-it begins, and nothing is ever tried again.
+Pure, and its time is linear in the length of any name: a field ends where the text after it begins, and
+nothing is tried twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Part = str | Field | MomentFormat
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a name says. `stopped_at` is None when it fits the pattern, else why it does not and where."""
+    """What a name says. `stopped_at`: why and where it does not fit the pattern; None if it fits."""
 
     recorded_at: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -61,10 +61,10 @@ FactsOf = Callable[[str], Facts]
 
 
 class FilenamePattern:
-    """A pattern such as `{recorded_at:%Y%m%d-%H%M%S}_{agent}`; ValueError says what is wrong with another.
+    """A pattern such as `{recorded_at:%Y%m%d-%H%M%S}_{agent}`; ValueError says what is wrong.
 
-    With a slash in it, it is held against the path relative to the folder, else against the name; the ending
-    (`.wav`) is left out unless the pattern itself ends with one.
+    A pattern with a slash is compared with the path relative to the folder, others with the name; without
+    the file's ending (`.wav`), unless the pattern has one too.
     """
 
     def __init__(self, text: str) -> None:
@@ -74,9 +74,9 @@ class FilenamePattern:
         self._with_ending = isinstance(last, str) and _ENDING.search(last[last.rfind(".") :]) is not None
 
     def facts(self, relative: str, timezone: tzinfo | None) -> Facts:
-        """What the name of the file at this path, relative to its folder, says.
+        """What a file's name says; `relative` is its path below the folder.
 
-        A time without an offset is one of `timezone`, None being that of this machine.
+        A time without an offset is in `timezone`; None is the zone of this machine.
         """
         text = _composed(shown_path(relative))
         text = text if self._by_path else text.rpartition("/")[2]
@@ -113,14 +113,14 @@ class FilenamePattern:
         elif number + 2 < len(self._parts):
             end = text.find(following, start + 1) if isinstance(following, str) else -1
         else:
-            # The last field has all that is left.
+            # The last field takes all that is left.
             tail = following if isinstance(following, str) else ""
             end = len(text) - len(tail) if text.endswith(tail) else -1
         return end if end > start and "/" not in text[start:end] else None
 
 
 def facts_reader(pattern: str | None, timezone: tzinfo | None) -> FactsOf:
-    """A function from paths, relative to the folder, to what their names say by this pattern."""
+    """A function: from a path below the folder to what its name says by this pattern."""
     if pattern is None:
         return lambda _: NOTHING
     parsed = FilenamePattern(pattern)
@@ -128,7 +128,7 @@ def facts_reader(pattern: str | None, timezone: tzinfo | None) -> FactsOf:
 
 
 def usable_pattern(text: str) -> str:
-    """Refuses a pattern that cannot be used; ValueError says what to write."""
+    """Returns the pattern; ValueError says what to write instead."""
     FilenamePattern(text)
     return text
 

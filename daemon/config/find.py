@@ -1,4 +1,4 @@
-"""What can be told of a configuration that cannot be used: where its database is."""
+"""Finds the database of a configuration, even one that cannot be used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = re.compile(r"^database:.*", re.MULTILINE)
 
 
 def database_of(file: Path, env: Mapping[str, str]) -> Path | None:
-    """Where the database of this configuration is, whatever else is wrong with the file; None if unknown."""
+    """The path of the configuration's database, even if the file has errors; None if unknown."""
     named, _ = expand_variables({"database": _named(file)}, env)
     database = full_form(named, file.absolute().parent, env).get("database")
     return Path(database) if isinstance(database, str) and database.strip() else None

@@ -20,8 +20,8 @@ from daemon.errors import ConfigError, ConfigProblem
 def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
     """The configuration in the file. Raises ConfigError with all its problems, in the order of the file.
 
-    No other file is opened: what the folders, the key and the destinations are like today is for
-    `earshot check` and for the parts that use them.
+    No other file is opened: whether the folders, the key and the destinations work is checked by
+    `earshot check` and by the parts that use them.
     """
     try:
         document = read_document(path)
@@ -42,7 +42,7 @@ def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
 
 
 def _problems(path: Path, document: Document, findings: Iterable[Finding]) -> list[ConfigProblem]:
-    """The findings by line, without those that follow from an earlier one at the same key or below it."""
+    """The problems sorted by line, without those caused by an earlier one at or below the same key."""
     problems: dict[tuple[str, int], ConfigProblem] = {}
     reported: set[Location] = set()
     for finding in findings:

@@ -1,6 +1,6 @@
 """What a configuration may say: one frozen model per mapping of the YAML file.
 
-Shapes and defaults live here; reading the file, naming lines and fetching secrets in the modules beside it.
+Shapes and defaults are here; other modules beside it read the file, name lines and fetch secrets.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Model(BaseModel):
 
 
 class AnalyzerOverrides(Model):
-    """What one folder asks of the API differently; None means as in `analyzer`."""
+    """What one folder asks of the API; None means the same as in `analyzer`."""
 
     model: Text | None = None
     language: Language | None = None
@@ -109,9 +109,9 @@ class Analyzer(Model):
 
 
 class Limits(Model):
-    """What may be spent, and how many recordings may be analyzed, before the queue waits for the next period.
+    """How much may be spent and how many recordings analyzed before the queue waits for the next period.
 
-    `assume` is the length that a recording counts for while its own is not known.
+    `assume` is the length, in seconds, of a recording while its own is unknown.
     """
 
     cost_per_day: Money | None = None
@@ -123,7 +123,7 @@ class Limits(Model):
 
 
 class Retention(Model):
-    """How long things are kept; None: for ever, or, in a folder, as for all."""
+    """Seconds to keep things; None: for ever, or in a folder: as for all."""
 
     originals: PositiveSeconds | None = None
     responses: PositiveSeconds | None = None
@@ -167,32 +167,32 @@ class WatchFolder(Model):
 
     @property
     def name(self) -> str:
-        """The folder as rows name it."""
+        """Its name in the database."""
         return shown_path(str(self.path))
 
     @property
     def into(self) -> str | None:
-        """Where sidecars are written, None where that is beside the originals."""
+        """The folder for sidecars; None if they go beside the originals."""
         return str(self.sidecars.into) if self.sidecars and self.sidecars.into else None
 
     @property
     def root(self) -> str:
-        """The folder's absolute path, which may be a link."""
+        """The folder's absolute path; links are kept."""
         return str(self.path.absolute())
 
     @property
     def places(self) -> list[str]:
-        """Where files of this folder are kept: in the folder itself, and where originals are moved to."""
+        """The folders that keep its files: its own, then those that originals are moved to."""
         moves = [each for each in (self.after_success, self.after_failure) if isinstance(each, MoveTo)]
         return [self.root, *(str(move.folder) for move in moves)]
 
     def place_of(self, path: str) -> str:
-        """The one of `places` that the file at `path` lies below; `/` when it lies below none any more."""
+        """The one of `places` that contains the file at `path`; `/` if none does any more."""
         return next((place for place in self.places if path.startswith(f"{place.rstrip('/')}/")), "/")
 
 
 class Destination(Model):
-    """A named place for alerts; `urls` are Apprise URLs and secret as a whole."""
+    """A named place for alerts; `urls` are Apprise URLs, each wholly secret."""
 
     urls: tuple[SecretStr, ...] = ()
     urls_file: FilePath | None = None
@@ -202,10 +202,10 @@ class Destination(Model):
 
 
 class When(Model):
-    """The conditions of a rule; all that are given must hold, and a tuple means any of its values.
+    """The conditions of a rule; all that are given must hold, and for a tuple, any one of its values.
 
-    Scores are from -1 to 1; `below` and `above` leave the bound itself out. `speaker` is no condition: it
-    limits those on sentiment here and in the mappings below, unless one of them names its own.
+    Scores are from -1 to 1; `below` and `above` exclude the bound itself. `speaker` is no condition: it
+    limits those on sentiment, here and in inner mappings that name no `speaker`.
     """
 
     any: tuple[When, ...] | None = None
@@ -243,11 +243,11 @@ SENTIMENT_CONDITIONS = (
     "last_part_score_below",
     "score_drop_above",
 )
-"""The conditions that `speaker` limits to one side."""
+"""The conditions that `speaker` limits."""
 
 
 def every_when(when: When) -> Iterator[When]:
-    """A mapping of conditions and all that are in it, under `not` too."""
+    """A mapping of conditions, then all inside it, also under `not`."""
     yield when
     for inner in (*(when.any or ()), *(when.all or ()), *((when.not_,) if when.not_ else ())):
         yield from every_when(inner)
@@ -266,14 +266,14 @@ class Rule(Model):
 
 
 class Burst(Model):
-    """How many messages about recordings one URL gets within a window before the others are summed up."""
+    """How many messages on recordings a URL gets in `window` seconds; the rest are summed up."""
 
     limit: int = Field(default=10, ge=1, le=10_000)
     window: PositiveSeconds = 600.0
 
 
 class Digest(Model):
-    """When and to whom a summary of everything goes; `week` is the same as `monday`."""
+    """When a summary of everything is sent, and to whom; `week` means `monday`."""
 
     at: ClockTime = time(8)
     every: Literal[
@@ -296,7 +296,7 @@ class Alerts(Model):
 
 
 class Prices(Model):
-    """List prices in USD: of a minute of one channel, and of 1,000 tokens; what is left out is as listed."""
+    """Prices in USD per minute of one channel, or per 1,000 tokens; if left out, the list price."""
 
     as_of: date | None = None
     models: dict[str, Usd] = Field(default_factory=dict)
@@ -307,7 +307,7 @@ class Prices(Model):
 
 
 class Webhook(Model):
-    """Another program that is told of recordings; the URL is secret as a whole."""
+    """Another program that is told of recordings; its whole URL is secret."""
 
     url: Annotated[SecretStr, AfterValidator(usable_secret_address)]
     secret_file: FilePath
@@ -317,12 +317,12 @@ class Webhook(Model):
 
     @property
     def label(self) -> str:
-        """What people and rows call it: its name, else its host."""
+        """What people and rows call it: its name or its host."""
         return self.name or urlsplit(self.url.get_secret_value()).netloc.rpartition("@")[2]
 
 
 class Heartbeat(Model):
-    """The addresses of a dead-man service, which are secrets, and how often one of them is called."""
+    """The secret addresses of a dead-man service; one is called after each `every` seconds."""
 
     url: Annotated[SecretStr, AfterValidator(usable_secret_address)]
     fail_url: Annotated[SecretStr, AfterValidator(usable_secret_address)] | None = None
@@ -345,6 +345,6 @@ class Config(Model):
     heartbeat: Heartbeat | None = None
 
     def retention_of(self, folder: WatchFolder) -> Retention:
-        """Return how long a folder keeps things."""
+        """How long a folder keeps things."""
         own = folder.retention.model_dump(exclude_none=True)
         return self.retention.model_copy(update=own)

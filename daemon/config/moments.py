@@ -1,4 +1,4 @@
-"""Dates and times inside file names, by a format with strftime's directives."""
+"""Reads times in file names, by a format with strftime's directives."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _DIRECTIVES = {
     "z": ("offset", r"Z|[+-]\d{2}:?\d{2}"),
     "s": ("epoch", r"\d{9,11}"),
 }
-"""What each directive is called and how it looks. Digits are counted: 20260131 needs no separators."""
+"""The name and the pattern of each directive. Digits are counted, so 20260131 needs no separators."""
 
 _KNOWN = "%Y %y %m %b %d %H %I %p %M %S %f %z %s"
 
 
 class MomentFormat:
-    """A format such as `%Y%m%d-%H%M%S`; ValueError says what is wrong with another."""
+    """A format such as `%Y%m%d-%H%M%S`; ValueError says what is wrong."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -50,17 +50,17 @@ class MomentFormat:
                 raise ValueError("needs %p beside %I in {recorded_at:…}; %H counts 24 hours")
 
     def end(self, text: str, start: int) -> int | None:
-        """Where the time that begins at `start` ends; None when there is none."""
+        """The index after the time that begins at `start`; None without one."""
         found = self._pattern.match(text, start)
         return found.end() if found else None
 
     def begin(self, text: str, start: int) -> int:
-        """Where the next time begins, from `start`; -1 when there is none."""
+        """The index of the next time, from `start` on; -1 without one."""
         found = self._pattern.search(text, start)
         return found.start() if found else -1
 
     def moment(self, text: str, timezone: tzinfo | None) -> datetime | None:
-        """The moment, with its offset; None when there is no such day or time."""
+        """The moment in UTC; None when there is no such day or time."""
         found = self._pattern.fullmatch(text)
         if found is None:
             return None
@@ -69,7 +69,7 @@ class MomentFormat:
             if "epoch" in parts:
                 return datetime.fromtimestamp(int(parts["epoch"]), UTC)
             zone = _offset(parts["offset"]) if "offset" in parts else timezone
-            # Without a zone it is the clock of this machine, with the offset that was in force at the time.
+            # Without a zone, the time is local to this machine, with the offset that was in force then.
             local = _local(parts).replace(tzinfo=zone)
             return local.astimezone(UTC)
         except (ValueError, OverflowError):
@@ -103,7 +103,7 @@ def _local(parts: dict[str, str]) -> datetime:
         if not 1 <= hour <= 12:
             raise ValueError("no such hour")
         hour = hour % 12 + (12 if parts["half"].lower() == "pm" else 0)
-    # DTZ: the zone is put on by the caller, who knows it.
+    # DTZ: the caller knows the zone and adds it.
     return datetime(  # noqa: DTZ001
         year,
         month,
@@ -116,7 +116,7 @@ def _local(parts: dict[str, str]) -> datetime:
 
 
 def _century(year: int) -> int:
-    # As POSIX has it: 69 to 99 are of the last century.
+    # As in POSIX: 69 to 99 are 1969 to 1999.
     return year + (1900 if year >= 69 else 2000)
 
 

@@ -33,7 +33,7 @@ _KEYWORDS = "nova-3 refuses keywords; write keyterm, or choose another model"
 
 
 def options_findings(data: dict[str, Any]) -> Iterator[Finding]:
-    """What Deepgram would refuse, and what another key of earshot says, in every `options` of the data."""
+    """Every entry in any `options` that Deepgram would refuse or that another key of earshot sets."""
     base = data.get("analyzer")
     base = base if isinstance(base, dict) else {}
     yield from _options(base.get("options"), ("analyzer", "options"))
@@ -59,7 +59,7 @@ def _options(options: Any, where: Location) -> Iterator[Finding]:
 
 
 def _keywords(base: dict[str, Any], overrides: dict[str, Any], where: Location) -> Iterator[Finding]:
-    """Looks at what one folder's requests would say; at the line that makes the combination."""
+    """Checks one folder's requests; the finding is at the line that makes the conflict."""
     if overrides and not {"model", "options"} & overrides.keys():
         return
     options = overrides.get("options")

@@ -1,4 +1,4 @@
-"""What the conditions of a rule may not say although each value by itself is fine."""
+"""Finds conditions of a rule that are each valid but do not go together."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _empty_values(mapping: dict[str, Any], where: Location) -> Iterator[Finding]
 
 
 def _excludes(above: Any, below: Any) -> bool:
-    """True when no value is above the one bound and below the other."""
+    """True when no value can be over `above` and under `below`."""
     try:
         return parse_duration(above) >= parse_duration(below)
     except ValueError:

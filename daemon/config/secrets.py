@@ -1,4 +1,4 @@
-"""The API key and the alert URLs: where they come from, and the list of what no log may show."""
+"""Reads the API key and the alert URLs, and lists what no log may show."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _LARGEST_SECRET_BYTES = 64 * 1024
 _SHORTEST_PASSWORD = 4
 _WEBHOOK_PREFIX = "whsec_"
 _SHORTEST_WEBHOOK_BYTES = 24
-"""As the specification of Standard Webhooks has it."""
+"""From the specification of Standard Webhooks."""
 
 
 def api_key(config: Config, *, env: Mapping[str, str] = os.environ) -> str | None:
-    """The Deepgram key: api_key, api_key_file, the systemd credential, $DEEPGRAM_API_KEY, in this order.
+    """The Deepgram key: first of api_key, api_key_file, the systemd credential, $DEEPGRAM_API_KEY.
 
-    None where none is needed: always for the embedded engine, and for a self-hosted address without a
-    key. Raises ConfigError when a named file cannot be used and when Deepgram's own address has no key.
+    None if none is needed: always for the embedded engine, and for a self-hosted address without a key.
+    Raises ConfigError if a named file cannot be used, or there is no key for Deepgram's own address.
     """
     if config.analyzer.base_url == "embedded":
         return None
@@ -72,7 +72,7 @@ def destination_urls(destination: Destination, *, env: Mapping[str, str] = os.en
 
 
 def webhook_secret(webhook: Webhook, *, env: Mapping[str, str] = os.environ) -> str:
-    """The secret by which messages to this webhook are signed. Raises ConfigError when there is none."""
+    """The secret that signs messages to this webhook. Raises ConfigError when there is none."""
     path = _credential_path(webhook.secret_file, "secret_file", env)
     secret = _read_secret(path, "secret_file", env).strip()
     try:
@@ -86,9 +86,9 @@ def webhook_secret(webhook: Webhook, *, env: Mapping[str, str] = os.environ) -> 
 
 
 def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[str]:
-    """Every text that a log must not show, longest first; what cannot be read is left out.
+    """Every text that a log must not show, longest first; unreadable files are left out.
 
-    Of an alert URL also its parts that look secret: services are called by other URLs made of them.
+    Also the parts of a URL that look secret: services are called by other URLs made of them.
     """
     secrets = {env.get(KEY_VARIABLE, "").strip()}
     with contextlib.suppress(ConfigError):
@@ -112,7 +112,7 @@ def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[s
 
 
 def text_problem(secret: str) -> str | None:
-    """What is wrong with a key that was typed or pasted, or None; never with a part of it."""
+    """What is wrong with a typed or pasted key, or None; the text never shows the key."""
     if not secret.strip():
         return "is empty; write the API key"
     if not all("!" <= character <= "~" for character in secret.strip()):
@@ -131,7 +131,7 @@ def _configured_key(config: Config, env: Mapping[str, str]) -> str | None:
     credential = Path(directory, KEY_CREDENTIAL) if directory else None
     if credential is not None and os.path.lexists(credential):
         text = _read_secret(credential, KEY_CREDENTIAL, env)
-        # Our unit hands over a blank line where there is no key file, so that the service starts and says so.
+        # Without a key file our systemd unit passes a blank line: the service then starts and reports it.
         if text.strip():
             return _checked_key(text, credential, KEY_CREDENTIAL)
     if env.get(KEY_VARIABLE, "").strip():
@@ -158,16 +158,16 @@ def _credential_path(path: Path, key: str, env: Mapping[str, str]) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """A path as a message may repeat it: not where the secret itself was written instead of its file."""
+    """A path as messages may show it: hidden if it looks like the secret itself, not its file."""
     if ":/" in str(path):
         return "<URL>"
     return str(path if "." in path.name else path.with_name(shown_name(path.name)))
 
 
 def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
-    """The text of a secret's file; one that others may read is used, and warned of. Raises ConfigError."""
+    """The text of a secret's file; warns if other users may read it. Raises ConfigError."""
     try:
-        # A pipe would block the open, so what it is comes first.
+        # First check the kind of file: opening a pipe would block.
         if not stat.S_ISREG(path.stat().st_mode):
             raise _error(path, key, "is not a regular file; name a file")
         with path.open("rb") as file:
@@ -193,12 +193,12 @@ def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
 
 @functools.cache
 def _warn_once(path: Path) -> None:
-    # Not refused: a service that stays down over a file's mode watches over nothing.
+    # Only a warning: a service that does not start because of a file's mode watches nothing.
     logger.warning("secret readable by others path=%s; run chmod 600 on it", path)
 
 
 def _is_credential(path: Path, env: Mapping[str, str]) -> bool:
-    # systemd owns that folder, lets nobody else in, and gives the files the mode 0440.
+    # systemd owns that folder and lets nobody else in, so the mode 0440 of its files is safe.
     directory = env.get("CREDENTIALS_DIRECTORY")
     return bool(directory) and path.parent == Path(str(directory))
 
@@ -206,7 +206,7 @@ def _is_credential(path: Path, env: Mapping[str, str]) -> bool:
 def _secret_parts(url: str) -> Iterator[str]:
     _scheme, _, rest = url.partition("://")
     for part in re.split(r"[/?&=@:#,]", rest):
-        # Names with a dot are hosts; logs without them are of no use.
+        # Names with a dot are hosts; logs need them.
         if len(part) >= SHORTEST_TOKEN and "." not in part:
             yield from {part, unquote(part)}
     user, at, _host = rest.partition("/")[0].rpartition("@")

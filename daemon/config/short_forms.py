@@ -1,6 +1,6 @@
-"""The short forms of the configuration in their full form: one shape for validation and for the checks.
+"""Writes short forms of the configuration in full: one shape for validation and checks.
 
-Works on data that nobody has validated yet: what has an unexpected type passes through untouched.
+Works on data that is not validated yet: values of an unexpected type stay as they are.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Change = Callable[[Any], Any]
 
 
 def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """The data with short forms written out and paths absolute; relative ones start at `folder`."""
+    """The data with short forms written out and paths made absolute, from `folder`."""
 
     def path_of(value: Any) -> Any:
         return absolute_path(value, folder, env) if isinstance(value, str) else value
 
-    # A heading whose keys are all commented out is null to YAML; people mean "nothing here".
+    # If all keys below a heading are commented out, YAML reads null; people mean "nothing here".
     given = _without_empty(data, "analyzer", "alerts", "database", "webhooks", "watch")
     database = default_database(env)
     full: dict[str, Any] = {"watch": []} | ({} if database is None else {"database": database}) | given
@@ -44,7 +44,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
 
 
 def absolute_path(text: str, folder: Path, env: Mapping[str, str]) -> str:
-    """The path with `~` expanded, from `folder` where it is relative; a blank one stays as it is."""
+    """The absolute path, `~` expanded, relative ones from `folder`; a blank one unchanged."""
     if not text.strip():
         return text
     path = Path(text)
@@ -53,12 +53,12 @@ def absolute_path(text: str, folder: Path, env: Mapping[str, str]) -> str:
         path = home / text[2:]
     # Only as text: following links here would make the path differ from what people wrote and see.
     normal = os.path.normpath(folder / path)
-    # Two slashes at the start mean nothing of their own on Linux; they would only hide which paths are equal.
+    # On Linux two slashes at the start mean the same as one; without this, equal paths would look different.
     return "/" + normal.lstrip("/") if normal.startswith("//") else normal
 
 
 def default_database(env: Mapping[str, str]) -> str | None:
-    """Where the database is when the file does not say: systemd's state folder, else the user's.
+    """The database's path if the file names none: in systemd's state folder, else the user's.
 
     None for a user without a home folder.
     """
@@ -111,8 +111,8 @@ def _alerts(path_of: Change) -> Change:
 
 
 def _when(when: Any) -> Any:
-    """Conditions with lists written out, in the mappings inside it too."""
-    # To YAML `not_analyzed: true` is a switch, beside the features it is a word.
+    """Conditions with lists written out, in inner mappings too."""
+    # YAML reads `not_analyzed: true` as a boolean; here it is a word, like the names of features.
     words = _each(lambda each: "true" if each is True else each)
     changes = dict.fromkeys(_CONDITION_LISTS, _one_in_list) | {
         "not_analyzed": lambda value: words(_one_in_list(value)),
@@ -125,7 +125,7 @@ def _when(when: Any) -> Any:
 
 
 def _keys(changes: Mapping[str, Change]) -> Change:
-    """Return what changes the values of these keys of a mapping, in a copy."""
+    """A function that copies a mapping, changing the values of these keys."""
     return lambda value: (
         {key: changes.get(key, _as_it_is)(each) for key, each in value.items()}
         if isinstance(value, dict)
@@ -134,14 +134,14 @@ def _keys(changes: Mapping[str, Change]) -> Change:
 
 
 def _values(change: Change) -> Change:
-    """Return what changes every value of a mapping."""
+    """A function changing each value of a mapping."""
     return lambda value: (
         {key: change(each) for key, each in value.items()} if isinstance(value, dict) else value
     )
 
 
 def _each(change: Change) -> Change:
-    """Return what changes every entry of a list."""
+    """A function changing each entry of a list."""
     return lambda value: list(map(change, value)) if isinstance(value, list) else value
 
 
@@ -150,7 +150,7 @@ def _secret(path_of: Change) -> Change:
 
 
 def _in_full(key: str, kinds: Any, value: Any) -> Any:
-    """A mapping with this key for a value of these kinds, which is short for it; any other as it is."""
+    """`{key: value}` if the value is of these kinds, a short form; other values unchanged."""
     return {key: value} if isinstance(value, kinds) else value
 
 
@@ -169,5 +169,5 @@ def _as_list(value: Any) -> Any:
 
 
 def _one_in_list(value: Any) -> Any:
-    """Also of a number: that it has to be text is told better of a value than of a list."""
+    """Lists a number too: the error then asks for text, not for a list."""
     return [value] if isinstance(value, (str, int, float)) else value

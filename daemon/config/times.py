@@ -17,7 +17,7 @@ _LOCAL_ZONE = Path("/etc/localtime")
 
 
 def parse_clock(value: object) -> time:
-    """The time of day that `"08:00"` means. Raises ValueError saying what to write."""
+    """The time of day from `"08:00"`. Raises ValueError saying what to write."""
     found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
         raise ValueError(_CLOCK_HELP)
@@ -25,7 +25,7 @@ def parse_clock(value: object) -> time:
 
 
 def parse_quiet_hours(value: object) -> tuple[time, time]:
-    """Start and end that `"22:00-07:00"` means. Raises ValueError saying what to write."""
+    """Start and end from `"22:00-07:00"`. Raises ValueError saying what to write."""
     start, dash, end = value.partition("-") if isinstance(value, str) else ("", "", "")
     try:
         hours = parse_clock(start), parse_clock(end)
@@ -37,7 +37,7 @@ def parse_quiet_hours(value: object) -> tuple[time, time]:
 
 
 def known_timezone(name: str) -> str:
-    """Refuses what is no name of a time zone in the IANA database."""
+    """Returns the name; ValueError if IANA has no such zone."""
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError):
@@ -48,24 +48,24 @@ def known_timezone(name: str) -> str:
 
 
 def zone_of(*names: str | None) -> tzinfo:
-    """The first time zone that is named, else the system's."""
+    """The first time zone named, else the system's."""
     name = next(filter(None, names), None) or os.environ.get("TZ", "").removeprefix(":")
     with suppress(LookupError, ValueError, OSError):
         if name:
             return ZoneInfo(name)
-    # Not the offset of this moment: quiet hours must follow the change to summer time.
+    # The zone, not just the offset of now: quiet hours must follow the change to summer time.
     with suppress(ValueError, OSError), _LOCAL_ZONE.open("rb") as file:
         return ZoneInfo.from_file(file, key="localtime")
     return UTC
 
 
 def moment(day: date, clock: time, zone: tzinfo, *, fold: int = 0) -> datetime:
-    """This time of this day in UTC; `fold` chooses where it comes twice."""
+    """This time of this day in UTC; with `fold` 1 the second of two."""
     return datetime.combine(day, clock, tzinfo=zone).replace(fold=fold).astimezone(UTC)
 
 
 def period(every: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
-    """When this `hour`, `day` or `month` by the clocks of `zone` began, and when the next one begins."""
+    """Start and end, in UTC, of the current `hour`, `day` or `month` by the clocks of `zone`."""
     local = now.astimezone(zone)
     if every == "hour":
         start = now - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
@@ -76,7 +76,7 @@ def period(every: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]
 
 
 def cooldown_group(value: str) -> str:
-    """Refuses what is neither `folder` nor `metadata.KEY`."""
+    """ValueError if neither `folder` nor `metadata.KEY`."""
     if value != "folder" and not value.removeprefix("metadata.").strip():
         raise ValueError("needs a name after the dot; write folder or metadata.KEY, such as metadata.agent")
     if value != "folder" and not value.startswith("metadata."):

@@ -1,4 +1,4 @@
-"""The addresses that the configuration names: the API's and the one that messages link to."""
+"""Checks addresses in the configuration: the API's, secret ones, links in messages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _PLACEHOLDERS = ("id", "seconds")
 
 
 def is_deepgram_host(host: str) -> bool:
-    """True for Deepgram's own hosts, regions and dedicated ones included."""
+    """True for Deepgram's own hosts, also regional and dedicated ones."""
     name = host.lower().rstrip(".")
     return name == "deepgram.com" or name.endswith(".deepgram.com")
 
 
 def usable_base_url(value: str) -> str:
-    """The address without a slash at its end. Raises ValueError for what no request could go to."""
+    """The address without a final slash. Raises ValueError if no request could go to it."""
     if value == "embedded":
         return value
     parts = _split(value, _BASE_URL_HELP)
@@ -30,14 +30,14 @@ def usable_base_url(value: str) -> str:
         raise ValueError("must not contain ? or #; query parameters belong under options:")
     if parts.path.rstrip("/").endswith(("/v1", "/v1/listen", "/v1/read")):
         raise ValueError("must end before /v1; earshot adds /v1/listen itself")
-    # A self-hosted Deepgram speaks plain http; the hosted API refuses it, and the key would be readable.
+    # Only a self-hosted Deepgram takes plain http; the hosted API refuses it, and others could read the key.
     if parts.scheme == "http" and is_deepgram_host(parts.hostname or ""):
         raise ValueError("must start with https:// for Deepgram's own hosts")
     return value.rstrip("/")
 
 
 def usable_link(value: str) -> str:
-    """Raises ValueError for what is no web address, or has other placeholders than {id} and {seconds}."""
+    """Raises ValueError if it is no web address or has placeholders other than {id}, {seconds}."""
     _split(value, _LINK_HELP)
     try:
         fields = [field for field in Formatter().parse(value) if field[1] is not None]
@@ -49,7 +49,7 @@ def usable_link(value: str) -> str:
 
 
 def usable_secret_address(value: SecretStr) -> SecretStr:
-    """Raises ValueError, without a part of it, for what is no web address."""
+    """ValueError if it is no web address; its text shows no part of it."""
     _split(value.get_secret_value(), _ADDRESS_HELP)
     return value
 

@@ -1,6 +1,6 @@
-"""Pydantic's errors in words that someone who never heard of pydantic can act on.
+"""Puts pydantic's errors into words that need no knowledge of pydantic.
 
-No text repeats a value: a key or an alert URL may stand where it does not belong.
+No text repeats a value: it may be an API key or an alert URL in the wrong place.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def known_keys(location: Location) -> list[str]:
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields by the names that the file has for them: `not` can be no attribute."""
+    """The fields by their names in the file: `not` cannot be an attribute."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 

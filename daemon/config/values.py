@@ -1,4 +1,4 @@
-"""What single values of the configuration may be. Each raises ValueError saying what to write."""
+"""Checks of single values. Each returns the value, or raises ValueError saying what to write."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def not_blank(value: _Value) -> _Value:
 
 
 def more_than_nothing(seconds: float) -> float:
-    """Refuses a duration of zero where something would never wait or never end."""
+    """Refuses a duration of zero, with which things would never wait or end."""
     if seconds <= 0:
         raise ValueError("must be longer than 0s")
     return seconds
 
 
 def no_switch(value: object) -> object:
-    """Refuses true and false for a number: to Python they are 1 and 0, but nobody means that."""
+    """Refuses true and false as numbers: Python reads 1 and 0, but nobody means that."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
 
 
 def with_a_word(phrase: str) -> str:
-    """Refuses a phrase that nobody can say: one without a letter or digit."""
+    """Refuses a phrase without a letter or digit: nobody can say it."""
     if not any(character.isalnum() for character in phrase):
         raise ValueError("has no word in it; write what is said, such as credit card")
     return phrase
 
 
 def known_language(code: str) -> str:
-    """Refuses language codes that Deepgram refuses for their form alone."""
+    """Refuses language codes whose form Deepgram refuses."""
     if not code.strip():
         raise ValueError("must not be empty; write a code such as en, en-GB or de")
     if "_" in code:
@@ -59,7 +59,7 @@ def unlike_each_other(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def usable_marker(template: str) -> str:
-    """Refuses a `done_marker` that does not say which file it belongs to, or would be that file itself."""
+    """Refuses a `done_marker` that does not name its recording, or is the recording itself."""
     try:
         fields = [field for field in Formatter().parse(template) if field[1] is not None]
     except ValueError:
@@ -74,13 +74,13 @@ def usable_marker(template: str) -> str:
 
 
 def marker_name(template: str, name: str) -> str:
-    """The name of the done marker that belongs to a file of this name, by the folder's `done_marker`."""
+    """The name of the done marker of the file `name`, by the folder's `done_marker`."""
     stem, dot, _ = name.rpartition(".")
     return template.format(name=name, stem=stem if dot and stem else name)
 
 
 def marker_names(template: str | None) -> Callable[[str], bool]:
-    """Return a test for names: true for done markers, whether their recordings are there or not."""
+    """A test for names: true for done markers, even if their recordings are not there."""
     if template is None:
         return lambda _: False
     before, after = (re.escape(part.format()) for part in _MARKER_FIELDS.split(template))

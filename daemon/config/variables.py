@@ -1,4 +1,4 @@
-"""`${NAME}` in a text of the configuration: the environment variable NAME."""
+"""Replaces `${NAME}` in the configuration by the environment variable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def expand_variables(value: Any, env: Mapping[str, str]) -> tuple[Any, list[Finding]]:
-    """The value with every reference replaced, and what could not be; `$${` stands for a plain `${`."""
+    """The value with references replaced, and findings for those that failed; `$${` means `${`."""
     findings: list[Finding] = []
 
     def expanded(part: Any, here: Location) -> Any:

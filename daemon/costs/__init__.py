@@ -1,1 +1,1 @@
-"""What analysis costs: estimates before it is paid for."""
+"""Estimates what analysis costs before it is paid for."""

@@ -1,4 +1,4 @@
-"""How long recordings probably are, and what they would probably cost, before anything is sent."""
+"""Estimates how long recordings are and what they would cost, before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daemon.models import Cost
 
 
 def expected(file: OpenFile | None, request: Request) -> Cost:
-    """What analyzing this file will probably cost; None for a hosted one, whose length is not known."""
+    """The probable cost of this file; `file` is None for a hosted one: its length is unknown."""
     if file is None:
         return request.expected_cost(None)
     return request.expected_cost(length_of(file.descriptor, file.path, file.size_bytes).usual)
@@ -24,7 +24,7 @@ def expected(file: OpenFile | None, request: Request) -> Cost:
 
 @dataclass(slots=True)
 class Range:
-    """A sum of which parts are guessed: what is usual, and between which bounds it surely lies."""
+    """A sum with guessed parts: the usual value, and the bounds it surely lies between."""
 
     usual: float = 0.0
     least: float = 0.0
@@ -40,9 +40,9 @@ class Range:
 @dataclass(slots=True)
 class Estimate:
     """The sum over recordings. `guessed` counts those whose length could not be read, `unknown` hosted ones,
-    of whose length nothing is known.
+    whose length is not known at all.
 
-    `usd` is None once the price of a model is not known.
+    `usd` is None if the price of a model is unknown.
     """
 
     recordings: int
@@ -53,7 +53,7 @@ class Estimate:
 
 
 def estimate(rows: Iterable[Mapping[str, Any]], config: Config) -> tuple[Estimate, list[int]]:
-    """What these rows (id, folder, source, is_url, size_bytes) would come to; ids of those that are there."""
+    """The estimate for rows (id, folder, source, is_url, size_bytes), and ids of those not missing."""
     requests = requests_by_folder(config)
     places = {folder.name: folder for folder in config.watch}
     total, ids = Estimate(0, 0, 0, Range(), Range()), []
@@ -74,7 +74,7 @@ def estimate(rows: Iterable[Mapping[str, Any]], config: Config) -> tuple[Estimat
 
 
 def _length(root: str, path: str, size_bytes: int) -> Length | None:
-    """The length of the file at `path`, below `root`; guessed where it may not be read, None without one."""
+    """The length of the file at `path`, below `root`; guessed without permission, None if missing."""
     try:
         with reading(root, path) as descriptor:
             return length_of(descriptor, path, os.fstat(descriptor).st_size)

@@ -1,8 +1,8 @@
-"""How long a recording plays, read from the open file; a range where it has to be guessed.
+"""Reads from the open file how many seconds a recording plays, or guesses a range.
 
-The headers are read by tinytag, of which nobody promises what it does with a hostile file: it sees the file
-through a window that ends its reading after so many bytes, calls and seconds. What cannot be read so is
-guessed by the bit rates that are usual for the ending.
+Tinytag reads the headers, but makes no promise about hostile files: it sees the file through a window that
+limits the bytes, calls and seconds of its reading. If this gives no length, it is guessed from the usual
+bit rates for the file's ending.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MAX_READS = 20_000
 MAX_SECONDS = 1.0
 
 END_BYTES = 65_536
-"""Of some files only this much of their ends is looked at."""
+"""Some files are read only this far from each end."""
 
 LEAST_BYTES_PER_SECOND = 75.0
-"""No codec for speech needs less (600 bit/s): a header that says so lies."""
+"""No codec for speech uses less (600 bit/s): a header with less is wrong."""
 
 _KILOBITS: dict[str, tuple[float, float, float]] = {
     **dict.fromkeys(("amr", "spx", "gsm"), (5, 13, 25)),
@@ -37,7 +37,7 @@ _KILOBITS: dict[str, tuple[float, float, float]] = {
         ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "3gp", "flv"), (100, 1000, 8000)
     ),
 }
-"""Least, usual and most kilobits in a second, by ending."""
+"""Least, usual and most kilobits per second, by ending."""
 _OTHER_KILOBITS = (16.0, 96.0, 320.0)
 
 
@@ -51,7 +51,7 @@ class Length:
 
 
 def length_of(descriptor: int, name: str, size_bytes: int) -> Length:
-    """The length of the file that is open at `descriptor`: read, or guessed from `name` and size."""
+    """The length of the open file `descriptor`: read, or guessed from `name` and size."""
     seconds = _read_seconds(descriptor, size_bytes)
     if seconds is None:
         return guessed(name, size_bytes)
@@ -84,20 +84,20 @@ def _view(descriptor: int, size_bytes: int) -> io.IOBase:
             "raw AAC looks like an MPEG frame of no layer, and would be searched for one to its end"
         )
     if head.startswith(b"RIFF"):
-        # One without a size is followed by samples, which look like chunks without end.
+        # After a chunk without a size, the samples would look like endless chunks.
         return io.BytesIO(head)
     if head.startswith(b"OggS") and size_bytes > 2 * END_BYTES:
-        # The first pages name the format, the last one has the length, and each page stands for itself.
+        # The first pages name the format, the last one has the length, and each page can be read alone.
         tail = os.pread(descriptor, END_BYTES, size_bytes - END_BYTES)
         return io.BytesIO(head[: head.rfind(b"OggS")] + tail[max(tail.find(b"OggS"), 0) :])
     return _Window(descriptor, size_bytes)
 
 
 def _seconds(found: TinyTag, size_bytes: int) -> float | None:
-    """What the header says, or for samples of a fixed size what the file has room for, where that is less.
+    """The seconds by the header; with samples of a fixed size, at most what the file has room for.
 
-    A recorder that was cut off, or that writes into a pipe, leaves no length or one that is far too large;
-    one for the telephone says how large its samples are, but often not how many.
+    A recorder that was cut off, or writes into a pipe, leaves no length or one far too large; telephone
+    recorders give the size of their samples, but often not their number.
     """
     is_fixed = found.mime_type is not None and found.mime_type.startswith(("audio/wav", "audio/aiff"))
     if not is_fixed or not (found.samplerate and found.channels and found.bitdepth):
@@ -107,7 +107,7 @@ def _seconds(found: TinyTag, size_bytes: int) -> float | None:
 
 
 class _Window(io.RawIOBase):
-    """An open file, of which no more is read than a header may take."""
+    """An open file; no more of it is read than a header may need."""
 
     def __init__(self, descriptor: int, size_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._descriptor = descriptor
@@ -119,7 +119,7 @@ class _Window(io.RawIOBase):
         self._until = clock() + MAX_SECONDS
 
     def read(self, size: int = -1) -> bytes:
-        """Raises OSError for what is too much to be a header, or takes too long."""
+        """Raises OSError if it is too much for a header, or takes too long."""
         wanted = max(0, self._size - self._at) if size < 0 else size
         self._reads_left -= 1
         if wanted > self._bytes_left or self._reads_left < 0 or self._clock() > self._until:
@@ -130,7 +130,7 @@ class _Window(io.RawIOBase):
         return block
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """A place before the beginning is an OSError, as it is for a file."""
+        """Raises OSError for a place before the start, as files do."""
         at = offset + (0, self._at, self._size)[whence]
         self._reads_left -= 1
         if at < 0 or self._reads_left < 0:
