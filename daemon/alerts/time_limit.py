@@ -1,4 +1,4 @@
-"""A call that may hang for ever, given up after some time."""
+"""A time limit for calls that may hang for ever."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class TimeLimit:
-    """Makes calls of which at most one is under way at any time; used by one thread."""
+    """Makes calls, at most one at a time; used by one thread."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self._name = name
@@ -15,12 +15,12 @@ class TimeLimit:
         self._call: threading.Thread | None = None
 
     def run(self, function: Callable[[], str | None]) -> str | None:
-        """Return what the function does, or in words that it did not return in time."""
+        """Return the function's result, or a text that says it took too long."""
         if self._call is not None and self._call.is_alive():
             return "the last attempt still hangs"
         answers: list[str | None] = []
-        # A thread of its own, because a service that answers drop by drop never lets a socket time out.
-        # Abandoned, it must not keep the process from ending either.
+        # A thread of its own, because a service that answers byte by byte never lets a socket time out.
+        # When given up, it must not keep the process from ending either.
         self._call = threading.Thread(target=lambda: answers.append(function()), name=self._name, daemon=True)
         self._call.start()
         self._call.join(self._seconds)

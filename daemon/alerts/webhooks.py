@@ -22,7 +22,7 @@ SEND_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 20.0
 GONE = "answered 410 "
-"""Of the receiver there is none any more, says the specification: it is not tried again."""
+"""By the specification the receiver no longer exists: it is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,15 @@ class WebhookSender:
         }
         limits = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         try:
-            # The environment names no proxy here, and no password for the host: runtime says what is used.
+            # No proxy and no password is taken from the environment here: runtime passes in the proxy.
             with (
                 httpx.Client(timeout=limits, trust_env=False, proxy=self._receiver.proxy) as client,
                 client.stream("POST", self._receiver.url, content=body.encode(), headers=headers) as response,
             ):
-                # What it says beyond that is not read.
+                # The body is not read.
                 return answered(response.status_code)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            # Its own text may hold the address.
+            # The error's text may contain the address.
             return f"no connection, or it was broken off ({type(error).__name__})"
 
 
@@ -87,7 +87,7 @@ def answered(status: int) -> str | None:
 
 
 def step(db: Database, receiver: Receiver, sender: WebhookSender, now: datetime) -> bool:
-    """Post the message that is due next to this receiver; False when none is."""
+    """Post the next due message to this receiver; False if none is due."""
     message = next_alert(db, receiver.name, 0, now, table="webhooks")
     if message is None:
         return False
@@ -97,7 +97,7 @@ def step(db: Database, receiver: Receiver, sender: WebhookSender, now: datetime)
 
 
 def webhook_delivery(receiver: Receiver) -> Callable[[Database], float]:
-    """Return the step of a receiver's loop: post one message that is due, say when to look again."""
+    """Return the step of a receiver's loop: post one due message, return seconds to wait."""
     sender = WebhookSender(receiver)
 
     def look(db: Database) -> float:

@@ -25,11 +25,11 @@ CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
 """How long an upload may make no progress."""
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-"""A reply of hours of speech with word times has some 20 MB; more than this is not a reply."""
+"""Hours of speech with word times give about 20 MB; a larger body than this is no reply."""
 MAX_ERROR_BYTES = 64 * 1024
 ENCODINGS = ("", "identity", "gzip", "deflate")
-"""Of a reply. None is asked for, but some proxies compress all the same; a block of 64 KB of these becomes
-64 MB at most."""
+"""Those accepted in a reply. We ask for none, but some proxies compress anyway; 64 KB become at most
+64 MB."""
 URL_REPLY_ALLOWANCE = 600.0
 """Extra seconds for a hosted recording: Deepgram fetches it first."""
 
@@ -43,10 +43,10 @@ class Reply:
 
 
 class ApiClient:
-    """A connection to one endpoint, shared by all workers; use as a context manager.
+    """HTTP access to one endpoint, shared by all workers; use as a context manager.
 
-    `base_url` is asked for at each request: the embedded engine's changes when it is restarted. Whether a
-    proxy is used is decided at the start: the engine is on this host always.
+    `base_url` is called for each request: the embedded engine's changes when it restarts. Whether a proxy
+    is used is decided once, at the start: the engine is always on this host.
     `timeout` is seconds from the last byte sent to the last byte received.
     """
 
@@ -61,8 +61,8 @@ class ApiClient:
             base_url(),
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
-            # A connection for each request: a server that closes an idle one just as it is used again
-            # would look like a reply lost, and that is paid for.
+            # A new connection per request: if a server closed an idle one just as we used it again, that
+            # would look like a lost reply, which is paid for.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             follow_redirects=False,
         )
@@ -86,7 +86,7 @@ class ApiClient:
     def listen_url(self, url: str, request: Request) -> Reply:
         """Have Deepgram fetch and analyze a hosted recording; raises AnalysisError."""
         if not url.isprintable():
-            # Bytes of a command line that are no text, or control characters.
+            # Control characters, or bytes from the command line that are not text.
             raise RecordingError(
                 "remote_content", "the address has characters in it that none may have; correct it"
             )
@@ -108,7 +108,7 @@ class ApiClient:
         address: str | None = None,
     ) -> Reply:
         if self._http.is_closed:
-            # Whoever read from a share that hung for longer than a reload waits comes too late.
+            # A reload closed this client while its worker hung on a network share.
             raise ServiceDownError("the configuration was read again meanwhile", reached=False)
         conversation = _Conversation(timeout, address)
         content: dict[str, Any] = (
@@ -128,7 +128,7 @@ class ApiClient:
             ):
                 return self._reply(response, conversation)
         except UnicodeError as error:
-            # A host or a parameter that no encoding has letters for; it would be so for every recording.
+            # The host or a parameter cannot be encoded; that would fail for every recording.
             raise AccountError(
                 "request",
                 "the request cannot be built: analyzer.base_url, a proxy's address or a text in "
@@ -142,13 +142,13 @@ class ApiClient:
             raise failure from error
 
     def _reply(self, response: httpx.Response, conversation: _Conversation) -> Reply:
-        """The reply of a 200; raises the error of any other status, also when its body never ends."""
+        """Return a 200's reply; raise the error of another status, even when its body breaks off."""
         named = _request_id(response) or ""
         conversation.request_id = self._without_key(named.encode()).decode() or None
         try:
             complete = _read(response, conversation)
         except httpx.HTTPError:
-            # The status came whole, and it says what happened: a refusal is no reply lost.
+            # The status arrived and says what happened: a refusal is not a lost reply.
             if response.status_code == 200:
                 raise
             complete = False
@@ -170,16 +170,16 @@ class ApiClient:
         return Reply(body, conversation.request_id)
 
     def _without_key(self, body: bytes) -> bytes:
-        """A body for the database, for people and logs: some proxies repeat the request's headers in it."""
+        """Return a body with the key replaced by ***: some proxies repeat the request's headers in it."""
         return body.replace(self._key.encode(), b"***") if self._key else body
 
 
 @dataclass(slots=True)
 class _Conversation:
-    """How far a request has got, and the hard end of waiting for its reply.
+    """How far a request has got, and the deadline for its reply.
 
-    httpx limits each read only, so a server that drips a byte a second would hold a worker for ever. At
-    the deadline the socket is shut down from a timer's thread, which ends any read at once.
+    httpx limits only each single read: a server that sends a byte a second would block a worker for ever.
+    At the deadline a timer's thread shuts the socket down, which ends any read at once.
     """
 
     timeout: float
@@ -199,8 +199,8 @@ class _Conversation:
             self._timer.cancel()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """httpcore tells here what it does; the socket is what we need."""
-        # The first part of the name is another one behind a proxy.
+        """Keep the socket and the progress that httpcore reports here."""
+        # Behind a proxy the name of the event begins differently.
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
         elif event == "http11.send_request_body.complete":
@@ -218,10 +218,10 @@ class _Conversation:
 
 
 def http_client(url: str, **settings: Any) -> httpx.Client:
-    """A client for requests to `url`, with the proxy and the certificates that the environment names for it.
+    """Return a client for requests to `url`, with the proxy and certificates that the environment names.
 
-    Raises EarshotError where those are needed and of no use, never with their text: an address may have a
-    password in it.
+    Raises EarshotError if these are needed but unusable; its text never quotes them: an address may hold a
+    password.
     """
     proxy = proxy_for(url, os.environ)
     encrypted = any(address.lower().startswith("https:") for address in (url, proxy.url if proxy else ""))
@@ -245,7 +245,7 @@ def http_client(url: str, **settings: Any) -> httpx.Client:
 
 
 def _shut_down(connection: Any) -> None:
-    """End a connection under whoever reads from it, below TLS, without closing their descriptor."""
+    """Shut down a socket that another thread reads from, below TLS; its descriptor stays open."""
     try:
         duplicate = socket.socket(fileno=os.dup(connection.fileno()))
     except OSError:
@@ -263,10 +263,10 @@ def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[byte
 
 
 def _read(response: httpx.Response, conversation: _Conversation) -> bool:
-    """Take the body in as far as a reply may be long; False when it is longer.
+    """Read the body up to the size limit; return False if it is longer.
 
-    Raises DecodingError for encodings that nobody asked for, or within one another: a few kilobytes of those
-    become gigabytes before there is anything to measure.
+    Raises DecodingError for encodings not in ENCODINGS, also nested ones: a few kilobytes of those can become
+    gigabytes before their size can be checked.
     """
     if response.headers.get("content-encoding", "identity").strip().lower() not in ENCODINGS:
         raise httpx.DecodingError("another encoding than gzip", request=response.request)
@@ -284,14 +284,14 @@ def _request_id(response: httpx.Response) -> str | None:
 
 
 def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int:
-    """The status of a GET that costs nothing, to learn whether the endpoint is there and the key is good.
+    """Return the status of a GET that costs nothing; it shows if the endpoint is there and the key valid.
 
-    Raises ServiceDownError when there is no answer, AccountError when address or key cannot be used at all,
-    EarshotError when a proxy or certificates that the environment names cannot.
+    Raises ServiceDownError when there is no answer, AccountError when the address or the key is unusable,
+    EarshotError when the environment's proxy or certificates are.
     """
     headers = {"Authorization": f"Token {key}"} if key else {}
     try:
-        # Its body is not looked at, so that it does not matter how long it is.
+        # The body is not read, so its length does not matter.
         with (
             http_client(base_url, headers=headers, timeout=seconds) as client,
             client.stream("GET", f"{base_url.rstrip('/')}/v1/projects") as response,

@@ -29,12 +29,12 @@ from daemon.errors import (
 from daemon.models import hosted_name, shown_address
 
 MAX_RETRY_AFTER = 900.0
-"""Seconds; a service that asks for more gets asked again after this."""
+"""Seconds; the longest wait, even when a service asks for more."""
 MAX_MESSAGE = 300
 SHORTEST_HIDDEN = 6
-"""Characters of a part of an address that is left out of a message; shorter ones are in other words too."""
+"""Characters. Shorter parts of an address are not hidden in a message: other words contain them too."""
 GATEWAY_TIMEOUTS = (504, 524)
-"""The request was passed on and may still be in work: 524 is Cloudflare's word for it."""
+"""The request was passed on and may still be running; 524 is Cloudflare's own status."""
 
 _ABOUT_THE_RECORDING = re.compile(r"corrupt or unsupported data|failed to process audio|REMOTE_CONTENT", re.I)
 _ADDRESS = re.compile(r"https?://[^\s\"'<>]+", re.I)
@@ -53,7 +53,7 @@ def error_of_status(
     request_id: str | None = None,
     address: str | None = None,
 ) -> AnalysisError:
-    """The error that an answer other than 200 stands for; `address` is the hosted recording's."""
+    """Return the error for a status other than 200; `address` is that of a hosted recording."""
     code, text, named = _said(body)
     text = _without_path(text, address) if address else text
     error = _error_of(status, code, text, retry_after(headers))
@@ -70,7 +70,7 @@ def _error_of(status: int, code: str, text: str, wait: float | None) -> Analysis
             "key", f"the API key is refused ({said}); put a valid key where the configuration says"
         )
     if status == 403:
-        # A model that the project has no access to: other folders may ask for another one.
+        # The project may not use this model: other folders may ask for another one.
         text = f"the API key may not do this ({said}); check its rights and the model"
         return AccountError("key", text, of_request=True)
     if status == 402:
@@ -93,9 +93,9 @@ def _error_of(status: int, code: str, text: str, wait: float | None) -> Analysis
 
 
 def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisError:
-    """The error that a failed exchange stands for.
+    """Return the error for a failed exchange.
 
-    `sent` says whether the whole body had left, `late` that we ended it ourselves at the deadline.
+    `sent`: the whole body had left; `late`: we ended it ourselves at the deadline.
     """
     what = type(error).__name__
     if late:
@@ -103,7 +103,7 @@ def error_of_exception(error: Exception, *, sent: bool, late: bool) -> AnalysisE
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return AccountError("request", "analyzer.base_url is not a usable address; correct it")
     if isinstance(error, httpx.LocalProtocolError):
-        # Its text may hold the header that is illegal, and that is the key.
+        # Its text may contain the illegal header, and with it the key.
         return AccountError(
             "request", "the request cannot be built: the API key has characters it may not have"
         )
@@ -181,9 +181,9 @@ def _first(said: dict[str, Any], *names: str) -> str:
 
 
 def _without_path(text: str, address: str) -> str:
-    """A text without what stands in an address between its host and its file's name, and after that.
+    """Return a text without what an address has between its host and file name, and after these.
 
-    Each part of it is left out by itself too, however it is spelled; plain words only with the rest.
+    Each part is also left out where it stands alone, in any spelling, unless it is a plain word.
     """
     path = address.partition("://")[2].partition("/")[2]
     parts = [part for part in re.split(r"[/?#;&=]", path) if not (part.isalpha() and part.islower())]
@@ -197,9 +197,9 @@ def _without_path(text: str, address: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text from elsewhere as one line of printable characters, at most MAX_MESSAGE of them.
+    """Return a text from elsewhere as one line of at most MAX_MESSAGE printable characters.
 
-    Of an address in it only the host and the last part of its path are left: the others may be what opens it.
+    Of an address only the host and the last part of its path stay: the rest may be what gives access.
     """
     text = _ADDRESS.sub(lambda found: shown_address(found[0]), text)
     printable = "".join(character if character.isprintable() else " " for character in text)

@@ -24,7 +24,7 @@ _SENTENCE_ENDS = (".", "?", "!", "…")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A run of whole sentences of a transcript; `first_word` is the index of its first word in all of it."""
+    """A run of whole sentences; `first_word` is the index of its first word in the whole transcript."""
 
     text: str
     first_word: int
@@ -37,7 +37,7 @@ def words_of(reply: Mapping[str, Any]) -> list[str]:
 
 
 def cut(words: Sequence[str], most: int) -> list[Part]:
-    """Parts of at most `most` words each, cut at sentence ends; within a sentence only if it is longer."""
+    """Cut words into parts of at most `most`, at sentence ends; inside a sentence only if it is longer."""
     parts = []
     first = 0
     while first < len(words):
@@ -51,7 +51,7 @@ def cut(words: Sequence[str], most: int) -> list[Part]:
 
 
 def parse_part(body: bytes) -> dict[str, Any]:
-    """The JSON of a reply of /v1/read; DoubtfulReplyError when it is none."""
+    """Return the JSON of a /v1/read reply; DoubtfulReplyError if not one."""
     try:
         reply = strict_json(body)
     except ValueError as error:
@@ -67,9 +67,9 @@ def merge(
     """One reply in the shape of /v1/listen: the transcription with what was found in its parts.
 
     Word indexes count in the whole transcript; the average sentiment is weighted by words; summaries are
-    joined. `replies` belong to the parts in order.
+    joined. `replies` are in the order of `parts`.
     """
-    # Copied only as deep as it is changed: a reply may be nested deeper than Python can follow.
+    # Only the levels that change are copied: a reply may be nested too deep for a full copy.
     results = dict(transcription["results"])
     metadata = dict(transcription["metadata"])
     answers = list(zip(parts, replies, strict=False))
@@ -89,7 +89,7 @@ def merge(
 
 
 def missing_parts(parts: Sequence[Part], replies: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """For each feature that some, but not all, parts have a result of: in how many it is missing."""
+    """Say, for each feature with a result in only some parts, in how many parts it is missing."""
     has = {
         "summary": [bool(_summary(reply)) for reply in replies],
         "sentiment": [bool(_section(reply, "sentiments").get("average")) for reply in replies],
@@ -141,7 +141,7 @@ def _summary(reply: Mapping[str, Any]) -> str | None:
 
 
 def _count_tokens(metadata: dict[str, Any], replies: Sequence[Mapping[str, Any]]) -> None:
-    """Add up the tokens of all parts: they are what the analysis is billed by."""
+    """Add up the tokens of all parts: the analysis is billed by them."""
     sections = ("summary_info", "sentiment_info", "topics_info", "intents_info")
     for section, count in itertools.product(sections, ("input_tokens", "output_tokens")):
         counts = [_tokens(reply, section, count) for reply in replies]

@@ -1,6 +1,6 @@
 """What requests probably cost, from list prices. An estimate: the invoice is Deepgram's.
 
-The table in prices.yaml is dated; what the configuration says under `prices` is laid over it.
+The table in prices.yaml is dated; `prices` in the configuration override it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from daemon.deepgram.values import mapping, whole_number
 from daemon.models import Cost
 
 CONFIGURED = "configuration"
-"""`prices_of` where the configuration has prices of its own and does not say of when they are."""
+"""`prices_of` when the configuration has prices of its own but no date for them."""
 
 TOKENS_PER_MINUTE = 200
-"""Of ordinary speech, about 150 words a minute: what each feature of the analysis reads."""
+"""Input tokens of each feature for a minute of ordinary speech (about 150 words)."""
 _TOKENS_PER_WORD = 4 / 3
 _OUTPUT_SHARE = 0.1
 
@@ -30,10 +30,10 @@ _TOKEN_SECTIONS = ("summary_info", "sentiment_info", "topics_info", "intents_inf
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one way of asking costs. `per_minute` of a channel is None where the model's price is not known.
+    """What one kind of request costs, in USD. `per_minute` is None if the model's price is not known.
 
-    `is_by_channel` says that each channel is paid for, `features` how many features read the transcript,
-    `of` from when the prices are.
+    `is_by_channel`: each channel is paid for; `features`: how many features read the transcript;
+    `of`: the date of the prices.
     """
 
     per_minute: float | None
@@ -56,22 +56,22 @@ class Price:
         return round(seconds / 60 * self.per_minute * billed_channels + tokens, 6)
 
     def expected_usd(self, seconds: float, channels: int | None) -> float | None:
-        """US dollars for a recording of this length before anything of it is known."""
+        """Estimate US dollars for a recording of which only the length is known."""
         tokens = round(seconds / 60 * TOKENS_PER_MINUTE) * self.features
         return self.usd(seconds, channels, tokens, round(tokens * _OUTPUT_SHARE))
 
     def expected_usd_of_text(self, words: int) -> float | None:
-        """What analyzing so many words of a transcript will probably cost, in USD; None: it is not known."""
+        """Estimate US dollars for the analysis of this many words of a transcript; None if not known."""
         tokens = round(words * _TOKENS_PER_WORD) * self.features
         return self.usd(0.0, 1, tokens, round(tokens * _OUTPUT_SHARE))
 
 
 FREE = Price(0.0, 0.0, 0.0, is_by_channel=False, features=0, of=None)
-"""Of the engine that earshot brings along."""
+"""The price of earshot's own engine."""
 
 
 def price_of(prices: Prices, model: str, parameters: Mapping[str, str], features: int) -> Price:
-    """What a request with these parameters of /v1/listen costs, by the table and by `prices` over it."""
+    """Return the price of a request with these /v1/listen parameters; `prices` override the table."""
     table = listed_prices()
     is_multilingual = parameters.get("language") == "multi"
     models = table.multilingual | prices.multilingual if is_multilingual else table.models | prices.models
@@ -91,14 +91,14 @@ def price_of(prices: Prices, model: str, parameters: Mapping[str, str], features
 
 @cache
 def listed_prices() -> Prices:
-    """The table that earshot brings along."""
+    """Return earshot's own price table."""
     return Prices.model_validate(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8")))
 
 
 def cost_of(
     price: Price, model: str, seconds: float | None, channels: int | None, metadata: Mapping[str, Any]
 ) -> Cost:
-    """What a reply with this metadata was billed by, and what that probably came to."""
+    """Return what a reply with this metadata is billed for, and its probable cost."""
     input_tokens, output_tokens = _tokens(metadata, "input_tokens"), _tokens(metadata, "output_tokens")
     return Cost(
         model=model,

@@ -1,7 +1,7 @@
 """Which proxy the environment names for an address: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, and NO_PROXY as curl
 reads it (https://curl.se/libcurl/c/CURLOPT_NOPROXY.html). Pure.
 
-Not left to httpx: it takes a range such as `::1/128` for a host and fails, and knows none of `10.0.0.0/8`.
+Not left to httpx: it takes a range such as `::1/128` for a host and fails, and ignores `10.0.0.0/8`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Proxy:
 
 
 def proxy_for(url: str, env: Mapping[str, str]) -> Proxy | None:
-    """The proxy for requests to `url`, None where they go directly: always to this host itself.
+    """Return the proxy for requests to `url`; None if they go directly, as always to this host.
 
-    The proxy's loopback is another one than ours, and what is for the embedded engine would leave this host.
-    Raises EarshotError where an entry of NO_PROXY may mean this address and cannot be read.
+    A proxy's loopback is not ours: requests for the embedded engine would leave this host.
+    Raises EarshotError if an entry of NO_PROXY cannot be read and may mean this address.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
-        # No address at all; that is said when it is asked.
+        # Not an address; the request itself reports that.
         return None
     proxy = _named(parts.scheme, env)
     if proxy is None or _is_this_host(host):
@@ -74,13 +74,13 @@ def _is_this_host(host: str) -> bool:
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    """Whether an entry names this host; ValueError where it may and cannot be read."""
+    """Whether an entry means this host; ValueError if it may but cannot be read."""
     if entry == "*":
         return True
     entry = entry.partition("://")[2] or entry
     address = _address(host)
     if entry.count(":") > 1 and not entry.startswith("["):
-        # IPv6 without brackets, so that no port can be in it.
+        # IPv6 without brackets, so it has no port.
         return address is not None and address in ip_network(entry, strict=False)
     found = _HOST_AND_PORT.fullmatch(entry)
     if found is None:

@@ -1,8 +1,8 @@
-"""Reading a reply of /v1/listen: bytes in, an `Analysis` out; or DoubtfulReplyError when it is none.
+"""Reading a reply of /v1/listen: bytes in, an `Analysis` out; DoubtfulReplyError if it is not one.
 
-Whether a body is a reply at all is strict, because a 200 is paid for. Within a reply everything is
-tolerated: unknown keys, missing sections, wrong types; what cannot be used is not analyzed, never neutral.
-Time and memory grow with the reply's size and no faster, whatever is in it.
+The check whether a body is a reply is strict, because a 200 is paid for. Within a reply everything is
+tolerated: unknown keys, missing sections, wrong types; what is unusable is "not analyzed", never neutral.
+Time and memory grow at most in proportion to the reply's size, whatever is in it.
 Shapes: https://developers.deepgram.com/reference/speech-to-text/listen-pre-recorded and recorded replies.
 """
 
@@ -40,15 +40,15 @@ NO_RESULT = "no result"
 TOO_MANY = "too many passages"
 
 MAX_TRANSCRIPT = 5_000_000
-"""Characters of all channels together, some 90 hours of speech; what is beyond is left out."""
+"""Characters of all channels together, about 90 hours of speech; the rest is left out."""
 MAX_PASSAGES = 50_000
 """Passages of a section, one for each of its labels: a day of speech has some 20,000 sentences."""
 TEXT_SHARE = 20
-"""How much longer than the transcript the texts of a section may be: each label of a passage repeats it."""
+"""A section's texts may be this many times the transcript's length: each label repeats its passage."""
 LEAST_TEXT = 100_000
-"""Characters that the texts of a section's passages may have, however short the transcript is."""
+"""Characters that a section's texts may always have, however short the transcript is."""
 MAX_SUMMARY = 100_000
-"""Characters; a summary has some hundred, and one is joined from those of all parts of a long transcript."""
+"""Characters. A summary has a few hundred; a long transcript's is joined from those of all its parts."""
 MAX_SPEAKERS = 50
 """Speakers that are told apart; where there are more, those with the most words."""
 
@@ -95,7 +95,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def read_reply(reply: Mapping[str, Any], request: Request) -> Analysis:
-    """What a reply that `parse_body` accepted says, for what `request` asked."""
+    """Return the analysis in a reply to `request` that `parse_body` accepted."""
     metadata = mapping(reply.get("metadata"))
     results = mapping(reply.get("results"))
     channels = entries_of(results.get("channels"))
@@ -173,8 +173,8 @@ class _Words:
         return positive(first_word.get("start")), positive(last_word.get("end")), speaker
 
     def _speaker(self, start: int, last: int) -> str | None:
-        """Who says most of these words; of two who say as many, the one who begins."""
-        # Counted by position: passages may overlap, and looking at each word of each would never end.
+        """Return who says most of these words; on a tie, who speaks first."""
+        # Counted by index: passages may overlap, and a look at each word of each would take too long.
         most, first, speaker = 0, 0, None
         for number, indexes in self._spoken_by.items():
             begin = bisect_left(indexes, start)
@@ -222,10 +222,10 @@ class _Reasons:
         elif not self._spoken:
             self.not_analyzed[feature] = NO_SPEECH
         elif (warned := self._warned.get(feature)) and not (has_result and warned not in _KNOWN_REASONS):
-            # A warning of another kind (a parameter that is deprecated, say) takes no result away.
+            # Another warning (about a deprecated parameter, say) does not remove a result.
             self.not_analyzed[feature] = warned
         elif not has_result:
-            # `say` was first where the section itself gave the reason.
+            # A reason that the section itself gave stays.
             self.say(feature, TOO_SHORT if self._is_short else NO_RESULT)
 
 
@@ -244,12 +244,12 @@ def _summary(results: Mapping[str, Any], texts: Sequence[str], reasons: _Reasons
     section = mapping(results.get("summary"))
     text = clean_text(section.get("short")) or clean_text(section.get("text"))
     if section.get("result") == "failure":
-        # The text then is an excuse, not a summary; English only is the one that is documented.
+        # The text then says why there is no summary; only "English only" is documented.
         reasons.say("summary", LANGUAGE if text and "English" in text else NO_RESULT)
         return None
     whole = _first_words(texts)
     if text and len(whole) <= FEW_WORDS and _first_words([text]) == whole:
-        # Deepgram hands back what is too short to be summarized.
+        # A text that is too short comes back unchanged.
         reasons.say("summary", TOO_SHORT)
         return None
     return text[:MAX_SUMMARY] if text else None
@@ -258,10 +258,10 @@ def _summary(results: Mapping[str, Any], texts: Sequence[str], reasons: _Reasons
 def _segments(
     results: Mapping[str, Any], feature: str, words: _Words, reasons: _Reasons
 ) -> list[Segment] | None:
-    """The passages of a feature's section, one for each label in it; None when the section is not there."""
+    """Return a section's passages, one for each label; None when the section is not there."""
     section = "sentiments" if feature == "sentiment" else feature
     found = mapping(results.get(section))
-    # The OpenAPI file nests topics and intents once more; no recorded reply does.
+    # The OpenAPI file nests topics and intents one level deeper; no recorded reply does.
     entries = found.get("segments", mapping(mapping(found.get("results")).get(section)).get("segments"))
     if not isinstance(entries, list):
         return None
@@ -274,7 +274,7 @@ def _segments(
             reasons.say(feature, TOO_MANY)
         if not labels:
             continue
-        # One text for all labels of a passage: each row has it, the memory once.
+        # The labels of a passage share one text: many rows, one string in memory.
         text = clean_text(entry.get("text")) or ""
         start, end = whole_number(entry.get("start_word")), whole_number(entry.get("end_word"))
         span = words.span(start, end)
@@ -299,7 +299,7 @@ def _labels(entry: Mapping[str, Any], section: str) -> list[tuple[str, float | N
 
 
 def _first_words(texts: Sequence[str]) -> list[str]:
-    """The words of a text as far as it matters whether there are few: FEW_WORDS, and the rest as one more."""
+    """Return the first FEW_WORDS words and the rest as one item: enough to tell whether there are few."""
     words: list[str] = []
     for text in texts:
         words += text.split(None, FEW_WORDS)

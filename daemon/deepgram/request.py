@@ -1,4 +1,4 @@
-"""What is asked of the API for a recording: the query parameters, and the key that tells equal requests."""
+"""What the API is asked for a recording: the query parameters, and a key that equal requests share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from daemon.deepgram.prices import FREE, Price, price_of
 from daemon.models import Cost
 
 EMBEDDED = "embedded"
-"""`base_url` of the engine that earshot brings along; also what `model` says of its results."""
+"""`base_url` of earshot's own engine; also the `model` of its results."""
 
 EMBEDDED_TIMEOUT_SECONDS = 12 * 3600.0
-"""It takes a fifth to a half of a recording's length, one recording a processor at a time."""
+"""The engine takes a fifth to a half of a recording's length, one recording per processor."""
 
 _SWITCHES: dict[Feature, tuple[str, str]] = {
     "summary": ("summarize", "v2"),
@@ -51,13 +51,13 @@ class Request:
     price: Price
 
     def without_features(self) -> Request:
-        """The same, but for the transcript alone: for what is too long to be analyzed in one request."""
+        """Return the request for the transcript only: used when that is too long to analyze at once."""
         return replace(
             self, parameters=tuple((name, value) for name, value in self.parameters if name not in _ANALYSIS)
         )
 
     def for_text(self) -> Request:
-        """The same features of a text, as /v1/read takes them: `summarize` is a switch there, English only.
+        """Return the request for a text, as /v1/read takes it: `summarize` is a switch there, English only.
 
         https://developers.deepgram.com/docs/text-intelligence
         """
@@ -66,13 +66,13 @@ class Request:
         return replace(self, parameters=(("language", "en"), *switched))
 
     def expected_cost(self, seconds: float | None) -> Cost:
-        """What it will probably cost for a recording of this length; None: the length is not known."""
+        """Estimate the cost of a recording; `seconds` is None if its length is not known."""
         channels = len(self.channels) or 1
         usd = None if seconds is None else self.price.expected_usd(seconds, channels)
         return Cost(self.model, seconds, channels, None, None, usd, self.price.of)
 
     def expected_cost_of_text(self, words: int) -> Cost:
-        """What it will probably cost for so many words of a transcript."""
+        """Estimate the cost of this many words of a transcript."""
         return Cost(self.model, 0.0, 1, None, None, self.price.expected_usd_of_text(words), self.price.of)
 
 
@@ -85,7 +85,7 @@ def requests_by_folder(config: Config) -> dict[str | None, Request]:
 
 
 def build_request(config: Config, folder: WatchFolder | None) -> Request:
-    """The request for recordings of `folder`: its overrides over the analyzer's settings.
+    """Return the request for `folder`: the analyzer's settings with its overrides.
 
     Custom intents are those of the configuration and those that rules name without wildcards, so that a
     rule for `cancel subscription` finds something to match.
@@ -123,7 +123,7 @@ def build_request(config: Config, folder: WatchFolder | None) -> Request:
 def _merged(analyzer: Analyzer, folder: WatchFolder | None) -> Analyzer:
     if folder is None:
         return analyzer
-    # Options are replaced as a whole, as every other key: a folder can also be without one of them.
+    # A folder's options replace all of the analyzer's, like every key: it can also drop one.
     return analyzer.model_copy(update=folder.analyzer.model_dump(exclude_none=True))
 
 
@@ -139,7 +139,7 @@ def _unsupported(analyzer: Analyzer) -> tuple[Feature, ...]:
 
 
 def _detects_language(analyzer: Analyzer) -> bool:
-    """Whether Deepgram finds the language out: `true`, or a list of the languages to choose from."""
+    """Whether Deepgram detects the language: `true`, or a list of the languages to choose from."""
     return str(analyzer.options.get("detect_language") or False).lower() != "false"
 
 
@@ -148,7 +148,7 @@ def _intents_of_rules(config: Config, folder: WatchFolder | None) -> list[str]:
     for rule in config.alerts.rules:
         if folder and rule.folders and not any(_within(folder.path, scope) for scope in rule.folders):
             continue
-        # Also those under `not`: what is never looked for would never be said not to be there.
+        # Also those under `not`: only what was looked for can be known to be absent.
         intents = [intent for when in every_when(rule.when) for intent in when.intent or ()]
         named += [intent for intent in intents if not set(intent) & set("*?")]
     return named
@@ -161,7 +161,7 @@ def _within(path: Path, scope: Path) -> bool:
 def _terms(parameter: str, terms: Iterable[str], mode: str) -> list[tuple[str, str]]:
     unique = {term.casefold(): term for term in terms}
     found = [(parameter, term) for term in list(unique.values())[:100]]
-    # The mode is sent always: the documentation disagrees with itself about the default.
+    # The mode is always sent: the documentation contradicts itself about the default.
     return [*found, (f"{parameter}_mode", mode)] if found else []
 
 
@@ -179,8 +179,8 @@ def _key(parameters: Iterable[tuple[str, str]]) -> str:
 
 
 def reply_timeout(analyzer: Analyzer) -> float:
-    """Seconds to wait for a reply: as configured, and where nothing is, as long as the embedded engine may
-    take, which has no limit of its own as Deepgram has."""
+    """Return the seconds to wait for a reply: as configured; else, for the embedded engine, as long as it
+    may take: unlike Deepgram it has no limit."""
     if analyzer.base_url == EMBEDDED and "timeout" not in analyzer.model_fields_set:
         return EMBEDDED_TIMEOUT_SECONDS
     return analyzer.timeout

@@ -22,8 +22,8 @@ from daemon.models import shown_path
 
 BLOCK_BYTES = 256 * 1024
 READ_ONCE_BYTES = 8 * 1024 * 1024
-"""Files from this size on are read once for hash and upload, where no other file is as large. What is smaller
-the system still holds in memory for the second time."""
+"""Files of this size or more are read once for hash and upload, if no other file has the same size. Smaller
+ones are in the system's memory for the second read."""
 MAX_BYTES = 2 * 1000**3
 """Deepgram's documented limit for a file (https://developers.deepgram.com/docs/pre-recorded-audio)."""
 
@@ -48,8 +48,8 @@ def open_recording(
 ) -> Iterator[OpenFile]:
     """Open the file at `path`, below `root`, if it is the expected one and worth sending.
 
-    Follows no link below `root` and never waits for a pipe. Raises FileTrouble, FileChangedError for another
-    file than `is_expected`, and RecordingError for what Deepgram would refuse anyway (`too_large`, `empty`).
+    Follows no link below `root` and never waits for a pipe. Raises FileTrouble, FileChangedError where
+    `is_expected` is false, and RecordingError for what Deepgram would refuse anyway (`too_large`, `empty`).
     """
     with ExitStack() as closing:
         try:
@@ -74,7 +74,7 @@ def _check_size(size_bytes: int) -> None:
 
 
 def content_hash(file: OpenFile) -> str:
-    """Return the SHA-256 of the file's bytes, hex; FileChangedError when its length is not what it was."""
+    """Return the SHA-256 of the file's bytes, hex; FileChangedError if its length has changed."""
     digest = hashlib.sha256()
     for block in _blocks(file):
         digest.update(block)
@@ -84,8 +84,8 @@ def content_hash(file: OpenFile) -> str:
 class Upload:
     """The bytes of a file for the body of a request: iterated once, with at most two blocks in memory.
 
-    `sha256` is the hash of all that was handed over, hex; None until then, unless it was known before.
-    `on_hash` is told it as soon as it is known.
+    `sha256` is the hash (hex) of all the bytes; None until they are read, unless it was given.
+    `on_hash` is called with a new hash.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class Upload:
         self._on_hash = on_hash
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises FileChangedError before the body is complete when the file is not one and the same from its
-        first byte to its last: the server then sees an unfinished request and bills nothing."""
+        """Yield the blocks; raise FileChangedError before the last if the file changed meanwhile: the
+        server then sees an unfinished request and bills nothing."""
         digest = hashlib.sha256()
         held = b""
         for block in _blocks(self.file):
@@ -123,15 +123,15 @@ class Upload:
         status = os.fstat(self.file.descriptor)
         if (_stamp(status), status.st_ctime_ns) == (_stamp(self.file.before), self.file.before.st_ctime_ns):
             return True
-        # Written to, or only touched, renamed or linked: the bytes tell.
+        # Written to, or only touched, renamed or linked? Compare bytes.
         return content_hash(self.file) == sent
 
 
 def still_same(file: OpenFile, sha256: str) -> bool:
     """Return whether the path still holds the bytes that were sent; reads them only if its stamp changed.
 
-    A file that was deleted or moved meanwhile, or that something else than a file took the place of, counts
-    as the same: there is nothing newer to analyze.
+    A file that was deleted, moved or replaced by something that is no file counts as the same: there is
+    nothing newer to analyze.
     """
     try:
         now = os.lstat(file.path)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 MAX_VALUES = 4_000_000
-"""Commas and opening brackets in a body. Word times have one in some 22 bytes, so that a reply of 64 MB has 3
-million; a body of `{},{},` becomes 25 times its size in memory."""
+"""Commas and opening brackets in a body. Word times have about one per 22 bytes, so a reply of 64 MB has
+3 million; a body of `{},{},` takes 25 times its size in memory."""
 MAX_NAME = 500
 """Characters of a label, a language, a request id or a warning."""
 
 
 def strict_json(body: bytes) -> Any:
-    """The JSON of a body; ValueError where it is none, has NaN in it, or has more in it than a reply."""
+    """Return a body's JSON; ValueError if it is not JSON, has NaN, or has more than MAX_VALUES."""
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError("too many values")
     try:
@@ -44,7 +44,7 @@ def clean_text(value: object) -> str | None:
 
 
 def clean_name(value: object) -> str | None:
-    """A short text: what is beyond MAX_NAME is left out."""
+    """A string, cut off after MAX_NAME characters."""
     text = clean_text(value)
     return text[:MAX_NAME] if text else text
 
@@ -68,7 +68,7 @@ def positive(value: object) -> float | None:
 
 
 def whole_number(value: object) -> int | None:
-    """Such a number without its fraction."""
+    """`positive` without the fraction."""
     number = positive(value)
     return int(number) if number is not None else None
 

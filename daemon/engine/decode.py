@@ -15,10 +15,10 @@ BYTES_PER_SECOND = 2 * SAMPLE_RATE
 MAX_CHANNELS = 20  # as Deepgram's multichannel
 MOST_MIXED_BY_FFMPEG = 8  # its resampler refuses more (measured with 20)
 MAX_SECONDS = 24 * 3600  # a few bytes can claim to be weeks of sound
-# Outside lies no speech, only damaged headers: they turn seconds into hours, or make the resampler take GBs.
+# Other rates come from damaged headers, which turn seconds into hours or make the resampler take GBs.
 SAMPLE_RATES = range(4_000, 768_001)
 # Demuxers of recordings only. ffmpeg also knows playlists (hls, concat, dash) that make it open other files
-# and addresses; a recording that names some must stay unread.
+# and addresses; a recording must not make it do that.
 FORMATS = (
     "aac,ac3,eac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,flac,flv,gsm,matroska,webm,mov,mp4,mp3,mpeg,"
     "mpegts,mpc,mpc8,mxf,nut,ogg,oma,qcp,rm,rso,sox,tak,tta,voc,w64,wav,wsd,wv,xwma"

@@ -65,7 +65,7 @@ def _wishes(sentence: Sentence, known: Sequence[tuple[str, float]]) -> Iterator[
 
 
 def _phrase(words: Sequence[str], start: int) -> list[int]:
-    """Indices of a verb phrase's telling words, up to where the next thought begins."""
+    """Indices of a verb phrase's content words, up to where the next thought begins."""
     if words[start] in STOP_WORDS:
         return []  # "want to be", "like to get": no verb to name an intent by
     taken: list[int] = []

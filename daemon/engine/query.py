@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 FEATURES = ("summarize", "topics", "intents", "sentiment")
 MAX_CUSTOM = 100
-# Known to Deepgram and asked for in earnest, but beyond this engine: the reply carries a warning for each.
+# Deepgram has these and clients ask for them, but this engine cannot: the reply has a warning for each.
 UNSUPPORTED = ("callback", "detect_entities", "detect_language", "diarize", "diarize_model", "redact")
 ENGLISH = re.compile(r"en(-[A-Za-z0-9]+)*")
 

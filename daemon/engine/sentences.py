@@ -42,7 +42,7 @@ def build_sentences(words: Sequence[Word], channel: int = 0) -> list[Sentence]:
 
 
 def joined(channels: Sequence[Sequence[Sentence]]) -> list[Sentence]:
-    """All channels as one conversation in order of time, its words counted through."""
+    """All channels as one conversation in order of time, with one count of words."""
     ordered = sorted(
         (s for sentences in channels for s in sentences), key=lambda s: (s.words[0].start, s.channel)
     )
@@ -55,7 +55,7 @@ def joined(channels: Sequence[Sequence[Sentence]]) -> list[Sentence]:
 
 
 def utterances(sentences: Sequence[Sentence], pause_seconds: float) -> list[list[Sentence]]:
-    """Sentences of one channel in runs that no pause of this length interrupts."""
+    """Group one channel's sentences; a pause of this length starts a new group."""
     runs: list[list[Sentence]] = []
     for sentence in sentences:
         if runs and sentence.words[0].start - runs[-1][-1].words[-1].end < pause_seconds:
@@ -96,7 +96,7 @@ def _short_parts(words: list[Word]) -> Iterator[list[Word]]:
             yield part
             continue
         gaps = [after.start - before.end for before, after in pairwise(part)]
-        # no stumps: the outer tenths stay whole, and without any pause the middle is as good as any place
+        # no very short parts: never cut in the first or last tenth; without any pause, cut in the middle
         low, high = len(gaps) // 10, len(gaps) - len(gaps) // 10
         middle = len(gaps) / 2
         cut = max(range(low, high), key=lambda at: (gaps[at], -abs(at - middle))) + 1

@@ -31,7 +31,7 @@ from daemon.engine.workers import TooBusy, Workers, sensible_number
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 30
-DRAIN_SECONDS = 3600  # with an owner it is the owner who ends the wait, by closing the pipe
+DRAIN_SECONDS = 3600  # only with an owner, who may end the wait by closing the pipe
 MAX_JSON_BYTES = 1 << 16
 CLIENT_CLOSED_REQUEST = 499
 
@@ -84,7 +84,7 @@ def build_app() -> Starlette:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens; the line is the signal that requests will be answered."""
+    """Prints where it listens: from this line on requests are answered."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -97,9 +97,9 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _quiet_signals() -> Iterator[None]:
-    """uvicorn raises a caught signal again when it is done; SIGTERM has been obeyed by then.
+    """Ignore the SIGTERM that uvicorn raises again at its end: it has been obeyed by then.
 
-    SIGINT is left to end in KeyboardInterrupt, from which the command line makes its exit code.
+    SIGINT still raises KeyboardInterrupt, which the command line turns into its exit code.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -112,7 +112,7 @@ def _quiet_signals() -> Iterator[None]:
 
 
 def _exit_at_end_of_stdin() -> None:
-    """Workers need no care here: the kernel ends them with this process."""
+    """Exit when stdin closes; the kernel ends the workers as well."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
@@ -120,7 +120,7 @@ def _exit_at_end_of_stdin() -> None:
 
 
 async def _answer(request: Request, workers: Workers) -> Response:
-    """One request from body to reply; whatever goes wrong becomes Deepgram's error JSON."""
+    """Answer one request; every failure becomes Deepgram's error JSON."""
     request_id = str(uuid4())
     try:
         return _with_id(await _listen(request, request_id, workers), request_id)
@@ -188,7 +188,7 @@ def _json_refusal(body: BinaryIO) -> Refusal:
 async def _transcribe(
     request: Request, audio: BinaryIO, upload: Upload, options: Options, workers: Workers
 ) -> bytes:
-    """Wait for the worker or for the client to hang up, whichever comes first: nobody's work is not done."""
+    """Return the worker's reply; if the client hangs up first, stop the work that nobody waits for."""
     work = asyncio.ensure_future(workers.transcribe(audio, upload, options))
     gone = asyncio.ensure_future(_disconnected(request))
     try:
@@ -214,7 +214,7 @@ async def _disconnected(request: Request) -> None:
 
 
 async def _projects(request: Request) -> Response:
-    """What a client asks for to see that the service is there and its key good; here any is."""
+    """Answer a client that checks the service and its key; here any key is valid."""
     return JSONResponse({"projects": []})
 
 

@@ -1,4 +1,4 @@
-"""Finds a phrase's telling words in a sentence, whatever their endings: cancel, cancelled, cancellation."""
+"""Finds a phrase's content words in a sentence, whatever their endings: cancel, cancelled, cancellation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def content_words(phrase: str) -> list[str]:
 def find_phrase(phrase: str, words: Sequence[str]) -> Match | None:
     """Find a phrase's content words close together in a sentence's lower-case words, in any order.
 
-    One or two words must all be there, of more at least two thirds; not where they are plainly denied.
+    Of one or two words all must be there, of more at least two thirds; a negated phrase is not found.
     """
     wanted = list(dict.fromkeys(content_words(phrase)))
     if not wanted:
@@ -109,7 +109,7 @@ def _same(wanted: str, spoken: str) -> bool:
 
 
 def _are_related(a: str, b: str) -> bool:
-    """Stems the stemmer leaves apart: subscript(ion) and subscrib(e), deliver(y) and deliver."""
+    """Whether unequal stems match: subscript(ion) and subscrib(e), deliver(y) and deliver."""
     shorter, longer = sorted((a, b), key=len)
     common = next((i for i, letter in enumerate(shorter) if letter != longer[i]), len(shorter))
     return common >= 5 and len(shorter) - common <= 1 and len(longer) - common <= 2

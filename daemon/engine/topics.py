@@ -11,7 +11,7 @@ from daemon.engine.stems import STOP_WORDS, content_words, find_phrase, stem
 MAX_FREQUENT = 8
 MIN_LETTERS = 4
 MIN_MENTIONS = 2
-# What stands before a noun in plain English; a word never met after one of these is no topic.
+# These words stand before nouns; a word that never follows one of them is no topic.
 _DETERMINERS = "a an the my your our his her their this that these those some any no another new"
 NOUNS_IN_LY = frozenset(
     {"anomaly", "assembly", "family", "monopoly", "reply", "supply"}

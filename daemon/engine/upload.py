@@ -1,4 +1,4 @@
-"""Takes a request's body to disk, a chunk at a time: a recording may be 2 GB, memory stays small."""
+"""Saves a request's body to disk, a chunk at a time: a recording may be 2 GB, memory stays small."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ class SlowUpload(Exception):
 
 
 async def receive(chunks: AsyncIterator[bytes], into: BinaryIO, *, declared_bytes: int = 0) -> str:
-    """Write the body to `into` and give its SHA-256 in hex. Raises TooLarge or SlowUpload."""
+    """Write the body to `into`; return its SHA-256 in hex. Raises TooLarge or SlowUpload."""
     if declared_bytes > MAX_BYTES:
         raise TooLarge
     digest = hashlib.sha256()

@@ -1,6 +1,6 @@
 """The process that does one request's work: recording by file descriptor, job by stdin, reply by stdout.
 
-It expects hostile input: memory and processor time are limited, its end hurts nobody, and it never outlives
+It expects hostile input: memory and processor time are limited, a crash harms nobody, and it never outlives
 the server.
 """
 
@@ -25,12 +25,12 @@ MEMORY_BYTES = 4 << 30  # address space; 300 MB are in use at work
 # Decoding an hour takes 4 s, recognizing it 10 to 40 minutes on one core; far above that something is wrong.
 DECODING_CPU_SECONDS = 120
 RECOGNIZING_CPU_PER_SECOND = 4
-NICENESS = 5  # recognition waits for nobody; the machine's other work should not wait for it
+NICENESS = 5  # the machine's other work should not wait for recognition
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4  # prctl(2), Linux
 
 
 def main() -> int:
-    """Do the job that stands on stdin; the exit status says how it ended."""
+    """Do the job read from stdin; the exit status says how it ended."""
     output = _take_stdout()
     job = json.loads(sys.stdin.readline())
     _protect(int(job["server_pid"]))
@@ -56,7 +56,7 @@ def _transcribe(audio: BinaryIO, options: Options, upload: Upload) -> dict[str, 
 
 
 def read_options(values: dict[str, Any]) -> Options:
-    """JSON knows lists only where Options has tuples."""
+    """Make Options of JSON; its lists become tuples."""
     arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Options(**arguments)
 
@@ -70,15 +70,15 @@ def _take_stdout() -> TextIO:
 
 
 def _protect(server_pid: int) -> None:
-    """Bound what this process may use, and tie its life to the server's, even against kill -9."""
+    """Limit what this process may use, and end it with the server, even after kill -9."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # meant for the server, which ends its workers itself
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody but root reads what was said in its memory
+        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # only root may read its memory, with what was said
     if os.getppid() != server_pid:
-        os._exit(1)  # the server died before the tie was made
+        os._exit(1)  # the server died before the signal was set
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, MEMORY_BYTES)
     _limit(resource.RLIMIT_CPU, DECODING_CPU_SECONDS)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAX_AT_ONCE = 6  # each needs about 170 MB
 MAX_WAITING = 64
-# A recording that crashes the decoder or never lets go of the processor is a broken recording.
+# A recording that crashes the decoder or uses up its processor time is a broken recording.
 CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGXCPU}
 SOURCE = Path(__file__).parents[2]  # where `daemon` is imported from, for the child
 
@@ -70,7 +70,7 @@ def sensible_number() -> int:
 async def _run(audio: BinaryIO, upload: Upload, options: Options) -> bytes:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-P",  # no module of the folder the service happens to run in
+        "-P",  # import nothing from the folder the service runs in
         "-m",
         "daemon.engine.worker",
         stdin=asyncio.subprocess.PIPE,

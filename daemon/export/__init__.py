@@ -1,1 +1,1 @@
-"""Results as files to hand over, a module per idea of a file. Pure: what is to be written is handed in."""
+"""Results as files to pass on, a module per kind of file. Pure: the caller passes in what to write."""

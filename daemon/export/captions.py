@@ -20,7 +20,7 @@ LEAST_CUE_SECONDS = 0.3
 
 
 class NoTimesError(EarshotError):
-    """A recording has a transcript, and nothing that says when which word was said."""
+    """A recording has a transcript, but no times of its words."""
 
 
 def vtt(document: Document) -> str:
@@ -96,6 +96,6 @@ def _vtt_text(text: str) -> str:
 
 
 def _srt_text(text: str) -> str:
-    # Players take tags and an arrow for what they are; there is no way to escape them.
+    # Players act on tags and arrows, and SubRip has no way to escape them.
     line = " ".join(text.split()).replace("-->", "->")
     return line.replace("<", "\u2039").replace(">", "\u203a").replace("{", "(").replace("}", ")")

@@ -13,7 +13,7 @@ PAUSE_SECONDS = 1.0
 """A silence that ends a phrase: somebody else may have spoken meanwhile."""
 
 LONG_TURN_SECONDS = 45.0
-"""From here on a turn is parted at the end of a sentence, as a text is into paragraphs."""
+"""A longer turn is split at the end of a sentence, as a text is into paragraphs."""
 
 SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 """The last three as Chinese and Japanese write them."""
@@ -50,7 +50,7 @@ def turns(document: Document) -> list[Turn]:
 
 
 def passages(document: Document) -> Iterator[Turn]:
-    """Yield the passages of the sentiment analysis, which are the whole conversation, in their order."""
+    """Yield the sentiment analysis's passages in order; together they are the whole conversation."""
     for row in document.recording["sentiments"]:
         text = " ".join((row["text"] or "").split())
         if text:
@@ -86,7 +86,7 @@ def _turn(phrase: Sequence[Word]) -> Turn:
 
 
 def _joined(spoken: Iterable[Turn]) -> Iterator[Turn]:
-    """Join what a speaker says in a row, up to the end of a sentence in a long one."""
+    """Join a speaker's successive turns; a long one stops at the end of a sentence."""
     pending: list[Turn] = []
     for turn in spoken:
         if pending and (turn.speaker != pending[0].speaker or _is_full(pending)):

@@ -9,11 +9,11 @@ from daemon.export.document import Document
 from daemon.text import shown_clock, shown_score
 
 MOST_TIMES = 6
-"""Moments that are listed behind one topic or intent."""
+"""Most moments that are listed for a topic or intent."""
 
 
 def facts(document: Document) -> list[tuple[str, str]]:
-    """Return what is known of a recording, by names, without what is not."""
+    """Return the known facts of a recording as pairs of name and value."""
     row = document.recording
     average = row["average_sentiment"]
     if average and row["average_sentiment_score"] is not None:
@@ -42,7 +42,7 @@ def labels(segments: Sequence[dict[str, Any]], label: str) -> list[str]:
 
 def _confidence(group: Sequence[dict[str, Any]]) -> str:
     known = [segment["confidence_score"] for segment in group if segment["confidence_score"] is not None]
-    # Two digits that count, not two decimals: Deepgram's confidences can be very small.
+    # Two significant digits, not two decimals: Deepgram's confidences can be very small.
     return f" ({max(known):.2g})" if known else ""
 
 

@@ -23,7 +23,7 @@ class Format:
     is_joinable: bool = True
 
     def parts(self, documents: Iterable[Document]) -> Iterator[str]:
-        """Yield the parts of a file, in which nothing acts on a terminal that it is printed on."""
+        """Yield the parts of a file, without control characters that could act on a terminal."""
         return map(without_controls, self.write(documents))
 
 

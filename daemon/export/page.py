@@ -1,4 +1,4 @@
-"""HTML: conversations on one page that needs nothing but itself, for a colleague without a shell."""
+"""HTML: conversations on one page that needs no other file, for a colleague without a shell."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FOLDER = Path(__file__).parent
 def html(documents: Iterable[Document]) -> Iterator[str]:
     """Yield the parts of a page with these recordings, one after the other.
 
-    Everything from outside is text in it, and a policy within the page forbids whatever is no text.
+    Everything from outside is shown as text, and a policy within the page forbids anything else.
     """
     template, css = _template()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()

@@ -11,10 +11,10 @@ from typing import Any
 from daemon.text import without_controls
 
 METADATA = "metadata."
-"""What a column begins with that is one key of the metadata: `metadata.caller`."""
+"""The start of a column that is one key of the metadata: `metadata.caller`."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet calculate a text (https://owasp.org/www-community/attacks/CSV_Injection); the last
+"""Starts that make a text a formula (https://owasp.org/www-community/attacks/CSV_Injection); the last
 four are the first four in full width."""
 
 
@@ -26,14 +26,14 @@ def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iter
 
 
 def _line(values: Iterable[Any]) -> str:
-    # With this end of a line, any part of one in a cell puts the cell into quotes.
+    # With CR LF as the line end, csv quotes every cell that has a CR or LF in it.
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\r\n").writerow(map(_cell, values))
     return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def value_of(row: Mapping[str, Any], column: str) -> Any:
-    """Return a column's value; of `metadata.KEY` None where the recording has no such key."""
+    """Return a column's value; None for `metadata.KEY` if the recording has no such key."""
     if column.startswith(METADATA):
         return row["metadata"].get(column.removeprefix(METADATA))
     return row[column]

@@ -1,4 +1,4 @@
-"""Sentiment over time, for a plot of so many columns."""
+"""Sentiment over time, for a plot in columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Passage(NamedTuple):
 class Timeline:
     """The average score of each column, None where nothing was said.
 
-    `end` is where the last column ends: in seconds, or, not `timed`, the number of passages.
+    `end` is where the last column ends: in seconds if `timed`, else in passages.
     """
 
     scores: tuple[float | None, ...]
@@ -51,7 +51,7 @@ def timeline(segments: Sequence[Mapping[str, Any]], columns: int, length: float 
 
 
 def _slices(passages: Sequence[Passage], end: float, columns: int) -> tuple[float | None, ...]:
-    """Average by columns, weighted by how much of a passage is in each."""
+    """Average per column, weighted by how much of a passage is in it."""
     step = end / columns or 1.0
     totals, weights = [0.0] * columns, [0.0] * columns
     for passage in passages:
