@@ -15,7 +15,7 @@ NAMES = ("cost_per_day", "cost_per_month", "recordings_per_hour", "recordings_pe
 
 
 def limits_of(config: Config, requests: Mapping[str | None, Request]) -> list[Limit]:
-    """Every limit that is set: of all folders together, and of each."""
+    """Return every limit that is set, for all folders together and for each."""
     by_scope = {EVERYTHING: config.limits} | {folder.name: folder.limits for folder in config.watch}
     return [
         Limit(name, scope, most, limits.then == "hold", _assumed(limits, requests))
@@ -26,7 +26,7 @@ def limits_of(config: Config, requests: Mapping[str | None, Request]) -> list[Li
 
 
 def periods_of(now: datetime, zone: tzinfo) -> Periods:
-    """The hour, the day and the month that it is, by the clocks of `zone`."""
+    """Return start and end of the hour, day and month in `zone`."""
     found: dict[str, tuple[datetime, datetime]] = {}
     for every in ("hour", "day", "month"):
         start, end = period(every, now, zone)

@@ -1,8 +1,8 @@
 """Write results as files beside their originals, or below another folder: `call.wav.json`, `call.wav.vtt`.
 
-Works off the rows that were written with each result, once the original is where it will stay: after a move
-the sidecar lies beside the moved file. Everything is done by open descriptors of the directories, so that no
-link below the folder is followed, and no file is replaced but our own.
+Handles the rows written with each result, once the original is where it will stay: after a move the sidecar
+lies beside the moved file. All is done through open descriptors of directories, so that no link below the
+folder is followed, and only our own files are replaced.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ logger = logging.getLogger(__name__)
 PRIVATE = 0o600
 
 Render = Callable[[Database, int, str], str | None]
-"""A recording as a file of a format; None when it is there no more, EarshotError when it has no such form."""
+"""Returns a recording in a format; None when it is gone, EarshotError when it cannot have that format."""
 
 
 def write_sidecars(db: Database, folder: WatchFolder, render: Render, now: datetime) -> float:
-    """Write the sidecars of a folder that are due, and return the seconds until it is worth another look."""
+    """Write the due sidecars of a folder, and return the seconds until the next look."""
     remove_left(db, folder)
     due = sidecars_due(db, folder.name, now, BATCH)
     for sidecar in due:
@@ -65,7 +65,7 @@ def write_sidecars(db: Database, folder: WatchFolder, render: Render, now: datet
 def remove_left(db: Database, folder: WatchFolder) -> dict[str, str]:
     """Delete the sidecars of a folder's deleted recordings; return those that stay, with the reason.
 
-    A file that is not the one that was written stays, and is forgotten.
+    A file that is not the one we wrote is left there and not tracked any more.
     """
     stay = {}
     for path, inode, name in left_sidecars(db):
@@ -91,7 +91,7 @@ def _remove(folder: WatchFolder, path: str, inode: int) -> None:
     try:
         directory = directory_below(place, above or "/")
     except FileNotFoundError:
-        # Its folder may only be unmounted.
+        # If the folder is missing too, it may only be unmounted.
         if not Path(place).is_dir():
             raise
         return
@@ -138,7 +138,7 @@ def _write(db: Database, folder: WatchFolder, sidecar: Sidecar, render: Render) 
 
 
 def _directory(folder: WatchFolder, original: str, place: str) -> tuple[int, str]:
-    """Open the directory in which the sidecars of a file are, and return its path as well."""
+    """Open the directory for the sidecars of a file; return descriptor and path."""
     above = split_path(original)[0]
     if folder.into is None:
         return directory_below(place, above or "/"), above
@@ -147,7 +147,7 @@ def _directory(folder: WatchFolder, original: str, place: str) -> tuple[int, str
 
 
 def _put(db: Database, sidecar: Sidecar, new: NewFile, directory: int, above: str) -> str:
-    """Give the new file its name and return its path: over our own earlier one, never over another file."""
+    """Give the new file its name and return its path; replaces our own earlier one, never another file."""
     before = sidecar.path
     if before is not None and split_path(before)[0] == above and _is_ours(sidecar, directory, before):
         plan_sidecar(db, sidecar, before, new.inode)
@@ -177,7 +177,7 @@ def _name(sidecar: Sidecar) -> str:
 
 
 def _mode_like(place: str, original: str) -> int:
-    """Who may hear the original may read what was said; ourselves alone where it is not there any more."""
+    """Return a mode that lets those read who may hear the original; PRIVATE when that is gone."""
     above, name = split_path(original)
     try:
         directory = directory_below(place, above or "/")

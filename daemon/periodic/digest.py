@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 FOLDER_LENGTH = 60
 LEAP = timedelta(days=1)
-"""The end of the last digest lies further in the future only if the clock was set back since."""
+"""If the last digest ends further in the future than this, the clock was set back."""
 
 
 def send_digest(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
@@ -71,7 +71,7 @@ def send_digest(db: Database, config: Config, targets: Sequence[Target], now: da
 
 
 def last_boundary(digest: Digest, zone: tzinfo, now: datetime) -> datetime:
-    """The last moment, up to `now`, at which a digest was due."""
+    """Return when a digest was last due, up to `now`."""
     today = now.astimezone(zone).date()
     weekday = (
         _WEEKDAYS.index("monday" if digest.every == "week" else digest.every)
@@ -91,7 +91,7 @@ def _drafts(
 ) -> list[AlertDraft]:
     told = config.alerts.digest.notify if config.alerts.digest else ()
     current, before = figures(db, covered), folder_averages(db, covered.before())
-    # The month that most of the digest is about: at midnight of a first, the one that is over.
+    # A digest at midnight on the 1st shows the month that has just ended.
     month = spent(db, period("month", covered.until - timedelta(seconds=1), zone)[0])
     verdicts = verdicts_by_rule(db)
     days = " - ".join(f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (covered.since, covered.until))
@@ -117,7 +117,7 @@ def digest_body(
     room: int,
     link: str | None,
 ) -> str:
-    """The text: numbers first, then lists, as much of them as there is room for. Pure."""
+    """Return the text: numbers, then as much of the lists as there is room for. Pure."""
     lists = [
         ("The worst by average score:", [_worst(row, link) for row in current.worst]),
         ("Folders:", _folders(current.folders, before)),
@@ -153,7 +153,7 @@ def _numbers(current: Figures, month_usd: float) -> list[str]:
 
 
 def _folders(current: Sequence[Row], before: Sequence[Row]) -> list[str]:
-    """Compare each folder with the period before; folders that got nothing this time come last."""
+    """Compare each folder with the period before; folders with nothing this time come last."""
     earlier = {row["folder"]: row for row in before}
     lines = []
     for row in current:

@@ -1,8 +1,8 @@
-"""What operations hear of: each trouble once when it begins and once when it is over, restarts included.
+"""Tell operations of each trouble once when it begins and once when it is over, even across restarts.
 
 Pauses and alerts that were given up become troubles where they happen. The others are looked for here: a
-folder that is gone or silent, originals that stay, alerts that wait. Recordings that failed are told
-together, and are no trouble that could end.
+folder that is gone or silent, originals that stay, alerts that wait. Failed recordings are told together;
+they are no trouble that could end.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ LOOKED_FOR_CAUSES = frozenset(
 GONE_FOR = timedelta(seconds=15)
 """A share that is mounted again within this time is not worth a message."""
 LOOKED_FOR = timedelta(seconds=60)
-"""What came while nobody looked is noticed within this time after a start or a return, and then settles."""
+"""After a start or a return, what came meanwhile is noticed within this time, and then settles."""
 
 STUCK_TRIES = 13
-"""So often an original is tried in an hour, more and more seldom."""
+"""How often an original is tried in an hour, with growing pauses."""
 FAILURES_EVERY = timedelta(minutes=10)
 FAILURES_TOGETHER = timedelta(minutes=1)
-"""So long the first failure waits for others: what breaks one recording often breaks the next as well."""
+"""How long the first failure waits for others: what breaks one recording often breaks the next."""
 
 
 def tell_failures(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:
@@ -113,7 +113,7 @@ def tell_troubles(db: Database, config: Config, targets: Sequence[Target], now: 
 
 
 def has_news(db: Database, config: Config, now: datetime) -> bool:
-    """True while there is a trouble to be told of: `tell_troubles` has something to do."""
+    """Return whether `tell_troubles` has something to do."""
     return any(_is_news(db, each, config, now) for each in troubles(db))
 
 
@@ -122,12 +122,12 @@ def _is_news(db: Database, trouble: Trouble, config: Config, now: datetime) -> b
 
 
 def _is_due(db: Database, trouble: Trouble, config: Config, now: datetime) -> bool:
-    """Whether a trouble that was not told has lasted, or did last, for long enough."""
+    """Return whether an untold trouble lasts, or lasted, for long enough."""
     hold = _hold(trouble, config)
     if times_told(db, trouble.key, now - FLAP_WINDOW) >= FLAPS:
         hold = max(hold, LASTS)
     until = now if trouble.over_at is None else from_iso(trouble.over_at)
-    # The distance, because a beginning in the future is from before the clock was set back.
+    # Use abs: a beginning in the future is from before the clock was set back.
     return not hold or abs(until - from_iso(trouble.since)) >= hold
 
 
@@ -141,7 +141,7 @@ def _hold(trouble: Trouble, config: Config) -> timedelta:
 
 
 def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Target], now: datetime) -> bool:
-    """Store the message that it began, the message that it is over, or both; True when there is one."""
+    """Store the message that it began, that it is over, or both; True when one is stored."""
     about = next((target for target in targets if _is_about(trouble, target)), None)
     audience = _audience(config, targets, but=about.destination if about else None)
     is_told, sent = trouble.told_at is not None, False
@@ -175,7 +175,7 @@ def _send(db: Database, message: Message, audience: Collection[tuple[str, int]],
 
 
 def _audience(config: Config, targets: Sequence[Target], *, but: str | None = None) -> list[tuple[str, int]]:
-    """Who hears that something is wrong, as (destination, target index); never the destination `but`."""
+    """Return whom to tell, as (destination, target index); never the destination `but`."""
     told = set(config.alerts.operations) - {but}
     return [(target.destination, target.index) for target in targets if target.destination in told]
 
@@ -185,9 +185,9 @@ def _is_about(trouble: Trouble, target: Target) -> bool:
 
 
 def _is_configured(trouble: Trouble, config: Config, about: Target | None) -> bool:
-    """False when the configuration has no such folder or target any more: then its end is no news.
+    """Return whether the end is worth telling: the folder or target is still configured.
 
-    Nor is the end of a warning about a limit: a new period began.
+    The end of a warning about a limit is not: only a new period began.
     """
     if trouble.cause in (NEAR, OVER):
         return False
@@ -206,7 +206,7 @@ def _was_delivered(db: Database, target: Target, trouble: Trouble) -> bool:
 def _found(
     db: Database, config: Config, targets: Sequence[Target], lasting: Mapping[Key, Trouble], now: datetime
 ) -> dict[Key, str]:
-    """What is wrong at this moment, of LOOKED_FOR_CAUSES: the detail of each trouble."""
+    """Return the present troubles of LOOKED_FOR_CAUSES, each with its detail."""
     return (
         _folder_troubles(db, config, lasting, now)
         | _originals(db)
@@ -229,7 +229,7 @@ def _folder_troubles(
             found["folder", name] = ""
         if folder.silent_after is None:
             continue
-        # A folder that is gone is silent for another reason; that it was silent before is not over either.
+        # A missing folder is not silent by itself; but if it was silent before, that is not over.
         is_silent = (
             is_there and last is not None and now - from_iso(last) >= timedelta(seconds=folder.silent_after)
         )
@@ -239,7 +239,7 @@ def _folder_troubles(
 
 
 def _originals(db: Database) -> dict[Key, str]:
-    """The folders of which originals could not be moved or deleted, or sidecars written, for an hour."""
+    """Return folders whose originals could not be moved or deleted, or sidecars written, for an hour."""
     stuck = {"originals": stuck_originals(db, STUCK_TRIES), "sidecars": stuck_sidecars(db, STUCK_TRIES)}
     return {
         (cause, folder): f"{count} in all; the last error: {error}"
@@ -259,7 +259,7 @@ def _outbox_troubles(db: Database, targets: Sequence[Target], now: datetime) -> 
 
 
 def _orphans(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key, str]:
-    """Alerts for destinations that were renamed or taken out: nobody sends them, and nobody would know."""
+    """Find alerts for destinations that were renamed or removed, which nobody sends."""
     known = {(target.destination, target.index) for target in targets}
     counts: Counter[str] = Counter()
     for row in waiting_targets(db):
@@ -269,7 +269,7 @@ def _orphans(db: Database, targets: Sequence[Target], now: datetime) -> dict[Key
 
 
 def _given_up(db: Database, targets: Sequence[Target], lasting: Mapping[Key, Trouble]) -> dict[Key, str]:
-    """The targets for which alerts were given up, until one is delivered."""
+    """Return targets with alerts given up and none delivered since."""
     named = {target.name: target for target in targets}
     return {
         key: trouble.detail

@@ -1,4 +1,4 @@
-"""Messages about the service itself, for those who run it: what is wrong, and that it is over. Pure."""
+"""Messages about the service itself, for those who run it: what is wrong, and when it is over. Pure."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Message:
 
 
 def failed_message(failed: Sequence[Mapping[str, Any]]) -> Message:
-    """The message about recordings that failed."""
+    """Return the message on failed recordings."""
     number = "1 recording" if len(failed) == 1 else f"{len(failed)} recordings"
     lines = [
-        # A name must not begin a line: there a `#` or a `-` is markup.
+        # Do not begin a line with a name: a `#` or `-` there is markup.
         f"recording {row['recording_id']}, {harmless_name(row['name'])}:"
         f" {shorten(harmless(row['error'] or row['error_code'] or 'unknown'), ERROR_LENGTH)}"
         for row in failed[:FAILURES_NAMED]
@@ -70,10 +70,10 @@ def failed_message(failed: Sequence[Mapping[str, Any]]) -> Message:
 
 
 def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> Message:
-    """The message that something is wrong.
+    """Return the message of a trouble.
 
     `probe_seconds` is how often a paused queue tries a recording. `is_last` says that this trouble comes and
-    goes, and is told from now on only when it lasts.
+    goes, and from now on is told only when it lasts.
     """
     if trouble.cause in PAUSES:
         message = _paused(trouble, probe_seconds)
@@ -89,7 +89,7 @@ def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> M
 
 
 def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Message:
-    """The message that it is over; `was_delivered` says that alerts reached the target meanwhile."""
+    """Return the message that it is over; `was_delivered`: alerts reached the target meanwhile."""
     cause, name = trouble.cause, harmless(trouble.subject)
     over = now if trouble.over_at is None else from_iso(trouble.over_at)
     lasted = _interval(over - from_iso(trouble.since))

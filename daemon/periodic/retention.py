@@ -1,6 +1,6 @@
-"""Remove what the configuration keeps no longer, once a night, and sweep up what was deleted.
+"""Once a night, remove what the configuration no longer keeps, and sweep up what was deleted.
 
-In short transactions with room for others between them: the queue never waits for it.
+It works in short transactions with pauses between, so that the queue never waits for it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from daemon.storage.retention import REMOVALS, Scope
 logger = logging.getLogger(__name__)
 
 NIGHT_HOUR = 3
-"""From this hour on, by the clocks of `timezone`, the night's work is done; and at each start."""
+"""The night's work begins at this hour in `timezone`, and at each start."""
 LOOK_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
-"""Between two transactions: whoever has something to store comes first."""
+"""Pause between two transactions, so that others can write first."""
 WORK_SECONDS = 0.5
 """How long one step of the loop works."""
 
 
 def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Callable[[Database], float]:
-    """The step of the loop that removes what is kept no longer."""
+    """Return the step that removes what is no longer kept."""
     zone = zone_of(config.timezone)
     done: date | None = None
     work: Iterator[object] = iter(())
@@ -54,7 +54,7 @@ def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Cal
 
 
 def _worked_on(work: Iterator[object]) -> bool:
-    """Go on with the work for a moment; False when it is done."""
+    """Work on for WORK_SECONDS; False when all is done."""
     until = time.monotonic() + WORK_SECONDS
     for _ in work:
         if time.monotonic() >= until:
@@ -91,7 +91,7 @@ def _before(now: datetime, seconds: float) -> datetime:
 
 
 def scopes(config: Config) -> list[tuple[Scope, Retention]]:
-    """Return each folder with how long it keeps things, and all that belongs to none of them."""
+    """Return each folder, and last all that is in none, with how long they keep things."""
     names = [folder.name for folder in config.watch]
     each = [(Scope(folder.name), config.retention_of(folder)) for folder in config.watch]
     return [*each, (Scope(None, names), config.retention)]

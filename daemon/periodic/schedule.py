@@ -1,4 +1,4 @@
-"""What falls due by the clock alone: digests, and what operations have to hear of.
+"""Work that is due by the clock alone: digests, and messages to operations.
 
 One small loop looks every few seconds; everything it does is a transaction that a restart does not repeat.
 """
@@ -27,7 +27,7 @@ def schedule(
     end_bursts: Callable[[Database, datetime], bool],
     on_alerts: Callable[[], None] = lambda: None,
 ) -> Callable[[Database], float]:
-    """The step of the schedule's loop; `on_alerts` is called when there are new rows in the outbox."""
+    """Return the step of the schedule's loop; calls `on_alerts` after new rows in the outbox."""
     begun = False
 
     def look(db: Database) -> float:

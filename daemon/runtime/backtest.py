@@ -1,4 +1,4 @@
-"""What the rules would have done with conversations that are stored: `earshot rules test`."""
+"""What the rules would have done with stored conversations: `earshot rules test`."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _TARGET = Target("anyone", 0, "", limit=0, title_in_body=False)
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A conversation for which the rule would have fired: when it took place, and what cooldown counts by.
+    """A conversation for which the rule would have fired: its time, and its group for cooldown.
 
-    `group` is the key in the metadata, None for the folder, and what the conversation has there.
+    `group` is the key in the metadata (None for the folder) and the conversation's value.
     """
 
     at: datetime
@@ -60,7 +60,7 @@ class Example:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one rule did: `unknown` counts the conversations of which it could not know. By rising id."""
+    """What one rule did, by rising id; `unknown` counts conversations it could not judge."""
 
     rule: Rule
     fired: list[Fired] = field(default_factory=list)
@@ -69,9 +69,9 @@ class Outcome:
 
 
 def backtest(rules: Sequence[Rule], stored: Iterable[tuple[str, Conversation]]) -> tuple[int, list[Outcome]]:
-    """How many conversations there were, and what each rule would have done with them.
+    """Return the number of conversations, and what each rule would have done.
 
-    Holds one analysis at a time, and of those for which a rule fires no more than time and id.
+    Holds one analysis at a time, and little more than time and id of those that fire.
     """
     outcomes = [Outcome(rule) for rule in rules]
     count = 0
@@ -83,15 +83,15 @@ def backtest(rules: Sequence[Rule], stored: Iterable[tuple[str, Conversation]]) 
 
 
 def peak_per_day(fired: Iterable[Fired], zone: tzinfo) -> int:
-    """The most that fired on one day of this time zone."""
+    """Return the most that fired on one day of `zone`."""
     days = Counter(each.at.astimezone(zone).date() for each in fired)
     return max(days.values(), default=0)
 
 
 def held_back(fired: Iterable[Fired], rule: Rule, alerts: Alerts) -> int:
-    """How many of these cooldown and burst would not have let out at once, were this the only rule.
+    """Return how many of these would be held back by cooldown and burst, with this rule alone.
 
-    Volume control itself decides, on a database in memory; its time is that of the conversations.
+    Volume control itself decides, in a database in memory, at the time of each conversation.
     """
     if not cooldown_seconds(alerts, rule) and alerts.burst is None:
         return 0

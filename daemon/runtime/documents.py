@@ -1,4 +1,4 @@
-"""A stored recording as exports take it: its row and all that belongs to it, with the words of its reply."""
+"""Read a stored recording for exports: its row, all that belongs to it, and the words of its reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One folder's loop: what is seen in the folder is taken in, and what could not be stored is listed again."""
+"""One folder's loop: take in what is seen in the folder, and list again what could not be stored."""
 
 from __future__ import annotations
 

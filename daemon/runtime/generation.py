@@ -1,4 +1,4 @@
-"""Everything that is made from one reading of the configuration, and runs until the next one.
+"""All that is built from one reading of the configuration, and runs until the next.
 
 The only place that builds stages and joins them: new rows wake the workers, new alerts their senders.
 """
@@ -111,7 +111,7 @@ class Generation:
             self._start(name, delivery(target), self._alarm())
         for receiver in self._receivers:
             self._start(f"webhook-{receiver.name}", webhook_delivery(receiver), self._alarm())
-        # It tells operations of a pause, which may begin or end with each recording's turn.
+        # Wake it with new rows: it tells operations of pauses, which any recording may begin or end.
         self._start("schedule", self._schedule(), self._alarm())
         self._start("retention", retention(self.config), Alarm())
         names = [folder.name for folder in self.config.watch]
@@ -120,8 +120,8 @@ class Generation:
         if self.config.heartbeat is not None:
             step = heartbeat(self.config.heartbeat, names, self._is_ready)
             self._start("heartbeat", step, Alarm(), patience=math.inf)
-        # What asks a file system may hang with its share: a thread of its own, and no reason to restart the
-        # service.
+        # A loop that reads a file system may hang with its share: it has its own thread, and the service does
+        # not restart for it.
         for loop in self.folders:
             name = f"watch-{loop.watch.folder.path}"
             self._start(name, partial(look, loop), loop.watch, patience=math.inf)
@@ -137,16 +137,16 @@ class Generation:
         return all(loop.watch.is_ready for loop in self.folders)
 
     def key_changed(self) -> bool:
-        """Whether the key file was written since the last call: then it is worth another try, once."""
+        """Return whether the key file was written since the last call, so that a retry is worthwhile."""
         stamp, self._key_stamp = self._key_stamp, _file_stamp(self.config.analyzer.api_key_file)
         return stamp != self._key_stamp
 
     def troubles(self) -> list[str]:
-        """The loops that ended or hang, in words."""
+        """Name the loops that ended or hang."""
         return self._loops.troubles()
 
     def rivals(self) -> list[str]:
-        """The folders that another service watches, each with who that is."""
+        """Return the folders that another service watches, and which one."""
         return [f"{loop.watch.folder.name}: {loop.watch.rival}" for loop in self.folders if loop.watch.rival]
 
     def keep_alive(self) -> None:
@@ -166,10 +166,10 @@ class Generation:
     def take_over(self, before: Generation) -> None:
         """Let `before` stop claiming, watching and alerting; what it has in flight goes on.
 
-        To be called before `start`. Returns at once: each loop begins when the one that it replaces ended.
+        Call before `start`. Returns at once: each new loop begins when the one it replaces has ended.
         """
         self._loops.take_over(before._loops)
-        # What it still analyzes causes alerts, which its own senders do not send any more.
+        # Its own senders have stopped, so we send the alerts of what it still analyzes.
         before._successor = self
 
     def end(self, drain_seconds: float) -> None:
@@ -181,14 +181,14 @@ class Generation:
                 "ended with requests in flight count=%d; they count as possibly billed",
                 self.workers.in_flight,
             )
-        # Asked at the start already: a whole wait of their own would end after systemd's TimeoutStopSec.
+        # They were asked at the start: a full wait from here would end after systemd's TimeoutStopSec.
         self._loops.end(max(LEAST_LOOP_END_SECONDS, HAND_OVER_SECONDS - (time.monotonic() - started)))
         for loop in self.folders:
             loop.watch.close()
         self._resources.close()
 
     def away(self) -> frozenset[str]:
-        """Return the folders that are not there or do not answer, as rows name them."""
+        """Return names, as in rows, of folders that are missing or do not answer."""
         return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_away)
 
     def _start(self, name: str, step: Step, wake: Wakeable, *, patience: float = PATIENCE_SECONDS) -> None:
@@ -254,7 +254,7 @@ class Generation:
 
 
 def look(loop: FolderLoop, db: Database) -> float:
-    """The step of a watched folder's loop: look now."""
+    """Do one step of a watched folder's loop."""
     return loop.step(db, time.monotonic(), utc_now())
 
 

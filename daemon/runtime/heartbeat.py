@@ -1,4 +1,4 @@
-"""What others hear of the service's condition: a dead-man service on the web, and systemd."""
+"""Report the service's condition to a dead-man service on the web, and to systemd."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from daemon.storage.health import troubles_now
 logger = logging.getLogger(__name__)
 
 CALL_SECONDS = 10.0
-"""For the connection, and for each part of the answer."""
+"""Limit for the connection, and for each part of the answer."""
 RETRY_SECONDS = 60.0
-"""A call that failed is made again so soon: dead-man services allow for one that is missing, not for two."""
+"""How soon a failed call is repeated: dead-man services allow for one missing call, not for two."""
 STATUS_SECONDS = 2.0
 
 
 def heartbeat(settings: Heartbeat, folders: Collection[str], is_ready: Callable[[], bool]) -> Step:
-    """The step that calls `url` while all is well, and `fail_url`, where there is one, while it is not.
+    """Return the step that calls `url` while all is well, else `fail_url`, if there is one.
 
-    Nothing is called before the folders are watched. It may take long: it needs a thread of its own, whose
-    patience has no end.
+    It calls nothing before the folders are watched. It may take long, so it needs its own thread, with
+    infinite patience.
     """
 
     def step(db: Database) -> float:
@@ -51,10 +51,10 @@ def heartbeat(settings: Heartbeat, folders: Collection[str], is_ready: Callable[
 
 
 def _call(url: str) -> str | None:
-    """GET the address, not the body of its answer; returns what was wrong, without a part of the address."""
+    """GET the address, without the body; returns the error without any part of the address, or None."""
     try:
         with (
-            # Not where a redirect leads: the address is a secret, and the next host another one.
+            # Follow no redirect: the address is a secret, and another host must not see it.
             http_client(url, timeout=CALL_SECONDS, follow_redirects=False) as client,
             client.stream("GET", url, headers={"User-Agent": "earshot"}) as response,
         ):
@@ -66,7 +66,7 @@ def _call(url: str) -> str | None:
 
 
 def manager_status(folders: Collection[str], is_ready: Callable[[], bool], env: Mapping[str, str]) -> Step:
-    """The step that tells systemd what `systemctl status` is to show."""
+    """Return the step that tells systemd what `systemctl status` shows."""
     watching = f"watching {len(folders)} folder{'' if len(folders) == 1 else 's'}"
 
     def step(db: Database) -> float:

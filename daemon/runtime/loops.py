@@ -27,14 +27,14 @@ RETRY_SECONDS = 2.0
 """How long a loop waits when the database is locked or its disk is full."""
 
 LONGEST_RETRY_SECONDS = 60.0
-"""How long it waits at most after an error that nobody expected."""
+"""How long it waits at most after an unexpected error."""
 
 STUCK_END_SECONDS = 3.0
-"""How long the end waits for a loop that may hang: whatever such a loop does can be cut off anywhere."""
+"""How long `end` waits for a loop that may hang: its work can be cut off at any point."""
 
 HAND_OVER_SECONDS = 50.0
 """How long a loop waits for the one that it replaces. One message to a slow destination may take nearly that
-long; a share that does not answer may take for ever, and must not keep the new loop from working."""
+long; a share that does not answer may take for ever, and must not stop the new loop."""
 
 PATIENCE_SECONDS = 120.0
 """How long a loop may go without a sign of life, where nothing in it waits for a file system."""
@@ -47,7 +47,7 @@ look finds the same work again."""
 
 
 class Wakeable(Protocol):
-    """What a loop waits with between two looks. A watched folder is one itself: its hints end the wait."""
+    """How a loop waits between two looks. A watched folder is one too: its hints end the wait."""
 
     def wake(self) -> None:
         """End the present wait, or else the next one; from any thread."""
@@ -69,7 +69,7 @@ class Alarm:
     def wait(self, seconds: float) -> None:
         """Return after so many seconds, or when `wake` is called."""
         self._event.wait(seconds)
-        # A call from here on concerns what the look that follows will find.
+        # A `wake` before this line is served by the next look; a later one ends the next wait.
         self._event.clear()
 
 
@@ -77,7 +77,7 @@ class Alarm:
 class Loop:
     """A running loop: its thread, when it last showed life, and how many seconds may pass between two signs.
 
-    One whose patience has no end may be stuck in the kernel: the end does not wait long for it.
+    One with infinite patience may be stuck in the kernel, so `end` does not wait long for it.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Loop:
         self.beaten_at = time.monotonic()
 
     def trouble(self) -> str | None:
-        """What is wrong with it, None when nothing is."""
+        """Return what is wrong, or None."""
         if not self.thread.is_alive():
             return "ended"
         if time.monotonic() - self.beaten_at > self.patience:
@@ -114,7 +114,7 @@ class Loops:
     def take_over(self, before: Loops) -> None:
         """Ask the loops of `before` to end; a loop started from now on waits for the one of the same name.
 
-        Two threads must never do the same work, and no loop has to wait for another one's predecessor.
+        Two threads must never do the same work, but each loop waits only for its own predecessor.
         """
         before.end(0.0)
         self._before = {loop.name: loop.thread for loop in before._loops}
@@ -124,7 +124,7 @@ class Loops:
     ) -> None:
         """Call `step(db)` again and again in a thread of its own, which has its own connection.
 
-        It goes on whatever happens, until `end`; only a database that cannot be used ends it before.
+        It goes on until `end`, whatever happens; only an unusable database ends it earlier.
         """
 
         def run() -> None:
@@ -138,7 +138,7 @@ class Loops:
         loop.thread.start()
 
     def troubles(self) -> list[str]:
-        """The loops that ended or hang, in words; empty while all is well."""
+        """Name the loops that ended or hang; empty while all is well."""
         return [f"{loop.name} {trouble}" for loop in self._loops if (trouble := loop.trouble())]
 
     def wake(self) -> None:
@@ -182,7 +182,7 @@ class Loops:
 def _wait_for(before: threading.Thread, beat: Callable[[], None]) -> None:
     """Return when the thread before this one has ended, or after HAND_OVER_SECONDS.
 
-    Also when this loop is to end itself: the next one waits for this one alone.
+    Waits even when this loop is to end: the next one waits only for this one.
     """
     deadline = time.monotonic() + HAND_OVER_SECONDS
     while before.is_alive() and (left := deadline - time.monotonic()) > 0:

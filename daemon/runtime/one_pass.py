@@ -37,7 +37,7 @@ SOON_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a pass over everything has come: counts per state, and what is in work."""
+    """How far a pass has come: counts per state, and what is in work."""
 
     recordings: dict[str, int]
     alerts: dict[str, int]
@@ -49,8 +49,8 @@ def run_once(
 ) -> tuple[Progress, Progress]:
     """Find, analyze and alert everything that is waiting; returns the counts before and after.
 
-    Ends when all folders are listed, nothing is in work, and nothing comes due within SOON_SECONDS. The next
-    pass finds what waits for longer, or for a pause to end. Raises EarshotError when it cannot start,
+    Ends when all folders are listed, nothing is in work, and nothing is due within SOON_SECONDS. What waits
+    longer, or for a pause to end, is left to the next pass. Raises EarshotError when it cannot start,
     KeyboardInterrupt on SIGINT.
     """
     signals = Signals()

@@ -1,4 +1,4 @@
-"""The webhooks of the configuration: as they are called, and as rows are written for them."""
+"""The configured webhooks: how to call them, and which rows to write for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def receivers(config: Config, env: Mapping[str, str]) -> list[Receiver]:
 
 
 def subscriptions(config: Config) -> list[Subscription]:
-    """Return what each webhook wants to hear of."""
+    """Return the events that each webhook wants."""
     return [
         Subscription(webhook.label, webhook.on, "transcript" in webhook.include)
         for webhook in config.webhooks

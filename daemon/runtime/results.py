@@ -1,5 +1,5 @@
-"""Where a result is committed: what the analysis found, the alerts that it causes and what webhooks are
-told of it, in one transaction."""
+"""Store a result in one transaction: what the analysis found, the alerts it causes and the messages to
+webhooks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def store(
     fired = matches(alerts.rules, conversation)
     wanted = wanted_alerts(alerts, targets, conversation, fired, clock())
     with transaction(db):
-        # Not before this has its turn to write: a digest that is stored meanwhile closes its period.
+        # Read the clock only inside the transaction: a digest stored while we wait closes its period.
         now = clock()
         store_result(db, recording.id, analysis, now=now)
         added = store_alerts(db, alerts, wanted, recording.id, now)

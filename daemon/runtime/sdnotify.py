@@ -12,13 +12,13 @@ SEND_SECONDS = 1.0
 def notify(message: str, *, env: Mapping[str, str] = os.environ) -> bool:
     """Send `READY=1`, `WATCHDOG=1`, `STATUS=...` and the like, separated by newlines; True when it was sent.
 
-    Never raises: the service works on without a service manager, and when that has gone away.
+    Never raises: the service works on without a service manager.
     """
     address = env.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
     if address.startswith("@"):
-        # The abstract namespace: the kernel wants a zero byte where the environment shows an @.
+        # In the abstract namespace the kernel wants a zero byte in place of the @.
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:

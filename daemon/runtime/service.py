@@ -39,7 +39,7 @@ STORE_WAIT_SECONDS = 2.0
 def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
     """Hold the lock of the database, and put back into the queue what an earlier process left in work.
 
-    With `patient` it waits for a full disk or a locked database, until these signals say stop.
+    With `patient` it waits out a full disk or a locked database, until these signals say stop.
     """
     # The lock comes first: a newer version must not change the tables under a running older one.
     with daemon_lock(config.database) as lock:
@@ -50,7 +50,7 @@ def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[Daem
             except StoreBusyError as error:
                 if patient is None:
                     raise
-                # Not an end with an error: systemd gives up a service that fails a few times in a row.
+                # Do not exit: systemd gives up on a service that fails a few times in a row.
                 logger.error("database not usable, trying again: %s", error)
                 sdnotify.notify("STATUS=waiting for the database\nEXTEND_TIMEOUT_USEC=60000000")
                 patient.wake.wait(STORE_WAIT_SECONDS)
@@ -109,7 +109,7 @@ def _serve(
         signals.wake.clear()
         if signals.stop:
             return generation, exit_code(signals.stop)
-        # Whoever asks wrote the file before that, so it is read after.
+        # Read this first and the file after it: whoever asks wrote the file before asking.
         asked = lock.asked()
         if signals.reload or asked > answered or generation.key_changed():
             signals.reload = False
@@ -117,7 +117,7 @@ def _serve(
             generation, faults = renew(generation)
             is_ready, answered = is_ready and generation is before, asked
             lock.answer(asked, faults)
-        # Later it is a folder that is gone for now, and the others go on.
+        # A rival ends the service only at the start; later its folder is away, and the others go on.
         rivals = [] if was_ready else generation.rivals()
         if not rivals and not is_ready and all(loop.watch.is_ready for loop in generation.folders):
             is_ready = was_ready = True
@@ -137,14 +137,14 @@ def wind_down(
     """End everything; what is still in flight after `drain_seconds` goes back to the queue."""
     deadline = time.monotonic() + drain_seconds
     generation.end(drain_seconds)
-    # What an earlier generation still has in flight: a reload does not wait for it.
+    # Wait for earlier generations too: a reload does not wait for what they have in flight.
     while throttle.in_flight and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
     ended.set()
     if not throttle.in_flight or not drain_seconds:
         return
     try:
-        # At once, not at the next start: there it would count as a crash with this recording in flight.
+        # Do this now: at the next start it would count as a crash with this recording in flight.
         with closing(open_database(generation.config.database)) as db, transaction(db):
             recover(db, utc_now(), crashed=False)
     except StoreBusyError as error:
@@ -154,13 +154,13 @@ def wind_down(
 def _renewed(
     old: Generation, reload: Callable[[], Config], build: Callable[[Config], Generation]
 ) -> tuple[Generation, list[str]]:
-    """The generation of the configuration as it is now; or the old one, and what is wrong, a line each."""
+    """Return the generation of the present configuration, or the old one and what is wrong, a line each."""
     try:
         config = reload()
         if config.database != old.config.database:
             raise EarshotError("`database` cannot change while running; restart earshot for that")
         new = build(config)
-        # Nothing has ended yet: a database that is locked or full refuses the reload here, not half-way.
+        # Nothing has ended yet, so a locked or full database refuses the reload here, not half-way.
         with closing(open_database(config.database)) as db, transaction(db):
             probe_now(db, utc_now())
     except EarshotError as error:
@@ -198,9 +198,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _troubles(generation: Generation, database: tuple[int, int] | None, lock: DaemonLock) -> list[str]:
     troubles = generation.troubles()
     if not lock.is_held:
-        # A second process could lock a new file, and take up the same recordings.
+        # A second process could lock a new file and take the same recordings.
         troubles.append(f"the lock file of the database {generation.config.database} was deleted")
     if _identity(generation.config.database) != database:
-        # What is written from now on would go into a file that nobody can open any more.
+        # All further writes would go into a file that nobody can open any more.
         troubles.append(f"the database {generation.config.database} was deleted or replaced")
     return troubles

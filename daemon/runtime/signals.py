@@ -1,4 +1,4 @@
-"""What the process is told by signals."""
+"""The signals that the process gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daemon.errors import EXIT_INTERRUPTED
 
 @dataclass(slots=True)
 class Signals:
-    """What the process was told. The handlers only note it and set `wake`; the service acts on it."""
+    """Which signals came. The handlers only note them and set `wake`; the service acts."""
 
     stop: int = 0
     reload: bool = False
@@ -29,7 +29,7 @@ class Signals:
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         if self.stop:
-            # Told twice: end at once. The next start puts right what is cut off here; see `recover`.
+            # The second signal ends it at once. The next start repairs what is cut off; see `recover`.
             os._exit(exit_code(number))
         self.stop = number
         self.wake.set()
@@ -40,10 +40,10 @@ class Signals:
 
 
 def hangup_ends() -> bool:
-    """Whether SIGHUP says that the terminal is gone, and not that the configuration is to be read again.
+    """Return whether SIGHUP means that the terminal is gone, and not a reload of the configuration.
 
-    So it is where the process has a controlling terminal, unless nohup(1) or the like has it survive that:
-    then the signal was ignored when the process began.
+    True with a controlling terminal, unless the signal was ignored when the process began, as nohup(1) and
+    the like do.
     """
     return signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _has_terminal()
 

@@ -1,6 +1,6 @@
-"""What requests cost, by estimate: a row for each that was billed or may have been. Sums for people.
+"""Estimated costs: a row for each request that was billed or may have been, and sums for people.
 
-What writes is called in the caller's transaction, with the result or the failure that it belongs to.
+Functions that write run in the caller's transaction, with the result or failure they belong to.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def add_result_cost(db: Database, recording_id: int, cost: Cost, now: datetime) 
 
 
 def add_unused_costs(db: Database, recording_id: int, now: datetime) -> None:
-    """Note what the requests of a recording cost that were answered, and that no result will come from."""
+    """Note the cost of a recording's answered requests from which no result will come."""
     sql = "SELECT id FROM requests WHERE recording_id = ? AND outcome = 'received' AND NOT costed"
     for request in rows(db, sql, (recording_id,)):
         add_lost_cost(db, request["id"], now)
 
 
 def add_lost_cost(db: Database, request: int, now: datetime) -> None:
-    """Note what a request without a result cost, if it was billed: what it was expected to."""
+    """Note the expected cost of a request without a result, if it was billed."""
     db.execute("UPDATE requests SET costed = 1 WHERE id = ?", (request,))
     (row,) = rows(
         db,
@@ -71,7 +71,7 @@ def add_lost_cost(db: Database, request: int, now: datetime) -> None:
 
 
 def spent(db: Database, since: datetime) -> float:
-    """What was spent since then, in USD."""
+    """Return what was spent since then, in USD."""
     found = rows(db, "SELECT coalesce(sum(usd), 0.0) AS usd FROM costs WHERE at >= ?", (iso(since),))
     usd: float = found[0]["usd"]
     return usd
@@ -86,10 +86,10 @@ GROUPS = {
 
 
 def costs_by(db: Database, group: str, since: str | None, zone: tzinfo) -> list[Row]:
-    """Sums by `folder`, `day`, `month`, `model` or `metadata.KEY`: days and months in their order by the
-    clocks of `zone`, of the others the most expensive first.
+    """Return sums by `folder`, `day`, `month`, `model` or `metadata.KEY`: days and months of `zone` in order
+    of time, others the most expensive first.
 
-    A group's name is under `key`, None where it has none; `unpriced` counts requests without a known price.
+    `key` is the group's name (None without one); `unpriced` counts requests without a known price.
     """
     db.register_function(
         lambda at: from_iso(at).astimezone(zone).date().isoformat(),

@@ -34,10 +34,10 @@ BUSY_SECONDS = 10.0
 LOCKED = "the database is locked by another process; end what holds it"
 
 COMPANIONS = (".lock", "-wal", "-shm", "-journal")
-"""What the names of the files beside the database add to its own: earshot's lock and SQLite's files."""
+"""Suffixes of the files beside the database: earshot's lock and SQLite's own files."""
 
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
-"""SQLite's names of trouble at opening a database that may be over a moment later."""
+"""SQLite's names of errors on opening a database that may pass in a moment."""
 
 _writer = threading.Lock()
 """One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
@@ -47,8 +47,8 @@ def open_database(path: Path, *, busy_seconds: float = BUSY_SECONDS, schema: Pat
     """Open the database at `path`, creating or migrating it, and return a connection for this thread.
 
     The file and its folder are made readable by their owner alone. Raises StoreError when the file is no
-    earshot database, comes from a newer version, or cannot be written, and StoreBusyError when that may
-    pass. An existing file is never re-created, and one that is not ours not changed in any way.
+    earshot database, comes from a newer version, or cannot be written; StoreBusyError when that may
+    pass. An existing file is never re-created; one that is not ours is not changed in any way.
     A write waits `busy_seconds` for other writers; `schema` is the folder with the steps to today's tables.
     """
     _create_private(path)
@@ -78,7 +78,7 @@ def open_existing(path: Path) -> Database:
 
 
 def memory_database() -> Database:
-    """Return a database in memory with today's tables, for what is not to be stored."""
+    """Return a database in memory with today's tables, for data that must not be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
     learn_digests(db, secrets.token_bytes(KEY_BYTES))
     migrations(SCHEMA).apply(db)
@@ -111,7 +111,7 @@ def transaction(db: Database) -> Iterator[Database]:
 @contextmanager
 def _turn_to_write(db: Database) -> Iterator[None]:
     (busy_milliseconds,) = db.conn.execute("PRAGMA busy_timeout").fetchone()
-    # Not without end: where another process holds the database, each thread before this one waits its time.
+    # With a limit: while another process holds the database, every thread ahead waits its full time.
     if not _writer.acquire(timeout=busy_milliseconds / 1000):
         raise StoreBusyError(LOCKED)
     try:
@@ -142,7 +142,7 @@ def value(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] =
 def tuples(
     db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()
 ) -> list[tuple[Any, ...]]:
-    """Return every row as a plain tuple, made by SQLite alone: for where there are many."""
+    """Return every row as a plain tuple, made by SQLite alone: fast when there are many."""
     try:
         return db.conn.execute(sql, parameters).fetchall()
     except sqlite3.DatabaseError as error:
@@ -153,8 +153,8 @@ def tuples(
 def daemon_lock(path: Path) -> Iterator[DaemonLock]:
     """Hold the right to be the one daemon of the database at `path`.
 
-    The lock is the kernel's (flock on a file beside the database), so it ends with the process however
-    that ends. Raises EarshotError when another process holds it.
+    The lock is the kernel's (flock on a file beside the database), so it ends with the process, even
+    after a kill. Raises EarshotError when another process holds it.
     """
     _create_private(path)
     if not os.access(path, os.W_OK):
@@ -166,7 +166,7 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
 def _refuse_planted(path: Path) -> None:
     """Raise StoreError when a file that is opened beside the database was put there by somebody else.
 
-    SQLite follows no link there either, but would write what was said into a file that others own.
+    SQLite follows no link there, but would write transcripts into a file that another user owns.
     """
     owners = {0, os.geteuid(), path.stat().st_uid}
     for suffix in COMPANIONS:
@@ -183,7 +183,7 @@ def _refuse_planted(path: Path) -> None:
 
 
 def _create_private(path: Path) -> None:
-    # A link to a file that is not there yet: SQLite would create that one for everybody to read.
+    # If a link leads to a missing file, SQLite would create that file readable by everybody.
     path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -205,12 +205,12 @@ def _create_private(path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """An empty file for the owner alone; FileExistsError also for a link, wherever it leads."""
+    """Create an empty file for the owner alone; raises FileExistsError also for any link."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _close_to_others(path: Path) -> None:
-    """Transcripts are for the owner alone, whoever made the file."""
+    """Make the file with transcripts readable by its owner alone."""
     if path.stat().st_mode & 0o077:
         with suppress(PermissionError):
             path.chmod(0o600)
@@ -222,7 +222,7 @@ def _connect(path: Path, busy_seconds: float) -> Database:
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
-    # What is deleted is overwritten, whatever SQLite was built to do.
+    # Overwrite what is deleted, whatever the default of this SQLite is.
     connection.execute("PRAGMA secure_delete=ON")
     return Database(connection, execute_plugins=False)
 
@@ -251,7 +251,7 @@ def _check_key(db: Database, path: Path) -> None:
 
 def _check_ours(db: Database, path: Path, schema: Path) -> None:
     """Raise StoreError for a database that this version did not make; only reads."""
-    # Tables before migrations: another process may be creating them between the two looks.
+    # Read tables before migrations: another process may create them between the two reads.
     tables = db.table_names()
     applied = _applied(db, schema)
     (version,) = db.conn.execute("PRAGMA user_version").fetchone()
@@ -293,7 +293,7 @@ def _refuse_under_a_daemon(path: Path) -> None:
 
 
 def _back_up(db: Database, path: Path, version: int) -> None:
-    """Copy the database beside itself before its tables change; a copy of an attempt that failed goes."""
+    """Copy the database beside itself before its tables change; delete the copy of a failed attempt."""
     backup = beside_of(path, f".before-{version + 1}")
     try:
         backup.unlink(missing_ok=True)
@@ -308,7 +308,7 @@ def _back_up(db: Database, path: Path, version: int) -> None:
 
 
 def _trouble(error: sqlite3.DatabaseError) -> Exception:
-    """What may work again later as StoreBusyError, a broken file as StoreError, a mistake in SQL as it is."""
+    """Return StoreBusyError if it may work later, StoreError for a broken file, else the error itself."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return StoreError(f"the database file is damaged ({error}); put a backup in its place")
@@ -317,7 +317,7 @@ def _trouble(error: sqlite3.DatabaseError) -> Exception:
     if name.startswith("SQLITE_FULL"):
         return StoreBusyError("the disk of the database is full; make room on it")
     if name.startswith("SQLITE_IOERR"):
-        # What a completely full disk looks like to a connection that is being opened.
+        # Opening a connection fails like this when the disk is completely full.
         return StoreBusyError(
             f"the disk of the database fails or is full ({name}); make room on it, check it"
         )

@@ -1,7 +1,7 @@
-"""Digests of paths and addresses: keyed hashes that tell whether one is known, and not what it is.
+"""Digests of paths and addresses: keyed hashes that show whether one is known, not what it is.
 
-Every connection has the SQL function `keyed_digest`, of the parts of a path. No trigger uses it: a row can be
-deleted by any program.
+Every connection has the SQL function `keyed_digest`, of the parts of a path. No trigger uses it: programs
+without it delete rows, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def has_other_key(db: Database) -> bool:
 
 
 def adopt_key(db: Database) -> int:
-    """Make all digests anew with this connection's key; return how many marks are lost by that."""
+    """Make all digests anew with this connection's key; return how many marks that lost."""
     for statement in _PATHS:
         db.execute(statement)
     lost = db.execute("DELETE FROM marks").rowcount

@@ -1,4 +1,4 @@
-"""Looking for what waits in the queue and is due. Nothing here writes. Times are UTC."""
+"""Find waiting recordings that are due. Nothing here writes. Times are UTC."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from daemon.storage.database import rows, value
 from daemon.storage.pauses import EVERYTHING, LIMIT, held_scopes, pauses
 
 SUSPECT_CRASHES = 2
-"""A recording that was in flight in so many crashes is analyzed alone from then on. Whatever kills a process
-from outside takes all with it that is in flight: only a crash without company speaks against a recording."""
+"""A recording that was in flight in so many crashes is analyzed alone from then on. A kill from outside hits
+all that is in flight, so only a crash with one recording in flight speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which of the recordings that are due may be claimed; by default all that no pause holds.
+    """Which due recordings may be claimed; by default all that no pause holds.
 
-    `scopes` maps folders to the scope of the pauses that concern them (None: recordings of no folder that is
-    watched); a folder's own name is a scope as well. Nothing is wanted of the scopes `held`, nor of those
-    that a pause holds, nor of the folders `away`. `suspects` restricts it to what was in flight in
-    SUSPECT_CRASHES crashes (True), or to the rest (False).
+    `scopes` maps each folder to the scope of its pauses (None: recordings of no watched folder); a folder's
+    own name is a scope as well. Left out are the scopes in `held`, those that a pause holds, and the
+    folders in `away`. `suspects` True selects only recordings that were in flight in SUSPECT_CRASHES
+    crashes, False only the others.
     """
 
     scopes: Mapping[str | None, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Wanted:
     away: Collection[str] = ()
 
     def scope_of(self, folder: str | None) -> str:
-        """The scope of the pauses that concern recordings of this folder."""
+        """Return the scope of the pauses for recordings of this folder."""
         return self.scopes.get(folder, self.scopes.get(None, EVERYTHING))
 
 
@@ -44,19 +44,19 @@ ANY = Wanted()
 def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
     """Return the id of the wanted recording to claim next, or None when none is due.
 
-    That is the one that has been due longest; while anything but a limit holds the queue, one of those that
-    failed least, the oldest and the newest of them in turn.
+    That is the one that has been due longest. While anything but a limit holds the queue, it is one of those
+    that failed least: the oldest and the newest in turn.
     """
     held = held_scopes(db, now) | {*wanted.held}
     if EVERYTHING in held:
         return None
-    # A held queue is tried with what has failed least: what always fails says nothing about the service. From
-    # both ends, as many new ones that will fail may wait before one that will not, or behind it.
+    # Try a held queue with what has failed least: what always fails says nothing about the service. Take it
+    # from both ends in turn, because many that will fail may stand at either end.
     tries = [pause.probes for pause in pauses(db) if pause.cause != LIMIT]
     turn = "DESC" if max(tries, default=0) % 2 else "ASC"
     first = f"failures + doubtful, not_before {turn}, id {turn}" if tries else "not_before, id"
     folders = [*wanted.away, *held, *(folder for folder, scope in wanted.scopes.items() if scope in held)]
-    # What belongs to no folder, or to one that is not watched any more, has the scope of None.
+    # Recordings of no folder, or of one no longer watched, have the scope of None.
     found = rows(
         db,
         f"""
@@ -80,7 +80,7 @@ def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
 
 
 def has_suspects(db: Database) -> bool:
-    """Whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
+    """Return whether any recording is left that was in flight in SUSPECT_CRASHES crashes."""
     sql = "SELECT 1 FROM recordings WHERE state IN ('waiting', 'analyzing') AND crashes >= ? LIMIT 1"
     return value(db, sql, (SUSPECT_CRASHES,)) is not None
 

@@ -29,12 +29,12 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which recordings are wanted; what is empty, None or False does not restrict.
+    """Which recordings are wanted; a field that is empty, None or False does not restrict.
 
-    A tuple takes any of its values, except `where`, whose pairs of a metadata key and a pattern must all
-    hold. Patterns match whole values in any letter case, with `*` and `?` as in rules. `folder` also takes in
-    what is below it. Times are as `iso` writes them, from `since` up to but without `until`: when earshot
-    first saw it, and when it was recorded (by its name, else the time of its file). `text` are words as in
+    One value of a tuple is enough, except in `where`: all its pairs of metadata key and pattern must match.
+    Patterns match whole values in any letter case, with `*` and `?` as in rules. `folder` includes what is
+    below it. Times are as `iso` writes them, from `since` up to but without `until`: when earshot first
+    saw it, and when it was recorded (by its name, else the time of its file). `text` is words as in
     `search`. `alerted` wants an alert that was not suppressed, `not_analyzed` a feature without a result.
     """
 
@@ -69,10 +69,10 @@ def condition(db: Database, filters: Filters) -> tuple[str, tuple[Any, ...]]:
 def matching_ids(
     db: Database, filters: Filters, *, order: str = "received", limit: int | None = None
 ) -> array[int]:
-    """Return the ids of the recordings that are wanted, in one of ORDERS, at most `limit`.
+    """Return the ids of the wanted recordings, in one of ORDERS, at most `limit`.
 
-    Ids alone fit into memory however many they are: what is done with them needs no long SELECT, which would
-    keep SQLite from shortening its write-ahead log.
+    Ids alone always fit into memory. So the caller needs no long SELECT, which would keep SQLite from
+    shortening its write-ahead log.
     """
     sql, values = condition(db, filters)
     found = tuples(

@@ -15,7 +15,7 @@ from daemon.storage.database import rows
 class FolderRow:
     """A row of `folders`: `configured_at` is when earshot first looked for the folder, there or not.
 
-    Until `baseline_done`, files older than that count as there before.
+    Until `baseline_done`, files older than that count as already there.
     """
 
     path: str
@@ -37,7 +37,7 @@ def configure_folder(db: Database, path: str, now: datetime) -> FolderRow:
 def folder_available(
     db: Database, path: str, method: str, reason: str, settle_seconds: float, now: datetime
 ) -> None:
-    """Note that the folder is there and watched by `method` for this `reason`; keep when that was first."""
+    """Note that the folder is there, watched by `method` for this `reason`; keep the first such time."""
     db.execute(
         "UPDATE folders SET available = 1, method = ?, reason = ?, settle_seconds = ?,"
         " first_seen_at = coalesce(first_seen_at, ?) WHERE path = ?",

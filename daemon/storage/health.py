@@ -13,17 +13,17 @@ from daemon.storage.operations import waiting_targets
 from daemon.storage.views import folder_rows, pause_row
 
 STUCK_AFTER = timedelta(hours=1)
-"""What waits for so long waits for more than a passing trouble."""
+"""What waits longer than this has more than a passing trouble."""
 
 
 def paused(db: Database) -> list[str]:
-    """Why the queue is paused, and since when."""
+    """Return why the queue is paused, and since when."""
     pause = pause_row(db)
     return [f"paused since {pause['since']}: {pause['reason']}"] if pause else []
 
 
 def away(db: Database, folders: Collection[str]) -> list[str]:
-    """Which of the folders are not available, and why."""
+    """Return which of the folders are not available, and why."""
     known = folder_rows(db)
     return [
         f"{name} not available ({known[name]['reason']})"
@@ -33,8 +33,8 @@ def away(db: Database, folders: Collection[str]) -> list[str]:
 
 
 def stuck_alerts(db: Database, now: datetime) -> list[str]:
-    """Which destinations have had alerts waiting for longer than STUCK_AFTER, or given up since the last one
-    that arrived."""
+    """Return the destinations with alerts that wait longer than STUCK_AFTER, or were given up since the
+    last delivery."""
     waiting = [
         f"{row['count']} alert(s) for {row['destination']} waiting since {row['oldest']}"
         for row in waiting_targets(db)
@@ -47,8 +47,8 @@ def stuck_alerts(db: Database, now: datetime) -> list[str]:
 
 
 def old_waiting(db: Database, now: datetime, longest: timedelta) -> list[str]:
-    """Whether a recording has been waiting for longer than that."""
-    # Not since it was first seen: one that was put back by a person begins to wait anew.
+    """Return a line when a recording has waited longer than `longest`."""
+    # `queued_at` first: a recording that a person put back begins to wait anew.
     since = "SELECT min(coalesce(queued_at, first_seen_at)) AS since FROM recordings WHERE state = 'waiting'"
     oldest = rows(db, since)[0]["since"]
     if oldest is None or now - from_iso(oldest) <= longest:
@@ -57,5 +57,5 @@ def old_waiting(db: Database, now: datetime, longest: timedelta) -> list[str]:
 
 
 def troubles_now(db: Database, folders: Collection[str], now: datetime) -> list[str]:
-    """Everything that keeps the service from doing its work, or its alerts from arriving."""
+    """Return all that keeps the service from its work, or its alerts from arriving."""
     return paused(db) + away(db, folders) + stuck_alerts(db, now)

@@ -1,7 +1,7 @@
-"""Limits of cost and number: what was used of each in its period, and the pauses and warnings that follow.
+"""Limits of cost and number: how much of each is used, and the pauses and warnings that follow.
 
-What is in flight counts in advance, by what it is expected to cost; what it did cost counts by the rows of
-`costs`. Times are UTC.
+Recordings in flight count in advance, by their expected cost; others count by the rows of `costs`.
+Times are UTC.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ NEAR, OVER = "limit_near", "limit_over"
 """Causes of troubles that hold nothing: most of a limit is used, or all of one that only warns."""
 
 _STATES = ("", "warned", "reached", "lifted")
-"""What became of a limit in its period; `lifted` is one that a person let go until the period ends."""
+"""What became of a limit in its period; `lifted`: a person lifted it until the period ends."""
 
 Periods = Mapping[str, tuple[datetime, datetime]]
-"""Beginning and end of the hour, day and month that it is, on the clocks that they are counted by."""
+"""Beginning and end of the present hour, day and month, by the configured time zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One limit of the configuration, `cost_per_day` for example, of one folder or of EVERYTHING (`scope`).
 
-    `most` is in USD or a number of recordings. Only one that `holds` pauses the queue. `assumed` is what a
-    recording of each folder counts for in USD while its length is not known.
+    `most` is in USD or a number of recordings. Only a limit that `holds` pauses the queue. `assumed` is the
+    cost in USD of one recording of each folder while its length is not known.
     """
 
     name: str
@@ -56,20 +56,20 @@ class Limit:
 
     @property
     def counts(self) -> str:
-        """The column of `periods` that it limits."""
+        """Return the column of `periods` that it limits."""
         return "usd" if self.name.startswith("cost") else "recordings"
 
     @property
     def subject(self) -> str:
-        """What it is called in messages."""
+        """Return its name in messages."""
         return f"{self.name} of {self.scope or 'all folders'}"
 
 
 def keep_limits(db: Database, limits: Sequence[Limit], periods: Periods, now: datetime) -> frozenset[str]:
-    """Begin and end what follows from limits; returns the scopes that what is in flight fills up.
+    """Begin and end pauses and warnings; returns the scopes that are full with what is in flight.
 
-    Of those nothing may be claimed for the moment: what is in flight may yet cost less than expected, or
-    nothing. A pause begins when what was spent reaches a limit. One transaction, where anything changes.
+    In those, nothing may be claimed for now; no pause begins, because what is in flight may cost less than
+    expected. A pause begins when what was spent reaches a limit. Changes are one transaction.
     """
     if _is_news(db, limits, periods, now):
         with transaction(db):
@@ -78,7 +78,7 @@ def keep_limits(db: Database, limits: Sequence[Limit], periods: Periods, now: da
 
 
 def lift_limits(db: Database, now: datetime) -> int:
-    """Let go what limits hold, until their periods end; returns how many pauses ended."""
+    """Lift the limits reached until their periods end; returns how many pauses ended."""
     lifted = [pause for pause in pauses(db) if pause.cause == LIMIT]
     for pause in lifted:
         end_pause(db, pause, now)
@@ -113,7 +113,7 @@ def _level(limit: Limit, row: dict[str, Any]) -> str:
 
 
 def _is_over(pause: Pause, now: datetime) -> bool:
-    """Whether a limit's pause ended with its period."""
+    """Return whether a limit's pause ended with its period."""
     return pause.cause == LIMIT and (pause.next_probe_at <= iso(now) or pause.since > iso(now + LEAP))
 
 
@@ -136,7 +136,7 @@ def _renew(db: Database, limits: Sequence[Limit], periods: Periods, now: datetim
 
 
 def _count(db: Database, limit: Limit, start: datetime) -> dict[str, Any]:
-    """Begin a period: what was used of it already is added up once."""
+    """Begin a period; return its row, with what was used already."""
     values = {"name": limit.name, "scope": limit.scope, "start": iso(start), "most": limit.most}
     return rows(
         db,
@@ -150,7 +150,7 @@ def _count(db: Database, limit: Limit, start: datetime) -> dict[str, Any]:
 
 
 def _tell(db: Database, limit: Limit, row: dict[str, Any], ends: datetime, now: datetime) -> None:
-    """Note that a limit is nearly reached, or reached, and hold its queue where it is to be held."""
+    """Note that a limit is reached or nearly so; pause the queue if it is reached and `holds`."""
     level = _level(limit, row)
     db.execute("UPDATE periods SET state = ? WHERE name = ? AND scope = ?", (level, limit.name, limit.scope))
     detail = f"{limit.subject}: {_shown(limit, row)} {{}} until {ends:%Y-%m-%d %H:%M %Z}"
@@ -167,7 +167,7 @@ def _tell(db: Database, limit: Limit, row: dict[str, Any], ends: datetime, now: 
 
 def _pause(db: Database, scope: str, reason: str, ends: datetime, now: datetime) -> None:
     held = [pause for pause in pauses(db) if (pause.cause, pause.scope) == (LIMIT, scope)]
-    # Of several limits the one that holds longest says until when.
+    # Of several limits, the one that ends last sets the end of the pause.
     if not held or from_iso(held[0].next_probe_at) < ends:
         seconds = (ends - now).total_seconds()
         begin_pause(db, LIMIT, reason, probe_seconds=seconds, shared=False, scope=scope, now=now)
@@ -208,7 +208,7 @@ def _assumed(limit: Limit, folder: str | None) -> float:
 
 
 def _in_flight(db: Database) -> list[dict[str, Any]]:
-    """For each folder how many recordings are in work, what they will cost, of how many that is unknown."""
+    """Return for each folder the recordings in work, their cost, and how many have an unknown cost."""
     return rows(
         db,
         """

@@ -1,7 +1,7 @@
-"""The lock file beside the database: who works on it, and what commands and the service say to each other.
+"""The lock file beside the database: who works on it, and how commands and the service talk.
 
-Its parts are at fixed places: who holds it and whether that is ready, as JSON; the number of the last request
-to read the configuration again; the answer, as JSON. Only the owner of the database may read or write it.
+Its parts are at fixed places: the holder and whether it is ready, as JSON; the number of the last request to
+read the configuration again; the answer, as JSON. Only the owner of the database may read or write it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DaemonLock:
 
     @property
     def is_held(self) -> bool:
-        """False once the file was deleted or replaced: another process may lock the new one."""
+        """Return False once the file was deleted or replaced: another process may lock the new one."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except OSError:
@@ -48,21 +48,21 @@ class DaemonLock:
         os.pwrite(self._descriptor, content.ljust(HOLDER_BYTES), 0)
 
     def asked(self) -> int:
-        """The number of the last request to read the configuration again; 0 when there was none."""
+        """Return the number of the last request to read the configuration again; 0 without one."""
         return _asked(self._descriptor)
 
     def answer(self, asked: int, faults: Sequence[str]) -> None:
-        """Answer all requests up to that number: taken over, or what was wrong, a line each."""
+        """Answer all requests up to number `asked`; `faults` is empty when it was taken over."""
         content = json.dumps({"asked": asked, "faults": list(faults)}).encode()
         try:
             os.pwrite(self._descriptor, content, ANSWER_AT)
             os.ftruncate(self._descriptor, ANSWER_AT + len(content))
         except OSError as error:
-            # No room: whoever waits for it is told by the lack of it.
+            # The disk is full: whoever asked gets no answer, and sees the failure by that.
             logger.error("answer to a reload not written error=%s", error)
 
     def forget(self) -> None:
-        """Take out what was asked of an earlier process, and its answer."""
+        """Delete what an earlier process was asked, and its answer."""
         # Not by emptying the file: on a full disk nothing could be written into it again.
         os.ftruncate(self._descriptor, HOLDER_BYTES)
 
@@ -95,10 +95,10 @@ def held(path: Path) -> Iterator[DaemonLock]:
 
 
 def daemon_status(path: Path) -> dict[str, Any]:
-    """Whether a daemon works on the database at `path`: `running`, `ready`, `pid` (None when not running)."""
+    """Return `running`, `ready` and `pid` (None if not running) of the daemon of the database at `path`."""
     stopped = {"running": False, "ready": False, "pid": None}
     try:
-        # Not blocking: a FIFO would be waited for.
+        # Non-blocking, because opening a FIFO would wait.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(beside_of(path, ".lock"), flags)
     except OSError:
@@ -116,8 +116,8 @@ def daemon_status(path: Path) -> dict[str, Any]:
 def ask_to_reload(path: Path) -> int:
     """Ask the daemon of the database at `path` to read its configuration again; returns the request's number.
 
-    Not by a signal: its number might be another process's by now, and a terminal's end is told by SIGHUP too.
-    Raises EarshotError when this user may not.
+    Not by a signal: the process id may be another process's by now, and SIGHUP also means that a terminal
+    closed. Raises EarshotError when this user may not ask.
     """
     place = beside_of(path, ".lock")
     try:
@@ -127,7 +127,7 @@ def ask_to_reload(path: Path) -> int:
             f"{place}: the service cannot be asked ({error.strerror}); run this as the user of the service"
         ) from error
     try:
-        # Two who ask at the same time get numbers of their own: the second may have written a newer file.
+        # Two who ask at the same time get different numbers: the second may have written a newer file.
         fcntl.lockf(descriptor, fcntl.LOCK_EX, ASKED_BYTES, HOLDER_BYTES)
         number = _asked(descriptor) + 1
         os.pwrite(descriptor, str(number).encode().ljust(ASKED_BYTES), HOLDER_BYTES)
@@ -137,13 +137,13 @@ def ask_to_reload(path: Path) -> int:
 
 
 def reload_faults(path: Path, number: int) -> list[str] | None:
-    """The answer to that request: nothing when it was taken over, else what was wrong; None before it."""
+    """Return the faults in answer to that request, [] when it was taken over, None before the answer."""
     try:
         descriptor = os.open(beside_of(path, ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        # While it is being written it is no JSON.
+        # A half-written answer is no valid JSON, and counts as none.
         answer = _json(os.pread(descriptor, LONGEST_ANSWER_BYTES, ANSWER_AT))
     finally:
         os.close(descriptor)
@@ -151,14 +151,14 @@ def reload_faults(path: Path, number: int) -> list[str] | None:
 
 
 def beside_of(path: Path, suffix: str) -> Path:
-    """The file beside the database whose name has this after it, whatever links lead to the database."""
+    """Return the path of the database, links resolved, with `suffix` added to its name."""
     # SQLite keeps its own files beside the real one as well.
     real = Path(os.path.realpath(path))
     return real.with_name(real.name + suffix)
 
 
 def _locked(descriptor: int) -> bool:
-    # `earshot status` holds it for a moment when it looks whether anyone does.
+    # `earshot status` locks it for a moment to see whether a service holds it.
     for attempt in range(ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

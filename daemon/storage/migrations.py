@@ -15,7 +15,7 @@ SCHEMA = Path(__file__).parent / "schema"
 
 @cache
 def steps(schema: Path) -> dict[str, str]:
-    """Return the SQL of every step by its name: that of `006_one_owner.sql` is `m006_one_owner`."""
+    """Return the SQL of every step by name; `006_one_owner.sql` is `m006_one_owner`."""
     return {f"m{path.stem}": path.read_text("utf-8") for path in sorted(schema.glob("*.sql"))}
 
 
@@ -31,7 +31,7 @@ def migrations(schema: Path) -> Migrations:
 def _add(known: Migrations, name: str, sql: str) -> None:
     @known(name=name)
     def run(db: Database) -> None:
-        # Not by executescript: that commits first.
+        # Not with executescript, which commits first.
         for statement in statements(sql):
             db.execute(statement)
 

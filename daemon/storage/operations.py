@@ -1,7 +1,7 @@
-"""Troubles that operations hear of: each a row from its beginning to its end. And the facts that show some.
+"""Troubles that operations are told of, each a row from beginning to end, and the facts behind some.
 
-A trouble is stored in the transaction that finds it, so that neither a crash nor a restart loses it or tells
-it twice. The periodic step tells it (see periodic/operations.py).
+A trouble is stored in the transaction that finds it, so no crash or restart loses it or reports it twice.
+The periodic step sends the message (see periodic/operations.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that is wrong since `since`, or was until `over_at`. Times as stored.
+    """Something wrong since `since`, and until `over_at` if over. Times as stored (UTC).
 
     `told_at` is None until operations were told of it. `detail` is for the message.
     """
@@ -36,12 +36,12 @@ class Trouble:
 
     @property
     def key(self) -> Key:
-        """What tells it from the other troubles that last."""
+        """Return what identifies it among lasting troubles."""
         return self.cause, self.subject
 
 
 def troubles(db: Database) -> list[Trouble]:
-    """Every trouble that lasts, or whose end was not dealt with yet, the oldest first."""
+    """Return all troubles that last or whose end was not dealt with yet, oldest first."""
     found = rows(
         db,
         "SELECT id, cause, subject, since, detail, told_at, over_at FROM troubles"
@@ -78,7 +78,7 @@ def close_trouble(db: Database, trouble: Trouble, now: datetime) -> None:
 
 
 def times_told(db: Database, key: Key, since: datetime) -> int:
-    """How often operations were told since then that this trouble began."""
+    """Return how often operations were told since then that this trouble began."""
     sql = "SELECT count(*) FROM troubles WHERE cause = ? AND subject = ? AND told_at >= ?"
     return int(value(db, sql, (*key, iso(since))))
 
@@ -89,9 +89,9 @@ def forget_troubles(db: Database, before: datetime) -> None:
 
 
 def begin_anew(db: Database, now: datetime) -> None:
-    """After a start, what was not told yet lasts from now on: nobody looked in between.
+    """Let untold troubles begin now: after a start, because nobody looked before.
 
-    A pause is a row itself and needs nobody to look: it began when it began.
+    Pauses keep their beginning: they are rows, and last while nobody looks.
     """
     db.execute(
         "UPDATE troubles SET since = ? WHERE told_at IS NULL AND over_at IS NULL"
@@ -101,9 +101,9 @@ def begin_anew(db: Database, now: datetime) -> None:
 
 
 def untold_failures(db: Database) -> list[dict[str, Any]]:
-    """The recordings that failed and of which nobody was told, in the order in which they failed.
+    """Return the failed recordings that nobody was told of, in the order in which they failed.
 
-    One that a person has put back by now is no news.
+    Those that a person has put back by now are left out.
     """
     return rows(
         db,
@@ -121,15 +121,15 @@ def failures_told(db: Database, last_id: int, now: datetime) -> None:
 
 
 def failures_told_at(db: Database) -> str | None:
-    """When the last message about failures was stored, or None."""
+    """Return when the last message about failures was stored, or None."""
     told: str | None = value(db, "SELECT max(told_at) FROM failures")
     return told
 
 
 def folder_arrivals(db: Database) -> dict[str, tuple[bool, str | None]]:
-    """For each folder whether it is there, and when a recording was last seen for the first time in it.
+    """Return for each folder whether it is there, and when its newest recording was first seen.
 
-    A folder without any counts from when it was first there itself.
+    Without recordings, the time is when the folder itself was first there.
     """
     found = rows(
         db,
@@ -144,7 +144,7 @@ def folder_arrivals(db: Database) -> dict[str, tuple[bool, str | None]]:
 
 
 def waiting_alerts(db: Database, destination: str, target: int) -> dict[str, Any]:
-    """How many alerts wait for this target (`count`), the oldest since `oldest`, and the last `error`."""
+    """Return how many alerts wait for this target (`count`), since when (`oldest`), and an `error`."""
     (found,) = rows(
         db,
         """
@@ -157,7 +157,7 @@ def waiting_alerts(db: Database, destination: str, target: int) -> dict[str, Any
 
 
 def waiting_targets(db: Database) -> list[dict[str, Any]]:
-    """For each target with pending alerts, configured or not: how many (`count`), the `oldest` since when."""
+    """Return for each target with pending alerts, configured or not, their `count` and `oldest` time."""
     return rows(
         db,
         """
@@ -168,6 +168,6 @@ def waiting_targets(db: Database) -> list[dict[str, Any]]:
 
 
 def delivered_since(db: Database, destination: str, target: int, since: str) -> bool:
-    """True when an alert reached this target since then."""
+    """Return whether an alert reached this target since then."""
     sql = "SELECT 1 FROM alerts WHERE destination = ? AND target = ? AND sent_at >= ? LIMIT 1"
     return value(db, sql, (destination, target, since)) is not None

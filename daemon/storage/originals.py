@@ -1,4 +1,4 @@
-"""Keep track of the originals that are still to be deleted or moved, because their recordings have ended.
+"""Keep track of originals to be deleted or moved because their recordings have ended.
 
 queue.py writes the rows in the transaction that ends a recording, for the folders that `configure_originals`
 named. Times are UTC.
@@ -25,8 +25,8 @@ Outcome = Literal["success", "failure", "deletion"]
 class Original:
     """A file that is to be moved or deleted, because its recording has ended.
 
-    `stamp` is size, modification time and inode of the file as it was taken in; None when another recording
-    owns the file by now, or none does. `target` is where an interrupted move was going.
+    `stamp` is size, modification time and inode of the file as it was taken in; None when by now the file
+    belongs to another recording, or to none. `target` is where an interrupted move was going.
     """
 
     recording_id: int
@@ -41,7 +41,7 @@ class Original:
 
 
 def configure_originals(db: Database, wanted: Collection[tuple[str, Outcome]], now: datetime) -> None:
-    """Remember the originals of these folders and outcomes from now on, and forget those of all others."""
+    """From now on keep track of originals for these folders and outcomes only; forget all others."""
     db.execute("UPDATE folders SET after_success = 0, after_failure = 0")
     for path, outcome in wanted:
         db.execute(
@@ -72,7 +72,7 @@ def originals_due(db: Database, folder: str, now: datetime, limit: int) -> list[
 
 
 def original_to_delete(db: Database, recording_id: int) -> Original | None:
-    """Return the file of a recording, whatever became of that; None for a hosted one."""
+    """Return the file of a recording, whatever its state; None for a hosted one."""
     found = rows(
         db,
         "SELECT id AS recording_id, 'deletion' AS outcome, folder, 0 AS tries, NULL AS target, source, sha256"
@@ -105,7 +105,7 @@ def _original(db: Database, row: dict[str, Any]) -> Original:
 def seconds_until_original(db: Database, folder: str, now: datetime) -> float | None:
     """Return the seconds until the next original of the folder is due; None when there is none."""
     due = value(db, "SELECT min(not_before) FROM originals WHERE folder = ?", (folder,))
-    # Empty before the first try: then it is due at once.
+    # `due` is empty before the first try: due at once.
     return None if due is None else max(0.0, (from_iso(due) - now).total_seconds()) if due else 0.0
 
 
@@ -115,7 +115,7 @@ def has_original_due(db: Database, now: datetime) -> bool:
 
 
 def plan_move(db: Database, recording_id: int, target: str) -> None:
-    """Store the path that the original is about to get, before it gets it: a crash then does not lose it."""
+    """Store the path that the original is about to get, so that a crash does not lose it."""
     db.execute("UPDATE originals SET target = ? WHERE recording_id = ?", (os.fsencode(target), recording_id))
 
 
@@ -152,13 +152,13 @@ def original_stays(db: Database, original: Original, error: str, not_before: dat
 
 
 def originals_left(db: Database) -> dict[str, Any]:
-    """Return how many originals are still to be moved or deleted, and why the one tried last was not."""
+    """Return how many originals are still to be moved or deleted, and the last error."""
     last = "SELECT error FROM originals WHERE error IS NOT NULL ORDER BY not_before DESC LIMIT 1"
     return {"waiting": value(db, "SELECT count(*) FROM originals"), "error": value(db, last)}
 
 
 def stuck_originals(db: Database, tries: int) -> dict[str, tuple[int, str]]:
-    """Return by folder how many originals were tried in vain so often, and the error of one of them."""
+    """Return by folder how many originals failed at least `tries` times, and the error of one."""
     sql = "SELECT folder, count(*) AS n, max(error) AS error FROM originals WHERE tries >= ? GROUP BY folder"
     return {row["folder"]: (row["n"], row["error"]) for row in rows(db, sql, (tries,))}
 

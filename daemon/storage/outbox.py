@@ -33,44 +33,44 @@ before the clock was set back, and is due."""
 
 
 def last_line(alert_id: int, recording_id: int | None) -> str:
-    """The line that ends every message; by it, people recognize one that came twice."""
+    """Return the last line of a message, by which people recognize one that came twice."""
     recording = "" if recording_id is None else f", recording {recording_id}"
     return f"earshot alert {alert_id}{recording}"
 
 
 def last_line_room(recording_id: int | None) -> int:
-    """How many characters a body must leave free for the last line and the empty line before it."""
+    """Return how many characters a body must leave free for an empty line and the last line."""
     return len("\n\n") + len(last_line(10**10 - 1, recording_id))
 
 
 def room_for(target: Target, title: str) -> int:
-    """How many characters a body about no single recording may have at this target."""
+    """Return the most characters at this target for a body about no single recording."""
     return target.limit - last_line_room(None) - (len(title) + len("\r\n") if target.title_in_body else 0)
 
 
 def add_alerts(db: Database, recording_id: int, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:
     """Store the alerts of a recording and return their ids; each body gets its last line.
 
-    A recording that is analyzed again keeps the alerts it has: nobody is told twice, and those are left out.
+    A recording that is analyzed again keeps its alerts. Those are left out, so that nobody is told twice.
     """
     added = (_add(db, recording_id, draft, now) for draft in drafts)
     return [alert_id for alert_id in added if alert_id is not None]
 
 
 def add_messages(db: Database, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:
-    """Store messages that are about no single recording; returns the ids."""
+    """Store messages about no single recording; returns the ids."""
     added = (_add(db, None, draft, now) for draft in drafts)
     return [alert_id for alert_id in added if alert_id is not None]
 
 
 def has_alert(db: Database, recording_id: int, destination: str, target: int) -> bool:
-    """True when there is an alert of this recording for this target, sent or not."""
+    """Return whether this recording has an alert for this target, sent or not."""
     sql = "SELECT 1 FROM alerts WHERE recording_id = ? AND destination = ? AND target = ?"
     return value(db, sql, (recording_id, destination, target)) is not None
 
 
 def any_pending(db: Database, ids: Collection[int]) -> bool:
-    """True when one of these alerts is to be sent: was not held back."""
+    """Return whether any of these alerts is to be sent, not held back."""
     sql = "SELECT 1 FROM alerts WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
     return bool(rows(db, sql, (json.dumps(list(ids)),)))
 
@@ -78,9 +78,9 @@ def any_pending(db: Database, ids: Collection[int]) -> bool:
 def next_alert(
     db: Database, destination: str, target: int, now: datetime, *, table: Table = "alerts"
 ) -> Alert | None:
-    """The alert to send next to this target, or None when none is due.
+    """Return the alert to send next to this target, or None when none is due.
 
-    Those tried least come first, so that one which is refused for its content does not hold up the others.
+    Those tried least come first, so that one that is refused does not hold up the others.
     """
     found = rows(
         db,
@@ -99,7 +99,7 @@ def next_alert(
 def seconds_until_due(
     db: Database, destination: str, target: int, now: datetime, *, table: Table = "alerts"
 ) -> float | None:
-    """Seconds until this target's next alert is due, 0 when one is due now, None when none is pending."""
+    """Return the seconds until this target's next alert is due, 0 if due now, None if none is pending."""
     if next_alert(db, destination, target, now, table=table):
         return 0.0
     sql = f"SELECT min(not_before) FROM {table} WHERE state = 'pending' AND destination = ? AND target = ?"  # noqa: S608
@@ -134,7 +134,7 @@ def hold_alert(db: Database, alert_id: int, until: datetime) -> None:
 
 
 def release_held(db: Database, destination: str, target: int, now: datetime) -> int:
-    """Make due what waits for the end of quiet hours; returns how many alerts."""
+    """Make alerts due that wait for the end of quiet hours; returns how many."""
     changed = db.execute(
         "UPDATE alerts SET not_before = :now, due_at = :now WHERE state = 'pending'"
         " AND destination = :destination AND target = :target AND due_at > :now AND not_before = due_at",
@@ -171,12 +171,12 @@ def retry_alert(db: Database, alert_id: int, now: datetime, *, table: Table = "a
 
 
 def undelivered_alerts(db: Database) -> int:
-    """How many pending alerts were tried without success; those that quiet hours hold are not among them."""
+    """Return how many pending alerts were tried without success, without those that quiet hours hold."""
     return int(value(db, "SELECT count(*) FROM alerts WHERE state = 'pending' AND error IS NOT NULL"))
 
 
 def alert_counts(db: Database) -> dict[str, int]:
-    """How many alerts are in each state; states without any are 0."""
+    """Return the number of alerts in each state, 0 included."""
     found = tuples(db, "SELECT state, count(*) FROM alerts GROUP BY state")
     return {state.value: 0 for state in AlertState} | dict(found)
 
@@ -196,7 +196,7 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
         "created_at": iso(now),
         "title": draft.title,
         "body": draft.body,
-        # As the trigger looks for one of them that was deleted: ,17,18,
+        # The trigger looks for a deleted id in this form: ,17,18,
         "about": f",{','.join(map(str, draft.about))}," if draft.about else None,
     }
     columns, places = ", ".join(row), ", ".join(f":{column}" for column in row)
@@ -208,7 +208,7 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
     )
     if alert_id is None:
         return None
-    # Only now is the id known that the last line names.
+    # The last line names the id, which is known only now.
     db.execute(
         "UPDATE alerts SET body = body || ? WHERE id = ?",
         (f"\n\n{last_line(alert_id, recording_id)}", alert_id),

@@ -1,11 +1,11 @@
 """What holds the queue: one row per cause (`key`, `credit`, `request`, `service`, `store`, `limit`).
 
-A pause is a row, so it survives restarts; operations hear of it by a row of `troubles`. A refused request
-holds only the recordings for which the same would be asked: its `scope` is that request's key. A limit of one
-folder holds that folder: its `scope` is the folder's name. All others hold everything.
+A pause is a row, so it survives restarts; a row of `troubles` tells operations of it. A refused request
+holds only recordings with the same request: its `scope` is that request's key. A limit of one folder holds
+that folder: its `scope` is the folder's name. All others hold everything.
 
-A limit's pause is no trouble that may have passed: nothing is tried while it lasts, whatever a person does,
-except by plain `earshot retry` (see limits.py). Its `next_probe_at` is the end of the limit's period.
+A limit's pause does not pass by itself: nothing is tried before the period ends at `next_probe_at`, unless a
+person runs plain `earshot retry` (see limits.py).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ CLOCK_SLACK = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A cause that holds the queue. `shared` means that several recordings met it, not one alone.
+    """A cause that holds the queue; `shared` if several recordings met it, not only one.
 
-    Until `next_probe_at` (UTC, as stored) nothing that it holds is tried.
+    Nothing that it holds is tried before `next_probe_at` (UTC, as stored).
     """
 
     cause: str
@@ -44,10 +44,10 @@ class Pause:
     shared: bool
 
     def holds(self, now: datetime) -> bool:
-        """True while nothing may be tried yet.
+        """Return True while nothing may be tried.
 
-        A limit holds until its pause is ended. A probe that is further away than any ever is was planned
-        before the clock was set back: it is due.
+        A limit holds until its pause is ended. A probe further away than is possible was planned before the
+        clock was set back: it is due.
         """
         if self.cause == LIMIT:
             return True
@@ -56,7 +56,7 @@ class Pause:
 
 
 def pauses(db: Database) -> list[Pause]:
-    """Every pause there is now, the oldest first."""
+    """Return every present pause, oldest first."""
     found = rows(
         db,
         "SELECT cause, scope, reason, since, next_probe_at, probe_seconds, probes, shared"
@@ -102,35 +102,35 @@ def end_pause(db: Database, pause: Pause, now: datetime) -> None:
     end_trouble(db, pause.cause, pause.scope, now)
     db.execute("DELETE FROM pauses WHERE cause = ? AND scope = ?", (pause.cause, pause.scope))
     if pause.shared:
-        # What failed for everyone says nothing about a recording: its own clock starts anew.
+        # A failure of everything says nothing about one recording: its own time starts anew.
         db.execute("UPDATE recordings SET failing_since = NULL WHERE state = 'waiting'")
 
 
 def probe_now(db: Database, now: datetime) -> None:
     """Let the next recording be tried at once: after a restart, a new key, `retry` or SIGHUP.
 
-    Writes also when nothing is held: a start and a reload learn here whether the database takes anything,
-    while they can still wait for that, or be refused. Call inside a transaction.
+    Writes even when nothing is held, so that a start or a reload learns in time whether the database can
+    be written. Call inside a transaction.
     """
-    # What failed again and again waits for minutes, or as long as the service asked for: then there would be
-    # nothing to try.
+    # Recordings that failed again and again wait for minutes, or as long as the service asked: without this
+    # there might be nothing to try.
     db.execute(
         "UPDATE recordings SET not_before = :now WHERE state = 'waiting' AND not_before > :now"
         " AND EXISTS (SELECT 1 FROM pauses WHERE cause != 'limit')",
         {"now": iso(now)},
     )
     db.execute("UPDATE pauses SET next_probe_at = ?, probes = 0 WHERE cause != 'limit'", (iso(now),))
-    # SQLite's own number for users, of which we have no other use: a page is written, the same as before.
+    # We do not use this number: setting it to 0 again writes a page and changes nothing.
     db.execute("PRAGMA user_version = 0")
 
 
 def held_scopes(db: Database, now: datetime) -> set[str]:
-    """The scopes of which nothing may be claimed now; EVERYTHING among them means nothing at all."""
+    """Return the scopes in which nothing may be claimed now (EVERYTHING: all recordings)."""
     return {pause.scope for pause in pauses(db) if pause.holds(now)}
 
 
 def count_probe(db: Database, scopes: Collection[str], now: datetime) -> None:
-    """Note that a recording of these scopes is tried, so that none is until the next probe is due.
+    """Note that a recording of these scopes is tried: no other is before the next probe is due.
 
     Call inside the transaction that claims it.
     """
@@ -143,9 +143,9 @@ def count_probe(db: Database, scopes: Collection[str], now: datetime) -> None:
 
 
 def seconds_until_probe(db: Database, now: datetime, *, is_due: bool) -> float:
-    """Seconds until a recording may be tried; 0 when nothing holds the whole queue.
+    """Return seconds until a recording may be tried; 0 if nothing holds the whole queue.
 
-    `is_due` says that recordings are due but none may be claimed: then what holds those counts as well.
+    `is_due` says that recordings are due but none may be claimed: then pauses of one scope count as well.
     """
     held = [pause for pause in pauses(db) if pause.holds(now)]
     whole = [pause.next_probe_at for pause in held if pause.scope == EVERYTHING]

@@ -1,9 +1,8 @@
 """Erase recordings, or what was said in them, for good.
 
-The triggers of the schema take along all that belongs to a row, and SQLite overwrites what it deletes
-(secure_delete). `swept` then has the index, which only marks entries as deleted, written anew without them,
-and the write-ahead log emptied. What writes rows is called in the caller's transaction, for at most BATCH
-recordings.
+Triggers of the schema delete all that belongs to a row; SQLite overwrites what it deletes (secure_delete).
+The index only marks entries as deleted, so `swept` then writes it anew without them and empties the
+write-ahead log. Functions that write rows run in the caller's transaction, for at most BATCH recordings.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ MERGE_PAGES = 64
 
 SMALL_BYTES = 32 * 1024 * 1024
 """A database of up to this size is written anew as a whole (VACUUM), which takes a fraction of a second:
-SQLite may leave a copy of a row that it moved from one page to another in what is unused of the first."""
+when SQLite moves a row to another page, it may leave a copy in the unused part of the first."""
 
 CHECKPOINT_WAIT_MS = 300
 
@@ -38,7 +37,7 @@ ERASABLE = f"""
     recordings.state NOT IN ('waiting', 'analyzing') AND NOT recordings.protected
     AND NOT EXISTS ({_COPY} AND (copy.protected OR copy.state IN ('waiting', 'analyzing')))
 """
-"""Of a row of `recordings`: it has ended, and neither it nor a copy, which would go along, is protected."""
+"""SQL on `recordings`: it has ended, and neither it nor a copy, erased with it, is protected."""
 
 CONTENTS = {
     "copies": "SELECT count(*) FROM recordings WHERE duplicate_of = ?",
@@ -53,7 +52,7 @@ CONTENTS = {
 
 
 def described(db: Database, recording_id: int) -> dict[str, Any] | None:
-    """Return what a person must know before a recording is erased, with `kept`: why it cannot be, or None."""
+    """Return what a person must know before erasing a recording; `kept`: why it cannot be, or None."""
     found = rows(
         db,
         "SELECT id, name, path, folder, is_url, state, protected, duplicate_of, first_seen_at"
@@ -74,7 +73,7 @@ def copies_of(db: Database, recording_id: int) -> list[int]:
 def erase(db: Database, ids: Collection[int], by: str, why: str, now: datetime) -> int:
     """Delete these recordings with all that belongs to them; return how many went, copies included.
 
-    Those that are protected or being analyzed stay. `by` and `why` are what the audit table says of it: no
+    Those that are protected or being analyzed stay. `by` and `why` go into the audit table, and must hold no
     word of a recording.
     """
     wanted = json.dumps(list(ids))
@@ -89,14 +88,14 @@ def erase(db: Database, ids: Collection[int], by: str, why: str, now: datetime) 
     gone = set(going).union(*(copies_of(db, recording_id) for recording_id in going))
     for recording_id in going:
         db.execute("DELETE FROM recordings WHERE id = ?", (recording_id,))
-    # The triggers took it for the work of a hand.
+    # Delete the notes of the triggers, which took this for a deletion by hand.
     db.execute("DELETE FROM erasures WHERE id > ? AND by = 'hand'", (newest,))
     note_erasure(db, len(gone), by, why, now)
     return len(gone)
 
 
 def note_erasure(db: Database, recordings: int, by: str, why: str, now: datetime) -> None:
-    """Note in the audit table that something was erased of so many recordings, which is to be swept up."""
+    """Note in the audit table that data of so many recordings was erased and is to be swept up."""
     if recordings:
         db.execute(
             "INSERT INTO erasures (at, recordings, by, why) VALUES (?, ?, ?, ?) ON CONFLICT (at, by, why)"
@@ -106,7 +105,7 @@ def note_erasure(db: Database, recordings: int, by: str, why: str, now: datetime
 
 
 def protect(db: Database, recording_id: int, *, on: bool) -> bool:
-    """Keep a recording from retention and `forget`, or no longer; False when there is none with this id."""
+    """Set or lift protection from retention and `forget`; False when there is no such recording."""
     changed = db.execute("UPDATE recordings SET protected = ? WHERE id = ?", (int(on), recording_id))
     return bool(changed.rowcount)
 
@@ -115,16 +114,16 @@ def protect(db: Database, recording_id: int, *, on: bool) -> bool:
 
 
 def is_unswept(db: Database) -> bool:
-    """Return whether anything of what was deleted may be left in the files of the database."""
+    """Return whether deleted data may be left in the files of the database."""
     return bool(tuples(db, "SELECT 1 FROM erasures WHERE swept_at IS NULL LIMIT 1"))
 
 
 def sweeping(db: Database, now: datetime, *, small_bytes: int = SMALL_BYTES) -> Iterator[bool]:
     """Sweep up what was deleted until now, in short transactions, one for each `next`.
 
-    One of at most `small_bytes` is written anew as a whole, in one transaction.
-    Yields False for each step and True as the last: then nothing is left. Without that a reader in another
-    process keeps the write-ahead log from being emptied; it is to be begun anew then.
+    Yields False for each step, and True at the end when nothing is left. If it ends without True, another
+    process kept the write-ahead log from being emptied: begin anew. A database of at most `small_bytes` is
+    written anew as a whole, in one transaction.
     """
     (last,) = tuples(db, "SELECT max(id) FROM erasures WHERE swept_at IS NULL")[0]
     for _ in _merging(db):
@@ -156,7 +155,7 @@ def swept(db: Database, now: datetime, *, patience_seconds: float, small_bytes: 
 def _merging(db: Database) -> Iterator[None]:
     """Write the index anew, without what was deleted, as SQLite's documentation of FTS5 says ('merge').
 
-    A negative number makes all of the index one task; the others go on with it until nothing changes.
+    A negative number starts on the whole index; positive ones go on with it until nothing changes.
     """
     pages = -MERGE_PAGES
     while True:
@@ -183,15 +182,15 @@ def _rewrite_small(db: Database, small_bytes: int) -> None:
     if _size_bytes(db) > small_bytes:
         return
     if is_small(db):
-        # The copy that SQLite makes of it is nowhere on the disk.
+        # Keep the copy that SQLite makes of it in memory, off the disk.
         db.execute("PRAGMA temp_store=MEMORY")
     with _waiting_briefly(db):
         tuples(db, "VACUUM")
 
 
 def _empty_log(db: Database) -> bool:
-    """Move the write-ahead log into the database; False when somebody still reads what was before."""
-    # Most of it without a lock that would keep others from writing.
+    """Move the write-ahead log into the database; False when a reader still needs the log."""
+    # First move most of it without a lock, so that others can write.
     tuples(db, "PRAGMA wal_checkpoint(PASSIVE)")
     with _waiting_briefly(db):
         (is_blocked, _, _) = tuples(db, "PRAGMA wal_checkpoint(TRUNCATE)")[0]
@@ -200,7 +199,7 @@ def _empty_log(db: Database) -> bool:
 
 @contextmanager
 def _waiting_briefly(db: Database) -> Iterator[None]:
-    """Wait for readers for CHECKPOINT_WAIT_MS only: nobody can write meanwhile."""
+    """Wait for readers at most CHECKPOINT_WAIT_MS, because nobody can write meanwhile."""
     (usual,) = tuples(db, "PRAGMA busy_timeout")[0]
     db.execute(f"PRAGMA busy_timeout={CHECKPOINT_WAIT_MS}")
     try:

@@ -1,8 +1,8 @@
-"""Every change of a recording's state, with what hangs on its end. Nothing else writes that state.
+"""Every change of a recording's state, and what follows from its end. Nothing else writes that state.
 
-On an end hang a row in `failures`, of which operations are told, one in `originals`, for a file that is to be
-moved or deleted, and those in `webhooks`. Each function writes in a transaction that its caller opens and
-commits, so that what belongs together is stored together. Times are UTC.
+An end may add a row to `failures` (to be told to operations), one to `originals` (a file to move or delete),
+and rows to `webhooks`. Each function writes in a transaction that its caller opens and commits, so that what
+belongs together is stored together. Times are UTC.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
 
 
 def claim(db: Database, now: datetime, wanted: Wanted = ANY) -> Recording | None:
-    """Take the wanted recording that is next out of the queue (see next_due); None when none is due.
+    """Take the next wanted recording out of the queue (see next_due); None when none is due.
 
-    To be committed before anything is sent: after a crash the row says that it was in work. Of what a pause
-    holds, one is claimed each time that the pause allows a probe.
+    Commit before anything is sent: after a crash the row says that it was in work. Of the recordings that a
+    pause holds, one is claimed whenever the pause allows a probe.
     """
     found = next_due(db, now, wanted)
     claimed = None if found is None else claim_this(db, found, now)
@@ -89,7 +89,7 @@ def claim(db: Database, now: datetime, wanted: Wanted = ANY) -> Recording | None
 
 
 def claim_this(db: Database, recording_id: int, now: datetime) -> Recording | None:
-    """Take this one recording out of the queue, whatever a pause holds; None unless it waits and is due."""
+    """Take this recording out of the queue, pauses or not; None unless it waits and is due."""
     taken = rows(
         db,
         "UPDATE recordings SET state = 'analyzing', not_before = NULL"
@@ -100,7 +100,7 @@ def claim_this(db: Database, recording_id: int, now: datetime) -> Recording | No
 
 
 def is_there(db: Database, recording_id: int) -> bool:
-    """Return whether the recording was not deleted."""
+    """Return whether the recording still exists."""
     return bool(rows(db, "SELECT 1 FROM recordings WHERE id = ?", (recording_id,)))
 
 
@@ -118,7 +118,7 @@ def return_to_queue(
 ) -> None:
     """Let a claimed recording wait for so many seconds.
 
-    `failing` says that the trouble may be the recording's own: the time since the first such failure
+    `failing` says that the recording itself may be the cause: the time since the first such failure
     counts towards giving up.
     """
     failing_since = (recording.failing_since or iso(now)) if failing else recording.failing_since
@@ -138,9 +138,9 @@ def renew(
     *,
     ending: Ending | None,
 ) -> None:
-    """Start a recording anew with what its file is now: due at once, or ended again.
+    """Start a recording anew from its present file: due at once, or ended again.
 
-    Only for one that was not analyzed: nothing is kept of what it was before.
+    Only for one that was not analyzed, because nothing of its past is kept.
     """
     fresh = {
         "size_bytes": size_bytes,
@@ -160,9 +160,9 @@ def renew(
 def requeue(db: Database, ids: Iterable[int], now: datetime, *, anew: bool = False) -> dict[int, str]:
     """Put failed or skipped recordings back because a person asks for it; a paused queue tries one at once.
 
-    One that waits for its next try is due now. With `anew` duplicates go back as well, and for all of them
-    what was analyzed of the same bytes or address does not count. Returns the ids that cannot go back, each
-    with the reason; the others do all the same.
+    One that waits for its next try becomes due now. With `anew` duplicates go back too, and all are analyzed
+    even if the same bytes or address were before. Returns the ids that cannot go back, each with the reason;
+    the others go back all the same.
     """
     refused: dict[int, str] = {}
     states = ("failed", "skipped", "duplicate") if anew else ("failed", "skipped")
@@ -183,7 +183,7 @@ def requeue_failed(db: Database, now: datetime) -> int:
 
 
 def requeue_existing(db: Database, ids: Collection[int], now: datetime) -> int:
-    """Put those of these recordings back that were left alone until now; returns how many."""
+    """Put back those of these recordings that were left alone until now; returns how many."""
     condition = "id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND error_code = 'existing'"
     count = _forgive(db, condition, {"ids": json.dumps(list(ids))}, now)
     probe_now(db, now)
@@ -191,13 +191,13 @@ def requeue_existing(db: Database, ids: Collection[int], now: datetime) -> int:
 
 
 def reopen_refused(db: Database, ids: Collection[int], now: datetime) -> None:
-    """Put those of these recordings back that failed as `refused`: it was not their fault."""
+    """Put back those of these recordings that failed as `refused`, which was not their fault."""
     condition = "state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(:ids))"
     _make_wait(db, condition, {"ids": json.dumps(list(ids))}, now)
 
 
 def clamp_waits(db: Database, now: datetime) -> int:
-    """Make due what waits absurdly long because the clock was set back; returns how many rows."""
+    """Make due what waits too long because the clock was set back; returns how many rows."""
     changed = db.execute(
         "UPDATE recordings SET not_before = ? WHERE state = 'waiting' AND not_before > ?",
         (iso(now), iso(now + MAX_WAIT)),
@@ -206,12 +206,12 @@ def clamp_waits(db: Database, now: datetime) -> int:
 
 
 def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
-    """Return to the queue what an earlier process had claimed, and return how many recordings that are.
+    """Return to the queue what an earlier process had claimed, and return how many recordings.
 
-    A request that had begun may have been billed and counts as such. A recording that was in flight in
-    CRASHES_ALLOWED crashes, alone in the last of them (see due.SUSPECT_CRASHES), fails. One whose reply is
-    stored is finished from that when it is claimed again, without another request. With `crashed` False
-    a process that ends in order returns what it does not wait for: that is no crash.
+    A request that had begun counts as possibly billed. A recording that was in flight in CRASHES_ALLOWED
+    crashes, alone in the last of them (see due.SUSPECT_CRASHES), fails. One whose reply is stored is
+    finished from it when claimed again, without another request. `crashed` False is for a process that ends
+    in order and returns what it does not wait for: no crash is counted.
     """
     db.execute(
         "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
@@ -246,14 +246,14 @@ def _ending_by_crashes(row: dict[str, Any]) -> Ending | None:
 def _forgive(
     db: Database, condition: str, values: dict[str, Any], now: datetime, *, anew: bool = False
 ) -> int:
-    """Let recordings wait without what led to giving up; `attempts` and `possibly_billed` are history."""
+    """Let recordings wait, and clear what counts towards giving up; `attempts` and `possibly_billed` stay."""
     counters = {"crashes": 0, "doubtful": 0, "failures": 0, "failing_since": None}
     more = {"anew": 1, "duplicate_of": None} if anew else {}
     return _make_wait(db, condition, values, now, error=None, **counters, **more)
 
 
 def _make_due(db: Database, recording_id: int, now: datetime) -> bool:
-    """Make a recording due that waits; False when it does not."""
+    """Make a waiting recording due; False when it does not wait."""
     changed = db.execute(
         "UPDATE recordings SET not_before = ? WHERE id = ? AND state = 'waiting'", (iso(now), recording_id)
     )
@@ -294,7 +294,7 @@ def duplicate(
 def end(
     db: Database, recording_id: int, ending: Ending, now: datetime, *, request_id: str | None = None
 ) -> None:
-    """End a recording as `failed` or `skipped`; `request_id` is that of the reply which says why."""
+    """End a recording as `failed` or `skipped`; `request_id` is from the reply that says why."""
     known = {"request_id": request_id} if request_id else {}
     _end(db, recording_id, ending.state, now, error_code=ending.code, error=ending.error, **known)
 
@@ -303,7 +303,7 @@ def end(
 
 
 def _make_wait(db: Database, condition: str, values: dict[str, Any], now: datetime, **changes: Any) -> int:
-    """Make the recordings wait for which `condition` holds, due now; returns how many."""
+    """Let the recordings that meet `condition` wait, due now; returns how many."""
     changes |= {"not_before": iso(now), "error_code": None, "queued_at": iso(now)}
     waiting = rows(
         db,
@@ -311,14 +311,14 @@ def _make_wait(db: Database, condition: str, values: dict[str, Any], now: dateti
         f" WHERE {condition} RETURNING id",
         changes | values,
     )
-    # What was to become of the original goes with the end that it hung on.
+    # The end is undone, so drop what was planned for the original.
     ids = json.dumps([row["id"] for row in waiting])
     db.execute("DELETE FROM originals WHERE recording_id IN (SELECT value FROM json_each(?))", (ids,))
     return len(waiting)
 
 
 def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any) -> None:
-    """End a recording in this state, and note what is to be told of it and done with its file."""
+    """End a recording in this state; note what to tell of it and what to do with its file."""
     before = value(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
     changes |= {"state": state, "not_before": None}
     db.execute(
@@ -339,10 +339,10 @@ def _note_failure(db: Database, recording_id: int, now: datetime) -> None:
 
 
 def _note_original(db: Database, recording_id: int) -> None:
-    """Note that something is to be done with the file of a recording that ended, where its folder says so.
+    """Note that the file of an ended recording is to be moved or deleted, if its folder says so.
 
-    Not with one that is incomplete: for all that is known, it is still being written. Nor with one that holds
-    addresses: it is to be corrected, and those of it that were taken are no failure.
+    Not with an incomplete file: it may still be being written. Nor with a file of addresses: a person is to
+    correct it, and the addresses that were taken are no failure.
     """
     db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
     db.execute(

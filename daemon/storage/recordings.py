@@ -1,9 +1,9 @@
-"""What is known of files: which path, with which stamp, belongs to which recording; which lists were read.
+"""Known files: which path, with which stamp, belongs to which recording; and which lists were read.
 
-The file of a deleted recording has a mark instead, without a name in it, which the triggers of the schema
-write: so that it is not taken and paid for again. New content under its name is taken as any other.
+The file of a deleted recording has a mark instead, so that it is not taken and paid for again. Triggers of
+the schema write it, without a name. New content under the file's name is taken as any other.
 
-What changes rows is called inside a transaction, so that what was read there still holds.
+Functions that change rows are called inside a transaction, so that what was read in it still holds.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ Stamp = tuple[int | None, int, int]
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A file that has a recording, as it looked when that was written, and how far the recording is.
+    """A file that has a recording: the file as it was last noted, and the state of the recording.
 
-    `has_reply` says that a reply of the API is stored, whether something was made of it or not yet.
+    `has_reply` says that a reply of the API is stored, used already or not.
     """
 
     path: str
@@ -59,10 +59,9 @@ class KnownFile:
     has_reply: bool
 
     def has_stamp(self, stamp: FileStamp, *, inodes_last: bool = True) -> bool:
-        """Return whether nothing about the file changed.
+        """Return whether the file is unchanged.
 
-        Without `inodes_last` its inode says nothing: network and FUSE mounts may give a file another one each
-        time they are mounted.
+        Without `inodes_last` the inode is ignored: on network and FUSE mounts it may change at each mount.
         """
         if (self.size_bytes, self.mtime_ns) != (stamp.size_bytes, stored_time(stamp.mtime_ns)):
             return False
@@ -70,7 +69,7 @@ class KnownFile:
 
     @property
     def is_gone(self) -> bool:
-        """True when the recording was set aside because its file could not be found."""
+        """Return whether the recording was set aside because its file was not found."""
         return self.state == RecordingState.SKIPPED and self.error_code == "gone"
 
 
@@ -89,13 +88,13 @@ class KnownList:
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """Return directory (without a slash at its end, so empty for the root) and name of an absolute path."""
+    """Return directory (no slash at the end, so empty for the root) and name of an absolute path."""
     directory, _, name = path.rpartition("/")
     return directory, name
 
 
 def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownFile]:
-    """Return which of these names in `directory` are known, by name. For at most some thousand at once."""
+    """Return those of these names in `directory` that are known, by name; a few thousand at most."""
     wanted = [os.fsencode(name) for name in names]
     marks = ",".join("?" * len(wanted))
     found = rows(
@@ -109,13 +108,13 @@ def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str,
 def known_stamps(
     db: Database, directory: str, names: Iterable[str], *, takes_lists: bool = False
 ) -> dict[str, Stamp]:
-    """Return the stamps of those of these names in `directory` that are known, lists of addresses included.
+    """Return the stamps of the known ones among these names in `directory`, lists of addresses included.
 
-    For at most some thousand names at once. Asked for every file there is at every listing, so that it makes
-    no object that it need not make. With `takes_lists` those that were not taken are news.
+    For a few thousand names at most. With `takes_lists`, lists that were not taken count as changed. Every
+    listing asks for every file, so this makes as few objects as it can.
     """
     wanted = {os.fsencode(name): name for name in names}
-    # A recording that was set aside because its file could not be found: the file is news when it is there.
+    # A file that was not found, so that its recording was set aside, counts as changed when it is back.
     found = tuples(
         db,
         f"""
@@ -153,10 +152,10 @@ def _marked_stamps(db: Database, directory: str, names: Sequence[bytes]) -> dict
 
 
 def is_marked(db: Database, stamp: FileStamp) -> bool:
-    """Return whether the file is that of a deleted recording, under its name of then or under another one.
+    """Return whether the file is that of a deleted recording, under its old name or another.
 
-    At its old path another inode makes no other file, as after a backup put it back. One that was renamed is
-    known by its inode and its time, unless that is of whole seconds, which other files may have, too.
+    At its old path the inode may differ, as after a backup was restored. A renamed file is known by inode,
+    size and time, but not if the time is in whole seconds, which other files may share.
     """
     looks = {
         "directory": stored_place(stamp.path)[0],
@@ -193,7 +192,7 @@ def mark(db: Database, stamp: FileStamp) -> None:
 
 
 def unmark(db: Database, path: str) -> None:
-    """Delete the mark of a path: there is another file now, or none any more."""
+    """Delete the mark of a path, where there is another file now, or none."""
     db.execute("DELETE FROM marks WHERE digest = keyed_digest(?, ?)", stored_place(path))
 
 
@@ -203,7 +202,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 
 def taken_in_as(db: Database, recording_id: int) -> Stamp | None:
-    """Return the stamp that the recording's file had when it was taken in, None when it has none."""
+    """Return the stamp of the recording's file when it was taken in, None without a file."""
     sql = "SELECT size_bytes, mtime_ns, inode FROM files WHERE recording_id = ?"
     return next(iter(tuples(db, sql, (recording_id,))), None)
 
@@ -211,8 +210,8 @@ def taken_in_as(db: Database, recording_id: int) -> Stamp | None:
 def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
     """Return the known files that this one may have been before a rename: same inode, size and time.
 
-    In `folder`, its watched folder, the device does not count: its number may be another one after each
-    mount. From another folder a file is renamed within its file system only.
+    In `folder`, its watched folder, the device is ignored: its number may change at each mount. Files of
+    other folders must have the same device: a rename stays in its file system.
     """
     found = rows(
         db,
@@ -224,7 +223,7 @@ def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFil
 
 
 def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
-    """Note that the file has another modification time, and the same bytes."""
+    """Note that the file has a new modification time but the same bytes."""
     db.execute("UPDATE recordings SET modified_at = ? WHERE id = ?", (modified_at(stamp), recording_id))
 
 
@@ -250,7 +249,7 @@ def move_recording(db: Database, folder: str, known: KnownFile, path: str) -> No
 def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int) -> None:
     """Note that the file, as it looks now, belongs to this recording.
 
-    `stamp.device` has to be that of its directory: some file systems (overlayfs) give each file another one.
+    `stamp.device` must be the directory's: on some file systems (overlayfs) each file has its own.
     """
     db.execute(
         "INSERT OR REPLACE INTO files"
@@ -268,7 +267,7 @@ def known_list(db: Database, path: str) -> KnownList | None:
 
 
 def refusal_of(db: Database, path: str) -> int | None:
-    """Return the recording that says what of the dropped file at `path` was not taken, now or before."""
+    """Return the id of the newest recording that says what in the dropped file at `path` was not taken."""
     found: int | None = value(
         db,
         "SELECT id FROM recordings WHERE source = ? AND error_code IN ('bad_address', 'corrected')"
@@ -300,7 +299,7 @@ def forget_list(db: Database, path: str) -> None:
 
 
 def has_recording_of(db: Database, folder: str, url: str) -> bool:
-    """Return whether an address became a recording of this folder before, or of any that was deleted."""
+    """Return whether an address has a recording in this folder, or had one anywhere that was deleted."""
     sql = "SELECT 1 FROM recordings WHERE is_url = 1 AND source = ?1 AND folder = ?2"
     sql += " UNION ALL SELECT 1 FROM marks WHERE digest = keyed_digest(?1) LIMIT 1"
     return value(db, sql, (os.fsencode(url), folder)) is not None

@@ -1,7 +1,7 @@
-"""The ledger of requests, and the decision before each: is a recording sent, or known already?
+"""The ledger of requests, and the decision before each: send the recording, or is it known?
 
-Only files of equal size can be equal, so that only those are hashed before one of them is sent. All others
-are read once, for their hash and their upload together. What writes is called in the caller's transaction.
+Only files of equal size can be equal, so only those are hashed before one of them is sent. All others are
+read once, for hash and upload together. Functions that write run in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Decision = Literal["send", "duplicate", "later", "hash"]
 
 
 def has_twin(db: Database, recording_id: int, size_bytes: int) -> bool:
-    """Whether there is another file of this size, of which one of the two may be a copy."""
+    """Return whether another recording has a file of this size, so that one may be a copy."""
     sql = (
         "SELECT 1 FROM recordings WHERE size_bytes = ? AND state IN ('waiting', 'analyzing', 'done')"
         " AND id != ? AND is_url = 0 LIMIT 1"
@@ -42,14 +42,13 @@ def begin_request(
     now: datetime,
     expected: Cost | None = None,
 ) -> tuple[Decision, int]:
-    """Decide, just before the first byte would leave, what happens to a claimed recording.
+    """Decide, just before the first byte is sent, what happens to a claimed recording.
 
     Returns (`send`, request row id) after noting the request; (`duplicate`, id of the original) after ending
-    the recording as its copy; (`later`, id) when one that may have the same bytes is being analyzed right
-    now: this one waits for its outcome; or (`hash`, 0), with nothing done, when a file of the same size has
-    come up meanwhile: ask again with the hash. `sha256` is None where it was not needed: for a hosted
-    recording (`size_bytes` is None then, too), and for a file without another of its size. `expected` is what
-    it will probably cost.
+    the recording as its copy; (`later`, id) when that one may have the same bytes and is being analyzed: this
+    one waits for its outcome; or (`hash`, 0), with nothing done, when another file has the same size: ask
+    again with the hash. `sha256` is None when not needed: for a hosted recording (then `size_bytes` is None
+    too), and for a file that is alone in its size. `expected` is the probable cost.
     """
     if recording.anew:
         original = None
@@ -63,7 +62,7 @@ def begin_request(
         duplicate(db, recording.id, original["id"], now, sha256=sha256, request_key=request_key)
         return "duplicate", original["id"]
     if original:
-        # Its hash is not noted: two copies that wait for one another would never be sent.
+        # Do not note its hash: two copies could then wait for each other for ever.
         return_to_queue(db, recording, now, error=None, seconds=COPY_WAIT_SECONDS)
         return "later", original["id"]
     db.execute(
@@ -81,7 +80,7 @@ def begin_part(db: Database, recording_id: int, expected: Cost | None, now: date
 
 
 def uncount_attempt(db: Database, recording_id: int) -> None:
-    """Take back an attempt that says nothing about the recording."""
+    """Do not count the last attempt: it says nothing about the recording."""
     db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
 
 
@@ -91,7 +90,7 @@ def count_billed(db: Database, recording_id: int) -> None:
 
 
 def count_discarded(db: Database, recording_id: int, request: int, now: datetime) -> None:
-    """Count a request that was answered and whose answer is of no use."""
+    """Count a request whose answer is of no use."""
     count_billed(db, recording_id)
     add_lost_cost(db, request, now)
 
@@ -138,7 +137,7 @@ def _original_of(
 ) -> dict[str, Any] | None:
     """Return id and state of the recording with the same bytes and the same request, or None.
 
-    One that is done counts before one in work; one that was sent without its hash may turn out to be it.
+    A recording that is done comes first. One in flight of equal size without a hash may be it, too.
     """
     found = rows(
         db,
@@ -158,7 +157,7 @@ def _original_of(
 
 
 def _original_of_url(db: Database, recording: Recording, request_key: str) -> dict[str, Any] | None:
-    """Return the same for a hosted recording, of which only the address is known."""
+    """Return the same for a hosted recording, found by its address."""
     found = rows(
         db,
         """

@@ -1,6 +1,6 @@
-"""What the API answered: the reply as it was received, and what it says, written and read back.
+"""Write and read what the API answered: the reply as received, and what it says.
 
-What writes is called in the caller's transaction, with all that belongs to it.
+Functions that write run in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEGMENT_TABLES = {
 BATCH_ROWS = 50
 """Recordings fetched at a time: a transcript can be long."""
 
-# When a conversation took place, as far as that is known; `max_age` counts from the same time.
+# When a conversation took place, as far as known; `max_age` counts from the same time.
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
 _SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment))
 _COLUMNS = tuple(
@@ -61,7 +61,7 @@ def stored_reply(db: Database, recording_id: int) -> bytes | None:
 
 
 def stored_parts(db: Database, recording_id: int) -> list[bytes]:
-    """Return the replies that have come so far to the parts of a recording's transcript, in their order."""
+    """Return the replies so far to the parts of a recording's transcript, in order of the parts."""
     found = rows(
         db, "SELECT body FROM responses WHERE recording_id = ? AND kind = 'read' ORDER BY id", (recording_id,)
     )
@@ -69,7 +69,7 @@ def stored_parts(db: Database, recording_id: int) -> list[bytes]:
 
 
 def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
-    """Write an analysis and end its recording as `done`; its alerts belong into the same transaction."""
+    """Write an analysis and end its recording as `done`; store its alerts in the same transaction."""
     values = dataclasses.asdict(dataclasses.replace(analysis, sentiments=(), topics=(), intents=()))
     for table, (label, score) in SEGMENT_TABLES.items():
         segments: tuple[Segment, ...] = getattr(analysis, table)
@@ -86,7 +86,7 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
 def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
     """Note that the transcript is to be analyzed so many words at a time.
 
-    Replies to parts of another size are deleted: they are of no use any more.
+    Deletes the replies to parts of another size, which are of no use now.
     """
     db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
     db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
@@ -100,7 +100,7 @@ def _segment_row(recording_id: int, segment: Segment, label: str, score: str) ->
 
 
 def stored_conversations(db: Database, *, since: str | None = None) -> Iterator[tuple[str, Conversation]]:
-    """Yield every conversation that is done and took place since then, with when that was, by rising id.
+    """Yield time and conversation for every one that is done and took place since `since`, by id.
 
     Fetched in batches, each a read of its own: one long SELECT would keep SQLite from shortening its
     write-ahead log.

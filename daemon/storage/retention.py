@@ -1,8 +1,8 @@
-"""What has been kept for long enough, and its removal: at most purge.BATCH recordings in a transaction.
+"""Remove what was kept long enough: at most purge.BATCH recordings in a transaction.
 
-All functions are called inside a transaction of the caller and return of how many recordings something was
-removed, or how many alerts; 0 when nothing is due any more. What is protected stays, and what has not ended
-with all that is still to be done for it.
+All functions run in the caller's transaction. They return from how many recordings something was removed, or
+how many alerts were; 0 when nothing more is due. Recordings stay that are protected, have not ended, or have
+work left to do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENDED = f"""
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The recordings of one folder, or, with `folder` None, those of none of `others`."""
+    """The recordings of one folder; with `folder` None, all that are in none of `others`."""
 
     folder: str | None
     others: Collection[str] = ()
@@ -47,17 +47,17 @@ class Scope:
         return f"(recordings.folder IS NULL OR recordings.folder NOT IN ({listed}))"
 
     def values(self, before: datetime) -> dict[str, Any]:
-        """Return the values of its parameters and those that all statements here have."""
+        """Return the values of its parameters, and of those that all statements here share."""
         others = json.dumps(list(self.others))
         return {"folder": self.folder, "others": others, "before": iso(before), "limit": BATCH}
 
 
 Removal = Callable[[Database, Scope, datetime, datetime], int]
-"""Removes a batch of what is older than the first of the moments; the second is now."""
+"""Removes a batch of what is older than the first datetime; the second is now."""
 
 
 def remove_recordings(db: Database, scope: Scope, before: datetime, now: datetime) -> int:
-    """Delete recordings as a whole. Those that `existing: skip` left alone were never more than a name."""
+    """Delete whole recordings, but not those that `existing: skip` left alone: they are only names."""
     ids = _ids(
         db,
         f"SELECT id FROM recordings WHERE {_AGE} AND {scope.sql()} AND {_ENDED}"  # noqa: S608
@@ -107,7 +107,7 @@ def remove_responses(db: Database, scope: Scope, before: datetime, now: datetime
 
 
 def remove_alerts(db: Database, scope: Scope, before: datetime, now: datetime) -> int:
-    """Delete alerts and what other programs were told, with the verdicts, unless it is still to be sent."""
+    """Delete alerts with their verdicts, and webhook messages, unless they are still to be sent."""
     count = 0
     for table in ("alerts", "webhooks"):
         ids = _ids(
@@ -125,7 +125,7 @@ def remove_alerts(db: Database, scope: Scope, before: datetime, now: datetime) -
 
 
 def plan_deletions(db: Database, scope: Scope, before: datetime, now: datetime) -> int:
-    """Have the files of analyzed recordings deleted by whoever tends the originals of their folder."""
+    """Plan to delete the files of analyzed recordings; the loop for the folder's originals does it."""
     ids = _ids(
         db,
         "SELECT id FROM recordings WHERE state IN ('done', 'duplicate') AND NOT is_url"  # noqa: S608

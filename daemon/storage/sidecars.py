@@ -1,7 +1,7 @@
-"""Keep track of the sidecars that are still to be written, and of where those are that were.
+"""Keep track of the sidecars that are still to be written, and of where the others are.
 
-queue.py has `note_sidecars` write the rows in the transaction that ends a recording. Everything else here
-that writes is one transaction of its own, `configure_sidecars` apart. Times are UTC.
+queue.py calls `note_sidecars` in the transaction that ends a recording. All other functions that write
+open a transaction of their own, unless they say otherwise. Times are UTC.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from daemon.storage.database import rows, transaction, tuples
 class Sidecar:
     """A file that is to be written because its recording was analyzed.
 
-    `original` is the path of the recording's file. `path` is where the sidecar is, or was about to be, and
-    `inode` tells whether the file there is it.
+    `original` is the path of the recording's file. `path` is where the sidecar is, or was about to be; by
+    `inode` we know whether the file there is ours.
     """
 
     recording_id: int
@@ -36,7 +36,7 @@ class Sidecar:
 
 
 def configure_sidecars(db: Database, wanted: Iterable[tuple[str, Sequence[str]]], now: datetime) -> None:
-    """Remember the formats that these folders want from now on; what no folder wants is not written any more.
+    """Set the formats that these folders want from now on; formats that none wants are not written.
 
     Call inside a transaction.
     """
@@ -54,7 +54,7 @@ def configure_sidecars(db: Database, wanted: Iterable[tuple[str, Sequence[str]]]
 
 
 def note_sidecars(db: Database, recording_id: int) -> None:
-    """Note that the sidecars of a recording that ended as `done` are to be written, where its folder has any.
+    """Note that the sidecars of a recording that ended as `done` are to be written, if its folder has any.
 
     Call inside a transaction.
     """
@@ -71,7 +71,7 @@ def note_sidecars(db: Database, recording_id: int) -> None:
 
 
 def sidecars_due(db: Database, folder: str, now: datetime, limit: int) -> list[Sidecar]:
-    """Return at most `limit` sidecars of a folder that are due: whose originals are where they will stay."""
+    """Return at most `limit` due sidecars of a folder, once their originals will not move any more."""
     found = rows(
         db,
         f"{_DUE} ORDER BY recording_id LIMIT :limit",
@@ -103,7 +103,7 @@ def has_sidecar_due(db: Database, folder: str, now: datetime) -> bool:
 
 
 def plan_sidecar(db: Database, sidecar: Sidecar, path: str, inode: int) -> None:
-    """Store where the file is about to be, and its inode: after a crash it is known as ours."""
+    """Store the planned path and the inode, by which the file is known as ours after a crash."""
     with transaction(db):
         db.execute(
             "UPDATE sidecars SET path = ?, inode = ? WHERE recording_id = ? AND format = ?",
@@ -112,7 +112,7 @@ def plan_sidecar(db: Database, sidecar: Sidecar, path: str, inode: int) -> None:
 
 
 def sidecar_settled(db: Database, sidecar: Sidecar, *, error: str | None = None) -> None:
-    """End the work on a sidecar: it is written, or never will be, and `error` says why."""
+    """End the work on a sidecar: it is written, or never will be because of `error`."""
     with transaction(db):
         db.execute(
             "UPDATE sidecars SET not_before = NULL, error = ? WHERE recording_id = ? AND format = ?",
@@ -131,7 +131,7 @@ def sidecar_stays(db: Database, sidecar: Sidecar, error: str, not_before: dateti
 
 
 def sidecars_left(db: Database) -> dict[str, Any]:
-    """Return how many sidecars are still to be written, and why the one tried last was not."""
+    """Return how many sidecars are still to be written, and the last error."""
     waiting = "FROM sidecars WHERE not_before IS NOT NULL"
     found = rows(db, f"SELECT count(*) AS n {waiting}")
     last = rows(db, f"SELECT error {waiting} AND error IS NOT NULL ORDER BY not_before DESC LIMIT 1")
@@ -139,7 +139,7 @@ def sidecars_left(db: Database) -> dict[str, Any]:
 
 
 def stuck_sidecars(db: Database, tries: int) -> dict[str, tuple[int, str]]:
-    """Return by folder how many sidecars were tried in vain so often, and the error of one of them."""
+    """Return by folder how many sidecars failed at least `tries` times, and the error of one."""
     sql = (
         "SELECT folder, count(*) AS n, max(error) AS error FROM sidecars"
         " WHERE not_before IS NOT NULL AND tries >= ? GROUP BY folder"
@@ -148,7 +148,7 @@ def stuck_sidecars(db: Database, tries: int) -> dict[str, tuple[int, str]]:
 
 
 def discard_sidecars(db: Database, ids: Collection[int]) -> None:
-    """Have the sidecars of these recordings deleted, and no others written. In the caller's transaction."""
+    """Plan to delete the sidecars of these recordings, and write no new ones; in the caller's transaction."""
     wanted = (json.dumps(list(ids)),)
     among = "recording_id IN (SELECT value FROM json_each(?))"
     db.execute(
@@ -166,7 +166,7 @@ def left_sidecars(db: Database) -> list[tuple[str, int, str]]:
 
 
 def left_sidecar_gone(db: Database, path: str) -> None:
-    """Note that a sidecar of a deleted recording is no more, and have its name swept up as well."""
+    """Note that a deleted recording's sidecar is gone, and that its name is to be swept up."""
     with transaction(db):
         db.execute("DELETE FROM sidecars_left WHERE path = ?", (os.fsencode(path),))
         db.execute("UPDATE erasures SET swept_at = NULL WHERE id = (SELECT max(id) FROM erasures)")

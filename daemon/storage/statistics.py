@@ -1,4 +1,4 @@
-"""What a digest tells of a period, and until when everything was in one."""
+"""The figures of a digest for a period, and the end of the last digest."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Period:
     until: datetime
 
     def before(self) -> Period:
-        """The period of the same length before this one."""
+        """Return the period before it, of the same length."""
         return Period(self.since - (self.until - self.since), self.since)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What happened in a period. `totals` has count, seconds, cost and average (None without any)."""
+    """What happened in a period; `totals`: count, seconds, cost, average (None without any)."""
 
     totals: Row
     folders: list[Row]
@@ -46,7 +46,7 @@ class Figures:
 
 
 def digest_until(db: Database) -> str | None:
-    """The end of the last digest's period, or None when there was none."""
+    """Return the end of the last digest's period, or None without one."""
     until: str | None = value(db, "SELECT until FROM digests")
     return until
 
@@ -59,7 +59,7 @@ def set_digest_until(db: Database, until: datetime | None) -> None:
 
 
 def figures(db: Database, period: Period) -> Figures:
-    """Everything that a digest of this period says."""
+    """Return all that a digest of this period says."""
     return Figures(
         totals=_totals(db, period),
         folders=folder_averages(db, period),
@@ -89,7 +89,7 @@ def figures(db: Database, period: Period) -> Figures:
 
 
 def folder_averages(db: Database, period: Period) -> list[Row]:
-    """For each folder how many recordings there were and their average score, the fullest first."""
+    """Return each folder's number of recordings and average score, the most recordings first."""
     return _select(
         db,
         period,

@@ -29,12 +29,12 @@ class Verdicts:
 
     @property
     def precision(self) -> float | None:
-        """The share of useful ones, from 0 to 1; None without any verdict."""
+        """Return the share of useful ones, 0 to 1; None without verdicts."""
         return self.useful / self.total if self.total else None
 
 
 def give_verdict(db: Database, alert_id: int, verdict: Verdict, now: datetime) -> None:
-    """Store a judgement of an alert, in place of an earlier one; UsageError when there is no such alert."""
+    """Store a judgement of an alert, replacing an earlier one; UsageError without such an alert."""
     if value(db, "SELECT id FROM alerts WHERE id = ?", (alert_id,)) is None:
         raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
     db.execute(
@@ -45,13 +45,13 @@ def give_verdict(db: Database, alert_id: int, verdict: Verdict, now: datetime) -
 
 
 def verdict_of(db: Database, alert_id: int) -> str | None:
-    """The judgement of an alert, or None."""
+    """Return an alert's verdict, or None."""
     found: str | None = value(db, "SELECT verdict FROM verdicts WHERE alert_id = ?", (alert_id,))
     return found
 
 
 def verdicts_by_rule(db: Database) -> dict[str, Verdicts]:
-    """The verdicts on each rule's alerts; one on an alert of several rules counts for each of them.
+    """Return each rule's verdicts; a verdict on an alert of several rules counts for each of them.
 
     A recording's alert that went to several addresses is several alerts here: each person has a say.
     """

@@ -43,20 +43,20 @@ EVERYTHING = Filters()
 
 
 def recording_counts(db: Database) -> dict[str, int]:
-    """How many recordings are in each state; states without any are 0."""
+    """Return the number of recordings in each state, 0 included."""
     found = rows(db, "SELECT state, count(*) AS n FROM recordings GROUP BY state")
     return {state.value: 0 for state in RecordingState} | {row["state"]: row["n"] for row in found}
 
 
 def oldest_waiting_at(db: Database) -> str | None:
-    """When the recording that waits longest was first seen, or None when none waits."""
+    """Return the earliest `first_seen_at` of waiting recordings, or None."""
     found = rows(db, "SELECT min(first_seen_at) AS oldest FROM recordings WHERE state = 'waiting'")
     oldest: str | None = found[0]["oldest"]
     return oldest
 
 
 def pause_row(db: Database) -> Row | None:
-    """Why the queue is paused (`reason`) and `since` when, or None; several causes make one sentence."""
+    """Return the `reason` why the queue is paused and `since` when, or None; several causes are joined."""
     found = rows(db, "SELECT reason, since FROM pauses ORDER BY since, cause")
     if not found:
         return None
@@ -64,7 +64,7 @@ def pause_row(db: Database) -> Row | None:
 
 
 def pause_rows(db: Database) -> list[Row]:
-    """Every pause: cause, folder (None: more than one, or all), reason, since; the oldest first."""
+    """Return all pauses: cause, folder (None: several or all), reason, since; oldest first."""
     return rows(
         db,
         "SELECT cause, iif(cause = 'limit', nullif(scope, ''), NULL) AS folder, reason, since"
@@ -73,9 +73,9 @@ def pause_rows(db: Database) -> list[Row]:
 
 
 def folder_rows(db: Database) -> dict[str, Row]:
-    """What is known of each folder, by its path; `left_alone` counts what `existing: skip` passed over,
-    `missed_by_events` what only a listing found although events are watched, `not_taken` the files that were
-    passed over, by the reason."""
+    """Return what is known of each folder, by path. `left_alone` counts what `existing: skip` passed over,
+    `missed_by_events` what only a listing found although events are watched, `not_taken` other files passed
+    over, by reason."""
     found = rows(
         db,
         """
@@ -97,7 +97,7 @@ def folder_rows(db: Database) -> dict[str, Row]:
 
 
 def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:
-    """What `existing: skip` left alone in these folders: id, folder, source, is_url, size_bytes; by id."""
+    """Yield what `existing: skip` left in these folders: id, folder, source, is_url, size_bytes; by id."""
     names, after = json.dumps(list(folders)), 0
     while batch := rows(
         db,
@@ -115,23 +115,23 @@ def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:
 def list_recordings(
     db: Database, filters: Filters, *, order: str = "received", limit: int | None = None
 ) -> Iterator[Row]:
-    """The recordings that are wanted, in one of ORDERS, one by one: a backlog need not fit into memory."""
+    """Yield the wanted recordings, in one of ORDERS; a backlog need not fit into memory."""
     return recordings_by_ids(db, matching_ids(db, filters, order=order, limit=limit))
 
 
 def recordings_by_ids(db: Database, ids: Sequence[int]) -> Iterator[Row]:
-    """These recordings in the order of the ids, fetched in batches; what is not there is left out."""
+    """Yield these recordings in the order of the ids, without missing ones; reads in batches."""
     return map(_public, _in_batches(db, "recordings", ids))
 
 
 def recording_columns(db: Database) -> tuple[str, ...]:
-    """The public columns of `recordings`, in their order."""
+    """Return the public columns of `recordings`, in order."""
     found = rows(db, "SELECT name FROM pragma_table_info('recordings') ORDER BY cid")
     return tuple(row["name"] for row in found if row["name"] not in HIDDEN_COLUMNS)
 
 
 def count_recordings(db: Database, filters: Filters) -> int:
-    """How many recordings are wanted."""
+    """Count the wanted recordings."""
     where, values = condition(db, filters)
     found = rows(db, f"SELECT count(*) AS n FROM recordings WHERE {where}", values)  # noqa: S608
     count: int = found[0]["n"]
@@ -139,7 +139,7 @@ def count_recordings(db: Database, filters: Filters) -> int:
 
 
 def recording(db: Database, recording_id: int) -> Row | None:
-    """One recording with its `sentiments`, `topics`, `intents` and `alerts`, or None."""
+    """Return a recording with `sentiments`, `topics`, `intents` and `alerts`, or None."""
     found = rows(db, "SELECT * FROM recordings WHERE id = ?", (recording_id,))
     if not found:
         return None
@@ -152,9 +152,9 @@ def recording(db: Database, recording_id: int) -> Row | None:
 
 
 def search(db: Database, words: str, limit: int, filters: Filters = EVERYTHING) -> list[Row]:
-    """The wanted recordings with all these words in transcript, summary or name, best first.
+    """Return wanted recordings with all these words in transcript, summary or name, best first.
 
-    Each has a `snippet`. `word*` finds words that begin so, `"two words"` a phrase. Anything else is text,
+    Each has a `snippet`. `word*` finds words that begin with it, `"two words"` a phrase. All else is text,
     never syntax.
     """
     where, values = condition(db, filters)
@@ -177,7 +177,7 @@ def alerts_list(
     limit: int | None,
     table: Literal["alerts", "webhooks"] = "alerts",
 ) -> Iterator[Row]:
-    """The alerts, or the messages to other programs, newest first, without their bodies."""
+    """Yield alerts, or messages to other programs, newest first, without bodies."""
     found = tuples(
         db,
         f"SELECT id FROM {table} WHERE :states = '[]' OR state IN (SELECT value FROM json_each(:states))"  # noqa: S608
@@ -189,7 +189,7 @@ def alerts_list(
 
 
 def alert(db: Database, alert_id: int) -> Row | None:
-    """One alert with its body, or None."""
+    """Return an alert with its body, or None."""
     found = rows(db, "SELECT * FROM alerts WHERE id = ?", (alert_id,))
     return _public(found[0]) if found else None
 
@@ -203,10 +203,10 @@ def _public(row: Row, hidden: tuple[str, ...] = HIDDEN_COLUMNS) -> Row:
 
 
 def _in_batches(db: Database, table: str, ids: Sequence[int]) -> Iterator[Row]:
-    """Rows in the order of these ids; what is not there (any more) is left out.
+    """Yield rows in the order of these ids; missing ones are left out.
 
-    One long SELECT behind a pager that somebody left open would keep SQLite from ever shortening its
-    write-ahead log.
+    With one long SELECT, a pager that is left open would keep SQLite from ever shortening its write-ahead
+    log.
     """
     for start in range(0, len(ids), BATCH_ROWS):
         batch = list(ids[start : start + BATCH_ROWS])

@@ -1,6 +1,6 @@
-"""What volume control must remember: rules that are snoozed, when a rule last alerted, windows of bursts.
+"""What volume control must remember: snoozed rules, when a rule last alerted, windows of bursts.
 
-State is rows, so a restart changes nothing.
+It is all in rows, so a restart changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLOCK_LEEWAY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class BurstWindow:
-    """The window of a target that is open: `passed` messages went out since the alert `after_id`."""
+    """A target's burst window: `passed` messages went out since the alert `after_id`."""
 
     destination: str
     target: int
@@ -30,20 +30,20 @@ class BurstWindow:
     passed: int
 
     def is_over(self, now: datetime) -> bool:
-        """True from its end on, and when the clock was set back before its beginning."""
+        """Return whether it has ended, or the clock was set back to before it."""
         left = from_iso(self.ends_at) - now
         return not timedelta(0) < left <= timedelta(seconds=self.window_seconds) + CLOCK_LEEWAY
 
 
 def snooze(db: Database, rule: str, until: datetime, now: datetime) -> None:
-    """Hold the alerts of this rule back until then; a time that is not after `now` ends it."""
+    """Hold this rule's alerts back until then; a time not after `now` ends the snooze."""
     db.execute("DELETE FROM snoozes WHERE rule = ? OR until <= ?", (rule, iso(now)))
     if until > now:
         db.execute("INSERT INTO snoozes (rule, until) VALUES (?, ?)", (rule, iso(until)))
 
 
 def snoozed_rules(db: Database, now: datetime) -> dict[str, str]:
-    """Return the rules that are snoozed now, each with the end of that as stored."""
+    """Return the rules that are snoozed now, each with the stored end."""
     found = rows(db, "SELECT rule, until FROM snoozes WHERE until > ? ORDER BY rule", (iso(now),))
     return {row["rule"]: row["until"] for row in found}
 
@@ -58,10 +58,10 @@ def alerted_since(
     metadata_key: str | None,
     group: str | None,
 ) -> bool:
-    """True when this rule alerted (destination, target) after `since` and was not held back.
+    """True if this rule alerted `target` (destination, index) after `since`, not held back.
 
-    Only recordings of the same group count: of the folder `group`, or with `metadata_key` of this value
-    (None: without the key).
+    Only recordings of the same group count: in the folder `group`, or, with a `metadata_key`, where that
+    is `group` (None: missing).
     """
     of_group = "recordings.folder IS :group"
     if metadata_key is not None:
@@ -90,7 +90,7 @@ def alerted_since(
 
 
 def burst_windows(db: Database) -> list[BurstWindow]:
-    """Every window that is open or was not summed up yet."""
+    """Return all windows that are open or not summed up yet."""
     found = rows(
         db,
         "SELECT destination, target, ends_at, window_seconds, after_id, passed FROM bursts ORDER BY ends_at",
@@ -99,13 +99,13 @@ def burst_windows(db: Database) -> list[BurstWindow]:
 
 
 def burst_window(db: Database, destination: str, target: int) -> BurstWindow | None:
-    """This target's window, or None."""
+    """Return the window, or None."""
     windows = (each for each in burst_windows(db) if (each.destination, each.target) == (destination, target))
     return next(windows, None)
 
 
 def begin_window(db: Database, destination: str, target: int, seconds: float, now: datetime) -> None:
-    """Open a window with its first message, which is stored next in the same transaction."""
+    """Open a window; store its first message next, in the same transaction."""
     db.execute(
         "INSERT INTO bursts (destination, target, ends_at, window_seconds, after_id, passed)"
         " VALUES (?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM alerts), 1)",
@@ -127,7 +127,7 @@ def end_window(db: Database, window: BurstWindow) -> None:
 
 
 def held_in(db: Database, window: BurstWindow) -> list[dict[str, Any]]:
-    """The alerts that this window held back, those of the worst average score first."""
+    """Return the alerts that this window held back, worst average score first."""
     return rows(
         db,
         """

@@ -26,7 +26,7 @@ SAID = {"sentiments": ("text",), "topics": ("text",), "intents": ("text",), "ale
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Which events a webhook hears of, and whether with what was said."""
+    """The events a webhook is told, and whether with transcripts."""
 
     name: str
     events: tuple[Event, ...]
@@ -34,7 +34,7 @@ class Subscription:
 
 
 def configure_webhooks(db: Database, wanted: Iterable[Subscription]) -> None:
-    """Remember who is to be told what from now on, in place of what was before."""
+    """Set which webhooks are told what from now on, in place of the old ones."""
     db.execute("DELETE FROM webhook_targets")
     for each in wanted:
         db.execute(
@@ -44,7 +44,7 @@ def configure_webhooks(db: Database, wanted: Iterable[Subscription]) -> None:
 
 
 def note_event(db: Database, recording_id: int, event: Event, now: datetime) -> None:
-    """Store a message for each webhook that hears of this event, with the recording as it is now."""
+    """Store a message, with the present recording, for each webhook that is told this event."""
     wanted = rows(
         db,
         "SELECT name, transcript FROM webhook_targets"
@@ -65,7 +65,7 @@ def note_event(db: Database, recording_id: int, event: Event, now: datetime) -> 
 
 
 def without_words(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a recording without what was said in it, and without what repeats parts of that."""
+    """Return a recording without its transcript, and without what repeats parts of it."""
     rest = {key: value for key, value in found.items() if key != "transcript"}
     for table, said in SAID.items():
         rest[table] = [{key: row[key] for key in row if key not in said} for row in rest[table]]
@@ -73,9 +73,9 @@ def without_words(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def stuck_webhooks(db: Database, before: datetime) -> dict[str, str]:
-    """Return by name, of those configured, the last error where messages wait since then or were given up.
+    """Return an error by name for each configured webhook that is stuck.
 
-    Given up, and nothing was delivered since.
+    Messages have waited since `before`, or were given up with none sent since.
     """
     found = rows(
         db,

@@ -1,4 +1,4 @@
--- storage/queue.py writes what hangs on the end of a recording; triggers did before.
+-- storage/queue.py writes what follows from the end of a recording; triggers did before.
 
 DROP TRIGGER recordings_ended;
 

@@ -24,7 +24,7 @@ INSERT INTO costs (recording_id, folder, at, model, seconds, channels, usd)
 SELECT id, folder, analyzed_at, model, duration_seconds, channels, estimated_cost_usd
 FROM recordings WHERE estimated_cost_usd IS NOT NULL AND analyzed_at IS NOT NULL ORDER BY analyzed_at, id;
 
--- What a request is expected to cost: that counts while it is under way, and stays where its reply is lost.
+-- The expected cost of a request: it counts while the request is under way, and stays if the reply is lost.
 ALTER TABLE requests ADD COLUMN model TEXT;
 
 ALTER TABLE requests ADD COLUMN seconds REAL;

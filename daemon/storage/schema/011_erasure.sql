@@ -6,7 +6,7 @@
 -- Kept from retention and `earshot forget`.
 ALTER TABLE recordings ADD COLUMN protected INTEGER NOT NULL DEFAULT 0;
 
--- When earshot deleted the file because it was kept long enough.
+-- When earshot deleted the file, because it had been kept long enough.
 ALTER TABLE recordings ADD COLUMN original_deleted_at TEXT;
 
 -- Files of deleted recordings, which stay in their folders and are not to be taken again. There is no name in a
@@ -24,7 +24,7 @@ CREATE INDEX marks_inode ON marks (inode);
 -- The recordings that a message about no single one names, as ,17,18, (digests, failures, bursts).
 ALTER TABLE alerts ADD COLUMN about TEXT;
 
--- Tells another key from the one that the digests were made with.
+-- Shows whether the digests were made with this key or another.
 CREATE TABLE mark_key (digest BLOB NOT NULL);
 
 INSERT INTO mark_key (digest) VALUES (keyed_digest());
@@ -33,7 +33,7 @@ ALTER TABLE files ADD COLUMN digest BLOB;
 
 ALTER TABLE lists ADD COLUMN digest BLOB;
 
--- Of what a recording was added as: an address, or a file with addresses.
+-- Digest of what was added: an address, or a file with addresses.
 ALTER TABLE recordings ADD COLUMN digest BLOB;
 
 UPDATE files SET digest = keyed_digest(directory, name);

@@ -1,2 +1,2 @@
--- Whether what a request cost is in `costs`. What there was before is, or cannot be known.
+-- Whether the cost of a request is in `costs`. Older costs are in it, or cannot be known.
 ALTER TABLE requests ADD COLUMN costed INTEGER NOT NULL DEFAULT 1;

@@ -1,4 +1,4 @@
--- What retention looks for: each of these holds only what is still there.
+-- Indexes for retention: each holds only what is still there.
 
 CREATE INDEX recordings_words ON recordings (analyzed_at) WHERE transcript IS NOT NULL OR summary IS NOT NULL;
 
