@@ -9,7 +9,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from tests.harness import ScriptedApi, Service
 from tests.servers import Answer, HttpSink, Received, wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four bytes").decode()
-NOW = datetime.now(UTC)
 
 
 def opened(request: Received) -> dict[str, Any]:
@@ -37,6 +36,12 @@ def opened(request: Received) -> dict[str, Any]:
 
 
 @pytest.fixture
+def now() -> datetime:
+    """The time of the test, not of the whole run: what is over five minutes old is not taken."""
+    return utc_now()
+
+
+@pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
     with closing(open_database(tmp_path / "state" / "earshot.db")) as database:
         with transaction(database):
@@ -44,10 +49,10 @@ def db(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
-def failed(db: Database) -> int:
+def failed(db: Database, now: datetime) -> int:
     ending = Ending(RecordingState.FAILED, "corrupt_audio", "no audio")
     with transaction(db):
-        return queue.add(db, NewRecording("/srv/a.wav", is_url=False, folder="/srv"), NOW, ending=ending)
+        return queue.add(db, NewRecording("/srv/a.wav", is_url=False, folder="/srv"), now, ending=ending)
 
 
 def row(db: Database) -> dict[str, Any]:
@@ -55,15 +60,15 @@ def row(db: Database) -> dict[str, Any]:
     return found
 
 
-def test_a_failure_is_stored_with_its_message(db: Database) -> None:
-    recording_id = failed(db)
+def test_a_failure_is_stored_with_its_message(db: Database, now: datetime) -> None:
+    recording_id = failed(db, now)
     message = json.loads(row(db)["body"])
     assert (message["type"], message["data"]["id"]) == ("recording.failed", recording_id)
     assert message["data"]["error_code"] == "corrupt_audio"
 
 
-def test_without_include_nothing_of_what_was_said_goes_out(db: Database) -> None:
-    recording_id = failed(db)
+def test_without_include_nothing_of_what_was_said_goes_out(db: Database, now: datetime) -> None:
+    recording_id = failed(db, now)
     db.execute("DELETE FROM webhooks")
     db.execute("UPDATE recordings SET transcript = 'CANARY', summary = 'short' WHERE id = ?", [recording_id])
     for table in ("sentiments", "topics", "intents"):
@@ -71,23 +76,23 @@ def test_without_include_nothing_of_what_was_said_goes_out(db: Database) -> None
     alert = {"destination": "team", "target": 0, "created_at": "x", "title": "t", "body": "CANARY"}
     db.table("alerts").insert(alert | {"recording_id": recording_id, "state": "sent"})
     with transaction(db):
-        note_event(db, recording_id, "done", NOW)
+        note_event(db, recording_id, "done", now)
     text = row(db)["body"]
     assert "CANARY" not in text and json.loads(text)["data"]["summary"] == "short"
     with transaction(db):
         db.execute("DELETE FROM webhooks")
         configure_webhooks(db, [Subscription("crm", ("done",), transcript=True)])
-        note_event(db, recording_id, "done", NOW)
+        note_event(db, recording_id, "done", now)
     assert row(db)["body"].count("CANARY") == 5
 
 
-def test_every_attempt_has_the_same_id_and_a_signature_of_its_own(db: Database) -> None:
-    failed(db)
+def test_every_attempt_has_the_same_id_and_a_signature_of_its_own(db: Database, now: datetime) -> None:
+    failed(db, now)
     with HttpSink(500, Answer(302, headers={"Location": "/elsewhere"})) as sink:
         receiver = Receiver("crm", f"{sink.url}/hook?token=CANARY", SECRET)
         sender = WebhookSender(receiver)
         for minutes in (0, 10, 20):
-            assert step(db, receiver, sender, NOW + timedelta(minutes=minutes))
+            assert step(db, receiver, sender, now + timedelta(minutes=minutes))
             if minutes == 0:
                 assert "500" in row(db)["error"] and "CANARY" not in row(db)["error"]
         # Redirects are not followed: a GET without the message would look like success.
@@ -98,27 +103,33 @@ def test_every_attempt_has_the_same_id_and_a_signature_of_its_own(db: Database) 
     assert (row(db)["state"], row(db)["attempts"]) == ("sent", 3)
 
 
-def test_a_receiver_that_says_that_it_is_gone_is_not_asked_again_and_operations_hear(db: Database) -> None:
-    failed(db)
+def test_a_receiver_that_says_that_it_is_gone_is_not_asked_again_and_operations_hear(
+    db: Database, now: datetime
+) -> None:
+    failed(db, now)
     with HttpSink(410) as sink:
         receiver = Receiver("crm", sink.url, SECRET)
         sender = WebhookSender(receiver)
-        assert step(db, receiver, sender, NOW)
-        assert not step(db, receiver, sender, NOW + timedelta(days=1))
+        assert step(db, receiver, sender, now)
+        assert not step(db, receiver, sender, now + timedelta(days=1))
     assert row(db)["state"] == "failed"
-    assert "410" in stuck_webhooks(db, NOW - timedelta(hours=1))["crm"]
+    assert "410" in stuck_webhooks(db, now - timedelta(hours=1))["crm"]
 
 
-def test_a_receiver_that_says_nothing_is_given_up_in_time(db: Database) -> None:
-    failed(db)
+def test_a_receiver_that_says_nothing_is_given_up_in_time(db: Database, now: datetime) -> None:
+    failed(db, now)
     with HttpSink(Answer(delay=5.0)) as sink:
         receiver = Receiver("crm", sink.url, SECRET)
-        assert step(db, receiver, WebhookSender(receiver, send_seconds=0.1), NOW)
+        assert step(db, receiver, WebhookSender(receiver, send_seconds=0.1), now)
     assert "no answer within" in row(db)["error"]
 
 
 def test_the_receiver_of_the_readme_takes_what_is_sent(
-    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    db: Database,
+    now: datetime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     readme = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
     code = textwrap.dedent(readme.partition("```python\n")[2].partition("  ```\n")[0])
@@ -126,19 +137,19 @@ def test_the_receiver_of_the_readme_takes_what_is_sent(
     (tmp_path / "crm.secret").write_text(f"{SECRET}\n")
     monkeypatch.chdir(tmp_path)
     exec(code.partition("HTTPServer((")[0], names)  # noqa: S102 - what people copy
-    failed(db)
+    failed(db, now)
     with names["HTTPServer"](("127.0.0.1", 0), names["Receiver"]) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         receiver = Receiver("crm", f"http://127.0.0.1:{server.server_port}/", SECRET)
-        assert step(db, receiver, WebhookSender(receiver), NOW)
+        assert step(db, receiver, WebhookSender(receiver), now)
         thread.join()
     assert row(db)["state"] == "sent", row(db)["error"]
     assert f"{row(db)['message_id']} recording.failed a.wav" in capsys.readouterr().out
 
 
-def test_what_belongs_to_a_deleted_recording_goes_with_it(db: Database) -> None:
-    recording_id = failed(db)
+def test_what_belongs_to_a_deleted_recording_goes_with_it(db: Database, now: datetime) -> None:
+    recording_id = failed(db, now)
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("DELETE FROM recordings WHERE id = ?", [recording_id])
     assert list(db.query("SELECT * FROM webhooks")) == []
