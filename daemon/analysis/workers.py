@@ -92,7 +92,9 @@ class Workers:
         if self._turn.acquire(timeout=seconds):
             self._turn.release()
         for job in list(self._jobs):
-            job.join(max(0.0, deadline - time.monotonic()))
+            while job.is_alive() and (left := deadline - time.monotonic()) > 0:
+                # Never long: Python handles a signal that comes just before a wait only after it.
+                job.join(min(left, LOOK_SECONDS / 4))
         return not self.in_flight
 
     def _tell_store_trouble(self, db: Database) -> None:

@@ -153,7 +153,9 @@ class Loops:
         started = time.monotonic()
         for loop in self._loops:
             limit = seconds if loop.patience < math.inf else min(seconds, STUCK_END_SECONDS)
-            loop.thread.join(max(0.0, started + limit - time.monotonic()))
+            while loop.thread.is_alive() and (left := started + limit - time.monotonic()) > 0:
+                # Never long: Python handles a signal that comes just before a wait only after it.
+                loop.thread.join(min(left, LOOK_SECONDS / 4))
 
     def _run(self, loop: Loop, step: Step, database: Path, wait: Callable[[float], None]) -> None:
         db: Database | None = None
