@@ -178,7 +178,7 @@ def _tell(target: Target, now: datetime, db: Database, detail: str) -> None:
     begin_trouble(db, "given_up", target.name, detail, now)
 
 
-def delivery(target: Target) -> Callable[[Database], float]:
+def delivery(target: Target, *, clock: Callable[[], datetime] = utc_now) -> Callable[[Database], float]:
     """The step of a target's loop: send one alert that is due, return the seconds until the next look."""
     sender: Sender | None = None
 
@@ -188,11 +188,11 @@ def delivery(target: Target) -> Callable[[Database], float]:
             # Only where there is a target: see config/destinations.py.
             from daemon.alerts.sender import AppriseSender
 
-            release(db, target, utc_now())
+            release(db, target, clock())
             sender = AppriseSender(target.url)
-        if step(db, target, sender, utc_now()):
+        if step(db, target, sender, clock()):
             return 0.0
-        due = seconds_until_due(db, target.destination, target.index, utc_now())
+        due = seconds_until_due(db, target.destination, target.index, clock())
         return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
 
     return look

@@ -96,14 +96,16 @@ def step(db: Database, receiver: Receiver, sender: WebhookSender, now: datetime)
     return True
 
 
-def webhook_delivery(receiver: Receiver) -> Callable[[Database], float]:
+def webhook_delivery(
+    receiver: Receiver, *, clock: Callable[[], datetime] = utc_now
+) -> Callable[[Database], float]:
     """Return the step of a receiver's loop: post one due message, return seconds to wait."""
     sender = WebhookSender(receiver)
 
     def look(db: Database) -> float:
-        if step(db, receiver, sender, utc_now()):
+        if step(db, receiver, sender, clock()):
             return 0.0
-        due = seconds_until_due(db, receiver.name, 0, utc_now(), table="webhooks")
+        due = seconds_until_due(db, receiver.name, 0, clock(), table="webhooks")
         return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)
 
     return look

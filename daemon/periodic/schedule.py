@@ -26,13 +26,14 @@ def schedule(
     *,
     end_bursts: Callable[[Database, datetime], bool],
     on_alerts: Callable[[], None] = lambda: None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Callable[[Database], float]:
     """Return the step of the schedule's loop; calls `on_alerts` after new rows in the outbox."""
     begun = False
 
     def look(db: Database) -> float:
         nonlocal begun
-        now = utc_now()
+        now = clock()
         if not begun:
             with transaction(db):
                 begin_anew(db, now)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -54,8 +56,21 @@ logger = logging.getLogger(__name__)
 LEAST_LOOP_END_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A loop that is not running yet: what `Loops.start` needs, the database apart."""
+
+    name: str
+    step: Step
+    wake: Wakeable
+    patience: float = PATIENCE_SECONDS
+
+
 class Generation:
-    """The running parts of one configuration."""
+    """The running parts of one configuration.
+
+    `clock` and `monotonic` are what all of them go by.
+    """
 
     def __init__(
         self,
@@ -65,9 +80,13 @@ class Generation:
         throttle: Throttle,
         ended: Callable[[], bool],
         guard: Guard,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Check all that can be wrong, before anything runs; raises EarshotError."""
         self.config = config
+        self._clock = clock
+        self._monotonic = monotonic
         self.targets = open_targets(config, env)
         self._receivers = receivers(config, env)
         self._env = env
@@ -93,45 +112,69 @@ class Generation:
 
     def start(self) -> None:
         """Start every loop; raises EarshotError when the embedded engine cannot be started."""
+        for part in self.parts():
+            self._loops.start(
+                part.name, part.step, database=self.config.database, wake=part.wake, patience=part.patience
+            )
+
+    def parts(self) -> list[Part]:
+        """Get everything ready and return the loops that do the work; raises EarshotError as `start` does."""
         context = self._context()
+        self._configure(context)
+        self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
+        return [
+            Part("workers", self.workers.step, self._workers_alarm),
+            *self._senders(),
+            *self._periodic(),
+            *self._watchers(),
+            *self._file_keepers(),
+        ]
+
+    def _configure(self, context: Context) -> None:
         self._guard.keep_only([folder.root for folder in self.config.watch])
         self._throttle.resize(self.config.analyzer.concurrency)
         with closing(open_database(self.config.database)) as db:
             end_obsolete_pauses(db, context)
             wanted = [each for folder in self.config.watch for each in outcomes_of(folder)]
             with transaction(db):
-                configure_originals(db, wanted, utc_now())
+                configure_originals(db, wanted, self._clock())
                 formats = [(each.name, each.sidecars.formats) for each in self.config.watch if each.sidecars]
-                configure_sidecars(db, formats, utc_now())
+                configure_sidecars(db, formats, self._clock())
                 configure_webhooks(db, subscriptions(self.config))
-        self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
-        self._start("workers", self.workers.step, self._workers_alarm)
+
+    def _senders(self) -> Iterator[Part]:
         for target in self.targets:
             name = f"alerts-{target.destination}-{target.index}"
-            self._start(name, delivery(target), self._alarm())
+            yield Part(name, delivery(target, clock=self._clock), self._alarm())
         for receiver in self._receivers:
-            self._start(f"webhook-{receiver.name}", webhook_delivery(receiver), self._alarm())
+            step = webhook_delivery(receiver, clock=self._clock)
+            yield Part(f"webhook-{receiver.name}", step, self._alarm())
+
+    def _periodic(self) -> Iterator[Part]:
         # Wake it with new rows: it tells operations of pauses, which any recording may begin or end.
-        self._start("schedule", self._schedule(), self._alarm())
-        self._start("retention", retention(self.config), Alarm())
+        yield Part("schedule", self._schedule(), self._alarm())
+        yield Part("retention", retention(self.config, clock=self._clock), Alarm())
         names = [folder.name for folder in self.config.watch]
         if "NOTIFY_SOCKET" in self._env:
-            self._start("manager", manager_status(names, self._is_ready, self._env), self._alarm())
+            yield Part("manager", manager_status(names, self._is_ready, self._env), self._alarm())
         if self.config.heartbeat is not None:
             step = heartbeat(self.config.heartbeat, names, self._is_ready)
-            self._start("heartbeat", step, Alarm(), patience=math.inf)
-        # A loop that reads a file system may hang with its share: it has its own thread, and the service does
-        # not restart for it.
+            yield Part("heartbeat", step, Alarm(), math.inf)
+
+    # A loop that reads a file system may hang with its share: it has its own thread, and the service does not
+    # restart for it.
+
+    def _watchers(self) -> Iterator[Part]:
         for loop in self.folders:
-            name = f"watch-{loop.watch.folder.path}"
-            self._start(name, partial(look, loop), loop.watch, patience=math.inf)
+            yield Part(f"watch-{loop.watch.folder.path}", partial(self._look, loop), loop.watch, math.inf)
+
+    def _file_keepers(self) -> Iterator[Part]:
         for folder in self.config.watch:
             if outcomes_of(folder) or self.config.retention_of(folder).originals:
-                name = f"originals-{folder.path}"
-                self._start(name, partial(self._tidy, folder), self._alarm(), patience=math.inf)
+                yield Part(f"originals-{folder.path}", partial(self._tidy, folder), self._alarm(), math.inf)
             if folder.sidecars:
-                name = f"sidecars-{folder.path}"
-                self._start(name, partial(self._write_sidecars, folder), self._alarm(), patience=math.inf)
+                step = partial(self._write_sidecars, folder)
+                yield Part(f"sidecars-{folder.path}", step, self._alarm(), math.inf)
 
     def _is_ready(self) -> bool:
         return all(loop.watch.is_ready for loop in self.folders)
@@ -191,9 +234,6 @@ class Generation:
         """Return names, as in rows, of folders that are missing or do not answer."""
         return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_away)
 
-    def _start(self, name: str, step: Step, wake: Wakeable, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._loops.start(name, step, database=self.config.database, wake=wake, patience=patience)
-
     def _alarm(self) -> Alarm:
         alarm = Alarm()
         self._alarms.append(alarm)
@@ -211,13 +251,17 @@ class Generation:
             self.targets,
             end_bursts=lambda db, now: end_bursts(db, self.config.alerts, self.targets, now),
             on_alerts=self._on_done,
+            clock=self._clock,
         )
 
+    def _look(self, loop: FolderLoop, db: Database) -> float:
+        return loop.step(db, self._monotonic(), self._clock())
+
     def _write_sidecars(self, folder: WatchFolder, db: Database) -> float:
-        return write_sidecars(db, folder, partial(render, self.config), utc_now())
+        return write_sidecars(db, folder, partial(render, self.config), self._clock())
 
     def _tidy(self, folder: WatchFolder, db: Database) -> float:
-        return tidy(db, folder, utc_now(), is_stopped=self._loops.stop.is_set, roots=self._roots)
+        return tidy(db, folder, self._clock(), is_stopped=self._loops.stop.is_set, roots=self._roots)
 
     def _roots(self) -> list[tuple[str, bool]]:
         return [(loop.watch.root, loop.watch.folder.recursive) for loop in self.folders]
@@ -236,9 +280,10 @@ class Generation:
             client=client,
             requests=requests_by_folder(self.config),
             throttle=self._throttle,
-            store=partial(store, alerts=self.config.alerts, targets=self.targets),
+            store=partial(store, alerts=self.config.alerts, targets=self.targets, clock=self._clock),
             expected=expected,
             on_done=self._on_done,
+            clock=self._clock,
             ended=self._ended,
             retired=self._loops.stop.is_set,
             away=self.away,
@@ -251,11 +296,6 @@ class Generation:
         engine = self._resources.enter_context(EmbeddedEngine(self._env))
         self._engine = engine
         return lambda: engine.url
-
-
-def look(loop: FolderLoop, db: Database) -> float:
-    """Do one step of a watched folder's loop."""
-    return loop.step(db, time.monotonic(), utc_now())
 
 
 def _file_stamp(path: Path | None) -> tuple[int, int, int] | None:

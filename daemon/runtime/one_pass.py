@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from daemon.errors import EarshotError
 from daemon.models import utc_now
 from daemon.periodic.operations import has_news
 from daemon.runtime.folder_loop import FolderLoop
-from daemon.runtime.generation import Generation, look
+from daemon.runtime.generation import Generation
 from daemon.runtime.service import LOOK_SECONDS, prepared, wind_down
 from daemon.runtime.signals import Signals
 from daemon.storage.database import open_database
@@ -87,7 +88,7 @@ def list_folders(config: Config) -> None:
             loop = FolderLoop(folder, timezone=zone_of(config.timezone), guard=guard)
             try:
                 while not loop.watch.is_ready:
-                    loop.watch.wait(look(loop, db))
+                    loop.watch.wait(loop.step(db, time.monotonic(), utc_now()))
                 if loop.watch.rival:
                     raise EarshotError(f"{folder.name}: {loop.watch.rival}")
             finally:

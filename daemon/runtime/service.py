@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,9 @@ STORE_WAIT_SECONDS = 2.0
 
 
 @contextmanager
-def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[DaemonLock]:
+def prepared(
+    config: Config, *, patient: Signals | None = None, clock: Callable[[], datetime] = utc_now
+) -> Iterator[DaemonLock]:
     """Hold the lock of the database, and put back into the queue what an earlier process left in work.
 
     With `patient` it waits out a full disk or a locked database, until these signals say stop.
@@ -45,7 +48,7 @@ def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[Daem
     with daemon_lock(config.database) as lock:
         while True:
             try:
-                _bring_back(config.database)
+                _bring_back(config.database, clock())
                 break
             except StoreBusyError as error:
                 if patient is None:
@@ -60,9 +63,8 @@ def prepared(config: Config, *, patient: Signals | None = None) -> Iterator[Daem
         yield lock
 
 
-def _bring_back(database: Path) -> None:
+def _bring_back(database: Path, now: datetime) -> None:
     with closing(open_database(database)) as db:
-        now = utc_now()
         with transaction(db):
             returned = recover(db, now)
             probe_now(db, now)
