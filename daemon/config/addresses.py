@@ -90,6 +90,14 @@ def usable_host(host: str) -> str:
     return host
 
 
+def exact_host(host: str) -> str:
+    """Returns the host in the form that hosts are compared in; ValueError if it is not exactly one host."""
+    name = plain_host(host)
+    if "*" in name or not (_NAME.fullmatch(name) or _is_address(name)):
+        raise ValueError("must be one host, such as recordings.example.com or 127.0.0.1; no *, port or path")
+    return name
+
+
 def _is_address(name: str) -> bool:
     try:
         return bool(ip_address(name))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from daemon.config.addresses import usable_host
+from daemon.config.addresses import exact_host, usable_host
 from daemon.config.after_analysis import (
     KEEP,
     AfterFailure,
@@ -31,6 +31,7 @@ from daemon.config.values import (
     more_than_nothing,
     no_switch,
     not_blank,
+    number_or_auto,
     unlike_each_other,
     usable_marker,
     with_a_word,
@@ -106,6 +107,22 @@ class Analyzer(Model):
     retry_for: Seconds = 86400.0
     probe: PositiveSeconds = 300.0
     drain: Seconds = 75.0
+
+
+class Engine(Model):
+    """The embedded engine, started by the service or by `earshot engine`; `workers` None: as many as fit.
+
+    `examples` are phrases by the names of custom intents and topics; `hosts` those from which a recording or
+    text may be fetched for a request.
+    """
+
+    model: Text = "base"
+    allow_download: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: Annotated[int | None, BeforeValidator(number_or_auto)] = None
+    examples: dict[Text, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    api_key_file: FilePath | None = None
+    hosts: tuple[Annotated[Text, AfterValidator(exact_host)], ...] = ()
 
 
 class Limits(Model):
@@ -337,6 +354,7 @@ class Config(Model):
     timezone: TimeZone | None = None
     watch: tuple[WatchFolder, ...]
     analyzer: Analyzer = Analyzer()
+    engine: Engine = Engine()
     limits: Limits = Limits()
     retention: Retention = Retention()
     prices: Prices = Prices()

@@ -29,7 +29,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
         return absolute_path(value, folder, env) if isinstance(value, str) else value
 
     # If all keys below a heading are commented out, YAML reads null; people mean "nothing here".
-    given = _without_empty(data, "analyzer", "alerts", "database", "webhooks", "watch")
+    given = _without_empty(data, "analyzer", "engine", "alerts", "database", "webhooks", "watch")
     database = default_database(env)
     full: dict[str, Any] = {"watch": []} | ({} if database is None else {"database": database}) | given
     analyzer = _keys(dict.fromkeys(_ANALYZER_LISTS, _as_list) | {"api_key_file": path_of})
@@ -37,6 +37,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
         "database": path_of,
         "watch": _each(_watch(path_of, analyzer)),
         "analyzer": analyzer,
+        "engine": _keys({"api_key_file": _secret(path_of), "hosts": _as_list, "examples": _values(_as_list)}),
         "alerts": _alerts(path_of),
         "webhooks": _each(_keys({"on": _as_list, "include": _as_list, "secret_file": _secret(path_of)})),
     }

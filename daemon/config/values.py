@@ -35,6 +35,15 @@ def no_switch(value: object) -> object:
     return value
 
 
+def number_or_auto(value: object) -> int | None:
+    """Returns the whole number from 1 to 64, or None for `auto`."""
+    if value == "auto":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 64:
+        raise ValueError("must be auto, or a whole number from 1 to 64")
+    return value
+
+
 def with_a_word(phrase: str) -> str:
     """Refuses a phrase without a letter or digit: nobody can say it."""
     if not any(character.isalnum() for character in phrase):
