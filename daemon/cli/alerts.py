@@ -94,7 +94,7 @@ def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
 @click.argument("alert_ids", type=row_id, metavar="ID...", nargs=-1, required=True)
 @pass_context
 def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
-    """Send failed or suppressed alerts after all."""
+    """Send failed or suppressed alerts after all, and pending ones now, quiet hours or not."""
     retry_each(context, alert_ids, "alerts")
 
 
@@ -113,7 +113,7 @@ def retry_each(context: Context, ids: tuple[int, ...], table: Table) -> None:
             say_error(str(error))
             refused = True
         else:
-            click.echo(f"{table[:-1]} {row} is pending again")
+            click.echo(f"{table[:-1]} {row} is pending, due now")
     if refused:
         click.get_current_context().exit(EXIT_FAILED)
 

@@ -78,6 +78,8 @@ def _print_document(document: dict[str, Any]) -> None:
     _print_left("originals", document["originals"], "moved or deleted")
     _print_left("sidecars", document["sidecars"], "written")
     _print_alerts(document["alerts"])
+    for name, count in document["webhooks_orphaned"].items():
+        click.echo(f"webhooks    {escaped(orphaned(name, count))}")
     for rule, until in document["snoozed"].items():
         click.echo(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
 
@@ -93,6 +95,7 @@ def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
     from daemon.storage.originals import originals_left
     from daemon.storage.sidecars import sidecars_left
     from daemon.storage.volume import snoozed_rules
+    from daemon.storage.webhooks import orphaned_messages
 
     db = context.database if context.has_database else memory_database()
     known = views.folder_rows(db)
@@ -108,6 +111,7 @@ def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
         "originals": originals_left(db),
         "sidecars": sidecars_left(db),
         "snoozed": snoozed_rules(db, datetime.now(UTC)),
+        "webhooks_orphaned": orphaned_messages(db),
         "folders": watched,
         "database": shown_path(str(context.database_file)),
         "database_owner": owner_of(context.database_file),
@@ -222,6 +226,14 @@ def _print_alerts(counts: dict[str, int]) -> None:
     click.echo(f"alerts      {_counts(counts)}")
     if counts["failed"]:
         click.echo("            `earshot alerts --state failed` says why")
+
+
+def orphaned(name: str, count: int) -> str:
+    """Say that messages wait for a webhook that the configuration does not name, and what to do."""
+    return (
+        f"{plural(count, 'message')} for {name} stay pending: no webhook has this name; give it back to the"
+        " webhook (`name`), or delete them from the table webhooks"
+    )
 
 
 def _counts(counts: dict[str, int]) -> str:

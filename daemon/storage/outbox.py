@@ -24,8 +24,9 @@ _OF_TABLE = {
     "webhooks": "'info' AS severity, event AS title, message_id",
 }
 
-_RETRIED = {"alerts": ("failed", "suppressed"), "webhooks": ("failed", "sent", "pending")}
-"""What a person can have sent after all; another program knows by the message's id what it has already."""
+_RETRIED = {"alerts": ("failed", "suppressed", "pending"), "webhooks": ("failed", "sent", "pending")}
+"""What a person can have sent, one that waits at once; another program knows by the message's id what it has
+already."""
 
 MAX_WAIT = timedelta(hours=25)
 """No alert is ever held back longer (quiet hours are shorter than a day); a row that says so was written
@@ -161,7 +162,7 @@ def retry_alert(db: Database, alert_id: int, now: datetime, *, table: Table = "a
     if state is None:
         raise UsageError(f"there is no {table[:-1]} {alert_id}; `earshot {table}` lists them")
     if state not in _RETRIED[table]:
-        known = " and ".join(_RETRIED[table])
+        known = ", ".join(_RETRIED[table])
         raise UsageError(f"{table[:-1]} {alert_id} is {state}; only {known} {table} can be retried")
     db.execute(
         f"UPDATE {table} SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"  # noqa: S608

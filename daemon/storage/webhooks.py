@@ -72,6 +72,16 @@ def without_words(found: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
+def orphaned_messages(db: Database) -> dict[str, int]:
+    """Return how many messages wait for webhooks that the configuration does not name (any more), by name."""
+    found = rows(
+        db,
+        "SELECT destination, count(*) AS n FROM webhooks WHERE state = 'pending'"
+        " AND destination NOT IN (SELECT name FROM webhook_targets) GROUP BY destination",
+    )
+    return {row["destination"]: row["n"] for row in found}
+
+
 def stuck_webhooks(db: Database, before: datetime) -> dict[str, str]:
     """Return an error by name for each configured webhook that is stuck.
 

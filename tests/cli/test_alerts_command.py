@@ -92,14 +92,18 @@ def test_an_unknown_alert_is_1(run: Run, site: Site) -> None:
         assert "there is no alert 5" in answer.stderr
 
 
-def test_retry_takes_failed_and_suppressed_alerts_only(run: Run, site: Site) -> None:
+def test_retry_takes_all_but_sent_alerts(run: Run, site: Site) -> None:
     add_alerts(site)
-    answer = run("alerts", "retry", "1", "2", "3")
+    site.add("alerts", id=4, state="pending", not_before="2999-01-01T00:00:00.000Z", attempts=7)
+    answer = run("alerts", "retry", "1", "2", "3", "4")
     assert answer.returncode == 1
-    assert answer.stdout == "alert 2 is pending again\nalert 3 is pending again\n"
+    assert answer.stdout == "".join(f"alert {number} is pending, due now\n" for number in (2, 3, 4))
     assert answer.stderr.startswith("earshot: alert 1 is sent")
     states = [row["state"] for row in site.sql("SELECT state FROM alerts ORDER BY id")]
-    assert states == ["sent", "pending", "pending"]
+    assert states == ["sent", "pending", "pending", "pending"]
+    (last,) = site.sql("SELECT not_before, attempts FROM alerts WHERE id = 4")
+    assert last["not_before"] < "2999"
+    assert last["attempts"] == 0
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "originals": {"waiting": 0, "error": None},
         "sidecars": {"waiting": 0, "error": None},
         "snoozed": {},
+        "webhooks_orphaned": {},
         "folders": [unseen(site)],
         "database": str(site.database),
         "database_owner": None,
@@ -122,6 +123,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "originals": {"waiting": 0, "error": None},
         "sidecars": {"waiting": 0, "error": None},
         "snoozed": {},
+        "webhooks_orphaned": {},
         "folders": [
             {
                 "path": str(site.watched),
@@ -177,6 +179,17 @@ def test_snoozes_in_force_are_shown(run: Run, site: Site) -> None:
     text = run("status").stdout
     assert "rule unhappy caller is snoozed until 2999-01-01" in text
     assert "rule over" not in text
+
+
+def test_messages_for_a_webhook_that_is_no_longer_configured_are_said(run: Run, site: Site) -> None:
+    site.add("recordings", id=1, state="done")
+    site.add("webhook_targets", name="crm", events=["done"], transcript=0)
+    message = {"recording_id": 1, "event": "done", "created_at": SEEN_AT, "body": "{}"}
+    for number, name in enumerate(("crm", "old", "old")):
+        site.add("webhooks", destination=name, message_id=f"msg_{number}", **message)
+    site.sql("UPDATE webhooks SET state = 'sent' WHERE message_id = 'msg_1'")
+    assert json.loads(run("status", "--json").stdout)["webhooks_orphaned"] == {"old": 1}
+    assert "webhooks    1 message for old stay pending: no webhook has this name" in run("status").stdout
 
 
 def test_a_broken_configuration_shows_its_faults_and_the_last_state(run: Run, site: Site) -> None:
