@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "files": frozenset({"errors", "models"}),
     "text": NOTHING,
     "logs": NOTHING,
-    "engine": NOTHING,
+    "engine": frozenset({"errors"}),
     "config": BASE,
     "storage": BASE,
     "deepgram": BASE | {"config"},

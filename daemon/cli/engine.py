@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
+from daemon.cli.engine_models import CONFIGURED, install_models
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 from daemon.errors import EarshotError
@@ -28,17 +30,40 @@ def engine_packages() -> Iterator[None]:
         ) from error
 
 
-@click.command(epilog="Example: earshot engine --host 127.0.0.1 --port 8080")
+@click.command(
+    epilog="Examples: earshot engine --install base; earshot engine --host 127.0.0.1 --port 8080",
+)
 @configuration_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, LARGEST_PORT), default=0, show_default=True, help="0 picks a free one."
 )
+@click.option(
+    "--install",
+    "wanted",
+    is_flag=False,
+    flag_value=CONFIGURED,
+    metavar="[MODEL]",
+    help="Fetch the models that it needs, and end: base, tiny.en, or by default what `engine.model` says.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="With --install: where models are put.",
+)
 @click.option("--exit-with-stdin", is_flag=True, hidden=True)
 @pass_context
-def engine(context: Context, host: str, port: int, exit_with_stdin: bool) -> None:
+def engine(
+    context: Context, host: str, port: int, wanted: str | None, into: Path | None, exit_with_stdin: bool
+) -> None:
     """Run the embedded engine alone, as an HTTP server."""
     hide_memory()
+    if wanted is not None:
+        install_models(context, wanted, into)
+        return
+    if into is not None:
+        raise click.UsageError("--into goes with --install")
     if not host.isprintable() or not host:
         raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
     # When the daemon starts it, its requests are in the daemon's log already.

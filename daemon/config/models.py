@@ -33,6 +33,7 @@ from daemon.config.values import (
     not_blank,
     number_or_auto,
     unlike_each_other,
+    usable_engine_model,
     usable_marker,
     with_a_word,
 )
@@ -116,7 +117,7 @@ class Engine(Model):
     text may be fetched for a request.
     """
 
-    model: Text = "base"
+    model: Annotated[str, AfterValidator(usable_engine_model)] = "base"
     allow_download: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: Annotated[int | None, BeforeValidator(number_or_auto)] = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from string import Formatter
 from typing import TypeVar
 
 _Value = TypeVar("_Value")
+ENGINE_MODELS = ("base", "tiny.en")
+"""The speech models that the embedded engine can fetch by itself."""
+_HUB_MODEL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
 _MARKER_FIELDS = re.compile(r"\{(?:name|stem)\}")
 
 
@@ -65,6 +69,17 @@ def unlike_each_other(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("has a name twice; every channel needs a name of its own")
     return names
+
+
+def usable_engine_model(name: str) -> str:
+    """Refuses what is neither a model that the engine knows, nor a folder, nor a hub name with a revision."""
+    path = os.path.expanduser(name)  # noqa: PTH111
+    if name in ENGINE_MODELS or os.path.isabs(path) or _HUB_MODEL.fullmatch(name):  # noqa: PTH117
+        return path
+    raise ValueError(
+        f"must be {', '.join(ENGINE_MODELS)}, the whole path of a folder with a model, or "
+        "OWNER/NAME@REVISION of a hub, with all 40 digits of the revision"
+    )
 
 
 def usable_marker(template: str) -> str:
