@@ -30,9 +30,7 @@ def engine_packages() -> Iterator[None]:
         ) from error
 
 
-@click.command(
-    epilog="Examples: earshot engine --install base; earshot engine --host 127.0.0.1 --port 8080",
-)
+@click.command(epilog="Example: earshot engine --install base && earshot engine --port 8080")
 @configuration_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
