@@ -21,7 +21,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """One channel: its words, its language with the confidence in that, and how much of it only repeats itself.
+    """One channel: its words, its language with the confidence in that, and how far it is to be believed.
 
     `looping_share` is the share of the words in stretches where the recognizer said the same again and again.
     """
