@@ -17,7 +17,9 @@ BASE = frozenset({"errors", "models", "backoff", "files", "text"})
 STAGES = frozenset({"watching", "intake", "originals", "analysis", "rules", "alerts", "periodic"})
 """In the order in which data goes through them. A stage never imports another one: what two of them share is
 rows in storage, a record in models, or is handed in by runtime."""
-ALL_BELOW_RUNTIME = BASE | STAGES | {"config", "costs", "deepgram", "engine", "export", "logs", "storage"}
+ALL_BELOW_RUNTIME = (
+    BASE | STAGES | {"backups", "config", "costs", "deepgram", "engine", "export", "logs", "storage"}
+)
 
 # The parts of `daemon` and the other parts that each may import.
 MAY_IMPORT = {
@@ -32,6 +34,7 @@ MAY_IMPORT = {
     "engine": frozenset({"errors"}),
     "config": BASE,
     "storage": BASE,
+    "backups": BASE | {"storage"},
     "deepgram": BASE | {"config"},
     "costs": BASE | {"config", "deepgram"},
     "export": BASE,

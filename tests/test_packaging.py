@@ -19,6 +19,7 @@ import daemon
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "earshot.service"
+BACKUP_UNIT = ROOT / "systemd" / "earshot-backup.service"
 SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
 
 
@@ -26,9 +27,9 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-def unit_values(key: str) -> list[str]:
+def unit_values(key: str, unit: Path = UNIT) -> list[str]:
     """Every value of a key in the unit, in order."""
-    return re.findall(rf"^{key}=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
+    return re.findall(rf"^{key}=(.*)$", unit.read_text("utf-8"), re.MULTILINE)
 
 
 def test_version_has_one_source() -> None:
@@ -77,12 +78,13 @@ def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None
     assert "Python 3.9.2 is too old" in run.stderr
 
 
-def test_unit_runs_a_command_that_exists() -> None:
-    program, *arguments = shlex.split(unit_values("ExecStart")[0])
+@pytest.mark.parametrize(("unit", "command"), [(UNIT, "run"), (BACKUP_UNIT, "backup")])
+def test_unit_runs_a_command_that_exists(unit: Path, command: str) -> None:
+    program, *arguments = shlex.split(unit_values("ExecStart", unit)[0])
     assert Path(program).name in project()["project"]["scripts"]
-    assert arguments[0] == "run"
+    assert arguments[0] == command
     described = subprocess.run(
-        [sys.executable, "-m", "daemon", "run", "--help"],
+        [sys.executable, "-m", "daemon", command, "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -114,6 +116,17 @@ def test_unit_and_its_user_and_folders_agree() -> None:
     needed += [Path(value.split(":")[1]) for value in unit_values("LoadCredential")]
     for path in needed:
         assert re.search(rf"^d\s+{re.escape(str(path.parent))}\s", folders, re.MULTILINE)
+
+
+def test_backup_unit_has_the_user_the_places_and_the_timer_that_it_needs() -> None:
+    assert unit_values("User", BACKUP_UNIT) == unit_values("User")
+    (command,) = unit_values("ExecStart", BACKUP_UNIT)
+    target = shlex.split(command)[2].rstrip("/")
+    state = f"/var/lib/{unit_values('StateDirectory')[0]}"
+    assert unit_values("ReadWritePaths", BACKUP_UNIT) == [f"{state} {target}"]
+    folders = (ROOT / "systemd" / "tmpfiles.d" / "earshot.conf").read_text("utf-8")
+    assert re.search(rf"^d\s+{re.escape(target)}\s+0700 earshot earshot", folders, re.MULTILINE)
+    assert BACKUP_UNIT.with_suffix(".timer").exists()
 
 
 def test_unit_lets_nothing_be_run_that_was_dropped_or_stored() -> None:

@@ -37,6 +37,7 @@ COMMANDS = {
     "rules": "daemon.cli.rules:rules",
     "alerts": "daemon.cli.alerts:alerts",
     "webhooks": "daemon.cli.webhooks:webhooks",
+    "backup": "daemon.cli.backup:backup",
     "verdict": "daemon.cli.verdict:verdict",
     "forget": "daemon.cli.forget:forget",
     "protect": "daemon.cli.protect:protect",

@@ -13,6 +13,7 @@ from daemon.cli.existing import take_in_existing
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
 from daemon.cli.privacy import hide_memory
+from daemon.cli.progress import progress_bar
 from daemon.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -120,18 +121,10 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    class VisibleCursor(Console):
-        """Keeps the cursor: a second Ctrl-C ends the process and would leave it hidden."""
-
-        def show_cursor(self, show: bool = True) -> bool:
-            return False
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=VisibleCursor(stderr=True)) as bar:
+    with progress_bar(*columns) as bar:
         task = bar.add_task("looking", total=None)
         first: list[int] = []
 

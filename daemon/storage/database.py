@@ -77,6 +77,11 @@ def open_existing(path: Path) -> Database:
     return open_database(path)
 
 
+def open_copy(path: Path) -> Database:
+    """Open a copy of the database as it is, without bringing its tables up to date."""
+    return _connect(path, BUSY_SECONDS)
+
+
 def memory_database() -> Database:
     """Return a database in memory with today's tables, for data that must not be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)

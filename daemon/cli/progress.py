@@ -1,0 +1,51 @@
+"""Progress bars on stderr, when that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+SHOWN_SECONDS = 0.1
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """Return a bar of these columns, to be used as a context manager."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    class VisibleCursor(Console):
+        """Keeps the cursor: a second Ctrl-C ends the process and would leave it hidden."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False
+
+    return Progress(*columns, console=VisibleCursor(stderr=True), transient=True)
+
+
+@contextmanager
+def bytes_bar(text: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many bytes are done of about how many, as the function that is returned is told."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with progress_bar(*columns) as bar:
+        task = bar.add_task(text, total=None)
+        shown_at = 0.0
+
+        def show(done: int, total: int) -> None:
+            nonlocal shown_at
+            # Called far more often than anybody can see.
+            if time.monotonic() - shown_at > SHOWN_SECONDS:
+                shown_at = time.monotonic()
+                bar.update(task, completed=min(done, total), total=total)
+
+        yield show
