@@ -18,7 +18,9 @@ STAGES = frozenset({"watching", "intake", "originals", "analysis", "rules", "ale
 """In the order in which data goes through them. A stage never imports another one: what two of them share is
 rows in storage, a record in models, or is handed in by runtime."""
 ALL_BELOW_RUNTIME = (
-    BASE | STAGES | {"backups", "config", "costs", "deepgram", "engine", "export", "logs", "storage"}
+    BASE
+    | STAGES
+    | {"backups", "config", "costs", "deepgram", "engine", "export", "logs", "metrics", "storage"}
 )
 
 # The parts of `daemon` and the other parts that each may import.
@@ -38,6 +40,7 @@ MAY_IMPORT = {
     "deepgram": BASE | {"config"},
     "costs": BASE | {"config", "deepgram"},
     "export": BASE,
+    "metrics": BASE | {"config", "storage"},
     "watching": BASE | {"config", "storage"},
     "intake": BASE | {"config", "storage"},
     "originals": BASE | {"config", "storage"},

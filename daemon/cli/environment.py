@@ -81,8 +81,21 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
         _check_destination(report, name, destination, env)
     for index, webhook in enumerate(config.webhooks):
         _check_webhook(report, index, webhook, env)
+    _check_metrics_file(report, config.metrics_file)
     _check_silence(report, config)
     return report
+
+
+def _check_metrics_file(report: Report, path: Path | None) -> None:
+    if path is None:
+        return
+    folder = path.parent
+    if not folder.is_dir():
+        report.problem(("metrics_file",), f"{folder} is not there; create it, or name the folder in use")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        report.problem(("metrics_file",), f"{folder} may not be written to; give earshot's user the right to")
+    else:
+        report.fine.append(f"metrics can be written to {path}")
 
 
 def _check_silence(report: Report, config: Config) -> None:

@@ -35,6 +35,7 @@ from daemon.config.values import (
     unlike_each_other,
     usable_engine_model,
     usable_marker,
+    usable_metrics_file,
     with_a_word,
 )
 from daemon.models import shown_path
@@ -362,6 +363,7 @@ class Config(Model):
     alerts: Alerts = Alerts()
     webhooks: tuple[Webhook, ...] = ()
     heartbeat: Heartbeat | None = None
+    metrics_file: Annotated[FilePath, AfterValidator(usable_metrics_file)] | None = None
 
     def retention_of(self, folder: WatchFolder) -> Retention:
         """How long a folder keeps things."""

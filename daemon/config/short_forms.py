@@ -35,6 +35,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
     analyzer = _keys(dict.fromkeys(_ANALYZER_LISTS, _as_list) | {"api_key_file": path_of})
     changes = {
         "database": path_of,
+        "metrics_file": path_of,
         "watch": _each(_watch(path_of, analyzer)),
         "analyzer": analyzer,
         "engine": _keys({"api_key_file": _secret(path_of), "hosts": _as_list, "examples": _values(_as_list)}),

@@ -97,6 +97,13 @@ def usable_marker(template: str) -> str:
     return template
 
 
+def usable_metrics_file(path: _Value) -> _Value:
+    """Refuses a name that node_exporter would not read."""
+    if not str(path).endswith(".prom"):
+        raise ValueError("must end with .prom; node_exporter reads no other files")
+    return path
+
+
 def marker_name(template: str, name: str) -> str:
     """The name of the done marker of the file `name`, by the folder's `done_marker`."""
     stem, dot, _ = name.rpartition(".")

@@ -43,6 +43,7 @@ from daemon.runtime.engine_process import EmbeddedEngine
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.heartbeat import heartbeat, manager_status
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
+from daemon.runtime.metrics_file import metrics_file
 from daemon.runtime.receivers import receivers, subscriptions
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, transaction
@@ -160,6 +161,9 @@ class Generation:
         if self.config.heartbeat is not None:
             step = heartbeat(self.config.heartbeat, names, self._is_ready)
             yield Part("heartbeat", step, Alarm(), math.inf)
+        if self.config.metrics_file is not None:
+            step = metrics_file(self.config, self.config.metrics_file, self._is_ready, clock=self._clock)
+            yield Part("metrics", step, Alarm(), math.inf)
 
     # A loop that reads a file system may hang with its share: it has its own thread, and the service does not
     # restart for it.

@@ -11,6 +11,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import Cost, from_iso, iso
+from daemon.storage.counters import count_cost
 from daemon.storage.database import rows
 
 Row = dict[str, Any]
@@ -41,6 +42,7 @@ def add_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None
         " WHERE scope IN ('', ?) AND started_at <= ?",
         (cost.usd or 0.0, folder, iso(now)),
     )
+    count_cost(db, folder, cost.usd or 0.0)
 
 
 def add_result_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None:

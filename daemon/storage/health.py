@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from daemon.models import from_iso
 from daemon.storage.database import rows
 from daemon.storage.operations import waiting_targets
-from daemon.storage.views import folder_rows, pause_row
+from daemon.storage.views import folder_rows, pause_row, waiting_since
 
 STUCK_AFTER = timedelta(hours=1)
 """What waits longer than this has more than a passing trouble."""
@@ -48,9 +48,7 @@ def stuck_alerts(db: Database, now: datetime) -> list[str]:
 
 def old_waiting(db: Database, now: datetime, longest: timedelta) -> list[str]:
     """Return a line when a recording has waited longer than `longest`."""
-    # `queued_at` first: a recording that a person put back begins to wait anew.
-    since = "SELECT min(coalesce(queued_at, first_seen_at)) AS since FROM recordings WHERE state = 'waiting'"
-    oldest = rows(db, since)[0]["since"]
+    oldest = waiting_since(db)
     if oldest is None or now - from_iso(oldest) <= longest:
         return []
     return [f"a recording waiting since {oldest}"]

@@ -24,6 +24,7 @@ EVERYTHING = ""
 """The scope of a pause that holds every recording."""
 LIMIT = "limit"
 """The cause of a limit's pause."""
+CAUSES = ("key", "credit", "request", "service", "store", LIMIT)
 CLOCK_SLACK = timedelta(seconds=1)
 
 

@@ -27,6 +27,7 @@ from daemon.models import (
     shown_path,
 )
 from daemon.storage.costs import add_lost_cost, add_unused_costs
+from daemon.storage.counters import count_request
 from daemon.storage.database import rows, value
 from daemon.storage.due import ANY, Wanted, next_due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
@@ -219,6 +220,7 @@ def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
     )
     for request in rows(db, "SELECT id FROM requests WHERE outcome = 'sending'"):
         add_lost_cost(db, request["id"], now)
+        count_request(db, request["id"], "unknown", now)
     db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
     db.execute("UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),))
     for row in rows(db, "SELECT id, crashes, doubtful FROM recordings WHERE state = 'analyzing'"):

@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from daemon.models import Cost, Recording, RecordingState, iso
 from daemon.storage.costs import add_lost_cost
+from daemon.storage.counters import count_request
 from daemon.storage.database import rows, value
 from daemon.storage.queue import duplicate, return_to_queue
 
@@ -114,6 +115,7 @@ def end_request(
     request_id: str | None = None,
 ) -> None:
     """Note in the ledger how a request ended."""
+    count_request(db, request, outcome, now)
     db.execute(
         "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?",
         (iso(now), outcome, status, request_id, request),

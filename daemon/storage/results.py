@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from daemon.models import Analysis, Conversation, Segment, iso
 from daemon.storage.costs import add_result_cost
+from daemon.storage.counters import count_analyzed
 from daemon.storage.database import rows
 from daemon.storage.queue import finish
 
@@ -81,6 +82,7 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
     if analysis.cost:
         add_result_cost(db, recording_id, analysis.cost, now)
     finish(db, recording_id, now, **values)
+    count_analyzed(db, recording_id, now)
 
 
 def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:

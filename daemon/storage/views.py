@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlite_utils import Database
 
 from daemon.models import RecordingState
-from daemon.storage.database import rows, tuples
+from daemon.storage.database import rows, tuples, value
 from daemon.storage.filters import Filters, condition, match_expression, matching_ids
 from daemon.storage.recordings import NOT_TAKEN
 
@@ -53,6 +53,27 @@ def oldest_waiting_at(db: Database) -> str | None:
     found = rows(db, "SELECT min(first_seen_at) AS oldest FROM recordings WHERE state = 'waiting'")
     oldest: str | None = found[0]["oldest"]
     return oldest
+
+
+def waiting_since(db: Database) -> str | None:
+    """Return since when the longest waiting recording has waited, or None.
+
+    One that a person put back into the queue begins to wait anew.
+    """
+    since: str | None = value(
+        db, "SELECT min(coalesce(queued_at, first_seen_at)) FROM recordings WHERE state = 'waiting'"
+    )
+    return since
+
+
+def recording_numbers(db: Database) -> list[Row]:
+    """Return how many recordings (`count`) of each `folder` are in each `state`."""
+    return rows(db, "SELECT folder, state, count(*) AS count FROM recordings GROUP BY folder, state")
+
+
+def alert_numbers(db: Database) -> list[Row]:
+    """Return how many alerts (`count`) of each `destination` are in each `state`."""
+    return rows(db, "SELECT destination, state, count(*) AS count FROM alerts GROUP BY state, destination")
 
 
 def pause_row(db: Database) -> Row | None:

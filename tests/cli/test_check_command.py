@@ -112,11 +112,17 @@ def test_the_key_is_not_taken_to_where_a_redirect_points(run: Run, site: Site, a
 def test_every_problem_of_the_environment_is_told_with_its_line(run: Run, site: Site) -> None:
     site.watched.rmdir()
     site.database.parent.write_text("a file where the folder of the database should be")
-    site.configure(min_free="900TB")
+    site.configure(min_free="900TB", metrics_file="not-there/earshot.prom")
     answer = run("check", "--json")
     assert answer.returncode == 1
     found = errors(answer)
-    assert [key for _, key, _ in found] == ["watch[0]", "database", "min_free", "analyzer.base_url"]
+    assert [key for _, key, _ in found] == [
+        "watch[0]",
+        "database",
+        "min_free",
+        "analyzer.base_url",
+        "metrics_file",
+    ]
     lines = site.config.read_text().splitlines()
     assert all(line is not None for line, _, _ in found)
     assert "min_free" in lines[(found[2][0] or 0) - 1]

@@ -76,6 +76,7 @@ def test_a_burst_without_its_keys_has_their_defaults(tmp_path: Path) -> None:
         (RULES + "  digest: {at: 8, notify: team}", 6, "alerts.digest.at", "in quotes"),
         (RULES + "  digest: {every: sunda, notify: team}", 6, "alerts.digest.every", "sunday?"),
         (RULES + "  digest: {at: '8:00'}", 6, "alerts.digest.notify", "names of destinations"),
+        ("watch: [/a]\nmetrics_file: /srv/earshot.txt", 2, "metrics_file", "must end with .prom"),
         ("watch: [{path: /a, silent_after: 0s}]", 1, "watch[0].silent_after", "longer than 0s"),
         (
             RULES + "    - {name: a, when: {intent: x}, notify: team, cooldown_by: caller}",

@@ -1,0 +1,65 @@
+"""Counters for metrics: what was asked, analyzed and spent since the database was made.
+
+They are rows of their own, because recordings and their requests go with retention, and a counter must
+never fall. Functions that write run in the transaction of what they count.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.models import from_iso, iso
+from daemon.storage.database import rows
+
+Row = dict[str, Any]
+
+BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, math.inf)
+"""Upper bounds, in seconds, by which requests are counted."""
+
+
+def count_request(db: Database, request: int, outcome: str, now: datetime) -> None:
+    """Count a request that ends now, by how long it took."""
+    (row,) = rows(db, "SELECT started_at FROM requests WHERE id = ?", (request,))
+    # The clock may have been set back meanwhile.
+    seconds = max(0.0, (now - from_iso(row["started_at"])).total_seconds())
+    db.execute(
+        "INSERT INTO request_counters (outcome, up_to, requests, seconds) VALUES (?, ?, 1, ?)"
+        " ON CONFLICT (outcome, up_to) DO UPDATE"
+        " SET requests = requests + 1, seconds = seconds + excluded.seconds",
+        (outcome, BOUNDS[bisect.bisect_left(BOUNDS, seconds)], seconds),
+    )
+
+
+def count_analyzed(db: Database, recording_id: int, now: datetime) -> None:
+    """Count a recording whose result was just stored."""
+    db.execute(
+        "INSERT INTO folder_counters (folder, analyzed, seconds, last_at)"
+        " SELECT coalesce(folder, ''), 1, coalesce(duration_seconds, 0.0), ? FROM recordings WHERE id = ?"
+        " ON CONFLICT (folder) DO UPDATE SET analyzed = analyzed + 1,"
+        " seconds = seconds + excluded.seconds, last_at = excluded.last_at",
+        (iso(now), recording_id),
+    )
+
+
+def count_cost(db: Database, folder: str | None, usd: float) -> None:
+    """Count what was spent on a recording of this folder."""
+    db.execute(
+        "INSERT INTO folder_counters (folder, usd) VALUES (?, ?)"
+        " ON CONFLICT (folder) DO UPDATE SET usd = usd + excluded.usd",
+        (folder or "", usd),
+    )
+
+
+def request_counters(db: Database) -> list[Row]:
+    """Return the requests that have ended: outcome, up_to, requests, seconds; by rising bounds."""
+    return rows(db, "SELECT outcome, up_to, requests, seconds FROM request_counters ORDER BY up_to, outcome")
+
+
+def folder_counters(db: Database) -> list[Row]:
+    """Return what was done of each folder: folder ('' for none), analyzed, seconds, usd, last_at."""
+    return rows(db, "SELECT folder, analyzed, seconds, usd, last_at FROM folder_counters ORDER BY folder")
