@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -206,14 +204,10 @@ def _sweep(db: Database, *, rewrite: bool) -> bool:
     return swept(db, datetime.now(UTC), patience_seconds=SWEEP_SECONDS, small_bytes=size)
 
 
-def _not_reached(database: Path) -> list[str]:
-    """Return the database copies made before its tables changed; others are not known."""
-    real = Path(os.path.realpath(database))
-    return sorted(str(path) for path in real.parent.glob(f"{real.name}.before-*"))
-
-
 def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: bool) -> None:
-    copies = _not_reached(context.config.database)
+    from daemon.storage.database import upgrade_copies
+
+    copies = [str(path) for path in upgrade_copies(context.config.database).values()]
     for recording_id, reason in plan.kept.items():
         say_error(f"recording {recording_id} {reason}")
     for path, reason in plan.files_kept.items():

@@ -6,6 +6,7 @@ WAL with synchronous=FULL: what was committed survives a power cut, and readers 
 from __future__ import annotations
 
 import errno
+import glob
 import logging
 import os
 import secrets
@@ -263,11 +264,27 @@ def _check_ours(db: Database, path: Path, schema: Path) -> None:
     # This version leaves SQLite's own number at 0; another one may not.
     if applied - steps(schema).keys() or version:
         raise StoreError(
-            f"{path}: this database was written by a newer earshot; install that version again, "
-            "or point `database` at another file"
+            f"{path}: this database was written by a newer earshot; install that version again, or "
+            + _way_back(path, len(steps(schema)))
         )
     if tables and not applied:
         raise StoreError(f"{path}: this is a database of another program; point `database` at another file")
+
+
+def _way_back(path: Path, version: int) -> str:
+    """Say what to do with a database that is too new for this version's number of steps."""
+    older = [copy for number, copy in upgrade_copies(path).items() if number <= version + 1]
+    if not older:
+        return "point `database` at another file"
+    return f"go back to the copy from before the upgrade, {older[-1]} (README, Going back)"
+
+
+def upgrade_copies(path: Path) -> dict[int, Path]:
+    """Return the copies that were made before the tables changed, by the number in their names."""
+    real = beside_of(path, "")
+    found = real.parent.glob(f"{glob.escape(real.name)}.before-*")
+    numbered = {int(text): copy for copy in found if (text := copy.suffix.rpartition("-")[2]).isdigit()}
+    return dict(sorted(numbered.items()))
 
 
 def _applied(db: Database, schema: Path) -> set[str]:

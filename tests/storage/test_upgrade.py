@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,11 +15,14 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from daemon.errors import StoreError
 from daemon.storage.database import open_database, rows
 from tests.harness import ScriptedApi, Service, reply, wav
 from tests.servers import HttpSink, wait_until
+from tests.storage import old_database
 from tests.storage.stores import schema_before
 
+OLD = old_database.DATA / "bd662d3.db.xz"
 PAST = "2026-01-02T03:04:05.000Z"
 
 
@@ -198,6 +203,93 @@ def test_a_database_of_the_version_before_goes_on_without_loss(
         assert len(told) == 1
         assert "1 recording" in told[0]
         assert service.rows("SELECT * FROM pauses") == []
+
+
+@pytest.fixture
+def upgraded(tmp_path: Path, api: ScriptedApi, team: HttpSink) -> Iterator[Service]:
+    """A service on the stored database of an earlier version, which was killed in the middle of its work."""
+    done = tmp_path / "done"
+    done.mkdir()
+    service = Service(tmp_path, old_database.settings(f"json://{team.address}/", done))
+    service.write_config(analyzer={"base_url": api.url})
+    old_database.put_in_place(service, OLD)
+    assert service.states() == {"done": 2, "duplicate": 1, "failed": 1, "analyzing": 1, "waiting": 1}
+    with service:
+        yield service
+
+
+def test_a_stored_database_of_an_earlier_version_is_taken_over_and_the_work_in_it_goes_on(
+    upgraded: Service, api: ScriptedApi, team: HttpSink, tmp_path: Path
+) -> None:
+    upgraded.start()
+    upgraded.wait_states(done=4, duplicate=1, failed=1)
+    moved = {name for name, state in old_database.STATES.items() if state != "failed"}
+    wait_until(
+        lambda: {path.name for path in (tmp_path / "done").iterdir()} == moved, what="files to be moved"
+    )
+    team.wait_for(3)
+    assert upgraded.stop() == 0
+    # Nothing is asked twice but what was in flight, and the alert that had arrived does not come again.
+    sent = [call.sha256 for call in api.listened()]
+    assert sorted(sent) == sorted(
+        hashlib.sha256(old_database.content(name)).hexdigest() for name in ("sending.wav", "waiting.wav")
+    )
+    told = sorted(request.json()["title"].rpartition(" - ")[2] for request in team.requests)
+    assert told == ["done.wav", "sending.wav", "waiting.wav"]
+    assert upgraded.status()["folders"][0]["available"]
+
+
+def test_the_way_back_to_an_earlier_version_is_the_copy_that_was_made_before(upgraded: Service) -> None:
+    schema = schema_before(upgraded.place, "017")
+    assert upgraded.earshot("status").returncode == 0
+    with pytest.raises(
+        StoreError, match=rf"newer earshot; .* {upgraded.database}\.before-17 \(README, Going back"
+    ):
+        open_database(upgraded.database, schema=schema)
+    (copy,) = upgraded.database.parent.glob("*.before-*")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    copy.replace(upgraded.database)
+    for suffix in ("-wal", "-shm"):
+        upgraded.database.with_name(f"earshot.db{suffix}").unlink(missing_ok=True)
+    with closing(open_database(upgraded.database, schema=schema)) as db:
+        assert {
+            row["name"]: row["state"] for row in rows(db, "SELECT * FROM recordings")
+        } == old_database.STATES
+
+
+@pytest.mark.soak
+def test_the_earlier_version_itself_refuses_and_works_with_the_copy(
+    upgraded: Service, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    archive = subprocess.run(
+        ["git", "archive", OLD.name.partition(".")[0], "daemon"],
+        cwd=old_database.ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if archive.returncode:
+        pytest.skip("needs a checkout with the history of that version")
+    subprocess.run(["tar", "-x"], cwd=code, input=archive.stdout, check=True)
+    assert upgraded.earshot("status").returncode == 0
+
+    def old() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "daemon", "status", "--config", str(upgraded.config_file)],
+            cwd=code,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    refused = old()
+    assert (refused.returncode, "newer earshot" in refused.stderr) == (78, True)
+    (copy,) = upgraded.database.parent.glob("*.before-*")
+    copy.replace(upgraded.database)
+    answer = old()
+    assert answer.returncode == 0, answer.stderr
+    assert "1 waiting, 1 analyzing, 2 done" in answer.stdout
 
 
 def test_the_schema_of_a_database_that_grew_is_that_of_a_new_one(tmp_path: Path) -> None:
