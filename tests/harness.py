@@ -31,10 +31,13 @@ import yaml
 
 from daemon.storage.lock import daemon_status
 from tests import processes
+from tests.databases import lay_database
 from tests.servers import DEADLINE_SECONDS, wait_until
 
 DATA = Path(__file__).parent / "data" / "deepgram"
 CANARY_KEY = "CANARY-api-key-0123456789abcdef"
+HAS_TABLES = "SELECT 1 FROM sqlite_master WHERE name = 'recordings'"
+STATES = "SELECT state, count(*) AS n FROM recordings GROUP BY state"
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -401,24 +404,41 @@ class Service:
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """Read the database as a user would, beside the running process."""
-        if not self.database.exists():
-            return []
-        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)) as db:
-            db.row_factory = sqlite3.Row
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'recordings'").fetchone():
-                # The process has created the file and not its tables yet.
-                return []
-            return [dict(row) for row in db.execute(sql, parameters)]
+        with self._reading() as read:
+            return read(sql, *parameters)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+        """A function like `rows` that looks again and again over one connection."""
+        with contextlib.ExitStack() as opened:
+            found: list[sqlite3.Connection] = []
+
+            def read(sql: str, *parameters: object) -> list[dict[str, Any]]:
+                if not found and self.database.exists():
+                    db = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)
+                    opened.callback(db.close)
+                    db.row_factory = sqlite3.Row
+                    found.append(db)
+                # The process may have created the file and not its tables yet.
+                if not found or not found[0].execute(HAS_TABLES).fetchone():
+                    return []
+                return [dict(row) for row in found[0].execute(sql, parameters)]
+
+            yield read
 
     def states(self) -> dict[str, int]:
         """How many recordings are in each state that occurs."""
-        found = self.rows("SELECT state, count(*) AS n FROM recordings GROUP BY state")
-        return {row["state"]: row["n"] for row in found}
+        return {row["state"]: row["n"] for row in self.rows(STATES)}
 
     def wait_states(self, *, seconds: float = DEADLINE_SECONDS, **expected: int) -> None:
         """Return once the recordings are exactly in these states."""
+
+        def is_so() -> bool:
+            return {row["state"]: row["n"] for row in read(STATES)} == expected
+
         try:
-            wait_until(lambda: self.states() == expected, seconds=seconds, what=str(expected))
+            with self._reading() as read:
+                wait_until(is_so, seconds=seconds, what=str(expected))
         except AssertionError as error:
             rows = self.rows("SELECT * FROM recordings LIMIT 3")
             raise AssertionError(f"{error}; now {self.states()}\n{rows}\n{self.log()[-3000:]}") from None
@@ -428,10 +448,11 @@ class Service:
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            found[:] = self.rows(sql, *parameters)
+            found[:] = read(sql, *parameters)
             return bool(found)
 
-        wait_until(look, seconds=seconds, what=f"{sql}\n{self.log()[-3000:]}")
+        with self._reading() as read:
+            wait_until(look, seconds=seconds, what=f"{sql}\n{self.log()[-3000:]}")
         return found[0]
 
 
@@ -459,7 +480,8 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running(place: Path, api: ScriptedApi, **settings: Any) -> Iterator[Service]:
-    """A service that works against `api`, started and ready; killed at the end."""
+    """A service that works against `api` with an empty database, started and ready; killed at the end."""
     base = {"analyzer": {"base_url": api.url}}
     with Service(place, merged(base, settings)) as service:
+        lay_database(service.database)
         yield service.start()

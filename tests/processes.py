@@ -273,7 +273,7 @@ def _load() -> None:
     for module in pkgutil.walk_packages(daemon.__path__, "daemon."):
         if not module.name.startswith(("daemon.engine", "daemon.__main__")):
             importlib.import_module(module.name)
-    for name in ("rich.console", "rich.progress", "rich.table"):
+    for name in ("httpcore", "netrc", "rich.console", "rich.progress", "rich.table"):
         importlib.import_module(name)
     N_MGR.load_modules()  # type: ignore[no-untyped-call]
 

@@ -27,6 +27,7 @@ from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.queue import end
 from daemon.storage.results import store_result
 from tests.alerts.examples import analysis, passage
+from tests.databases import new_database
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 UNHAPPY = {"name": "unhappy caller", "when": {"average_sentiment": "negative"}, "notify": "team"}
@@ -39,7 +40,7 @@ class Stage:
     def __init__(self, place: Path, alerts: dict[str, Any], **settings: Any) -> None:
         self.place = place
         self.configure(alerts, **settings)
-        self.db = open_database(self.config.database)
+        self.db = new_database(self.config.database)
         self._numbers = itertools.count(1)
 
     def configure(self, alerts: dict[str, Any], **settings: Any) -> None:

@@ -30,6 +30,7 @@ from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.operations import troubles
 from daemon.storage.outbox import add_alerts, hold_alert
 from tests.alerts.examples import add_recording
+from tests.databases import new_database
 from tests.servers import Answer, HttpSink, SmtpSink, wait_until
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    db = open_database(path)
+    db = new_database(path)
     yield db
     db.close()
 

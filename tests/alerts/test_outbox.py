@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.models import AlertDraft, AlertState
-from daemon.storage.database import open_database, rows, transaction
+from daemon.storage.database import rows, transaction
 from daemon.storage.outbox import (
     add_alerts,
     add_messages,
@@ -25,13 +25,14 @@ from daemon.storage.outbox import (
     seconds_until_due,
 )
 from tests.alerts.examples import add_recording
+from tests.databases import new_database
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    db = open_database(tmp_path / "earshot.db")
+    db = new_database(tmp_path / "earshot.db")
     yield db
     db.close()
 

@@ -20,8 +20,9 @@ from standardwebhooks import Webhook
 from daemon.alerts.webhooks import Receiver, WebhookSender, step
 from daemon.models import Ending, NewRecording, RecordingState, utc_now
 from daemon.storage import queue
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import transaction
 from daemon.storage.webhooks import Subscription, configure_webhooks, note_event, stuck_webhooks
+from tests.databases import new_database
 from tests.harness import ScriptedApi, Service
 from tests.servers import Answer, HttpSink, Received, wait_until
 
@@ -43,7 +44,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(tmp_path / "state" / "earshot.db")) as database:
+    with closing(new_database(tmp_path / "state" / "earshot.db")) as database:
         with transaction(database):
             configure_webhooks(database, [Subscription("crm", ("done", "failed"), transcript=False)])
         yield database

@@ -14,8 +14,9 @@ from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
 from daemon.runtime.results import store
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import transaction
 from daemon.storage.queue import claim
+from tests.databases import new_database
 from tests.servers import wait_until
 from tests.storage.stores import NOW, add, states
 from tests.watching.mounts import Share, shared
@@ -23,7 +24,7 @@ from tests.watching.mounts import Share, shared
 
 def test_a_share_that_hangs_as_a_failure_is_stored_locks_nobody_out(tmp_path: Path) -> None:
     database = tmp_path / "state/earshot.db"
-    with shared(tmp_path) as share, closing(open_database(database)) as db:
+    with shared(tmp_path) as share, closing(new_database(database)) as db:
         add(db, folder=str(share.path))
         has_hung = threading.Event()
         thread = threading.Thread(target=fail, args=(database, share, has_hung), daemon=True)
@@ -48,7 +49,7 @@ def fail(database: Path, share: Share, has_hung: threading.Event) -> None:
 
     config = Config.model_validate({"database": database, "watch": [{"path": str(share.path)}]})
     with (
-        closing(open_database(database)) as db,
+        closing(new_database(database)) as db,
         ApiClient(lambda: "http://127.0.0.1:1", key=None, timeout=1.0) as client,
     ):
         context = Context(

@@ -22,6 +22,7 @@ from daemon.errors import StoreBusyError
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, rows
 from daemon.storage.operations import troubles
+from tests.databases import new_database
 from tests.storage.stores import add
 
 
@@ -32,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    with closing(open_database(path)) as db:
+    with closing(new_database(path)) as db:
         yield db
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import daemon
-from daemon.storage.database import open_database
+from tests.databases import new_database
 
 PACKAGE_ROOT = Path(daemon.__file__).parents[1]
 SEEN_AT = "2026-03-01T10:00:00.000Z"
@@ -48,7 +48,7 @@ class Site:
 
     def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Run one statement on the database and return what it gives."""
-        with closing(open_database(self.database)) as db:
+        with closing(new_database(self.database)) as db:
             found = db.execute(statement, values)
             names = [column[0] for column in found.description or ()]
             return [dict(zip(names, row, strict=True)) for row in found]

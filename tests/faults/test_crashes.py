@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from daemon.models import NewRecording
-from daemon.storage.database import open_database
 from daemon.storage.due import Wanted
 from daemon.storage.queue import add, claim, claim_this, recover
+from tests.databases import new_database
 from tests.faults.crashes import (
     Tally,
     alerting,
@@ -236,7 +236,7 @@ def test_recording_that_kills_the_process_is_set_aside_and_the_rest_goes_on(tmp_
 
 def test_one_that_was_in_flight_in_two_crashes_is_claimed_apart(tmp_path: Path) -> None:
     """P6: crashes with others in flight are suspicion; only one without company sets it aside."""
-    with closing(open_database(tmp_path / "earshot.db")) as db:
+    with closing(new_database(tmp_path / "earshot.db")) as db:
         for name in ("a", "b"):
             number = committed(add, db, NewRecording(f"/{name}", False, None), NOW)
             committed(claim_this, db, number, NOW)

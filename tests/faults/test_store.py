@@ -18,6 +18,7 @@ import pytest
 from daemon.models import iso
 from daemon.storage.database import open_database, transaction
 from daemon.storage.migrations import SCHEMA
+from tests.databases import new_database
 from tests.faults.crashes import alerting, compiled_counter, is_bad_news_name, is_sent, tally
 from tests.harness import Conversation, ScriptedApi, Service, reply, running
 from tests.servers import HttpSink, wait_until
@@ -348,7 +349,7 @@ def test_database_that_may_only_be_read_is_refused(
 
 def test_transaction_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     """D9: also with the insert of sqlite-utils, whose own transactions nest."""
-    with closing(open_database(tmp_path / "earshot.db")) as db:
+    with closing(new_database(tmp_path / "earshot.db")) as db:
         with pytest.raises(RuntimeError), transaction(db):
             db.table("folders").insert({"path": "/a", "configured_at": iso(NOW)})
             with closing(sqlite3.connect(tmp_path / "earshot.db")) as other:

@@ -19,8 +19,9 @@ from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
 from daemon.errors import DoubtfulReplyError
 from daemon.models import Analysis, Segment
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import transaction
 from daemon.storage.results import store_response, store_result, stored_conversations, stored_reply
+from tests.databases import new_database
 from tests.deepgram.asking import request
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.mutation import mutated, mutated_bytes, recorded
@@ -37,7 +38,7 @@ REQUESTS = (
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(tmp_path / "earshot.db")) as database:
+    with closing(new_database(tmp_path / "earshot.db")) as database:
         database.conn.execute("PRAGMA synchronous=OFF")
         yield database
 

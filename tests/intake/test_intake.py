@@ -16,9 +16,10 @@ from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.intake import take_in
 from daemon.models import FileStamp
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import rows
 from daemon.storage.recordings import known_files, modified_at
 from daemon.storage.results import store_response
+from tests.databases import new_database
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 5, 13, 0, tzinfo=UTC)
@@ -32,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(tmp_path / "state/earshot.db")
+    database = new_database(tmp_path / "state/earshot.db")
     yield database
     database.close()
 

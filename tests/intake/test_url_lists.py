@@ -18,12 +18,13 @@ from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.url_lists import LARGEST_BYTES, MOST_ADDRESSES, addresses, take_in_lists
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import rows
 from daemon.storage.folders import configure_folder
 from daemon.storage.queue import claim, requeue, requeue_failed
 from daemon.storage.recordings import known_stamps
 from daemon.storage.requests import begin_request
 from daemon.storage.views import folder_rows
+from tests.databases import new_database
 from tests.storage.stores import committed
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
@@ -34,7 +35,7 @@ Drop = Callable[..., Intake]
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(tmp_path / "state/earshot.db")
+    database = new_database(tmp_path / "state/earshot.db")
     yield database
     database.close()
 

@@ -20,7 +20,7 @@ from daemon.intake.intake import take_in
 from daemon.models import Ending, RecordingState
 from daemon.originals.move import free_names
 from daemon.originals.originals import outcomes_of, tidy
-from daemon.storage.database import open_database, rows, transaction
+from daemon.storage.database import rows, transaction
 from daemon.storage.originals import (
     configure_originals,
     original_of_recording,
@@ -28,6 +28,7 @@ from daemon.storage.originals import (
     plan_move,
 )
 from daemon.storage.queue import claim_this, duplicate, end, finish, requeue
+from tests.databases import new_database
 from tests.storage.stores import committed
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
@@ -41,7 +42,7 @@ class Site:
         self.root, self.done, self.failed = place / "calls", place / "done", place / "failed"
         for folder in (self.root, self.done, self.failed):
             folder.mkdir()
-        self.db = open_database(place / "state/earshot.db")
+        self.db = new_database(place / "state/earshot.db")
         self.configure(after_success={"move_to": str(self.done)}, after_failure={"move_to": str(self.failed)})
 
     def configure(self, **settings: Any) -> None:

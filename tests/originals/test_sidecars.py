@@ -20,9 +20,10 @@ from daemon.errors import ConfigError, EarshotError
 from daemon.models import NewRecording
 from daemon.originals.sidecars import write_sidecars
 from daemon.storage import queue
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import transaction
 from daemon.storage.sidecars import configure_sidecars, sidecars_left
 from daemon.watching.names import recording_names
+from tests.databases import new_database
 from tests.harness import ScriptedApi, Service, wav
 from tests.servers import wait_until
 
@@ -64,7 +65,7 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     calls = tmp_path / "calls"
     calls.mkdir()
-    with closing(open_database(tmp_path / "state" / "earshot.db")) as db:
+    with closing(new_database(tmp_path / "state" / "earshot.db")) as db:
         yield configured(Stage(db, WatchFolder(path=calls), calls))
 
 

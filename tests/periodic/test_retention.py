@@ -16,6 +16,7 @@ from daemon.config.models import Config
 from daemon.models import iso
 from daemon.periodic.retention import retention
 from daemon.storage.database import open_database, rows
+from tests.databases import new_database
 from tests.harness import ScriptedApi, running
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
@@ -24,7 +25,7 @@ WORDS = "kryptonite beneath hydrangeas"
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(tmp_path / "earshot.db")) as database:
+    with closing(new_database(tmp_path / "earshot.db")) as database:
         yield database
 
 

@@ -14,7 +14,8 @@ from daemon.config.models import WatchFolder
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS
 from daemon.intake.settle import MAX_PENDING
 from daemon.runtime.folder_loop import FolderLoop
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import rows
+from tests.databases import new_database
 from tests.harness import wav
 
 WHOLE = wav("a", seconds=1)
@@ -54,7 +55,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, root: Path) -> Iterator[Callable[..., Loop]]:
-    db = open_database(tmp_path / "state/earshot.db")
+    db = new_database(tmp_path / "state/earshot.db")
     loops: list[Loop] = []
 
     def run(**settings: Any) -> Loop:

@@ -14,12 +14,13 @@ from sqlite_utils import Database
 from daemon.config.models import WatchFolder
 from daemon.intake.settle import MAX_PENDING
 from daemon.runtime.folder_loop import FolderLoop
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import rows
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "state/earshot.db")
+    opened = new_database(tmp_path / "state/earshot.db")
     yield opened
     opened.close()
 

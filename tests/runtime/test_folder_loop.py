@@ -22,6 +22,7 @@ from daemon.models import iso
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows
 from daemon.watching.events import Events, EventsFactory, Hint, HintKind
+from tests.databases import new_database
 from tests.watching.mounts import bind, mount, mounts_undone
 
 DEADLINE_SECONDS = 20.0
@@ -43,7 +44,7 @@ class Running:
     def __init__(self, database: Path, folder: WatchFolder, events: EventsFactory) -> None:
         self.loop = FolderLoop(folder, events=events)
         self.watch = self.loop.watch
-        self.db = open_database(database)
+        self.db = new_database(database)
         self.errors: list[Exception] = []
         self._database = database
         self._stop = threading.Event()
@@ -468,7 +469,7 @@ def test_a_locked_database_loses_nothing(start: Callable[..., Running], root: Pa
 
 @contextmanager
 def one_shot(tmp_path: Path, folder: WatchFolder) -> Iterator[tuple[FolderLoop, Database]]:
-    loop, db = FolderLoop(folder), open_database(tmp_path / "state/earshot.db")
+    loop, db = FolderLoop(folder), new_database(tmp_path / "state/earshot.db")
     yield loop, db
     loop.watch.close()
     db.close()

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import Heartbeat
 from daemon.runtime.heartbeat import RETRY_SECONDS, heartbeat
-from daemon.storage.database import open_database
+from tests.databases import new_database
 from tests.harness import ScriptedApi, Service, refuse
 from tests.servers import Answer, HttpSink, wait_until
 
@@ -23,7 +23,7 @@ SECRET = "a-secret-0123456789abcdef"
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(tmp_path / "earshot.db")) as database:
+    with closing(new_database(tmp_path / "earshot.db")) as database:
         yield database
 
 

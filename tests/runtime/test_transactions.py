@@ -17,6 +17,7 @@ import pytest
 from daemon.config.models import WatchFolder
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows, transaction
+from tests.databases import new_database
 from tests.servers import wait_until
 from tests.watching.mounts import Share, shared
 
@@ -89,7 +90,7 @@ def test_a_share_that_hangs_as_a_transaction_begins_locks_nobody_out(
     (share.files / "old.wav").write_bytes(b"x")
     (share.files / "old.urls").write_text("https://calls.example.com/0.wav\n")
     database = tmp_path / "state/earshot.db"
-    with closing(open_database(database)) as db:
+    with closing(new_database(database)) as db:
         watching = Watching(database, share)
         try:
             wait_until(lambda: len(rows(db, "SELECT 1 FROM recordings")) == 2, what="both to be taken in")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from daemon.storage.database import open_database
+from tests.databases import new_database
 
 
 @pytest.fixture
@@ -19,5 +19,5 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    with closing(open_database(path)) as database:
+    with closing(new_database(path)) as database:
         yield database

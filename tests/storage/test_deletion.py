@@ -20,6 +20,7 @@ from daemon.storage.recordings import is_marked, known_stamps
 from daemon.storage.requests import begin_part
 from daemon.storage.results import store_response
 from daemon.storage.sidecars import left_sidecars
+from tests.databases import new_database
 from tests.storage.stores import NOW, add, committed, schema_before, stamp
 
 Delete = Callable[[Path, int], None]
@@ -40,7 +41,7 @@ def by_sqlite_utils(path: Path, recording_id: int) -> None:
 
 
 def by_earshot(path: Path, recording_id: int) -> None:
-    with closing(open_database(path)) as db, transaction(db):
+    with closing(new_database(path)) as db, transaction(db):
         db.execute("DELETE FROM recordings WHERE id = ?", (recording_id,))
 
 

@@ -38,6 +38,7 @@ from daemon.storage.requests import (
     note_hash,
 )
 from daemon.storage.results import store_response, stored_reply
+from tests.databases import new_database
 from tests.storage.stores import NOW, add, committed, later, row, states
 
 
@@ -104,7 +105,7 @@ def test_only_what_waits_is_claimed(db: Database, state: RecordingState) -> None
 
 
 def test_no_recording_is_claimed_twice(path: Path) -> None:
-    with closing(open_database(path)) as db:
+    with closing(new_database(path)) as db:
         numbers = add(db, 200)
     found: list[int] = []
     failures: list[Exception] = []

@@ -12,13 +12,14 @@ from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Place
 from daemon.intake.intake import take_in
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import transaction
 from daemon.watching.changes import news
+from tests.databases import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "state/earshot.db")
+    opened = new_database(tmp_path / "state/earshot.db")
     yield opened
     opened.close()
 

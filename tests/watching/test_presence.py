@@ -9,10 +9,11 @@ import pytest
 
 from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import rows
 from daemon.storage.folders import configure_folder
 from daemon.watching.presence import Presence
 from daemon.watching.source import Condition
+from tests.databases import new_database
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ def test_a_start_that_could_not_be_stored_is_a_start_at_the_next_look(tmp_path: 
     root, path = tmp_path / "calls", tmp_path / "state/earshot.db"
     root.mkdir()
     presence = Presence(WatchFolder(path=root), lambda hint: None)
-    with closing(open_database(path)) as db, closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with closing(new_database(path)) as db, closing(sqlite3.connect(path, isolation_level=None)) as other:
         configure_folder(db, str(root), NOW)
         db.conn.execute("PRAGMA busy_timeout = 50")
         other.execute("BEGIN IMMEDIATE")
