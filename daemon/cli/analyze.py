@@ -94,7 +94,7 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
     from daemon.costs.estimate import expected
     from daemon.deepgram.client import ApiClient
     from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
-    from daemon.runtime.engine_process import EmbeddedEngine
+    from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of
     from daemon.runtime.results import store
     from daemon.storage.database import memory_database, open_database
 
@@ -102,11 +102,12 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
     key = api_key(config, env=context.env)
     targets = open_targets(config, context.env)
     with ExitStack() as resources:
-        base_url = config.analyzer.base_url
+        base_url, socket_path = config.analyzer.base_url, None
         if base_url == EMBEDDED:
-            base_url = resources.enter_context(EmbeddedEngine(context.env)).url
+            engine = resources.enter_context(EmbeddedEngine(settings_of(config.engine), context.env))
+            base_url, socket_path = ENGINE_URL, engine.socket
         client = resources.enter_context(
-            ApiClient(lambda: base_url, key=key, timeout=reply_timeout(config.analyzer))
+            ApiClient(base_url, key=key, timeout=reply_timeout(config.analyzer), socket_path=socket_path)
         )
         db = open_database(config.database) if save else memory_database()
         resources.callback(db.close)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli.engine_models import CONFIGURED, install_models
+from daemon.cli.engine_models import CONFIGURED, engine_settings, install_models
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
+from daemon.engine.access import Access, is_loopback
 from daemon.errors import EarshotError
+
+if TYPE_CHECKING:
+    from daemon.engine.settings import Settings
 
 LARGEST_PORT = 65535
 
@@ -37,6 +43,12 @@ def engine_packages() -> Iterator[None]:
     "--port", type=click.IntRange(0, LARGEST_PORT), default=0, show_default=True, help="0 picks a free one."
 )
 @click.option(
+    "--uds",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Listen on this Unix socket instead.",
+)
+@click.option(
     "--install",
     "wanted",
     is_flag=False,
@@ -53,9 +65,18 @@ def engine_packages() -> Iterator[None]:
 @click.option("--exit-with-stdin", is_flag=True, hidden=True)
 @pass_context
 def engine(
-    context: Context, host: str, port: int, wanted: str | None, into: Path | None, exit_with_stdin: bool
+    context: Context,
+    host: str,
+    port: int,
+    uds: Path | None,
+    wanted: str | None,
+    into: Path | None,
+    exit_with_stdin: bool,
 ) -> None:
-    """Run the embedded engine alone, as an HTTP server."""
+    """Run the embedded engine alone, as an HTTP server.
+
+    Of the configuration it reads the section `engine`. Beyond this host it listens with a key only.
+    """
     hide_memory()
     if wanted is not None:
         install_models(context, wanted, into)
@@ -64,15 +85,43 @@ def engine(
         raise click.UsageError("--into goes with --install")
     if not host.isprintable() or not host:
         raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
-    # When the daemon starts it, its requests are in the daemon's log already.
+    # When the service starts it, its requests are in the service's log already.
     context.start_logging("WARNING" if exit_with_stdin else "INFO")
     with engine_packages():
+        from daemon.engine.connections import listen_on_path, listen_on_port
         from daemon.engine.server import serve
-    try:
-        serve(host, port, exit_with_stdin=exit_with_stdin)
-    except OSError as error:
-        # Python adds the address after the system's reason, in its own format.
-        reason = (error.strerror or type(error).__name__).partition(" (while")[0]
+    settings, key = (_of_owner(), None) if exit_with_stdin else _of_configuration(context)
+    access = access_for(host if uds is None else None, key)
+    listener = listen_on_port(host, port) if uds is None else listen_on_path(uds, for_all=key is not None)
+    with listener:
+        serve(listener, settings, access, exit_with_stdin=exit_with_stdin)
+
+
+def access_for(host: str | None, key: str | None) -> Access:
+    """Return who may use an engine that listens on this host, or with None on a Unix socket."""
+    loopback = host is None or is_loopback(host)
+    if key is None and not loopback:
         raise EarshotError(
-            f"cannot listen on {host}, port {port}: {reason}; name others by --host and --port"
-        ) from error
+            f"an engine on {host} can be reached from other hosts and needs a key: "
+            "write engine.api_key_file: FILE into the configuration"
+        )
+    return Access(key=key, checks_host=host is not None and key is None)
+
+
+def _of_owner() -> Settings:
+    """The settings that the service wrote to stdin."""
+    from daemon.engine.settings import from_json
+
+    return from_json(sys.stdin.buffer.readline())
+
+
+def _of_configuration(context: Context) -> tuple[Settings, str | None]:
+    from daemon.config.secrets import engine_key
+    from daemon.logs import register_secret
+    from daemon.runtime.engine_process import settings_of
+
+    configured = engine_settings(context)
+    key = engine_key(configured.api_key_file, env=context.env)
+    if key is not None:
+        register_secret(key)
+    return settings_of(configured), key

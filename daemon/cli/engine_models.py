@@ -24,13 +24,14 @@ CONFIGURED = ""
 
 def engine_settings(context: Context) -> Engine:
     """Return what the configuration says about the engine; the defaults where there is no configuration."""
+    from daemon.config.load import load_engine
     from daemon.config.models import Engine
 
     try:
         _ = context.config_file
     except ConfigError:
         return Engine()
-    return context.config.engine
+    return load_engine(context.config_file, env=context.env)
 
 
 def install_models(context: Context, wanted: str, into: Path | None) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from daemon.config.checks import logical_findings
 from daemon.config.document import Document, DocumentError, Finding, Location, read_document
-from daemon.config.models import Config
+from daemon.config.models import Config, Engine
 from daemon.config.short_forms import full_form
 from daemon.config.validation_errors import findings_of
 from daemon.config.variables import expand_variables
@@ -39,6 +39,31 @@ def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
     if config is None or findings:
         raise ConfigError(path, _problems(path, document, findings))
     return config
+
+
+def load_engine(path: Path, *, env: Mapping[str, str] = os.environ) -> Engine:
+    """The section `engine` alone, for an engine without a service; the others are not read.
+
+    Raises ConfigError with all problems of that section, and with sections that have no known name.
+    """
+    try:
+        document = read_document(path)
+    except DocumentError as error:
+        raise ConfigError(path, [ConfigProblem(str(path), error.line, "", error.problem)]) from None
+    sections = {name: value for name, value in document.data.items() if name not in Config.model_fields}
+    own = {"engine": document.data["engine"]} if "engine" in document.data else {}
+    data, findings = expand_variables(sections | own, env)
+    full = full_form(data, path.absolute().parent, env)
+    findings += document.findings
+    try:
+        # With a folder to watch, as the whole needs one.
+        engine = Config.model_validate({**full, "database": "-", "watch": [{"path": "-"}]}).engine
+    except ValidationError as error:
+        findings += findings_of(error)
+        engine = None
+    if engine is None or findings:
+        raise ConfigError(path, _problems(path, document, findings))
+    return engine
 
 
 def _problems(path: Path, document: Document, findings: Iterable[Finding]) -> list[ConfigProblem]:

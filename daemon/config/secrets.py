@@ -85,6 +85,14 @@ def webhook_secret(webhook: Webhook, *, env: Mapping[str, str] = os.environ) -> 
     return secret
 
 
+def engine_key(path: Path | None, *, env: Mapping[str, str] = os.environ) -> str | None:
+    """The key that clients of `earshot engine` must send, or None. ConfigError if its file is unusable."""
+    if path is None:
+        return None
+    text = _read_secret(_credential_path(path, "engine.api_key_file", env), "engine.api_key_file", env)
+    return _checked_key(text, path, "engine.api_key_file")
+
+
 def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[str]:
     """Every text that a log must not show, longest first; unreadable files are left out.
 

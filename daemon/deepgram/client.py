@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -45,20 +46,22 @@ class Reply:
 class ApiClient:
     """HTTP access to one endpoint, shared by all workers; use as a context manager.
 
-    `base_url` is called for each request: the embedded engine's changes when it restarts. Whether a proxy
-    is used is decided once, at the start: the engine is always on this host.
-    `timeout` is seconds from the last byte sent to the last byte received.
+    `timeout` is seconds from the last byte sent to the last byte received. With `socket_path` the requests go
+    by this Unix socket, as those to the embedded engine do, else by the network.
     """
 
-    def __init__(self, base_url: Callable[[], str], *, key: str | None, timeout: float) -> None:
-        self._base_url = base_url
+    def __init__(
+        self, base_url: str, *, key: str | None, timeout: float, socket_path: Path | None = None
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
         self._key = key
         self._timeout = timeout
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
         if key:
             headers["Authorization"] = f"Token {key}"
         self._http = http_client(
-            base_url(),
+            base_url,
+            socket_path=socket_path,
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
             # A new connection per request: if a server closed an idle one just as we used it again, that
@@ -119,7 +122,7 @@ class ApiClient:
                 conversation,
                 self._http.stream(
                     "POST",
-                    self._base_url().rstrip("/") + path,
+                    self._base_url + path,
                     params=list(request.parameters),
                     headers=dict(headers),
                     extensions={"trace": conversation.trace},
@@ -201,7 +204,7 @@ class _Conversation:
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Keep the socket and the progress that httpcore reports here."""
         # Behind a proxy the name of the event begins differently.
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
         elif event == "http11.send_request_body.complete":
             # The last byte has left: from here on the request may be billed.
@@ -217,12 +220,18 @@ class _Conversation:
             _shut_down(self._socket)
 
 
-def http_client(url: str, **settings: Any) -> httpx.Client:
+def http_client(url: str, *, socket_path: Path | None = None, **settings: Any) -> httpx.Client:
     """Return a client for requests to `url`, with the proxy and certificates that the environment names.
+
+    With `socket_path` it asks for them there, and needs neither.
 
     Raises EarshotError if these are needed but unusable; its text never quotes them: an address may hold a
     password.
     """
+    if socket_path is not None:
+        limits = settings.pop("limits", httpx.Limits())
+        transport = httpx.HTTPTransport(uds=str(socket_path), verify=False, trust_env=False, limits=limits)
+        return httpx.Client(transport=transport, trust_env=False, **settings)
     proxy = proxy_for(url, os.environ)
     encrypted = any(address.lower().startswith("https:") for address in (url, proxy.url if proxy else ""))
     try:

@@ -8,10 +8,10 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -19,14 +19,20 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from daemon.engine.decode import UnreadableAudio
+from daemon.engine.access import Access, denial
+from daemon.engine.capacity import capacity
+from daemon.engine.connections import Connection, address_of
+from daemon.engine.fetch import FetchError, fetching
 from daemon.engine.query import InvalidParameter, Options, UnsupportedLanguage, parse_query
-from daemon.engine.reply import Upload
-from daemon.engine.upload import SlowUpload, TooLarge, receive
-from daemon.engine.workers import TooBusy, Workers, sensible_number
+from daemon.engine.sandbox import missing
+from daemon.engine.settings import Settings
+from daemon.engine.slots import TooBusy
+from daemon.engine.upload import SlowUpload, TooLarge, open_upload, receive, uploads_folder
+from daemon.engine.workers import UnusableRecording, WorkerFailed, Workers
+from daemon.errors import EarshotError
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +40,10 @@ SHUTDOWN_SECONDS = 30
 DRAIN_SECONDS = 3600  # only with an owner, who may end the wait by closing the pipe
 MAX_JSON_BYTES = 1 << 16
 CLIENT_CLOSED_REQUEST = 499
+RETRY_AFTER_SECONDS = 5
+# A refusal is sent once this much of the body was read, or this much time went by: a client that still sends
+# when the connection is closed may not see it.
+POLITE_BYTES, POLITE_SECONDS = 1 << 20, 1.0
 
 
 class Refusal(Exception):
@@ -44,18 +54,32 @@ class Refusal(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-def serve(host: str, port: int, *, exit_with_stdin: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight and return; port 0 takes a free one.
+TOO_BUSY = Refusal(429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later")
+CORRUPT = Refusal(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
+NO_JSON = Refusal(
+    400, "Bad Request", "Content-type was application/json, but we could not process the JSON payload."
+)
 
-    Prints `listening on http://HOST:PORT` once connections are accepted. With `exit_with_stdin` the process
+
+def serve(
+    listener: socket.socket, settings: Settings, access: Access, *, exit_with_stdin: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight and return. Raises EarshotError.
+
+    Prints `listening on` and its address once connections are accepted. With `exit_with_stdin` the process
     ends at once when stdin does: its owner holds the other end of that pipe, and the engine dies with it.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=128)
     if exit_with_stdin:
-        threading.Thread(target=_exit_at_end_of_stdin, name="stdin", daemon=True).start()
+        threading.Thread(
+            target=_exit_at_end_of_stdin, args=[address_of(listener)], name="stdin", daemon=True
+        ).start()
+    for measure in missing():
+        logger.warning("this system has no %s for the engine's workers; the other measures hold", measure)
+    workers = Workers(settings, capacity(settings.model_bytes, settings.workers))
     config = uvicorn.Config(
-        build_app(),
+        build_app(workers, settings, access, _uploads(settings)),
+        http=Connection,
+        ws="none",
         loop="asyncio",
         log_config=None,
         access_log=False,
@@ -64,35 +88,52 @@ def serve(host: str, port: int, *, exit_with_stdin: bool = False) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS if exit_with_stdin else SHUTDOWN_SECONDS,
     )
     with _quiet_signals():
-        _Server(config).run(sockets=[listener])
+        _Server(config, workers).run(sockets=[listener])
 
 
-def build_app() -> Starlette:
+def build_app(workers: Workers, settings: Settings, access: Access, uploads: Path) -> Starlette:
     """The HTTP application, for one event loop."""
-    workers = Workers(sensible_number())
 
     async def listen(request: Request) -> Response:
-        return await _answer(request, workers)
+        return await _answer(request, workers, settings, access, uploads)
+
+    async def projects(request: Request) -> Response:
+        """Answer a client that checks the service and its key."""
+        refused = denial(access, request.headers)
+        if refused:
+            return _error(Refusal(refused.status, refused.code, refused.message), str(uuid4()))
+        return JSONResponse({"projects": []})
 
     return Starlette(
         routes=[
             Route("/v1/listen", listen, methods=["POST"]),
-            Route("/v1/projects", _projects, methods=["GET"]),
+            Route("/v1/projects", projects, methods=["GET"]),
+            Route("/healthz", _health, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _http_error},
     )
 
 
 class _Server(uvicorn.Server):
-    """Prints where it listens: from this line on requests are answered."""
+    """Starts and ends the workers, and prints where it listens: from this line on requests are answered."""
+
+    def __init__(self, config: uvicorn.Config, workers: Workers) -> None:
+        super().__init__(config)
+        self._workers = workers
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await self._workers.start()
+        except WorkerFailed as error:
+            raise EarshotError(f"the embedded engine does not start: {error}") from error
         await super().startup(sockets)
         for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            sys.stdout.write(f"listening on http://{shown}:{port}\n")
+            sys.stdout.write(f"listening on {address_of(listener)}\n")
             sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._workers.stop()
 
 
 @contextlib.contextmanager
@@ -111,42 +152,86 @@ def _quiet_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _exit_at_end_of_stdin() -> None:
-    """Exit when stdin closes; the kernel ends the workers as well."""
+def _exit_at_end_of_stdin(address: str) -> None:
+    """Exit when stdin closes, and take the socket's folder along; the kernel ends the workers as well."""
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
+    if address.startswith("unix:"):
+        path = Path(address.removeprefix("unix:"))
+        with contextlib.suppress(OSError):
+            path.unlink()
+            path.parent.rmdir()
     os._exit(0)
 
 
-async def _answer(request: Request, workers: Workers) -> Response:
+def _uploads(settings: Settings) -> Path:
+    try:
+        return Path(settings.uploads) if settings.uploads else uploads_folder()
+    except OSError as error:
+        raise EarshotError(f"the embedded engine does not start: {error}") from error
+
+
+async def _health(request: Request) -> Response:
+    """Answer a load balancer: this process is here and accepts requests."""
+    return PlainTextResponse("ok\n")
+
+
+async def _answer(
+    request: Request, workers: Workers, settings: Settings, access: Access, uploads: Path
+) -> Response:
     """Answer one request; every failure becomes Deepgram's error JSON."""
     request_id = str(uuid4())
     try:
-        return _with_id(await _listen(request, request_id, workers), request_id)
+        refused = denial(access, request.headers)
+        if refused:
+            raise Refusal(refused.status, refused.code, refused.message)
+        # Counted before its body is taken: too many large ones at once would fill the disk.
+        with _in_hand(workers):
+            return _with_id(await _listen(request, request_id, workers, settings, uploads), request_id)
     except Refusal as refusal:
+        await _take_politely(request)
         return _error(refusal, request_id)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     except OSError as error:  # disk full, no process or file left
         logger.error("request failed request=%s error=%s", request_id, error)
         return _error(Refusal(503, "Service Unavailable", "Please try again later"), request_id)
-    except Exception:
-        logger.exception("request failed request=%s", request_id)
+    except Exception as error:
+        if isinstance(error, WorkerFailed):
+            logger.error("request failed request=%s worker=%s", request_id, error)
+        else:
+            logger.exception("request failed request=%s", request_id)
         return _error(
             Refusal(500, "INTERNAL_SERVER_ERROR", "The engine failed; its log says why."), request_id
         )
 
 
-async def _listen(request: Request, request_id: str, workers: Workers) -> Response:
+@contextlib.contextmanager
+def _in_hand(workers: Workers) -> Iterator[None]:
+    try:
+        workers.slots.take_in_hand()
+    except TooBusy:
+        raise TOO_BUSY from None
+    try:
+        yield
+    finally:
+        workers.slots.let_go()
+
+
+async def _listen(
+    request: Request, request_id: str, workers: Workers, settings: Settings, uploads: Path
+) -> Response:
     created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    # The file has no name, so nothing is left behind however this process ends.
-    with tempfile.TemporaryFile(prefix="earshot-engine-", buffering=0) as audio:
-        sha256 = await _receive(request, audio)
+    with open_upload(uploads) as audio:
+        is_json = (
+            request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+        )
+        sha256 = "" if is_json else await _receive(request, audio)
         options = _options(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-            raise _json_refusal(audio)
-        upload = Upload(request_id=request_id, sha256=sha256, created=created)
+        if is_json:
+            sha256 = await _fetch(await _url(request), settings, audio)
+        upload = {"request_id": request_id, "sha256": sha256, "created": created}
         body = await _transcribe(request, audio, upload, options, workers)
     return Response(body, media_type="application/json")
 
@@ -161,6 +246,38 @@ async def _receive(request: Request, into: BinaryIO) -> str:
         raise Refusal(408, "SLOW_UPLOAD", "Request upload timeout.") from None
 
 
+async def _url(request: Request) -> str:
+    """Return the address in the request's JSON."""
+    try:
+        url = json.loads(await _json_body(request))["url"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise NO_JSON from None
+    if not isinstance(url, str):
+        raise NO_JSON
+    return url
+
+
+async def _json_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise NO_JSON
+    return bytes(body)
+
+
+async def _fetch(url: str, settings: Settings, into: BinaryIO) -> str:
+    try:
+        async with fetching(url, settings.hosts) as blocks:
+            return await receive(blocks, into)
+    except FetchError as error:
+        raise Refusal(400, "REMOTE_CONTENT_ERROR", str(error)) from None
+    except TooLarge:
+        raise Refusal(400, "REMOTE_CONTENT_ERROR", "The remote content is larger than 2 GB.") from None
+    except SlowUpload:
+        raise Refusal(400, "REMOTE_CONTENT_ERROR", "The remote server took too long.") from None
+
+
 def _options(request: Request) -> Options:
     try:
         return parse_query(request.query_params.multi_items())
@@ -172,35 +289,19 @@ def _options(request: Request) -> Options:
         raise Refusal(400, "Bad Request", message) from None
 
 
-def _json_refusal(body: BinaryIO) -> Refusal:
-    body.seek(0)
-    try:
-        has_url = "url" in json.loads(body.read(MAX_JSON_BYTES))
-    except (ValueError, TypeError, RecursionError):
-        has_url = False
-    if has_url:
-        message = "The embedded engine does not download recordings; send the recording itself."
-        return Refusal(400, "REMOTE_CONTENT_ERROR", message)
-    message = "Content-type was application/json, but we could not process the JSON payload."
-    return Refusal(400, "Bad Request", message)
-
-
 async def _transcribe(
-    request: Request, audio: BinaryIO, upload: Upload, options: Options, workers: Workers
+    request: Request, audio: BinaryIO, upload: dict[str, str], options: Options, workers: Workers
 ) -> bytes:
     """Return the worker's reply; if the client hangs up first, stop the work that nobody waits for."""
-    work = asyncio.ensure_future(workers.transcribe(audio, upload, options))
+    work = asyncio.ensure_future(workers.transcribe(audio.fileno(), upload, options))
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             raise ClientDisconnect
         return work.result()
-    except UnreadableAudio:
-        message = "Bad Request: failed to process audio: corrupt or unsupported data"
-        raise Refusal(400, "Bad Request", message) from None
-    except TooBusy:
-        raise Refusal(429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later") from None
+    except UnusableRecording:
+        raise CORRUPT from None
     finally:
         # The worker must be gone before its file is closed, also when the server is told to stop.
         work.cancel()
@@ -213,9 +314,15 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _projects(request: Request) -> Response:
-    """Answer a client that checks the service and its key; here any key is valid."""
-    return JSONResponse({"projects": []})
+async def _take_politely(request: Request) -> None:
+    """Read some of what is left of a refused request's body."""
+    taken = 0
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(POLITE_SECONDS):
+            async for chunk in request.stream():
+                taken += len(chunk)
+                if taken > POLITE_BYTES:
+                    return
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -225,7 +332,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _error(refusal: Refusal, request_id: str) -> Response:
     body = {"err_code": refusal.code, "err_msg": refusal.message, "request_id": request_id}
-    return _with_id(JSONResponse(body, status_code=refusal.status), request_id)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if refusal.status in (429, 503) else None
+    return _with_id(JSONResponse(body, status_code=refusal.status, headers=headers), request_id)
 
 
 def _with_id(response: Response, request_id: str) -> Response:

@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
+from daemon.config.models import Engine
+from daemon.engine.settings import Settings
+from daemon.engine.weights import SENTENCES, find
 from daemon.errors import EarshotError
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 RESTART_SECONDS = 2.0
-_PREFIX = "listening on "
+ENGINE_URL = "http://localhost"
+"""What requests to it are addressed to; they go by its socket."""
+_LONGEST_SOCKET_PATH = 107
+_SOCKET = "engine.sock"
 _WITHHELD = ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 
 class EmbeddedEngine:
-    """A running engine; use as a context manager.
+    """A running engine, reached by the Unix socket `socket`; use as a context manager.
 
+    The socket's folder lets nobody else in: no other user of the host can use the engine or take its place.
     The engine reads from a pipe whose other end only this process holds, and ends when that closes: so it
     ends also when this process is killed.
     """
 
-    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, settings: Settings, env: Mapping[str, str] = os.environ) -> None:
+        self._settings = settings
         self._env = {name: value for name, value in env.items() if name not in _WITHHELD}
         self._child: subprocess.Popen[bytes] | None = None
         self._retry_at = 0.0
-        self.url = ""
+        self.socket = Path()
 
     def __enter__(self) -> Self:
-        self._start(port=0)
+        self.socket = _own_folder(self._env) / _SOCKET
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._child is None:
-            return
-        if self._child.stdin is not None:
-            self._child.stdin.close()
-        try:
-            self._child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        if self._child is not None:
+            if self._child.stdin is not None:
+                self._child.stdin.close()
+            try:
+                self._child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+        shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def keep_alive(self) -> None:
         """Start the engine again if it has died; call now and then."""
@@ -60,26 +77,69 @@ class EmbeddedEngine:
         logger.error("embedded engine ended code=%d; starting it again", code)
         self._retry_at = time.monotonic() + RESTART_SECONDS
         try:
-            self._start(port=int(self.url.rpartition(":")[2]))
-        except EarshotError as error:
+            # What cleans up temporary folders may have taken it; others still cannot make one of this name.
+            self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+            self._start()
+        except (EarshotError, OSError) as error:
             logger.error("%s", error)
 
-    def _start(self, *, port: int) -> None:
+    def _start(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "engine", "--host", "127.0.0.1", "--port", str(port),
-             "--exit-with-stdin"],
+            [sys.executable, "-m", "daemon", "engine", "--uds", str(self.socket), "--exit-with-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C at a terminal is for this process alone; the engine ends with it.
             start_new_session=True,
             env=self._env,
-        )  # fmt: skip
-        self.url = _listening_url(self._child) or self.url
-        logger.info("embedded engine started pid=%d url=%s", self._child.pid, self.url)
+        )
+        _hand_over(self._child, self._settings)
+        _wait_for_listening(self._child)
+        logger.info("embedded engine started pid=%d", self._child.pid)
 
 
-def _listening_url(child: subprocess.Popen[bytes]) -> str:
-    """Wait until the engine prints its address, and return that; EarshotError when it does not."""
+def settings_of(engine: Engine) -> Settings:
+    """Return the settings for an engine, with its models found. Raises EarshotError if one is not there."""
+    return Settings(
+        models=_found(engine.model, SENTENCES),
+        device=engine.device,
+        workers=engine.workers,
+        examples=engine.examples,
+        hosts=engine.hosts,
+    )
+
+
+def _found(*models: str) -> tuple[str, ...]:
+    found = []
+    for model in models:
+        with contextlib.suppress(EarshotError):
+            found.append(str(find(model)))
+    return tuple(found)
+
+
+def _own_folder(env: Mapping[str, str]) -> Path:
+    """Make a folder that only this user can enter, with a path short enough for a socket in it."""
+    places = (env.get("RUNTIME_DIRECTORY", "").partition(":")[0], tempfile.gettempdir(), "/tmp")  # noqa: S108
+    for place in filter(None, places):
+        if len(os.fsencode(place)) + len(f"/engine-12345678/{_SOCKET}") <= _LONGEST_SOCKET_PATH:
+            try:
+                return Path(tempfile.mkdtemp(prefix="engine-", dir=place))
+            except OSError:
+                continue
+    raise EarshotError("the embedded engine finds no folder for its socket; set TMPDIR to a short path")
+
+
+def _hand_over(child: subprocess.Popen[bytes], settings: Settings) -> None:
+    assert child.stdin is not None  # noqa: S101
+    try:
+        child.stdin.write(settings.to_json())
+        child.stdin.flush()
+    except BrokenPipeError:
+        # It has ended, and said why on stderr.
+        return
+
+
+def _wait_for_listening(child: subprocess.Popen[bytes]) -> None:
+    """Wait until the engine prints where it listens; EarshotError when it does not."""
     output = child.stdout.fileno() if child.stdout else -1
     deadline = time.monotonic() + START_SECONDS
     line = b""
@@ -93,4 +153,3 @@ def _listening_url(child: subprocess.Popen[bytes]) -> str:
                 "then `earshot engine` shows what is wrong"
             )
         line += block
-    return line.decode().splitlines()[-1].removeprefix(_PREFIX).strip()

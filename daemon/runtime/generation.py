@@ -39,7 +39,7 @@ from daemon.originals.sidecars import write_sidecars
 from daemon.periodic.retention import retention
 from daemon.periodic.schedule import schedule
 from daemon.runtime.documents import render
-from daemon.runtime.engine_process import EmbeddedEngine
+from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.heartbeat import heartbeat, manager_status
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
@@ -275,9 +275,16 @@ class Generation:
 
     def _context(self) -> Context:
         analyzer = self.config.analyzer
-        base_url = self._base_url()
+        if analyzer.base_url == EMBEDDED:
+            settings = settings_of(self.config.engine)
+            self._engine = self._resources.enter_context(EmbeddedEngine(settings, self._env))
         client = self._resources.enter_context(
-            ApiClient(base_url, key=self._key, timeout=reply_timeout(analyzer))
+            ApiClient(
+                ENGINE_URL if self._engine else analyzer.base_url,
+                key=self._key,
+                timeout=reply_timeout(analyzer),
+                socket_path=self._engine.socket if self._engine else None,
+            )
         )
         return Context(
             config=self.config,
@@ -293,13 +300,6 @@ class Generation:
             away=self.away,
             remote=self._remote,
         )
-
-    def _base_url(self) -> Callable[[], str]:
-        if self.config.analyzer.base_url != EMBEDDED:
-            return lambda: self.config.analyzer.base_url
-        engine = self._resources.enter_context(EmbeddedEngine(self._env))
-        self._engine = engine
-        return lambda: engine.url
 
 
 def _file_stamp(path: Path | None) -> tuple[int, int, int] | None:

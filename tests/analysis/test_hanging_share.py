@@ -50,7 +50,7 @@ def fail(database: Path, share: Share, has_hung: threading.Event) -> None:
     config = Config.model_validate({"database": database, "watch": [{"path": str(share.path)}]})
     with (
         closing(new_database(database)) as db,
-        ApiClient(lambda: "http://127.0.0.1:1", key=None, timeout=1.0) as client,
+        ApiClient("http://127.0.0.1:1", key=None, timeout=1.0) as client,
     ):
         context = Context(
             config=config,

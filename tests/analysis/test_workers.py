@@ -39,7 +39,7 @@ def db(path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def client() -> Iterator[ApiClient]:
-    with ApiClient(lambda: "http://127.0.0.1:1", key=None, timeout=1.0) as client:
+    with ApiClient("http://127.0.0.1:1", key=None, timeout=1.0) as client:
         yield client
 
 

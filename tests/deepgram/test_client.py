@@ -14,6 +14,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def api() -> Iterator[ScriptedApi]:
 
 
 def connection(url: str, *, timeout: float = 20.0, key: str | None = CANARY_KEY) -> ApiClient:
-    return ApiClient(lambda: url, key=key, timeout=timeout)
+    return ApiClient(url, key=key, timeout=timeout)
 
 
 def send(path: Path, url: str, *, timeout: float = 20.0, sha256: str | None = None) -> Reply:
@@ -136,16 +137,57 @@ def test_without_a_key_none_is_sent(api: ScriptedApi, small: Path) -> None:
     assert "authorization" not in api.calls[0].headers
 
 
-def test_the_address_is_asked_for_at_each_request(small: Path) -> None:
-    """The embedded engine has another port after it was restarted."""
-    with ScriptedApi() as one, ScriptedApi() as other, open_recording(str(small.parent), str(small)) as file:
-        urls = [one.url + "/"]
-        with ApiClient(lambda: urls[-1], key=None, timeout=20.0) as client:
+class ByPath(ThreadingHTTPServer):
+    """An HTTP server on a Unix socket, which keeps what it was sent."""
+
+    address_family = socket.AF_UNIX
+
+    def __init__(self, path: Path) -> None:
+        self.bodies: list[bytes] = []
+        super().__init__(str(path), self.handler(), bind_and_activate=False)  # type: ignore[arg-type]
+        self.socket.bind(str(path))
+        self.server_activate()
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                bodies.append(self.rfile.read(int(self.headers["content-length"])))
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        return Handler
+
+
+def test_with_a_unix_socket_requests_go_there(small: Path, tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with ByPath(path) as server:
+        threading.Thread(target=server.serve_forever).start()
+        with (
+            ApiClient("http://localhost", key=None, timeout=20.0, socket_path=path) as client,
+            open_recording(str(small.parent), str(small)) as file,
+        ):
+            assert client.listen_file(Upload(file), REQUEST).body == b"{}"
+        server.shutdown()
+        assert server.bodies == [small.read_bytes()]
+
+
+def test_a_unix_socket_that_does_not_answer_is_left_at_the_deadline(small: Path, tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with (
+            ApiClient("http://localhost", key=None, timeout=0.5, socket_path=path) as client,
+            open_recording(str(small.parent), str(small)) as file,
+            pytest.raises(DoubtfulReplyError),
+        ):
             client.listen_file(Upload(file), REQUEST)
-            urls.append(other.url)
-            client.listen_file(Upload(file), REQUEST)
-        assert [len(one.calls), len(other.calls)] == [1, 1]
-        assert one.calls[0].path == "/v1/listen"
 
 
 def test_memory_does_not_grow_with_the_file(api: ScriptedApi, tmp_path: Path) -> None:
@@ -163,7 +205,7 @@ def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 small, large, url = sys.argv[1:]
-with ApiClient(lambda: url, key="k", timeout=20.0) as client:
+with ApiClient(url, key="k", timeout=20.0) as client:
     peaks = []
     for path in (small, large):
         with open_recording("/", path) as file:
