@@ -11,13 +11,16 @@ from __future__ import annotations
 import fnmatch
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html.entities import html5
 
 BREAK = "\u200b"
 """Zero-width space: people do not see it, but it breaks up mentions, links and pairs of markup."""
 
 ELLIPSIS = "…"
+MOST_FIELDS = 4
+"""Fields of the metadata in a line."""
+
 NAME_LENGTH = 60
 """In characters: the limit for a rule's, speaker's or recording's name, a metadata key or value."""
 
@@ -124,15 +127,27 @@ def shown_clock(seconds: float) -> str:
 
 
 def shown_recording(
-    recording_id: int, name: str, score: float | None, rules: Sequence[str], link: str | None
+    recording_id: int,
+    name: str,
+    score: float | None,
+    *,
+    metadata: Mapping[str, str],
+    link: str | None,
+    rules: Sequence[str] = (),
+    alert: int | None = None,
 ) -> str:
-    """A recording as a line of a list: its score, name, rules that fired, and link."""
+    """A recording as a line of a list: score, name, metadata (agent), rules that fired, link, ids."""
     line = f"{'not scored' if score is None else shown_score(score)} {harmless_name(name)}"
+    known = [f"{harmless_name(key)} {harmless_name(value)}" for key, value in metadata.items()]
+    if known:
+        line += f" ({', '.join(known[:MOST_FIELDS])})"
     if rules:
         line += ": " + ", ".join(map(harmless_name, rules))
     if link is not None:
         line += " " + link.replace("{id}", str(recording_id)).replace("{seconds}", "0")
-    return line
+    return line + (
+        f" (recording {recording_id})" if alert is None else f" (alert {alert}, recording {recording_id})"
+    )
 
 
 def fitting(start: Sequence[str], lists: Sequence[tuple[str, Sequence[str]]], room: int) -> str:

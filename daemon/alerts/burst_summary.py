@@ -28,8 +28,15 @@ def burst_summary(
         " None is lost: `earshot alerts --state suppressed` lists them, `earshot alerts retry ID` sends one."
     )
     lines = [
-        shown_recording(row["recording_id"], row["name"], row["score"], json.loads(row["rules"]), link)
-        + f" (alert {row['id']}, recording {row['recording_id']})"
+        shown_recording(
+            row["recording_id"],
+            row["name"],
+            row["score"],
+            metadata=json.loads(row["metadata"]),
+            rules=json.loads(row["rules"]),
+            link=link,
+            alert=row["id"],
+        )
         for row in held[:WORST]
     ]
     body = fitting([start], [("The worst by average score:", lines)], room_for(target, title))

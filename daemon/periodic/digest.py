@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
@@ -182,4 +183,5 @@ def _precision(verdicts: Mapping[str, Verdicts]) -> list[str]:
 
 
 def _worst(row: Row, link: str | None) -> str:
-    return shown_recording(row["recording_id"], row["name"], row["score"], (), link)
+    metadata = json.loads(row["metadata"])
+    return shown_recording(row["recording_id"], row["name"], row["score"], metadata=metadata, link=link)

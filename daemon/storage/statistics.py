@@ -106,7 +106,8 @@ def _totals(db: Database, period: Period) -> Row:
         period,
         f"""
         SELECT count(*) AS count, coalesce(sum(duration_seconds), 0) AS seconds,
-            sum(estimated_cost_usd) AS cost, avg(average_sentiment_score) AS average
+            avg(average_sentiment_score) AS average,
+            (SELECT sum(usd) FROM costs WHERE at >= :since AND at < :until) AS cost
         FROM recordings WHERE {_PERIOD}
         """,  # noqa: S608 - our own text
     )
@@ -118,7 +119,7 @@ def _worst(db: Database, period: Period) -> list[Row]:
         db,
         period,
         f"""
-        SELECT id AS recording_id, name, average_sentiment_score AS score
+        SELECT id AS recording_id, name, metadata, average_sentiment_score AS score
         FROM recordings WHERE {_PERIOD} AND average_sentiment_score IS NOT NULL
         ORDER BY score, id LIMIT {MOST}
         """,  # noqa: S608 - our own text

@@ -132,7 +132,7 @@ def held_in(db: Database, window: BurstWindow) -> list[dict[str, Any]]:
         db,
         """
         SELECT alerts.id, alerts.recording_id, alerts.rules, alerts.severity, recordings.name,
-            recordings.average_sentiment_score AS score
+            recordings.metadata, recordings.average_sentiment_score AS score
         FROM alerts JOIN recordings ON recordings.id = alerts.recording_id
         WHERE alerts.id > ? AND alerts.destination = ? AND alerts.target = ?
             AND alerts.state = 'suppressed' AND alerts.reason = 'burst'

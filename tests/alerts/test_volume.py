@@ -173,7 +173,8 @@ def test_a_burst_gives_the_first_messages_then_one_summary_with_the_worst_five(
     alerts = both(http, smtp, burst={"limit": 3, "window": "10m"}, link="http://h/{id}#t={seconds}")
     with stage(tmp_path, alerts) as here:
         for number in range(10):
-            here.record(NOW + minutes(number / 10), score=-0.4 - number / 100, name=f"call-{number}.wav")
+            name, score = f"call-{number}.wav", -0.4 - number / 100
+            here.record(NOW + minutes(number / 10), score=score, name=name, metadata={"agent": "ann"})
         here.tick(NOW + minutes(9.9))
         here.deliver(NOW + minutes(9.9))
         assert (len(http.requests), len(smtp.messages)) == (3, 3)
@@ -187,8 +188,8 @@ def test_a_burst_gives_the_first_messages_then_one_summary_with_the_worst_five(
     assert titles(http)[-1] == "[warning] 7 alerts held back - burst"
     lines = http.requests[-1].json()["message"].splitlines()
     worst = [line for line in lines if line.startswith("-0.")]
-    assert worst[0] == "-0.49 call-9.wav: unhappy caller http://h/10#t=0 (alert 19, recording 10)"
-    assert [line.split()[1] for line in worst] == [f"call-{number}.wav:" for number in (9, 8, 7, 6, 5)]
+    assert worst[0] == "-0.49 call-9.wav (agent ann): unhappy caller http://h/10#t=0 (alert 19, recording 10)"
+    assert [line.split()[1] for line in worst] == [f"call-{number}.wav" for number in (9, 8, 7, 6, 5)]
     assert lines[-1] == f"earshot alert {summary['id']}"
     assert json.loads(summary["rules"]) == ["unhappy caller"]
 

@@ -67,7 +67,8 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
     topics = (passage("about the bill", "billing", 0.9),)
     intents = (passage("cancel", "cancel subscription", 0.9),)
     with SmtpSink() as smtp, stage(tmp_path, daily(http)) as here:
-        here.configure(daily(http) | {"destinations": {"team": [f"json://{http.address}", smtp.mailto()]}})
+        both = {"destinations": {"team": [f"json://{http.address}", smtp.mailto()]}}
+        here.configure(daily(http) | both | {"link": "http://h/{id}"})
         assert not here.tick(EIGHT)
         here.record(EIGHT - timedelta(hours=5), score=0.2)
         here.record(EIGHT - timedelta(hours=6), score=0.2, folder="/srv/quiet")
@@ -78,6 +79,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
                 name=f"call-{number}.wav",
                 intents=intents,
                 topics=topics,
+                metadata={"agent": "ann", "caller": f"4915{number}"},
             )
         here.record(
             EIGHT + timedelta(hours=1), score=0.1, not_analyzed={"topics": "language"}, folder="/srv/b"
@@ -97,11 +99,11 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
     for line in (
         "8 recordings analyzed, 1:40:32 of audio, average score -0.51",
         "failed: 1 corrupt_audio; `earshot list --state failed` says why",
-        "estimated cost 0.08 USD",
+        "estimated cost 2.50 USD",
         "estimated cost of the month so far 5.00 USD",
         "The worst by average score:",
-        "-0.90 call-6.wav",
-        "-0.50 call-2.wav",
+        "-0.90 call-6.wav (agent ann, caller 49156) http://h/9 (recording 9)",
+        "-0.50 call-2.wav (agent ann, caller 49152) http://h/5 (recording 5)",
         f"…{here.folder[-59:]}: 7, average -0.60 (before 1, average 0.20)",
         "/srv/b: 1, average 0.10 (none before)",
         "/srv/quiet: none (before 1, average 0.20)",
