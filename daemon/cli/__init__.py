@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "daemon.cli.export:export",
     "retry": "daemon.cli.recordings:retry",
     "costs": "daemon.cli.costs:costs",
+    "stats": "daemon.cli.stats:stats",
     "check": "daemon.cli.check:check",
     "test-alert": "daemon.cli.alerts:test_alert",
     "rules": "daemon.cli.rules:rules",

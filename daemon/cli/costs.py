@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from daemon.cli.options import Context, configuration_options, json_option, moment, pass_context
+from daemon.cli.options import Context, configuration_options, json_option, known_group, moment, pass_context
 from daemon.cli.output import plural, print_json, print_table
 from daemon.text import shown_clock
 
@@ -16,9 +16,7 @@ BAR_COLUMNS = 24
 def _group(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     from daemon.storage.costs import GROUPS
 
-    if value in GROUPS or value.removeprefix("metadata.").strip() not in ("", value):
-        return value
-    raise click.BadParameter(f"{value!r} is none of {', '.join(GROUPS)}, metadata.KEY")
+    return known_group(value, GROUPS)
 
 
 @click.command(

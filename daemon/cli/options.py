@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -158,6 +158,13 @@ limit_option = click.option(
     help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
 )
 """Adds `--limit`, passed to the command as `limit`."""
+
+
+def known_group(value: str, groups: Iterable[str]) -> str:
+    """Return the value of `--by` when it is one of `groups` or `metadata.KEY`."""
+    if value in groups or value.removeprefix("metadata.").strip() not in ("", value):
+        return value
+    raise click.BadParameter(f"{value!r} is none of {', '.join(groups)}, metadata.KEY")
 
 
 def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from daemon.export.timeline import timeline
@@ -15,6 +16,7 @@ UP = (" ", "▄", "█")
 DOWN = (" ", "▀", "█")
 SCORED = "─"
 NOTHING = "·"
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sentiment_plot(
@@ -31,6 +33,20 @@ def sentiment_plot(
         return []
     under = _times(found.end, columns) if found.timed else _numbers(round(found.end), columns)
     return [*_bars(found.scores), " " * LABEL_COLUMNS + under]
+
+
+def sparkline(values: Sequence[float | None], *, low: float, high: float | None = None) -> str:
+    """Return a block for each value, from `low` to `high` (None: the highest).
+
+    None as a value is nothing there.
+    """
+    top = max((value for value in values if value is not None), default=low) if high is None else high
+    return "".join(NOTHING if value is None else _block(value, low, top) for value in values)
+
+
+def _block(value: float, low: float, high: float) -> str:
+    share = (value - low) / (high - low) if high > low else 1.0
+    return BLOCKS[max(0, min(len(BLOCKS) - 1, math.ceil(share * len(BLOCKS)) - 1))]
 
 
 def _bars(slices: Sequence[float | None]) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import Cost, from_iso, iso
+from daemon.models import Cost, iso
 from daemon.storage.counters import count_cost
 from daemon.storage.database import rows
+from daemon.storage.days import learn_days
 
 Row = dict[str, Any]
 
@@ -93,12 +94,7 @@ def costs_by(db: Database, group: str, since: str | None, zone: tzinfo) -> list[
 
     `key` is the group's name (None without one); `unpriced` counts requests without a known price.
     """
-    db.register_function(
-        lambda at: from_iso(at).astimezone(zone).date().isoformat(),
-        name="local_day",
-        deterministic=True,
-        replace=True,
-    )
+    learn_days(db, zone)
     known = GROUPS.get(group)
     key = known or "(SELECT value FROM json_each(recordings.metadata) WHERE json_each.key = :key)"
     order = "key" if group in ("day", "month") else "usd DESC, key"
