@@ -130,6 +130,10 @@ def _handler_for(sink: HttpSink) -> type[BaseHTTPRequestHandler]:
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
+            if len(body) < length:
+                # The sender died: a real receiver has nothing to act on either.
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = sink.answer_to(Received(self.command, self.path, headers, body, time.monotonic()))
             self.send_response(answer.status)
