@@ -20,6 +20,7 @@ import daemon
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "earshot.service"
 BACKUP_UNIT = ROOT / "systemd" / "earshot-backup.service"
+ENGINE_DROP_IN = ROOT / "systemd" / "earshot.service.d" / "engine.conf"
 SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
 
 
@@ -127,6 +128,16 @@ def test_backup_unit_has_the_user_the_places_and_the_timer_that_it_needs() -> No
     folders = (ROOT / "systemd" / "tmpfiles.d" / "earshot.conf").read_text("utf-8")
     assert re.search(rf"^d\s+{re.escape(target)}\s+0700 earshot earshot", folders, re.MULTILINE)
     assert BACKUP_UNIT.with_suffix(".timer").exists()
+
+
+def test_the_engines_drop_in_alone_lets_memory_be_made_executable() -> None:
+    assert unit_values("MemoryDenyWriteExecute") == ["yes"]
+    assert unit_values("MemoryDenyWriteExecute", ENGINE_DROP_IN) == ["no"]
+    high, most = unit_values("MemoryHigh", ENGINE_DROP_IN) + unit_values("MemoryMax", ENGINE_DROP_IN)
+    assert int(high.removesuffix("%")) < int(most.removesuffix("%")) < 100
+    cache = f"/var/cache/{unit_values('CacheDirectory', ENGINE_DROP_IN)[0]}"
+    assert unit_values("NoExecPaths", ENGINE_DROP_IN) == [cache]
+    assert unit_values("RuntimeDirectoryMode", ENGINE_DROP_IN) == ["0700"]
 
 
 def test_unit_lets_nothing_be_run_that_was_dropped_or_stored() -> None:

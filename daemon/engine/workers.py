@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from daemon.engine.capacity import Capacity, processors
@@ -28,6 +28,8 @@ MAX_REPLY_BYTES = 64 << 20
 # more with larger models, about in proportion to their size.
 CPU_PER_SECOND, OF_MODEL_BYTES = 4.0, 150 << 20
 SOURCE = Path(__file__).parents[2]  # where `daemon` is imported from, for the child
+# -P: import nothing from the folder that the service runs in
+COMMAND = (sys.executable, "-P", "-m", "daemon.engine.template")
 KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONPATH")
 SETTINGS = {
     # Threads are for the worker to start, once it is forked.
@@ -54,7 +56,7 @@ class Workers:
         self.slots = Slots(capacity.workers, MAX_WAITING)
         self._settings = settings
         self._capacity = capacity
-        self._template = Template()
+        self._template = Template(environment(os.environ))
 
     async def start(self) -> None:
         """Start the process that workers are forked from; raises WorkerFailed."""
@@ -105,8 +107,9 @@ class Workers:
 class Template:
     """The process that workers are forked from; started again when it has died."""
 
-    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
-        self._env = environment(env)
+    def __init__(self, env: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
+        self._env = env
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._starting = asyncio.Lock()
@@ -117,10 +120,7 @@ class Template:
         ours.setblocking(False)
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # import nothing from the folder the service runs in
-                "-m",
-                "daemon.engine.template",
+                *self._command,
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 env=self._env,
