@@ -23,6 +23,7 @@ from daemon.errors import EarshotError
 from daemon.models import iso, shown_path
 from daemon.storage import copies
 from daemon.storage.database import COMPANIONS, open_copy, transaction
+from daemon.storage.inspection import used_bytes
 from daemon.storage.lock import beside_of
 
 _NAME = "earshot-%Y%m%d-%H%M%SZ.db"
@@ -72,7 +73,7 @@ def back_up(
     file = file.absolute()
     _refuse_others(file, database)
     _remove_abandoned(file.parent)
-    _check_room(file.parent, copies.copy_bytes(db), database, min_free)
+    _check_room(file.parent, used_bytes(db), database, min_free)
     partial, descriptor = _new_file(file.parent)
     try:
         counts = _fill(db, partial, descriptor, now, on_progress)
@@ -98,7 +99,7 @@ def _fill(
     db: Database, partial: Path, descriptor: int, now: datetime, on_progress: Progress
 ) -> dict[str, int]:
     """Copy and check; returns how many rows of what there are. All of it is on the disk then."""
-    expected = copies.copy_bytes(db)
+    expected = used_bytes(db)
 
     def look() -> None:
         on_progress(os.fstat(descriptor).st_size, expected)

@@ -136,7 +136,9 @@ def _handler_for(sink: HttpSink) -> type[BaseHTTPRequestHandler]:
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = sink.answer_to(Received(self.command, self.path, headers, body, time.monotonic()))
-            self.send_response(answer.status)
+            # An answer with a date of its own has no other.
+            begin = self.send_response_only if "Date" in answer.headers else self.send_response
+            begin(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))

@@ -34,6 +34,7 @@ COMMANDS = {
     "costs": "daemon.cli.costs:costs",
     "stats": "daemon.cli.stats:stats",
     "check": "daemon.cli.check:check",
+    "doctor": "daemon.cli.doctor:doctor",
     "test-alert": "daemon.cli.alerts:test_alert",
     "rules": "daemon.cli.rules:rules",
     "alerts": "daemon.cli.alerts:alerts",

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
-from daemon.cli.output import plural, print_json, problem_rows
-from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, ConfigProblem
-from daemon.logs import escaped, redacted
+from daemon.cli.output import plural, print_json
+from daemon.cli.report import print_report, print_report_document
+from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError
 from daemon.models import shown_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from daemon.config.models import Config
 
 
@@ -36,31 +38,29 @@ def check(context: Context, offline: bool, name: str | None, as_json: bool) -> N
     except ConfigError as error:
         if not as_json:
             raise
-        _print_document(error.problems, [])
+        print_report_document(error.problems, [])
         click.get_current_context().exit(EXIT_UNUSABLE)
     if name is not None:
         _check_name(config, name, as_json=as_json)
         return
     report = look_at_environment(config, context.config_file, env=context.env, offline=offline)
-    summary = ", ".join(
-        [
-            plural(len(config.watch), "folder"),
-            plural(len(config.alerts.rules), "rule"),
-            plural(len(config.alerts.destinations), "destination"),
-        ]
-    )
-    fine = [f"configuration {context.config_file} is valid: {summary}", *report.fine]
+    report.fine.insert(0, summary(config, context.config_file))
     if as_json:
-        _print_document([*report.problems, *report.warnings], fine)
+        print_report_document([*report.problems, *report.warnings], report.fine)
     else:
-        for text in fine:
-            click.echo(f"ok  {escaped(redacted(text))}")
-        for warning in report.warnings:
-            click.echo(f"warning  {escaped(redacted(str(warning)))}")
-        for problem in report.problems:
-            say_error(str(problem))
+        print_report(report)
     if report.problems:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def summary(config: Config, file: Path) -> str:
+    """Say that the configuration is valid, and what is in it."""
+    counts = (
+        plural(len(config.watch), "folder"),
+        plural(len(config.alerts.rules), "rule"),
+        plural(len(config.alerts.destinations), "destination"),
+    )
+    return f"configuration {file} is valid: {', '.join(counts)}"
 
 
 def _check_name(config: Config, name: str, *, as_json: bool) -> None:
@@ -74,7 +74,3 @@ def _check_name(config: Config, name: str, *, as_json: bool) -> None:
     if not any(reading["fits"] for reading in readings):
         say_error("no filename_pattern fits this name")
         click.get_current_context().exit(EXIT_FAILED)
-
-
-def _print_document(problems: list[ConfigProblem], fine: list[str]) -> None:
-    print_json({"problems": problem_rows(problems), "fine": [redacted(text) for text in fine]})

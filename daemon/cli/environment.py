@@ -7,59 +7,28 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daemon.cli.patience import within
 from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
+from daemon.cli.report import Report
 from daemon.config.after_analysis import Keep, MoveTo
-from daemon.config.document import Location, read_document
+from daemon.config.document import Location
 from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
 from daemon.config.urls import is_deepgram_host
-from daemon.errors import ConfigError, ConfigProblem, EarshotError
+from daemon.errors import ConfigError, EarshotError
 
 FOLDER_SECONDS = 5.0
 """A file system that takes longer to answer hangs."""
 REFUSED = (401, 403)
+CLOCK_SECONDS = 30.0
+"""A clock that is kept right is nearer than that, whatever an answer takes."""
 ENGINE_PACKAGES = ("av", "pocketsphinx", "snowballstemmer", "starlette", "uvicorn", "vaderSentiment")
-
-
-class Report:
-    """What was looked at: `fine` in sentences, `problems` with their place in the configuration file.
-
-    `warnings` do not stop the service.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.fine: list[str] = []
-        self.problems: list[ConfigProblem] = []
-        self.warnings: list[ConfigProblem] = []
-        self._file = file
-        self._document = read_document(file)
-
-    def problem(self, location: Location, text: str) -> None:
-        """Note what is wrong at this place of the configuration, or at the nearest one that the file has."""
-        key, line = self._document.place(location)
-        self.problems.append(ConfigProblem(str(self._file), line, key, text))
-
-    def warning(self, location: Location, text: str) -> None:
-        """Note what works now, but may matter one day."""
-        key, line = self._document.place(location)
-        self.warnings.append(ConfigProblem(str(self._file), line, key, text, level="warning"))
-
-    def error(self, location: Location, error: EarshotError) -> None:
-        """Note an error; one that names its own file (of a key or URLs) keeps that file."""
-        if not isinstance(error, ConfigError):
-            self.problem(location, str(error))
-            return
-        for each in error.problems:
-            if Path(each.file).is_absolute():
-                self.problems.append(each)
-            else:
-                self.problem(location, each.problem)
 
 
 def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], offline: bool) -> Report:
@@ -121,24 +90,10 @@ def _answers(
     check: Callable[[Report, Location, WatchFolder], None],
 ) -> bool:
     """Check a folder; False when its file system does not answer, as a share without its server."""
-    failed: list[Exception] = []
-
-    def work() -> None:
-        try:
-            check(report, location, folder)
-        except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
-            failed.append(error)
-
-    # A thread that hangs in the kernel cannot be stopped, only left behind.
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(FOLDER_SECONDS)
-    if failed:
-        raise failed[0]
-    if thread.is_alive():
-        text = f"{folder.path} does not answer; see to the server or the network of its share"
-        report.problem(location, text)
-    return not thread.is_alive()
+    if within(FOLDER_SECONDS, lambda: check(report, location, folder)):
+        return True
+    report.problem(location, f"{folder.path} does not answer; see to the server or the network of its share")
+    return False
 
 
 def _check_folder(report: Report, location: Location, folder: WatchFolder) -> None:
@@ -287,10 +242,13 @@ def _ask_api(report: Report, base_url: str, key: str | None) -> None:
     from daemon.deepgram.client import unpaid_look
 
     try:
-        status = unpaid_look(base_url, key)
+        look = unpaid_look(base_url, key)
     except EarshotError as error:
         report.problem(("analyzer", "base_url"), f"{base_url} cannot be asked: {error}")
         return
+    status = look.status
+    if look.date is not None:
+        _check_clock(report, look.date, base_url)
     if status in REFUSED:
         text = f"{base_url} refuses the API key ({status}); put in a valid one"
         report.problem(("analyzer", "api_key_file"), text)
@@ -302,6 +260,20 @@ def _ask_api(report: Report, base_url: str, key: str | None) -> None:
         report.problem(
             ("analyzer", "base_url"), f"{base_url} answers {status}; check the address, or try later"
         )
+
+
+def _check_clock(report: Report, theirs: datetime, base_url: str) -> None:
+    ahead = (datetime.now(UTC) - theirs).total_seconds()
+    report.facts["clock_ahead_seconds"] = round(ahead, 1)
+    if abs(ahead) > CLOCK_SECONDS:
+        by = "ahead of" if ahead > 0 else "behind"
+        text = (
+            f"the clock of this machine is {abs(ahead):.0f} s {by} that of {base_url}; have it kept right "
+            "(systemd-timesyncd, chrony): quiet hours, digests and limits go by it"
+        )
+        report.warning(("analyzer", "base_url"), text)
+    else:
+        report.fine.append("the clock is right, by that of the API")
 
 
 def _check_destination(report: Report, name: str, destination: Destination, env: Mapping[str, str]) -> None:

@@ -7,13 +7,13 @@ database, find nothing there, and have everything analyzed and paid for a second
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from daemon.cli.patience import within
 from daemon.files import user_name
 from daemon.watching.guard import watcher_of
 
@@ -84,10 +84,8 @@ def watched_by_others(folders: Sequence[str]) -> list[str]:
                 if watcher is not None:
                     found.append(f"{folder} is watched by {watcher}, with another database")
 
-    # A folder may be on a share that hangs; a thread that hangs in the kernel can only be left behind.
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(FOLDER_SECONDS)
+    # A folder may be on a share that hangs.
+    within(FOLDER_SECONDS, look)
     return found.copy()
 
 

@@ -49,3 +49,16 @@ def bytes_bar(text: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]
                 bar.update(task, completed=min(done, total), total=total)
 
         yield show
+
+
+@contextmanager
+def busy_bar(text: str, *, quiet: bool) -> Iterator[None]:
+    """Show that something goes on, and for how long, where nobody knows how much is left."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+    with progress_bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()) as bar:
+        bar.add_task(text, total=None)
+        yield

@@ -11,6 +11,8 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -292,8 +294,16 @@ def _request_id(response: httpx.Response) -> str | None:
     return one_line(named) or None if named else None
 
 
-def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int:
-    """Return the status of a GET that costs nothing; it shows if the endpoint is there and the key valid.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The answer to a request that costs nothing: its status, and the endpoint's clock, if it says."""
+
+    status: int
+    date: datetime | None
+
+
+def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> Look:
+    """Return the answer to a GET that costs nothing; it shows if the endpoint is there and the key valid.
 
     Raises ServiceDownError when there is no answer, AccountError when the address or the key is unusable,
     EarshotError when the environment's proxy or certificates are.
@@ -305,7 +315,7 @@ def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int
             http_client(base_url, headers=headers, timeout=seconds) as client,
             client.stream("GET", f"{base_url.rstrip('/')}/v1/projects") as response,
         ):
-            return response.status_code
+            return Look(response.status_code, _date(response))
     except UnicodeError as error:
         raise AccountError("request", "analyzer.base_url is not a usable address; correct it") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -313,3 +323,11 @@ def unpaid_look(base_url: str, key: str | None, *, seconds: float = 10.0) -> int
         if not isinstance(failure, AccountError | ServiceDownError):
             failure = ServiceDownError(f"no answer from the service ({type(error).__name__})", reached=False)
         raise failure from error
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else None

@@ -7,10 +7,8 @@ write-ahead log grows.
 
 from __future__ import annotations
 
-import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,8 @@ from sqlite_utils import Database
 from daemon.errors import EarshotError, StoreBusyError, StoreError
 from daemon.models import iso
 from daemon.storage.database import rows, tuples, value
+from daemon.storage.inspection import integrity_faults
+from daemon.storage.long_statements import watched
 from daemon.storage.purge import is_unswept, swept
 
 MARK = int.from_bytes(b"earb")
@@ -30,9 +30,6 @@ _ROLLBACK_MODE = b"\x01\x01"
 
 _COUNTED = ("recordings", "alerts", "webhooks")
 """Tables whose ids only grow."""
-
-_OPERATIONS = 1000
-"""Steps of SQLite's virtual machine between two calls: less than a millisecond, but for long rows."""
 
 NOTES_KEPT = 100
 
@@ -49,20 +46,12 @@ def is_copy(header: bytes) -> bool:
     )
 
 
-def copy_bytes(db: Database) -> int:
-    """Return how many bytes a copy takes at most."""
-    pages, free, size = (
-        value(db, f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
-
-
 def write_copy(db: Database, file: Path, on_progress: Callable[[], None]) -> None:
     """Write a copy into `file`, which must be empty; `on_progress` is called now and then.
 
     Raises StoreError when the database is damaged, EarshotError when the copy cannot be written.
     """
-    with _watched(db, on_progress):
+    with watched(db, on_progress):
         try:
             tuples(db, "VACUUM INTO ?", (str(file),))
         except StoreBusyError as error:
@@ -78,7 +67,7 @@ def finish_copy(copy: Database, now: datetime, on_progress: Callable[[], None]) 
     copy.execute(f"PRAGMA application_id = {MARK}")
     if not is_unswept(copy):
         return
-    with _watched(copy, on_progress):
+    with watched(copy, on_progress):
         if not swept(copy, now, patience_seconds=0, small_bytes=sys.maxsize):
             raise EarshotError(
                 "what was erased is still in the copy; make room in the folder for temporary files"
@@ -90,7 +79,7 @@ def check_copy(db: Database, copy: Database, file: Path, on_progress: Callable[[
 
     `db` is the database that it was made of.
     """
-    with _watched(copy, on_progress):
+    with watched(copy, on_progress):
         faults = integrity_faults(copy)
     if faults:
         raise StoreError(f"the copy is damaged ({faults[0]}); {_SEE_DOCTOR}")
@@ -102,15 +91,6 @@ def check_copy(db: Database, copy: Database, file: Path, on_progress: Callable[[
     if any(missing.values()):
         raise StoreError(f"the copy is not whole, it lacks {missing}; {_SEE_DOCTOR}")
     return {table: value(copy, f"SELECT count(*) FROM {table}") for table in _COUNTED}  # noqa: S608
-
-
-def integrity_faults(db: Database) -> list[str]:
-    """Return what SQLite finds wrong with the file of a database; nothing when it is whole."""
-    try:
-        found = tuples(db, "PRAGMA integrity_check")
-    except StoreError as error:
-        return [str(error)]
-    return [text for (text,) in found if text != "ok"]
 
 
 def note_backup(db: Database, path: str, size_bytes: int, recordings: int, now: datetime) -> None:
@@ -138,27 +118,3 @@ def _missing(db: Database, table: str) -> int:
             AND NOT EXISTS (SELECT 1 FROM copy.{table} AS copied WHERE copied.id = live.id)
         """  # noqa: S608 - our own names
     return int(value(db, sql))
-
-
-@contextmanager
-def _watched(db: Database, on_progress: Callable[[], None]) -> Iterator[None]:
-    """Call `on_progress` now and then during long statements; what it raises ends them and is raised."""
-    raised: list[BaseException] = []
-
-    def look() -> int:
-        try:
-            on_progress()
-        except BaseException as error:  # noqa: BLE001 - SQLite would only say that it was interrupted
-            raised.append(error)
-            return 1
-        return 0
-
-    db.conn.set_progress_handler(look, _OPERATIONS)
-    try:
-        yield
-    except sqlite3.OperationalError:
-        if raised:
-            raise raised[0] from None
-        raise
-    finally:
-        db.conn.set_progress_handler(None, 0)

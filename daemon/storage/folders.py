@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -55,9 +56,34 @@ def count_missed(db: Database, path: str, files: int) -> None:
     db.execute("UPDATE folders SET missed_by_events = missed_by_events + ? WHERE path = ?", (files, path))
 
 
-def folder_scanned(db: Database, path: str, now: datetime) -> None:
-    """Note that the folder was listed from end to end."""
-    db.execute("UPDATE folders SET last_scan_at = ? WHERE path = ?", (iso(now), path))
+def folder_scanned(
+    db: Database,
+    path: str,
+    now: datetime,
+    *,
+    directories: int,
+    watches: int | None,
+    last_event_at: datetime | None,
+) -> None:
+    """Note that the folder was listed from end to end, and how many `directories` it has.
+
+    `watches` is how many of them the kernel watches, None where it is polled. `last_event_at` is when the
+    kernel last said that anything happened, None if it did not since the start.
+    """
+    db.execute(
+        "UPDATE folders SET last_scan_at = ?, directories = ?, watches = ?,"
+        " last_event_at = coalesce(?, last_event_at) WHERE path = ?",
+        (iso(now), directories, watches, last_event_at and iso(last_event_at), path),
+    )
+
+
+def watch_rows(db: Database) -> dict[str, dict[str, Any]]:
+    """Return how each folder is watched, as of its last listing, by path."""
+    found = rows(
+        db,
+        "SELECT path, method, directories, watches, last_event_at, last_scan_at FROM folders ORDER BY path",
+    )
+    return {row["path"]: row for row in found}
 
 
 def baseline_finished(db: Database, path: str) -> None:

@@ -64,6 +64,7 @@ class FolderWatch:
         # True until the next listing of the whole folder ends: it was not watched before; it is watched anew.
         self._is_new = True
         self._is_renewed = True
+        self._last_event_at: datetime | None = None
         # Kept when the database fails in the middle of a look: hints come only once.
         self._seen = Sightings()
 
@@ -74,7 +75,7 @@ class FolderWatch:
         """
         baseline = self._configured(db, now_utc)
         if self._tend(db, baseline, now, now_utc):
-            self._read_hints(now, room)
+            self._read_hints(now, now_utc, room)
             self._list(db, baseline, now, room)
         else:
             self._hints.drain()
@@ -103,7 +104,14 @@ class FolderWatch:
         baseline = self._configured(db, now_utc)
         if seen.is_listed:
             with transaction(db):
-                folder_scanned(db, self.folder.name, now_utc)
+                folder_scanned(
+                    db,
+                    self.folder.name,
+                    now_utc,
+                    directories=self._walker.directories,
+                    watches=self._source.watches,
+                    last_event_at=self._last_event_at,
+                )
             baseline.listed(self._walker.unreadable)
         if baseline.is_listed and not baseline.is_done and not has_old:
             with transaction(db):
@@ -198,8 +206,10 @@ class FolderWatch:
             self._is_renewed = True
         return True
 
-    def _read_hints(self, now: float, room: int) -> None:
+    def _read_hints(self, now: float, now_utc: datetime, room: int) -> None:
         for hint in self._hints.drain():
+            if hint.kind != HintKind.WAKE:
+                self._last_event_at = now_utc
             relative = self._relative(hint.path)
             if hint.kind == HintKind.LOST:
                 self._source.repair(now)

@@ -144,6 +144,11 @@ class Source:
         """Why the folder cannot be watched; None when it can."""
         return self._root.trouble or self._unmounted or self.rival
 
+    @property
+    def watches(self) -> int | None:
+        """How many directories the kernel watches; None while the folder is polled."""
+        return self._events.watched_directories if self._events else None
+
     def tend(self, now: float) -> Condition:
         """Look whether the folder is there, and see that it is watched; return how it is."""
         if self._events and not self._events.is_alive:
@@ -189,7 +194,7 @@ class Source:
         """
         if watch_method(self._folder).mounts != self.method.mounts:
             self.repair(now)
-        watched = self._events.watched_directories if self._events and self._folder.recursive else None
+        watched = self.watches if self._folder.recursive else None
         if watched is None or watched >= directories:
             self._is_short = False
             if self._repair_at is None:

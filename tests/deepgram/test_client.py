@@ -643,14 +643,14 @@ def test_what_is_for_this_host_is_kept_from_proxies(small: Path, monkeypatch: py
         port = api.url.rpartition(":")[2]
         for host in ("127.0.0.1", "localhost"):
             send(small, f"http://{host}:{port}")
-            assert unpaid_look(f"http://{host}:{port}", CANARY_KEY) == 200
+            assert unpaid_look(f"http://{host}:{port}", CANARY_KEY).status == 200
         assert (len(api.listened()), proxy.calls) == (2, [])
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
 def test_an_unpaid_look_says_the_status(status: int) -> None:
     with HttpSink(status) as server:
-        assert unpaid_look(server.url + "/", CANARY_KEY) == status
+        assert unpaid_look(server.url + "/", CANARY_KEY).status == status
         (seen,) = server.requests
     assert (seen.method, seen.path) == ("GET", "/v1/projects")
     assert seen.headers["authorization"] == f"Token {CANARY_KEY}"
@@ -659,7 +659,7 @@ def test_an_unpaid_look_says_the_status(status: int) -> None:
 def test_an_unpaid_look_does_not_read_what_it_does_not_need() -> None:
     with HttpSink(Answer(200, bytes(80_000_000))) as sink:
         tracemalloc.start()
-        assert unpaid_look(sink.url, CANARY_KEY) == 200
+        assert unpaid_look(sink.url, CANARY_KEY).status == 200
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 5_000_000

@@ -1,0 +1,167 @@
+"""How the service and its database are at this moment, for `earshot doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from daemon.cli.database_file import look_at_file
+from daemon.cli.output import ago, local_time, plural
+from daemon.cli.places import not_running
+from daemon.cli.report import Report
+from daemon.cli.status import orphaned
+from daemon.config.models import Config
+from daemon.errors import EarshotError
+from daemon.models import from_iso
+from daemon.storage import health
+from daemon.storage.folders import watch_rows
+from daemon.storage.inspection import newest_moment
+from daemon.storage.lock import daemon_status
+from daemon.storage.operations import waiting_targets
+from daemon.storage.outbox import alert_counts
+from daemon.storage.webhooks import orphaned_messages, stuck_webhooks
+
+Row = dict[str, Any]
+
+INOTIFY = Path("/proc/sys/fs/inotify")
+NEARLY = 0.8
+"""More than this share of a limit is worth a word."""
+
+FUTURE = timedelta(minutes=1)
+SELDOM = timedelta(hours=1)
+"""A folder that was not listed for this long is not listed as it should be."""
+
+
+def look_at_service(report: Report, config: Config, db: Database | None, *, quick: bool, quiet: bool) -> None:
+    """Add what there is to say of the service and its database; `quick`: without reading all of it."""
+    now = datetime.now(UTC)
+    _look_at_process(report, config)
+    if db is None:
+        return
+    looks: Iterable[Callable[[], None]] = (
+        partial(_look_at_queue, report, config, db, now),
+        partial(_look_at_watches, report, config, db, now),
+        partial(_look_at_times, report, db, now),
+        partial(_look_at_outbox, report, db, now),
+        partial(_look_at_webhooks, report, db, now),
+        partial(look_at_file, report, config.database, db, now, quick=quick, quiet=quiet),
+    )
+    for look in looks:
+        try:
+            look()
+        except EarshotError as error:
+            report.error(("database",), error)
+
+
+def _look_at_process(report: Report, config: Config) -> None:
+    service = daemon_status(config.database)
+    report.facts["daemon"] = service
+    if service["ready"]:
+        report.fine.append(f"the service is running (process {service['pid']})")
+    elif service["running"]:
+        report.warning(("database",), f"the service is starting (process {service['pid']})")
+    else:
+        report.warning(("database",), f"the service is {not_running(config.database)}")
+
+
+def _look_at_queue(report: Report, config: Config, db: Database, now: datetime) -> None:
+    """Say what holds recordings up; a folder of which `check` has said that is left out."""
+    said = [problem.problem for problem in report.problems]
+    for number, folder in enumerate(config.watch):
+        if not any(text.startswith(f"{folder.path} ") for text in said):
+            for text in health.away(db, [folder.name]):
+                report.problem(("watch", number, "path"), text)
+    for text in health.paused(db):
+        report.problem(("analyzer",), text)
+    waiting = health.old_waiting(db, now, health.STUCK_AFTER)
+    for text in waiting:
+        report.warning(("analyzer",), f"{text}; `earshot list --state waiting` says why")
+    if not waiting:
+        report.fine.append("no recording has waited for longer than an hour")
+
+
+def _look_at_watches(report: Report, config: Config, db: Database, now: datetime) -> None:
+    known = watch_rows(db)
+    found = {folder.name: known[folder.name] for folder in config.watch if folder.name in known}
+    report.facts["folders"] = list(found.values())
+    for number, folder in enumerate(config.watch):
+        if folder.name in found:
+            _say_watched(report, number, found[folder.name], now)
+    _look_at_limits(report, [row for row in found.values() if row["method"] == "events"])
+
+
+def _look_at_limits(report: Report, by_events: list[Row]) -> None:
+    used = sum(row["watches"] or 0 for row in by_events)
+    needed = sum(row["directories"] or 0 for row in by_events)
+    watches, instances = _limit("max_user_watches"), _limit("max_user_instances")
+    report.facts["inotify"] = {
+        "watches_used": used,
+        "watches_needed": needed,
+        "watches_limit": watches,
+        "instances_needed": len(by_events),
+        "instances_limit": instances,
+    }
+    if watches is not None and needed > watches * NEARLY:
+        text = f"{needed} directories need a watch each, and a user may have {watches}"
+        report.warning(("watch",), f"{text}; raise the sysctl fs.inotify.max_user_watches")
+    elif by_events:
+        report.fine.append(f"{used} inotify watches used, {needed} needed; a user may have {watches}")
+    if instances is not None and len(by_events) > instances * NEARLY:
+        text = f"{len(by_events)} folders need an inotify instance each, and a user may have {instances}"
+        report.warning(("watch",), f"{text}; raise the sysctl fs.inotify.max_user_instances")
+
+
+def _say_watched(report: Report, number: int, row: Row, now: datetime) -> None:
+    if row["last_scan_at"] is None:
+        return
+    facts = "polled"
+    if row["method"] == "events":
+        event = row["last_event_at"]
+        facts = f"last event {ago(event, now)}" if event else "no event yet"
+    text = f"{row['path']}: {facts}, last listed {ago(row['last_scan_at'], now)}"
+    if report.facts["daemon"]["ready"] and now - from_iso(row["last_scan_at"]) > SELDOM:
+        report.warning(("watch", number), f"{text}; the log says what keeps it from being listed")
+    else:
+        report.fine.append(text)
+
+
+def _limit(name: str) -> int | None:
+    with suppress(OSError, ValueError):
+        return int((INOTIFY / name).read_text("ascii"))
+    return None
+
+
+def _look_at_times(report: Report, db: Database, now: datetime) -> None:
+    """Warn when the database has times that are still to come: the clock was set back, or is wrong."""
+    newest = newest_moment(db)
+    report.facts["newest_row_at"] = newest
+    if newest is not None and from_iso(newest) > now + FUTURE:
+        text = f"it has rows of {local_time(newest)}, still to come: the clock was set back, or is wrong"
+        report.warning(("database",), text)
+
+
+def _look_at_outbox(report: Report, db: Database, now: datetime) -> None:
+    counts, waiting = alert_counts(db), waiting_targets(db)
+    oldest = min((row["oldest"] for row in waiting), default=None)
+    stuck = health.stuck_alerts(db, now)
+    report.facts["outbox"] = {"counts": counts, "oldest_pending_at": oldest, "stuck": stuck}
+    for text in stuck:
+        report.problem(("alerts",), f"{text}; `earshot alerts` says why")
+    if not stuck:
+        since = f", the oldest of {local_time(oldest)}" if oldest else ""
+        report.fine.append(f"{plural(counts['pending'], 'alert')} pending{since}, none stuck")
+
+
+def _look_at_webhooks(report: Report, db: Database, now: datetime) -> None:
+    stuck, orphans = stuck_webhooks(db, now - health.STUCK_AFTER), orphaned_messages(db)
+    report.facts["webhooks"] = {"stuck": stuck, "orphaned": orphans}
+    for name, error in stuck.items():
+        report.problem(("webhooks",), f"messages for {name} do not arrive: {error}")
+    for name, count in orphans.items():
+        report.warning(("webhooks",), orphaned(name, count))

@@ -1,0 +1,65 @@
+"""What a look at the configuration and all that it names has found, and how it is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.cli.options import say_error
+from daemon.cli.output import print_json, problem_rows
+from daemon.config.document import Location, read_document
+from daemon.errors import ConfigError, ConfigProblem, EarshotError
+from daemon.logs import escaped, redacted
+
+
+class Report:
+    """What was looked at: `fine` in sentences, `problems` with their place in the configuration file.
+
+    `warnings` do not stop the service. `facts` are the same in numbers, for programs.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.fine: list[str] = []
+        self.problems: list[ConfigProblem] = []
+        self.warnings: list[ConfigProblem] = []
+        self.facts: dict[str, Any] = {}
+        self._file = file
+        self._document = read_document(file)
+
+    def problem(self, location: Location, text: str) -> None:
+        """Note what is wrong at this place of the configuration, or at the nearest one that the file has."""
+        key, line = self._document.place(location)
+        self.problems.append(ConfigProblem(str(self._file), line, key, text))
+
+    def warning(self, location: Location, text: str) -> None:
+        """Note what works now, but may matter one day."""
+        key, line = self._document.place(location)
+        self.warnings.append(ConfigProblem(str(self._file), line, key, text, level="warning"))
+
+    def error(self, location: Location, error: EarshotError) -> None:
+        """Note an error; one that names its own file (of a key or URLs) keeps that file."""
+        if not isinstance(error, ConfigError):
+            self.problem(location, str(error))
+            return
+        for each in error.problems:
+            if Path(each.file).is_absolute():
+                self.problems.append(each)
+            else:
+                self.problem(location, each.problem)
+
+
+def print_report(report: Report) -> None:
+    """Print what is fine, then warnings, then, on stderr, errors."""
+    for text in report.fine:
+        click.echo(f"ok  {escaped(redacted(text))}")
+    for warning in report.warnings:
+        click.echo(f"warning  {escaped(redacted(str(warning)))}")
+    for problem in report.problems:
+        say_error(str(problem))
+
+
+def print_report_document(problems: list[ConfigProblem], fine: list[str], **more: Any) -> None:
+    """Print the same as one JSON document."""
+    print_json({"problems": problem_rows(problems), "fine": [redacted(text) for text in fine], **more})
