@@ -17,8 +17,9 @@ BACKLOG = 128
 
 
 class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1, closed when the headers of a request are not there after HEADER_SECONDS."""
+    """uvicorn's HTTP/1.1, closed when the headers of a request are not there after `header_seconds`."""
 
+    header_seconds = HEADER_SECONDS
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -40,7 +41,7 @@ class Connection(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._forget()
         elif self._timer is None:
-            self._timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
+            self._timer = self.loop.call_later(self.header_seconds, self._give_up)
 
     def _give_up(self) -> None:
         self._timer = None

@@ -8,7 +8,7 @@ checked.
 import asyncio
 import socket
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -21,6 +21,7 @@ CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 10.0, 30.0, 600.0
 REDIRECTS = (301, 302, 303, 307, 308)
 
 Address = IPv4Address | IPv6Address
+Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 
 class FetchError(Exception):
@@ -28,11 +29,13 @@ class FetchError(Exception):
 
 
 @asynccontextmanager
-async def fetching(url: str, hosts: Sequence[str]) -> AsyncIterator[AsyncIterator[bytes]]:
+async def fetching(
+    url: str, hosts: Sequence[str], resolve: Resolve | None = None, *, seconds: float = TOTAL_SECONDS
+) -> AsyncIterator[AsyncIterator[bytes]]:
     """Open what `url` leads to; gives its blocks as they are sent. Raises FetchError, also in between."""
     try:
-        async with asyncio.timeout(TOTAL_SECONDS), _client() as client:
-            response = await _open(client, url, hosts)
+        async with asyncio.timeout(seconds), _client() as client:
+            response = await _open(client, url, hosts, resolve or _look_up)
             try:
                 yield _blocks(response)
             finally:
@@ -41,10 +44,12 @@ async def fetching(url: str, hosts: Sequence[str]) -> AsyncIterator[AsyncIterato
         raise FetchError("The remote server took too long.") from None
 
 
-async def _open(client: httpx.AsyncClient, url: str, hosts: Sequence[str]) -> httpx.Response:
+async def _open(
+    client: httpx.AsyncClient, url: str, hosts: Sequence[str], resolve: Resolve
+) -> httpx.Response:
     for _ in range(MAX_REDIRECTS + 1):
         parts = _allowed(url, hosts)
-        address = await _resolved(parts, hosts)
+        address = await _checked_address(parts, hosts, resolve)
         try:
             response = await client.send(_request(client, parts, address), stream=True)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
@@ -83,25 +88,28 @@ def plain_host(host: str) -> str:
         return name
 
 
-async def _resolved(parts: SplitResult, hosts: Sequence[str]) -> Address:
+async def _checked_address(parts: SplitResult, hosts: Sequence[str], resolve: Resolve) -> Address:
     """Return the address to connect to. A name may lead to a private one, as it was named; not to this host.
 
     Only who names `localhost` or the address itself means this host, or what hands out keys on a cloud
     machine.
     """
     host = plain_host(parts.hostname or "")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = await resolve(host, parts.port or (443 if parts.scheme == "https" else 80))
     except (OSError, UnicodeError):
         raise FetchError("The host is not known.") from None
-    addresses = [ip_address(str(each[4][0]).partition("%")[0]) for each in found]
     for address in addresses:
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        special = mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified or mapped.is_multicast
+        plain = getattr(address, "ipv4_mapped", None) or address
+        special = plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast
         if not special or host == "localhost" or str(address) in hosts:
             return address
     raise FetchError("The host leads to an address of this machine, which engine.hosts does not name.")
+
+
+async def _look_up(host: str, port: int) -> Sequence[Address]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [ip_address(str(each[4][0]).partition("%")[0]) for each in found]
 
 
 def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address) -> httpx.Request:

@@ -23,11 +23,16 @@ class TooLarge(Exception):
 
 
 class SlowUpload(Exception):
-    """Nothing came for STALL_SECONDS, or too little in all."""
+    """Nothing came for a while, or too little in all."""
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], into: BinaryIO, *, declared_bytes: int = 0, most_bytes: int = MAX_BYTES
+    chunks: AsyncIterator[bytes],
+    into: BinaryIO,
+    *,
+    declared_bytes: int = 0,
+    most_bytes: int = MAX_BYTES,
+    stall_seconds: float = STALL_SECONDS,
 ) -> str:
     """Write the body to `into`; return its SHA-256 in hex. Raises TooLarge or SlowUpload."""
     if declared_bytes > most_bytes:
@@ -35,9 +40,9 @@ async def receive(
     digest = hashlib.sha256()
     size, began = 0, time.monotonic()
     while True:
-        left = began + STALL_SECONDS + size / SLOWEST_BYTES_PER_SECOND - time.monotonic()
+        left = began + stall_seconds + size / SLOWEST_BYTES_PER_SECOND - time.monotonic()
         try:
-            async with asyncio.timeout(min(STALL_SECONDS, left)):
+            async with asyncio.timeout(min(stall_seconds, left)):
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise SlowUpload from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -123,5 +124,7 @@ def test_nothing_is_left_of_the_attempts(inside: dict[str, Any], targets: dict[s
 def test_a_table_that_claims_80_million_samples_is_no_recording() -> None:
     bomb = sample_table()
     assert len(bomb) < 640
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     status, _ = asyncio.run(do(bomb, Template(environment(os.environ))))
     assert status in (UNREADABLE, OUT_OF_MEMORY)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(before, 1_500_000), "KB"

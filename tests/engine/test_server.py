@@ -1,0 +1,210 @@
+"""`earshot engine` as clients meet it: who may ask, what is taken, what is refused and how that is said."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import uvicorn
+import yaml
+
+from daemon.engine.connections import Connection
+from daemon.engine.workers import MAX_WAITING
+from tests.cli.sites import environment
+from tests.servers import wait_until
+
+SILENCE = (Path(__file__).parents[2] / "daemon" / "samples" / "silence.mp3").read_bytes()
+KEY = "the-engines-own-key"
+HEADERS = {"Authorization": f"Token {KEY}"}
+
+
+@contextmanager
+def engine(folder: Path, *arguments: str, **section: Any) -> Iterator[str]:
+    """A running `earshot engine`; gives the address that it printed."""
+    config = folder / "engine.yaml"
+    config.write_text(yaml.safe_dump({"engine": section}), "utf-8")
+    command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), *arguments]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on "), line
+        yield line.removeprefix("listening on ").strip()
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A host that has a recording, and one that leads elsewhere."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(SILENCE)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An engine with a key, one worker and one host to fetch from."""
+    folder = tmp_path_factory.mktemp("engine")
+    (folder / "key").write_text(f"{KEY}\n")
+    (folder / "key").chmod(0o600)
+    with engine(folder, api_key_file="key", workers=1, hosts=["127.0.0.1"]) as address:
+        yield address
+
+
+def test_the_key_is_asked_for_everywhere_but_for_the_health(url: str) -> None:
+    asked = [
+        httpx.post(f"{url}/v1/listen", content=SILENCE),
+        httpx.post(f"{url}/v1/listen", content=SILENCE, headers={"Authorization": "Token wrong"}),
+        httpx.get(f"{url}/v1/projects"),
+    ]
+    for reply in asked:
+        assert reply.status_code == 401
+        assert reply.json()["err_code"] == "INVALID_AUTH"
+        assert reply.json()["request_id"] == reply.headers["dg-request-id"]
+    assert httpx.get(f"{url}/v1/projects", headers=HEADERS).status_code == 200
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_a_page_in_a_browser_is_refused(url: str) -> None:
+    reply = httpx.post(f"{url}/v1/listen", content=b"x", headers=HEADERS | {"Origin": "http://evil.example"})
+    assert reply.status_code == 403
+
+
+def test_a_body_in_chunks_without_length_and_type_is_taken(url: str) -> None:
+    """As the Go client sends it."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    with closing(connection):
+        connection.putrequest("POST", "/v1/listen", skip_accept_encoding=True)
+        connection.putheader("Authorization", f"token {KEY}")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        connection.send(
+            b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in halves(SILENCE)) + b"0\r\n\r\n"
+        )
+        reply = connection.getresponse()
+        assert reply.status == 200
+        assert hashlib.sha256(SILENCE).hexdigest().encode() in reply.read()
+
+
+def halves(body: bytes) -> tuple[bytes, bytes]:
+    return body[: len(body) // 2], body[len(body) // 2 :]
+
+
+def test_an_address_is_fetched_from_a_named_host_only(url: str, site: str) -> None:
+    reply = httpx.post(f"{url}/v1/listen", json={"url": f"{site}/a.mp3"}, headers=HEADERS, timeout=60)
+    assert reply.status_code == 200
+    assert reply.json()["metadata"]["sha256"] == hashlib.sha256(SILENCE).hexdigest()
+    other = site.replace("127.0.0.1", "localhost")
+    refused = httpx.post(f"{url}/v1/listen", json={"url": f"{other}/a.mp3"}, headers=HEADERS)
+    assert (refused.status_code, refused.json()["err_code"]) == (400, "REMOTE_CONTENT_ERROR")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b'{"url": 1}', b"{", b"[" * 100_000, b'{"url": "' + b"x" * 70_000]
+)
+def test_json_that_names_no_address_is_refused(url: str, body: bytes) -> None:
+    headers = HEADERS | {"Content-Type": "application/json"}
+    reply = httpx.post(f"{url}/v1/listen", content=body, headers=headers)
+    assert reply.status_code == 400
+    assert "could not process the JSON payload" in reply.json()["err_msg"]
+
+
+def test_requests_are_counted_before_their_bodies_are_taken(url: str) -> None:
+    parts = urlsplit(url)
+    head = f"POST /v1/listen HTTP/1.1\r\nHost: x\r\nAuthorization: Token {KEY}\r\nContent-Length: 9\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(1 + MAX_WAITING):
+            waiting = stack.enter_context(socket.create_connection((parts.hostname, parts.port)))
+            waiting.sendall(head.encode())
+        replies: list[httpx.Response] = []
+
+        def is_full() -> bool:
+            replies.append(httpx.post(f"{url}/v1/listen", content=b"x", headers=HEADERS))
+            return replies[-1].status_code == 429
+
+        wait_until(is_full, what="the engine to have its hands full")
+        assert replies[-1].json()["err_code"] == "TOO_MANY_REQUESTS"
+        assert int(replies[-1].headers["retry-after"]) > 0
+    wait_until(lambda: not is_full(), what="the others to be gone")
+
+
+def test_without_a_key_it_listens_on_this_host_alone(tmp_path: Path) -> None:
+    config = tmp_path / "engine.yaml"
+    config.write_text("engine: {}\n")
+    command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), "--host", "::"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "engine.api_key_file" in done.stderr
+
+
+def test_on_a_unix_socket_only_its_owner_is_let_in(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    # One that nobody listens on any more is replaced.
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with engine(tmp_path, "--uds", str(path)) as address:
+        assert address == f"unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get("http://engine/v1/projects").status_code == 200
+            evil = client.get("http://engine/v1/projects", headers={"Origin": "http://evil.example"})
+            assert evil.status_code == 403
+
+
+def test_a_connection_that_never_ends_its_headers_is_closed() -> None:
+    class Impatient(Connection):
+        header_seconds = 0.3
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run() -> tuple[bytes, bytes, bytes]:
+        config = uvicorn.Config(app, http=Impatient, ws="none", lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            task = asyncio.create_task(server.serve([listener]))
+            answers = []
+            for sent in (
+                b"",
+                b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+                b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET",
+            ):
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                writer.write(sent)
+                answers.append(await asyncio.wait_for(reader.read(), 10))
+                writer.close()
+            server.should_exit = True
+            await task
+        return answers[0], answers[1], answers[2]
+
+    silent, slow, second = asyncio.run(run())
+    assert (silent, slow) == (b"", b"")
+    assert second.startswith(b"HTTP/1.1 200"), "it is the headers of the next request that never end"
