@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
 from enum import Enum, StrEnum, auto
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -111,6 +111,8 @@ class Recording:
     `doubtful` counts lost replies, `failures` the temporary failures in a row; the first was at
     `failing_since`. `part_words` is how many words of the transcript are analyzed at a time, if the whole is
     too long for the API, else None. `anew`: a person wants it analyzed although the same was analyzed before.
+    `again`: it has a result, which stays if this analysis fails; `quiet` when it causes no alerts, else
+    `alerts`.
     """
 
     id: int
@@ -129,6 +131,7 @@ class Recording:
     metadata: dict[str, str] = field(default_factory=dict)
     part_words: int | None = None
     anew: bool = False
+    again: Literal["quiet", "alerts"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,8 @@ class Analysis:
 class Conversation:
     """What rules and messages know of a recording. `path`: as people see it, or the URL; times as stored.
 
-    `quiet`: it causes no alerts, as it was there before earshot (`existing: quiet`).
+    `quiet`: it causes no alerts, as it was there before earshot (`existing: quiet`). `muted`: neither does it
+    now, as it is analyzed again.
     """
 
     recording_id: int
@@ -273,6 +277,7 @@ class Conversation:
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     quiet: bool = False
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

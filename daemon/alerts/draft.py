@@ -10,7 +10,7 @@ from daemon.alerts.compose import compose
 from daemon.alerts.quiet_hours import quiet_until
 from daemon.config.models import Alerts
 from daemon.models import SEVERITIES, AlertDraft, AlertState, Conversation, Match, Target, from_iso
-from daemon.storage.outbox import last_line_room
+from daemon.storage.outbox import MUTED, last_line_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ def wanted_alerts(
 ) -> list[Wanted]:
     """Return what the rules that fired ask of each target that they name, before volume control. Pure.
 
-    What is too old, or was to be taken in quietly, gets alerts that are suppressed from the start.
+    What is too old, was to be taken in quietly, or is analyzed again without alerts, gets alerts that are
+    suppressed from the start.
     """
     reason = _suppression(alerts, conversation, now)
     wanted = []
@@ -77,6 +78,8 @@ def draft_of(
 
 
 def _suppression(alerts: Alerts, conversation: Conversation, now: datetime) -> str | None:
+    if conversation.muted:
+        return MUTED
     if conversation.quiet:
         return "quiet"
     recorded = conversation.recorded_at or conversation.modified_at

@@ -19,7 +19,7 @@ from daemon.alerts.quiet_hours import quiet_until
 from daemon.config.models import Alerts, Rule
 from daemon.models import AlertDraft, AlertState, Conversation, Match, Target
 from daemon.storage.database import transaction
-from daemon.storage.outbox import add_alerts, add_messages, has_alert
+from daemon.storage.outbox import MUTED, add_alerts, add_messages, drop_muted, told_rules
 from daemon.storage.volume import (
     BurstWindow,
     alerted_since,
@@ -41,11 +41,23 @@ def store_alerts(
     """Store the alerts that a conversation asks for, some of them held back; returns the ids.
 
     Call inside the transaction that stores the result. A recording that is analyzed again keeps the alerts it
-    has: it gets no new ones there and does not count in a burst.
+    has, and gets new ones only of rules that it had none of at that target. Those that were held back because
+    it was analyzed again make room for what is decided now.
     """
+    wanted = list(wanted)
+    drop_muted(
+        db,
+        recording_id,
+        keep=[
+            (each.target.destination, each.target.index, each.draft.rules)
+            for each in wanted
+            if each.draft.reason == MUTED
+        ],
+    )
     added = []
-    for each in wanted:
-        if has_alert(db, recording_id, each.target.destination, each.target.index):
+    for every in wanted:
+        each = _untold(db, alerts, every, recording_id, now)
+        if each is None:
             continue
         draft = _cooled_down(db, alerts, each, now)
         if draft.state is AlertState.PENDING and not _fits_burst(db, alerts, each.target, now):
@@ -99,6 +111,20 @@ def cooldown_group(rule: Rule, conversation: Conversation) -> tuple[str | None, 
         return None, conversation.folder
     key = rule.cooldown_by.removeprefix("metadata.")
     return key, conversation.metadata.get(key)
+
+
+def _untold(db: Database, alerts: Alerts, wanted: Wanted, recording_id: int, now: datetime) -> Wanted | None:
+    """Return the message of the rules that the target was not told of; None when there are none."""
+    told = told_rules(db, recording_id, wanted.target.destination, wanted.target.index)
+    left = tuple(match for match in wanted.matches if match.rule not in told)
+    if len(left) == len(wanted.matches):
+        return wanted
+    if not left:
+        return None
+    draft = draft_of(
+        left, wanted.conversation, wanted.target, link=alerts.link, reason=wanted.draft.reason, now=now
+    )
+    return replace(wanted, matches=left, draft=draft)
 
 
 def _cooled_down(db: Database, alerts: Alerts, wanted: Wanted, now: datetime) -> AlertDraft:

@@ -30,12 +30,12 @@ from daemon.deepgram.upload import (
     open_recording,
     still_same,
 )
-from daemon.errors import AnalysisError, FileTrouble, RecordingError, StoreBusyError
-from daemon.models import Analysis, Recording
+from daemon.errors import AnalysisError, FileReplacedError, FileTrouble, RecordingError, StoreBusyError
+from daemon.models import Analysis, Recording, shown_path
 from daemon.storage.database import transaction
 from daemon.storage.recordings import split_path, stamp_of, taken_in_as
-from daemon.storage.requests import begin_request, has_twin, note_hash
-from daemon.storage.results import stored_reply
+from daemon.storage.requests import begin_request, has_twin, known_hash, note_hash
+from daemon.storage.results import reply_in_hand
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 def analyze(db: Database, recording: Recording, context: Context) -> None:
     """Analyze a claimed recording: it is done or failed afterwards, or back in the queue with the reason."""
     started = time.monotonic()
-    body = stored_reply(db, recording.id)
+    body = reply_in_hand(db, recording.id)
     try:
         # A reply that is stored already was paid for, but a crash or an error came before its result.
         body = body or _ask(db, recording, context.request_for(recording), context)
@@ -96,6 +96,9 @@ def _ask(db: Database, recording: Recording, request: Request, context: Context)
         return _converse(db, recording, None, request, context)
     with _opened(db, recording, context) as file:
         sha256 = content_hash(file) if _needs_hash(db, recording, file) else None
+        if recording.again and sha256 != known_hash(db, recording.id):
+            text = "the file is another one by now than was analyzed before"
+            raise FileReplacedError(f"{shown_path(file.path)}: {text}")
         upload = Upload(file, sha256, on_hash=lambda known: _keep_hash(db, recording, known))
         return _converse(db, recording, upload, request, context)
 
@@ -130,7 +133,7 @@ def _root_of(recording: Recording, folder: WatchFolder | None) -> str:
 
 
 def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:
-    if file.size_bytes < READ_ONCE_BYTES:
+    if file.size_bytes < READ_ONCE_BYTES or recording.again:
         return True
     return not recording.anew and has_twin(db, recording.id, file.size_bytes)
 

@@ -35,7 +35,7 @@ from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.queue import DOUBTFUL_RESENDS, end, reopen_refused, return_to_queue
 from daemon.storage.recordings import places_of
 from daemon.storage.requests import uncount_attempt
-from daemon.storage.results import analyze_in_parts, store_response, stored_reply
+from daemon.storage.results import analyze_in_parts, reply_in_hand, store_response
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def settle_failure(
 
 def _is_worth_cutting(db: Database, recording: Recording) -> bool:
     """Whether smaller parts may help. They do not where the bare transcript was refused as too long."""
-    has_transcript = recording.part_words is None or stored_reply(db, recording.id) is not None
+    has_transcript = recording.part_words is None or reply_in_hand(db, recording.id) is not None
     return has_transcript and _next_part_words(recording) >= LEAST_PART_WORDS
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "search": "daemon.cli.recordings:search",
     "export": "daemon.cli.export:export",
     "retry": "daemon.cli.recordings:retry",
+    "reanalyze": "daemon.cli.reanalyze:reanalyze",
     "costs": "daemon.cli.costs:costs",
     "stats": "daemon.cli.stats:stats",
     "check": "daemon.cli.check:check",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,40 +86,14 @@ def _trouble(found: dict[str, Any]) -> str:
 
 @contextmanager
 def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, AnalysisContext]]:
-    from daemon.alerts.targets import open_targets
-    from daemon.analysis.context import Context as AnalysisContext
-    from daemon.analysis.throttle import Throttle
-    from daemon.config.secrets import api_key
-    from daemon.costs.estimate import expected
-    from daemon.deepgram.client import ApiClient
-    from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
-    from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of
-    from daemon.runtime.results import store
+    from daemon.runtime.foreground import asking
     from daemon.storage.database import memory_database, open_database
 
     config = context.config
-    key = api_key(config, env=context.env)
-    targets = open_targets(config, context.env)
-    with ExitStack() as resources:
-        base_url, socket_path = config.analyzer.base_url, None
-        if base_url == EMBEDDED:
-            engine = resources.enter_context(EmbeddedEngine(settings_of(config.engine), context.env))
-            base_url, socket_path = ENGINE_URL, engine.socket
-        client = resources.enter_context(
-            ApiClient(base_url, key=key, timeout=reply_timeout(config.analyzer), socket_path=socket_path)
-        )
-        db = open_database(config.database) if save else memory_database()
-        resources.callback(db.close)
-        analysis = AnalysisContext(
-            config=config,
-            client=client,
-            requests=requests_by_folder(config),
-            throttle=Throttle(1),
-            expected=expected,
-            store=partial(store, alerts=config.alerts, targets=targets),
-            # A person waits here: when a result cannot be stored, report it instead of trying again.
-            ended=lambda: True,
-        )
+    with (
+        asking(config, context.env) as (analysis, _),
+        closing(open_database(config.database) if save else memory_database()) as db,
+    ):
         yield db, analysis
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import Context, say_error
+from daemon.cli.consent import ask, shown_estimate
+from daemon.cli.options import Context
 from daemon.cli.output import plural
-from daemon.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from daemon.costs.estimate import Estimate, Range
+    from daemon.costs.estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
         total, ids = estimate(left_alone(db, folders), config)
         click.echo(_sentence(total), err=True)
         if ids:
-            _ask(yes=yes)
+            ask("Take them in?", yes=yes)
         with transaction(db):
             queued = requeue_existing(db, ids, datetime.now(UTC))
     finally:
@@ -65,44 +64,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     return TakenIn(queued, total, is_running)
 
 
-def _ask(*, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        say_error("nothing is sent without your word: --yes, or an answer on a terminal")
-        click.get_current_context().exit(EXIT_FAILED)
-    if not _is_agreed():
-        click.echo("nothing was sent", err=True)
-        click.get_current_context().exit(EXIT_FAILED)
-
-
-def _is_agreed() -> bool:
-    try:
-        return click.confirm("Take them in?", err=True)
-    except click.Abort as abort:
-        # click raises Abort both for Ctrl-C, an interrupt, and for Ctrl-D, which means no.
-        if not isinstance(abort.__context__, EOFError):
-            raise
-        click.echo(err=True)
-        return False
-
-
 def _sentence(total: Estimate) -> str:
     if not total.recordings:
         return "nothing was left alone"
-    cost = f"for about {_shown(total.usd, 2)} USD" if total.usd else "at a price that is not known"
-    notes = ["estimated from the files' headers and the price list"]
-    if total.guessed:
-        notes.append(f"{plural(total.guessed, 'length')} guessed from the size")
-    if total.unknown:
-        notes.append(f"of {plural(total.unknown, 'hosted recording')} the length is not known")
-    return (
-        f"{plural(total.recordings, 'recording')} left alone, about {_shown(total.hours, 1)} hours {cost}"
-        f" ({'; '.join(notes)})"
-    )
-
-
-def _shown(value: Range, digits: int) -> str:
-    """`3.0`, or `3.0 (2.1 to 6.4)` where a part of it is guessed."""
-    usual, least, most = (f"{each:.{digits}f}" for each in (value.usual, value.least, value.most))
-    return usual if least == most else f"{usual} ({least} to {most})"
+    return f"{plural(total.recordings, 'recording')} left alone, {shown_estimate(total)}"

@@ -29,7 +29,7 @@ def _pair(value: str) -> tuple[str, str]:
 
 # The type `shown_path` gives what was typed the form that the database has; bytes that are not UTF-8 match
 # nothing.
-_OPTIONS = (
+_BEFORE_TEXT = (
     click.option(
         "--state",
         "states",
@@ -70,7 +70,8 @@ _OPTIONS = (
     click.option(
         "--topic", "topics", multiple=True, metavar="PATTERN", type=shown_path, help="In the same way."
     ),
-    click.option("--text", metavar="WORDS", type=shown_path, help="Only what `earshot search WORDS` finds."),
+)
+_AFTER_TEXT = (
     click.option(
         "--where",
         multiple=True,
@@ -83,19 +84,35 @@ _OPTIONS = (
 )
 
 
-def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+Command = Callable[..., None]
+
+
+def filter_options(command: Command) -> Command:
     """Add the options to a command, which gets their values as `filters` (see storage/filters.py)."""
+    return filter_options_with("--text")(command)
+
+
+def filter_options_with(text: str) -> Callable[[Command], Command]:
+    """Return the same for a command in which --text is something else: `text` is the option's name there."""
+    words = click.option(
+        text, "text", metavar="WORDS", type=shown_path, help="Only what `earshot search WORDS` finds."
+    )
+    return lambda command: _with_options(command, (*_BEFORE_TEXT, words, *_AFTER_TEXT))
+
+
+def _with_options(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
 
     @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
+    def run(*arguments: Any, **given: Any) -> None:
         from daemon.storage.filters import Filters
 
         # The command takes the ids as its own argument.
         names = [field.name for field in dataclasses.fields(Filters) if field.name != "ids"]
-        filters = Filters(**{name: options.pop(name) for name in names})
-        command(*arguments, filters=filters, **options)
+        filters = Filters(**{name: given.pop(name) for name in names})
+        command(*arguments, filters=filters, **given)
 
     # The first one that is added is the last one in --help.
-    for option in reversed(_OPTIONS):
-        run = option(run)
-    return run
+    command_with_options: Command = run
+    for option in reversed(options):
+        command_with_options = option(command_with_options)
+    return command_with_options

@@ -62,3 +62,21 @@ def busy_bar(text: str, *, quiet: bool) -> Iterator[None]:
     with progress_bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()) as bar:
         bar.add_task(text, total=None)
         yield
+
+
+Advance = Callable[[str, int, int | None], None]
+"""Shows a text, how much is done, and of how much (None: not known yet)."""
+
+
+@contextmanager
+def count_bar(*, quiet: bool) -> Iterator[Advance]:
+    """Show how many are done of how many, as the function that is returned is told."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with progress_bar(*columns) as bar:
+        task = bar.add_task("looking", total=None)
+        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)

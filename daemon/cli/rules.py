@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import Context, configuration_options, json_option, moment, pass_context
+from daemon.cli.filters import filter_options
+from daemon.cli.options import Context, configuration_options, json_option, pass_context
 from daemon.cli.output import local_time, plural, print_json, print_paragraph, print_table, score
 from daemon.errors import UsageError
 from daemon.logs import escaped
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from daemon.config.models import Config, Rule
     from daemon.models import Segment
     from daemon.runtime.backtest import Example, Outcome
+    from daemon.storage.filters import Filters
     from daemon.storage.verdicts import Verdicts
 
 
@@ -31,13 +33,11 @@ def rules() -> None:
 
 @rules.command("test", epilog='Example: earshot rules test --since 30d --rule "unhappy caller"')
 @configuration_options
-@click.option(
-    "--since", metavar="WHEN", callback=moment, help="Only recordings made since: 30d, an ISO date."
-)
+@filter_options
 @click.option("--rule", "name", metavar="NAME", help="Only this rule, with its newest recordings and quotes.")
 @json_option
 @pass_context
-def test_rules(context: Context, since: str | None, name: str | None, as_json: bool) -> None:
+def test_rules(context: Context, *, filters: Filters, name: str | None, as_json: bool) -> None:
     """Run the rules over what is stored.
 
     Says for which recordings each rule would have fired: nothing is sent, stored or paid for. For a rule
@@ -45,12 +45,15 @@ def test_rules(context: Context, since: str | None, name: str | None, as_json: b
     without the analysis that it needs, and `precision` the alerts that people found useful.
     """
     from daemon.runtime.backtest import backtest
-    from daemon.storage.results import stored_conversations
+    from daemon.storage.filters import matching_ids
+    from daemon.storage.results import analyzed_among, stored_conversations
     from daemon.storage.verdicts import Verdicts, verdicts_by_rule
 
     chosen = _chosen(context.config, name)
-    count, outcomes = backtest(chosen, stored_conversations(context.database, since=since))
-    verdicts = verdicts_by_rule(context.database)
+    db = context.database
+    ids = analyzed_among(db, matching_ids(db, filters))
+    count, outcomes = backtest(chosen, stored_conversations(db, ids))
+    verdicts = verdicts_by_rule(db)
     rows = [_row(each, verdicts.get(each.rule.name, Verdicts()), context.config) for each in outcomes]
     if as_json:
         with_examples = [
@@ -59,9 +62,7 @@ def test_rules(context: Context, since: str | None, name: str | None, as_json: b
         ]
         print_json(with_examples)
         return
-    click.echo(
-        f"{plural(count, 'recording')} tested" + (f", made since {local_time(since)}" if since else "")
-    )
+    click.echo(f"{plural(count, 'recording')} tested")
     if not rows:
         click.echo("the configuration has no rules")
         return

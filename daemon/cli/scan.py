@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from daemon.cli.existing import take_in_existing
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
 from daemon.cli.privacy import hide_memory
-from daemon.cli.progress import progress_bar
+from daemon.cli.progress import count_bar
 from daemon.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -117,15 +116,7 @@ def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> l
 
 @contextmanager
 def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Show a progress bar when stderr is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with progress_bar(*columns) as bar:
-        task = bar.add_task("looking", total=None)
+    with count_bar(quiet=quiet) as advance:
         first: list[int] = []
 
         def show(progress: Progress) -> None:
@@ -133,7 +124,6 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
             first.append(ended) if not first else None
             done = ended - first[0]
             total = done + progress.recordings["waiting"] + progress.recordings["analyzing"]
-            text = f"{progress.in_flight} in work"
-            bar.update(task, description=text, completed=done, total=total or None)
+            advance(f"{progress.in_flight} in work", done, total or None)
 
         yield show

@@ -63,7 +63,8 @@ class Request:
         """
         wanted = [(name, value) for name, value in self.parameters if name in _ANALYSIS]
         switched = [(name, "true" if name == "summarize" else value) for name, value in wanted]
-        return replace(self, parameters=(("language", "en"), *switched))
+        parameters = (("language", "en"), *switched)
+        return replace(self, parameters=parameters, key=_key(parameters))
 
     def expected_cost(self, seconds: float | None) -> Cost:
         """Estimate the cost of a recording; `seconds` is None if its length is not known."""

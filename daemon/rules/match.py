@@ -29,6 +29,7 @@ def conversation_of(recording: Recording, analysis: Analysis) -> Conversation:
         tags=recording.tags,
         metadata=recording.metadata,
         quiet=recording.quiet,
+        muted=recording.again == "quiet",
     )
 
 

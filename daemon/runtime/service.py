@@ -25,9 +25,10 @@ from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
 from daemon.runtime.signals import Signals, exit_code
 from daemon.storage.database import daemon_lock, open_database, transaction
-from daemon.storage.lock import DaemonLock
+from daemon.storage.lock import DaemonLock, reading_lock
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
+from daemon.storage.requests import recover_readings
 from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,10 @@ def _bring_back(database: Path, now: datetime) -> None:
             probe_now(db, now)
         if returned:
             logger.warning("an earlier process ended with recordings in work count=%d", returned)
+        with reading_lock(database) as is_free:
+            if is_free:
+                with transaction(db):
+                    recover_readings(db, now)
 
 
 def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[str, str] = os.environ) -> int:

@@ -18,10 +18,16 @@ from daemon.storage.days import learn_days
 Row = dict[str, Any]
 
 
-def add_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None:
-    """Note what the request behind a result cost."""
+def add_cost(
+    db: Database, recording_id: int | None, cost: Cost, now: datetime, *, folder: str | None = None
+) -> None:
+    """Note what the request behind a result cost.
+
+    Without a recording, where nothing is stored or it was deleted meanwhile, `folder` is where it was from.
+    """
     found = rows(db, "SELECT folder FROM recordings WHERE id = ?", (recording_id,))
-    folder = found[0]["folder"] if found else None
+    recording_id = recording_id if found else None
+    folder = found[0]["folder"] if found else folder
     db.execute(
         "INSERT INTO costs (recording_id, folder, at, model, seconds, channels, input_tokens, output_tokens,"
         " usd, prices_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

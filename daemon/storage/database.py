@@ -34,7 +34,7 @@ BUSY_SECONDS = 10.0
 
 LOCKED = "the database is locked by another process; end what holds it"
 
-COMPANIONS = (".lock", "-wal", "-shm", "-journal")
+COMPANIONS = (".lock", ".reading", "-wal", "-shm", "-journal")
 """Suffixes of the files beside the database: earshot's lock and SQLite's own files."""
 
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")

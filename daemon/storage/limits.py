@@ -219,6 +219,9 @@ def _in_flight(db: Database) -> list[dict[str, Any]]:
                 ORDER BY id DESC LIMIT 1
             ) AS usd
             FROM recordings WHERE state = 'analyzing'
+            UNION ALL
+            SELECT folder, usd FROM requests JOIN recordings ON recordings.id = recording_id
+            WHERE outcome = 'reading'
         ) GROUP BY folder
         """,
     )

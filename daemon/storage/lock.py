@@ -94,6 +94,26 @@ def held(path: Path) -> Iterator[DaemonLock]:
         yield lock
 
 
+@contextmanager
+def reading_lock(path: Path) -> Iterator[bool]:
+    """Hold the right to analyze the transcripts of the database at `path` again.
+
+    False when another process holds it. It ends with the process, even after a kill.
+    """
+    place = beside_of(path, ".reading")
+    try:
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{place}: the lock file cannot be written ({error.strerror}); "
+            "check the owner of the database's folder"
+        ) from error
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def daemon_status(path: Path) -> dict[str, Any]:
     """Return `running`, `ready` and `pid` (None if not running) of the daemon of the database at `path`."""
     stopped = {"running": False, "ready": False, "pid": None}

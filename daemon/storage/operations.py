@@ -110,7 +110,8 @@ def untold_failures(db: Database) -> list[dict[str, Any]]:
         """
         SELECT max(failures.id) AS id, min(failed_at) AS failed_at, recording_id, name, error_code, error
         FROM failures JOIN recordings ON recordings.id = recording_id
-        WHERE told_at IS NULL AND state = 'failed' GROUP BY recording_id ORDER BY min(failures.id)
+        WHERE told_at IS NULL AND (state = 'failed' OR (state = 'done' AND error IS NOT NULL))
+        GROUP BY recording_id ORDER BY min(failures.id)
         """,
     )
 

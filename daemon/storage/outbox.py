@@ -6,6 +6,7 @@ Functions that write do so in the transaction of the caller: an alert is stored 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -27,6 +28,9 @@ _OF_TABLE = {
 _RETRIED = {"alerts": ("failed", "suppressed", "pending"), "webhooks": ("failed", "sent", "pending")}
 """What a person can have sent, one that waits at once; another program knows by the message's id what it has
 already."""
+
+MUTED = "reanalyzed"
+"""Why an alert is suppressed that comes from analyzing a recording again, unless a person wants it sent."""
 
 MAX_WAIT = timedelta(hours=25)
 """No alert is ever held back longer (quiet hours are shorter than a day); a row that says so was written
@@ -52,7 +56,7 @@ def room_for(target: Target, title: str) -> int:
 def add_alerts(db: Database, recording_id: int, drafts: Iterable[AlertDraft], now: datetime) -> list[int]:
     """Store the alerts of a recording and return their ids; each body gets its last line.
 
-    A recording that is analyzed again keeps its alerts. Those are left out, so that nobody is told twice.
+    One that is there already, for the same target and rules, is left out, so that nobody is told twice.
     """
     added = (_add(db, recording_id, draft, now) for draft in drafts)
     return [alert_id for alert_id in added if alert_id is not None]
@@ -64,16 +68,49 @@ def add_messages(db: Database, drafts: Iterable[AlertDraft], now: datetime) -> l
     return [alert_id for alert_id in added if alert_id is not None]
 
 
-def has_alert(db: Database, recording_id: int, destination: str, target: int) -> bool:
-    """Return whether this recording has an alert for this target, sent or not."""
-    sql = "SELECT 1 FROM alerts WHERE recording_id = ? AND destination = ? AND target = ?"
-    return value(db, sql, (recording_id, destination, target)) is not None
+def told_rules(db: Database, recording_id: int, destination: str, target: int) -> frozenset[str]:
+    """Return the rules for which this recording has an alert for this target, sent or not."""
+    found = tuples(
+        db,
+        "SELECT value FROM alerts, json_each(rules)"
+        " WHERE recording_id = ? AND destination = ? AND target = ?",
+        (recording_id, destination, target),
+    )
+    return frozenset(name for (name,) in found)
+
+
+def drop_muted(
+    db: Database, recording_id: int, keep: Collection[tuple[str, int, tuple[str, ...]]] = ()
+) -> None:
+    """Delete the alerts that an earlier analysis again held back, unless a person judged them.
+
+    Those that would come again as they are, in `keep` as (destination, target, rules), stay.
+    """
+    found = rows(
+        db,
+        "SELECT id, destination, target, rules FROM alerts WHERE recording_id = ? AND state = 'suppressed'"
+        " AND reason = ? AND id NOT IN (SELECT alert_id FROM verdicts)",
+        (recording_id, MUTED),
+    )
+    for row in found:
+        if (row["destination"], row["target"], tuple(json.loads(row["rules"]))) not in keep:
+            db.execute("DELETE FROM alerts WHERE id = ?", (row["id"],))
 
 
 def any_pending(db: Database, ids: Collection[int]) -> bool:
     """Return whether any of these alerts is to be sent, not held back."""
     sql = "SELECT 1 FROM alerts WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
     return bool(rows(db, sql, (json.dumps(list(ids)),)))
+
+
+def alert_reasons(db: Database, ids: Collection[int]) -> Counter[str]:
+    """Count these alerts by the reason why they are held back, the others by their state."""
+    found = rows(
+        db,
+        "SELECT coalesce(reason, state) AS reason FROM alerts WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    )
+    return Counter(row["reason"] for row in found)
 
 
 def next_alert(
@@ -204,7 +241,7 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
     alert_id: int | None = value(
         db,
         f"INSERT INTO alerts ({columns}) VALUES ({places})"  # noqa: S608 - the column names above
-        " ON CONFLICT (recording_id, destination, target) DO NOTHING RETURNING id",
+        " ON CONFLICT (recording_id, destination, target, rules) DO NOTHING RETURNING id",
         row,
     )
     if alert_id is None:

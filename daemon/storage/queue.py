@@ -100,6 +100,12 @@ def claim_this(db: Database, recording_id: int, now: datetime) -> Recording | No
     return _recording(taken[0]) if taken else None
 
 
+def recording_of(db: Database, recording_id: int) -> Recording | None:
+    """Return the recording as a claim would, and leave it where it is; None without one."""
+    found = rows(db, "SELECT * FROM recordings WHERE id = ?", (recording_id,))
+    return _recording(found[0]) if found else None
+
+
 def is_there(db: Database, recording_id: int) -> bool:
     """Return whether the recording still exists."""
     return bool(rows(db, "SELECT 1 FROM recordings WHERE id = ?", (recording_id,)))
@@ -191,6 +197,32 @@ def requeue_existing(db: Database, ids: Collection[int], now: datetime) -> int:
     return count
 
 
+def requeue_done(db: Database, ids: Iterable[int], now: datetime, *, muted: bool) -> int:
+    """Put back those of these recordings that are done, to be analyzed anew; returns how many.
+
+    Their results stay until there are others, and what is analyzed so is `done` also if that fails (see
+    `end`). With `muted` it causes no alerts.
+    """
+    count = 0
+    for recording_id in ids:
+        again = {"again": "quiet" if muted else "alerts"}
+        if _forgive(db, "id = :id AND state = 'done'", {"id": recording_id}, now, anew=True, **again):
+            use_no_reply(db, recording_id)
+            count += 1
+    probe_now(db, now)
+    return count
+
+
+def use_no_reply(db: Database, recording_id: int) -> None:
+    """Note that no reply that is stored for this recording is to be used when it is analyzed next."""
+    db.execute(
+        "UPDATE recordings SET used_reply ="
+        " (SELECT max(id) FROM responses WHERE recording_id = :id AND kind = 'listen') WHERE id = :id",
+        {"id": recording_id},
+    )
+    db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
+
+
 def reopen_refused(db: Database, ids: Collection[int], now: datetime) -> None:
     """Put back those of these recordings that failed as `refused`, which was not their fault."""
     condition = "state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(:ids))"
@@ -246,12 +278,18 @@ def _ending_by_crashes(row: dict[str, Any]) -> Ending | None:
 
 
 def _forgive(
-    db: Database, condition: str, values: dict[str, Any], now: datetime, *, anew: bool = False
+    db: Database,
+    condition: str,
+    values: dict[str, Any],
+    now: datetime,
+    *,
+    anew: bool = False,
+    **changes: Any,
 ) -> int:
     """Let recordings wait, and clear what counts towards giving up; `attempts` and `possibly_billed` stay."""
-    counters = {"crashes": 0, "doubtful": 0, "failures": 0, "failing_since": None}
-    more = {"anew": 1, "duplicate_of": None} if anew else {}
-    return _make_wait(db, condition, values, now, error=None, **counters, **more)
+    changes |= {"crashes": 0, "doubtful": 0, "failures": 0, "failing_since": None, "error": None}
+    changes |= {"anew": 1, "duplicate_of": None} if anew else {}
+    return _make_wait(db, condition, values, now, **changes)
 
 
 def _make_due(db: Database, recording_id: int, now: datetime) -> bool:
@@ -281,7 +319,7 @@ def _why_not(db: Database, recording_id: int) -> str:
 
 def finish(db: Database, recording_id: int, now: datetime, **result: Any) -> None:
     """End a recording as `done`, with these columns of its result (see results.store_result)."""
-    cleared = {"error": None, "error_code": None, "failing_since": None, "failures": 0}
+    cleared = {"error": None, "error_code": None, "failing_since": None, "failures": 0, "again": None}
     _end(db, recording_id, RecordingState.DONE, now, analyzed_at=iso(now), **cleared, **result)
 
 
@@ -296,9 +334,16 @@ def duplicate(
 def end(
     db: Database, recording_id: int, ending: Ending, now: datetime, *, request_id: str | None = None
 ) -> None:
-    """End a recording as `failed` or `skipped`; `request_id` is from the reply that says why."""
+    """End a recording as `failed` or `skipped`; `request_id` is from the reply that says why.
+
+    One that had a result and was analyzed again is `done` as before: only its error says what happened.
+    """
+    why = {"error_code": ending.code, "error": ending.error}
+    if again := value(db, "SELECT again FROM recordings WHERE id = ?", (recording_id,)):
+        _restore(db, recording_id, again, why, now)
+        return
     known = {"request_id": request_id} if request_id else {}
-    _end(db, recording_id, ending.state, now, error_code=ending.code, error=ending.error, **known)
+    _end(db, recording_id, ending.state, now, **why, **known)
 
 
 # The two statements behind them
@@ -321,18 +366,31 @@ def _make_wait(db: Database, condition: str, values: dict[str, Any], now: dateti
 
 def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any) -> None:
     """End a recording in this state; note what to tell of it and what to do with its file."""
-    before = value(db, "SELECT state FROM recordings WHERE id = ?", (recording_id,))
+    found = rows(db, "SELECT state, again FROM recordings WHERE id = ?", (recording_id,))
+    before = found[0] if found else {"state": None, "again": None}
     changes |= {"state": state, "not_before": None}
     db.execute(
         f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
         changes | {"id": recording_id},
     )
-    if state == RecordingState.FAILED and before != state:
+    if state == RecordingState.FAILED and before["state"] != state:
         _note_failure(db, recording_id, now)
         add_unused_costs(db, recording_id, now)
-    _note_original(db, recording_id)
+    _note_original(db, recording_id, before["again"])
     if state == RecordingState.DONE:
         note_sidecars(db, recording_id)
+
+
+def _restore(db: Database, recording_id: int, again: str, why: dict[str, str], now: datetime) -> None:
+    """Make a recording `done` again with the result that it had; operations hear why it has no other."""
+    changes = {**why, "state": RecordingState.DONE, "not_before": None, "again": None}
+    db.execute(
+        f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
+        changes | {"id": recording_id},
+    )
+    db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, ?)", (recording_id, iso(now)))
+    add_unused_costs(db, recording_id, now)
+    _note_original(db, recording_id, again)
 
 
 def _note_failure(db: Database, recording_id: int, now: datetime) -> None:
@@ -340,11 +398,12 @@ def _note_failure(db: Database, recording_id: int, now: datetime) -> None:
     note_event(db, recording_id, "failed", now)
 
 
-def _note_original(db: Database, recording_id: int) -> None:
+def _note_original(db: Database, recording_id: int, again: str | None) -> None:
     """Note that the file of an ended recording is to be moved or deleted, if its folder says so.
 
     Not with an incomplete file: it may still be being written. Nor with a file of addresses: a person is to
-    correct it, and the addresses that were taken are no failure.
+    correct it, and the addresses that were taken are no failure. Nor, when it was analyzed `again`, with one
+    that was moved the first time: it is no longer where it was taken in.
     """
     db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
     db.execute(
@@ -352,13 +411,14 @@ def _note_original(db: Database, recording_id: int) -> None:
         INSERT INTO originals (recording_id, folder, outcome)
         SELECT recordings.id, folder, iif(state = 'failed', 'failure', 'success')
         FROM recordings JOIN folders ON folders.path = recordings.folder
-        WHERE recordings.id = ? AND NOT is_url AND (
+        WHERE recordings.id = :id AND NOT is_url
+            AND (:known IS NULL OR EXISTS (SELECT 1 FROM files WHERE recording_id = recordings.id)) AND (
             (after_success AND state IN ('done', 'duplicate'))
             OR (after_failure AND state = 'failed' AND error_code IS NOT 'incomplete'
                 AND error_code IS NOT 'bad_address')
         )
         """,
-        (recording_id,),
+        {"id": recording_id, "known": again},
     )
 
 

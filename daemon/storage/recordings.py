@@ -29,7 +29,9 @@ _COLUMNS = """
     files.directory, files.name, files.folder, files.device, files.size_bytes, files.mtime_ns, files.inode,
     files.recording_id,
     recordings.state, recordings.attempts, recordings.error_code, recordings.sha256,
-    EXISTS (SELECT 1 FROM responses WHERE recording_id = recordings.id AND kind = 'listen') AS has_reply
+    (analyzed_at IS NOT NULL OR EXISTS (
+        SELECT 1 FROM responses WHERE recording_id = recordings.id AND kind = 'listen'
+    )) AS has_reply
     FROM files JOIN recordings ON recordings.id = files.recording_id
 """
 
@@ -42,7 +44,7 @@ Stamp = tuple[int | None, int, int]
 class KnownFile:
     """A file that has a recording: the file as it was last noted, and the state of the recording.
 
-    `has_reply` says that a reply of the API is stored, used already or not.
+    `has_reply` says that there is a result, or a reply of the API that is not used yet.
     """
 
     path: str

@@ -80,6 +80,21 @@ def begin_part(db: Database, recording_id: int, expected: Cost | None, now: date
     return _begin_entry(db, recording_id, expected, now)
 
 
+def begin_reading(db: Database, recording_id: int, expected: Cost, now: datetime) -> int:
+    """Note that a transcript, or a part of one, is about to be sent to be analyzed again; returns the row id.
+
+    Its recording is not in the queue, so that the start of a service must not take this for its own.
+    """
+    return _begin_entry(db, recording_id, expected, now, outcome="reading")
+
+
+def recover_readings(db: Database, now: datetime) -> None:
+    """Count the requests of `begin_reading` as billed that were under way when their process was killed."""
+    for request in rows(db, "SELECT id, recording_id FROM requests WHERE outcome = 'reading'"):
+        count_discarded(db, request["recording_id"], request["id"], now)
+        end_request(db, request["id"], outcome="unknown", now=now)
+
+
 def uncount_attempt(db: Database, recording_id: int) -> None:
     """Do not count the last attempt: it says nothing about the recording."""
     db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
@@ -129,6 +144,12 @@ def last_request_at(db: Database, recording_id: int) -> str | None:
     return at
 
 
+def known_hash(db: Database, recording_id: int) -> str | None:
+    """Return the hash of the bytes that were sent last, None before."""
+    sha256: str | None = value(db, "SELECT sha256 FROM recordings WHERE id = ?", (recording_id,))
+    return sha256
+
+
 def note_hash(db: Database, recording_id: int, sha256: str) -> None:
     """Keep the hash of the bytes that were sent."""
     db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, recording_id))
@@ -172,7 +193,9 @@ def _original_of_url(db: Database, recording: Recording, request_key: str) -> di
     return found[0] if found else None
 
 
-def _begin_entry(db: Database, recording_id: int, expected: Cost | None, now: datetime) -> int:
+def _begin_entry(
+    db: Database, recording_id: int, expected: Cost | None, now: datetime, *, outcome: str = "sending"
+) -> int:
     cost = (
         (expected.model, expected.seconds, expected.channels, expected.usd, expected.prices_of)
         if expected
@@ -182,8 +205,8 @@ def _begin_entry(db: Database, recording_id: int, expected: Cost | None, now: da
         db,
         "INSERT INTO requests"
         " (recording_id, started_at, outcome, model, seconds, channels, usd, prices_of, costed)"
-        " VALUES (?, ?, 'sending', ?, ?, ?, ?, ?, 0) RETURNING id",
-        (recording_id, iso(now), *cost),
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING id",
+        (recording_id, iso(now), outcome, *cost),
     )
     entry: int = added[0]["id"]
     return entry

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -18,8 +19,9 @@ from sqlite_utils import Database
 from daemon.models import Analysis, Conversation, Segment, iso
 from daemon.storage.costs import add_result_cost
 from daemon.storage.counters import count_analyzed
-from daemon.storage.database import rows
+from daemon.storage.database import rows, tuples
 from daemon.storage.queue import finish
+from daemon.storage.sidecars import note_sidecars
 
 SEGMENT_TABLES = {
     "sentiments": ("sentiment", "sentiment_score"),
@@ -61,6 +63,21 @@ def stored_reply(db: Database, recording_id: int) -> bytes | None:
     return zlib.decompress(found[0]["body"]) if found else None
 
 
+def reply_in_hand(db: Database, recording_id: int) -> bytes | None:
+    """Return the newest usable reply to a recording from which its result is still to be made, or None.
+
+    Where a person wants it analyzed anew, replies from before do not count.
+    """
+    found = rows(
+        db,
+        "SELECT body FROM responses JOIN recordings ON recordings.id = recording_id"
+        " WHERE recording_id = ? AND kind = 'listen' AND responses.id > coalesce(used_reply, 0)"
+        " ORDER BY responses.id DESC LIMIT 1",
+        (recording_id,),
+    )
+    return zlib.decompress(found[0]["body"]) if found else None
+
+
 def stored_parts(db: Database, recording_id: int) -> list[bytes]:
     """Return the replies so far to the parts of a recording's transcript, in order of the parts."""
     found = rows(
@@ -71,18 +88,41 @@ def stored_parts(db: Database, recording_id: int) -> list[bytes]:
 
 def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
     """Write an analysis and end its recording as `done`; store its alerts in the same transaction."""
-    values = dataclasses.asdict(dataclasses.replace(analysis, sentiments=(), topics=(), intents=()))
-    for table, (label, score) in SEGMENT_TABLES.items():
-        segments: tuple[Segment, ...] = getattr(analysis, table)
-        del values[table]
-        db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
-        db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
+    values = {column: getattr(analysis, column) for column in _COLUMNS}
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
-    del values["cost"]
+    _replace_segments(db, recording_id, analysis)
     if analysis.cost:
         add_result_cost(db, recording_id, analysis.cost, now)
+    db.execute("DELETE FROM readings WHERE recording_id = ?", (recording_id,))
     finish(db, recording_id, now, **values)
     count_analyzed(db, recording_id, now)
+
+
+def replace_intelligence(db: Database, recording_id: int, analysis: Analysis) -> None:
+    """Write what was found in the transcript of a recording that is done, in place of what was found before.
+
+    Everything else of it stays.
+    """
+    _replace_segments(db, recording_id, analysis)
+    db.execute(
+        "UPDATE recordings SET summary = ?, average_sentiment = ?, average_sentiment_score = ?,"
+        " not_analyzed = ? WHERE id = ?",
+        (
+            analysis.summary,
+            analysis.average_sentiment,
+            analysis.average_sentiment_score,
+            json.dumps(analysis.not_analyzed),
+            recording_id,
+        ),
+    )
+    note_sidecars(db, recording_id)
+
+
+def _replace_segments(db: Database, recording_id: int, analysis: Analysis) -> None:
+    for table, (label, score) in SEGMENT_TABLES.items():
+        segments: tuple[Segment, ...] = getattr(analysis, table)
+        db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
+        db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
 
 
 def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
@@ -101,25 +141,40 @@ def _segment_row(recording_id: int, segment: Segment, label: str, score: str) ->
     return {"recording_id": recording_id, **row}
 
 
-def stored_conversations(db: Database, *, since: str | None = None) -> Iterator[tuple[str, Conversation]]:
-    """Yield time and conversation for every one that is done and took place since `since`, by id.
+def is_done(db: Database, recording_id: int) -> bool:
+    """Return whether the recording has a result, and is not in the queue again."""
+    return bool(rows(db, "SELECT 1 FROM recordings WHERE id = ? AND state = 'done'", (recording_id,)))
+
+
+def analyzed_among(db: Database, ids: Iterable[int]) -> array[int]:
+    """Return those of these recordings that are done, by rising id; in place of a copy its original."""
+    found = tuples(
+        db,
+        "SELECT id FROM recordings WHERE state = 'done' AND id IN ("
+        " SELECT coalesce(duplicate_of, id) FROM recordings"
+        " WHERE id IN (SELECT value FROM json_each(?))) ORDER BY id",
+        (json.dumps(list(ids)),),
+    )
+    return array("q", (number for (number,) in found))
+
+
+def stored_conversations(db: Database, ids: Sequence[int]) -> Iterator[tuple[str, Conversation]]:
+    """Yield time and conversation for those of these recordings that are done, in their order.
 
     Fetched in batches, each a read of its own: one long SELECT would keep SQLite from shortening its
     write-ahead log.
     """
-    after = 0
-    while True:
+    for start in range(0, len(ids), BATCH_ROWS):
+        wanted = list(ids[start : start + BATCH_ROWS])
         batch = rows(
             db,
             f"SELECT *, {_TOOK_PLACE} AS took_place_at FROM recordings"  # noqa: S608 - the text above
-            f" WHERE state = 'done' AND id > ? AND {_TOOK_PLACE} >= ? ORDER BY id LIMIT ?",
-            (after, since or "", BATCH_ROWS),
+            " WHERE state = 'done' AND id IN (SELECT value FROM json_each(?))",
+            (json.dumps(wanted),),
         )
-        for row in batch:
+        by_id = {row["id"]: row for row in batch}
+        for row in (by_id[number] for number in wanted if number in by_id):
             yield row["took_place_at"], _conversation(db, row)
-        if len(batch) < BATCH_ROWS:
-            return
-        after = batch[-1]["id"]
 
 
 def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
@@ -135,6 +190,7 @@ def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
         modified_at=row["modified_at"],
         tags=tuple(json.loads(row["tags"])),
         metadata=json.loads(row["metadata"]),
+        quiet=bool(row["quiet"]),
         analysis=Analysis(**known),
     )
 

@@ -30,6 +30,8 @@ HIDDEN_COLUMNS = (
     "part_words",
     "anew",
     "queued_at",
+    "again",
+    "used_reply",
     "digest",
     "about",
     "due_at",
@@ -131,6 +133,12 @@ def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:
     ):
         yield from batch
         after = batch[-1]["id"]
+
+
+def sources(db: Database, ids: Sequence[int]) -> Iterator[Row]:
+    """Yield where these recordings are: id, folder, source, is_url, size_bytes; reads in batches."""
+    columns = ("id", "folder", "source", "is_url", "size_bytes")
+    return ({name: row[name] for name in columns} for row in _in_batches(db, "recordings", ids))
 
 
 def list_recordings(

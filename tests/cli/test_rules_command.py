@@ -92,11 +92,13 @@ def test_suppressed_is_what_cooldown_and_burst_would_have_held_back(run: Run, si
     assert (lawyer["matches"], lawyer["suppressed"]) == (7, 6)
 
 
-def test_since_leaves_out_what_was_made_before(run: Run, site: Site) -> None:
+def test_the_filters_of_list_say_which_recordings_are_tested(run: Run, site: Site) -> None:
     configure(site, UNHAPPY)
-    add(site, 1, recorded_at="2026-01-01T10:00:00.000Z")
-    add(site, 2, recorded_at="2026-02-01T10:00:00.000Z")
-    assert [row["recordings"] for row in results(run, "--since", "2026-01-15")] == [[2]]
+    add(site, 1, recorded_at="2026-01-01T10:00:00.000Z", metadata={"agent": "ann"})
+    add(site, 2, recorded_at="2026-02-01T10:00:00.000Z", first_seen_at="2026-02-01T10:00:00.000Z")
+    assert [row["recordings"] for row in results(run, "--recorded-since", "2026-01-15")] == [[2]]
+    assert [row["recordings"] for row in results(run, "--since", "2026-02-15")] == [[1]]
+    assert [row["recordings"] for row in results(run, "--where", "agent=a*")] == [[1]]
     assert [row["matches"] for row in results(run, "--since", "1h")] == [0]
     answer = run("rules", "test", "--since", "soon")
     assert (answer.returncode, "neither like 24h" in answer.stderr) == (2, True)

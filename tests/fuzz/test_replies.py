@@ -113,7 +113,9 @@ def stored(db: Database, body: bytes, analysis: Analysis) -> None:
         store_response(db, number, body, kind="listen", now=NOW)
         store_result(db, number, analysis, now=NOW)
     assert stored_reply(db, number) == body
-    (found,) = [each.analysis for _, each in stored_conversations(db) if each.recording_id == number]
+    (found,) = [
+        each.analysis for _, each in stored_conversations(db, [number]) if each.recording_id == number
+    ]
     # What it cost is in a table of its own.
     assert found == replace(analysis, cost=None)
     with transaction(db):

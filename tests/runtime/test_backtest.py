@@ -141,7 +141,7 @@ def test_what_a_test_of_the_rules_counts_is_what_the_service_does(tmp_path: Path
             if chance.random() < 0.3:
                 here.tick(now + timedelta(seconds=chance.choice((0, 0.5))))
         (rule,) = here.config.alerts.rules
-        _, (outcome,) = backtest([rule], stored_conversations(here.db))
+        _, (outcome,) = backtest([rule], stored_conversations(here.db, range(1, 61)))
         suppressed = sum(state == "suppressed" for state, _ in here.states())
         assert len(outcome.fired) == 60
         assert held_back(outcome.fired, rule, here.config.alerts) == suppressed

@@ -16,6 +16,7 @@ from daemon.models import AlertDraft, AlertState, RecordingState
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.originals import configure_originals
 from daemon.storage.outbox import add_alerts, add_messages
+from daemon.storage.readings import cut_again
 from daemon.storage.recordings import is_marked, known_stamps
 from daemon.storage.requests import begin_part
 from daemon.storage.results import store_response
@@ -74,6 +75,7 @@ def fill(db: Database) -> tuple[int, int, int]:
             begin_part(db, number, None, NOW)
             db.execute("INSERT INTO costs (recording_id, at, usd) VALUES (?, '', 1.0)", (number,))
             store_response(db, number, b"{}", kind="listen", now=NOW)
+            cut_again(db, number, "key", 100)
             db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, '')", (number,))
             db.execute(
                 "INSERT INTO webhooks (recording_id, destination, event, message_id, created_at, body)"

@@ -10,9 +10,11 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.errors import UsageError
-from daemon.storage.database import open_database
+from daemon.models import AlertDraft
+from daemon.storage.database import open_database, rows
+from daemon.storage.outbox import add_alerts
 from daemon.storage.verdicts import Verdict, Verdicts, give_verdict, verdict_of, verdicts_by_rule
-from tests.storage.stores import schema_before
+from tests.storage.stores import add, committed, schema_before
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ADD = (
@@ -59,3 +61,26 @@ def test_a_database_from_before_is_copied_and_then_has_the_table(tmp_path: Path)
     with closing(Database(copy)) as before:
         assert "verdicts" not in before.table_names()
         assert before.execute("SELECT count(*) FROM alerts").fetchone() == (1,)
+
+
+def test_an_upgrade_keeps_alerts_their_ids_and_their_verdicts(tmp_path: Path) -> None:
+    """Also the ids of alerts that were deleted, which no other gets."""
+    path = tmp_path / "state" / "earshot.db"
+    with closing(open_database(path, schema=schema_before(tmp_path, "021"))) as db:
+        (recording,) = add(db)
+        for number in (1, 2, 3):
+            db.execute(
+                "INSERT INTO alerts (id, recording_id, destination, target, rules, state, created_at, title,"
+                " body) VALUES (?, ?, 'team', ?, '[\"a\"]', 'sent', '', 'T', 'B')",
+                (number, recording, number),
+            )
+        committed(give_verdict, db, 2, Verdict.NOISE, NOW)
+        db.execute("DELETE FROM alerts WHERE id = 3")
+    with closing(open_database(path)) as db:
+        assert [row["id"] for row in rows(db, "SELECT id FROM alerts")] == [1, 2]
+        assert verdicts_by_rule(db)["a"].total == 1
+        draft = AlertDraft("team", 1, "info", "T", "B", rules=("b",))
+        assert committed(add_alerts, db, recording, [draft], NOW) == [4]
+        assert rows(db, "PRAGMA foreign_key_check") == []
+        db.execute("DELETE FROM alerts WHERE id = 2")
+        assert verdicts_by_rule(db) == {}
