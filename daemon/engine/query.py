@@ -34,6 +34,7 @@ class Options:
     utterance_pause_seconds: float = 0.8
     tags: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
 
 
@@ -56,6 +57,7 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> Options:
         utterance_pause_seconds=_seconds(values, "utt_split", 0.8),
         tags=tuple(values.get("tag", ())),
         extra=tuple(values.get("extra", ())),
+        search=tuple(values.get("search", ())),
         unsupported=tuple(name for name in UNSUPPORTED if _last(values, name, "false") != "false"),
     )
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import pocketsphinx
 
 from daemon.engine.decode import BYTES_PER_SECOND
+from daemon.engine.words import Heard, Word
 
 MODEL_NAME = "pocketsphinx-en-us"
 MODEL_VERSION = version("pocketsphinx")
@@ -18,17 +19,9 @@ FRAMES_PER_SECOND = 100  # of the recognizer's word times
 MAX_PIECE_BYTES = 30 * BYTES_PER_SECOND
 CUT_WITHIN_BYTES = 8 * BYTES_PER_SECOND
 SILENT_SAMPLE = bytes(2)
+SENTENCE_PAUSE_SECONDS = 0.5
+COMMA_PAUSE_SECONDS = 0.15  # read speech pauses .2 to .3 at a comma
 VARIANT = re.compile(r"\(\d+\)$")  # of pronunciation, as in "your(2)"
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A recognized word, lower case; times in seconds from the recording's start, confidence 0..1."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +32,12 @@ class Piece:
     pcm: bytes
 
 
-def recognize(blocks: Iterable[bytes]) -> list[Word]:
+def recognize(blocks: Iterable[bytes]) -> Heard:
     """Recognize the words in PCM blocks (16 kHz, s16, mono); noise and silence give none."""
     decoder = pocketsphinx.Decoder(lw=LANGUAGE_WEIGHT, topn=GAUSSIANS, loglevel="FATAL")
-    return [word for piece in speech_pieces(blocks) for word in _words(decoder, piece)]
+    return Heard(
+        words=_punctuated([word for piece in speech_pieces(blocks) for word in _words(decoder, piece)])
+    )
 
 
 def speech_pieces(blocks: Iterable[bytes]) -> Iterator[Piece]:
@@ -71,12 +66,6 @@ def speech_pieces(blocks: Iterable[bytes]) -> Iterator[Piece]:
         speech += endpointer.end_stream(rest or SILENT_SAMPLE) or b""  # it refuses an empty frame
     if speech:
         yield Piece(start, bytes(speech))
-
-
-def mean_confidence(words: Iterable[Word]) -> float:
-    """Mean confidence over words, 0 without any; over a whole recording it follows the word error rate."""
-    values = [word.confidence for word in words]
-    return sum(values) / len(values) if values else 0.0
 
 
 def _frames(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -108,8 +97,24 @@ def _words(decoder: pocketsphinx.Decoder, piece: Piece) -> Iterator[Word]:
             continue
         yield Word(
             text=VARIANT.sub("", segment.word),
+            punctuated="",
             start=round(piece.start + segment.start_frame / FRAMES_PER_SECOND, 2),
             end=round(piece.start + (segment.end_frame + 1) / FRAMES_PER_SECOND, 2),
             # `prob` is linear already, 0..1; rounding in the decoder can leave the range by a hair
             confidence=round(min(max(segment.prob, 0.0), 1.0), 4),
         )
+
+
+def _punctuated(words: list[Word]) -> list[Word]:
+    """Write capitals, commas and full stops by the pauses: the recognizer knows none."""
+    shown: list[Word] = []
+    begins = True
+    for at, word in enumerate(words):
+        pause = words[at + 1].start - word.end if at + 1 < len(words) else SENTENCE_PAUSE_SECONDS
+        text = (
+            word.text.capitalize() if begins or word.text == "i" or word.text.startswith("i'") else word.text
+        )
+        begins = pause >= SENTENCE_PAUSE_SECONDS
+        mark = "." if begins else "," if pause >= COMMA_PAUSE_SECONDS else ""
+        shown.append(replace(word, punctuated=text + mark))
+    return shown

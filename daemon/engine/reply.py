@@ -1,23 +1,24 @@
-"""Builds the reply of `/v1/listen` in Deepgram's shape from what was heard and asked for."""
+"""Builds the replies of `/v1/listen` and `/v1/read` in Deepgram's shape from what was heard and asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
-from daemon.engine.intents import find_intents
+from daemon.engine import weights
+from daemon.engine.embed import Embedder
+from daemon.engine.intelligence import Findings, analyze, model_info, model_uuid, not_analyzed, warning
 from daemon.engine.query import Options
-from daemon.engine.recognize import MODEL_NAME, MODEL_VERSION, Word, mean_confidence
-from daemon.engine.sentences import Sentence, build_sentences, joined, punctuated, utterances
-from daemon.engine.sentiment import find_sentiments
-from daemon.engine.summary import summarize
-from daemon.engine.topics import find_topics
+from daemon.engine.sentences import Sentence, build_sentences, joined, read_sentences
+from daemon.engine.shapes import alternative, utterance_entries
+from daemon.engine.spotting import search_hits
+from daemon.engine.words import Heard, mean_confidence
 
 # Over 21 measured recordings a mean confidence below .5 meant that most words were wrong (word error rate .59
 # and more), from .57 up it was .41 and less. Sentiment and intents would be of words that nobody said.
 MIN_CONFIDENCE = 0.5
-SENTENCES_PER_PARAGRAPH = 5
-MODEL_UUID = str(uuid5(NAMESPACE_URL, f"earshot:{MODEL_NAME}-{MODEL_VERSION}"))
+# Deepgram's own words: clients look for "English" in them.
+NO_ENGLISH_SUMMARY = "The summarization feature is currently only available in English."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,123 +30,153 @@ class Upload:
     created: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognizer:
+    """What recognized the words, for `metadata.model_info`."""
+
+    name: str
+    version: str
+    arch: str
+
+
+def load_embedder(folders: Iterable[Path] | None = None) -> Embedder:
+    """Load the sentence model from where it was installed; raises EarshotError when it was not."""
+    return Embedder(weights.find(weights.SENTENCES, folders))
+
+
 def build_reply(
-    upload: Upload, options: Options, channels: Sequence[Sequence[Word]], *, duration_seconds: float
+    upload: Upload,
+    options: Options,
+    channels: Sequence[Heard],
+    *,
+    duration_seconds: float,
+    recognizer: Recognizer,
+    examples: Mapping[str, Sequence[str]] | None = None,
+    embedder: Callable[[], Embedder] = load_embedder,
 ) -> dict[str, Any]:
-    """Put one recording's words (a list per channel) and their analysis into Deepgram's JSON."""
-    sentences = [build_sentences(words, number) for number, words in enumerate(channels)]
-    results: dict[str, Any] = {"channels": [{"alternatives": [_alternative(s, options)]} for s in sentences]}
+    """Put what was heard of each channel and its analysis into the JSON of `/v1/listen`."""
+    conversation = joined([build_sentences(heard.words, number) for number, heard in enumerate(channels)])
+    findings = _find(conversation, options, channels, examples or {}, embedder)
+    by_channel = [[s for s in findings.sentences if s.channel == number] for number in range(len(channels))]
+    results: dict[str, Any] = {
+        "channels": [
+            _channel(heard, sentences, options) for heard, sentences in zip(channels, by_channel, strict=True)
+        ]
+    }
     if options.utterances:
-        results["utterances"] = _utterances(sentences, options.utterance_pause_seconds)
-    metadata = _metadata(upload, options, len(channels), duration_seconds)
-    warnings = [
-        _warning(name, "unsupported_parameter", "not known to this engine") for name in options.unsupported
-    ]
-    confidence = mean_confidence(word for words in channels for word in words)
-    if any(channels) and confidence < MIN_CONFIDENCE:
-        reason = f"unreliable transcript, mean word confidence {confidence:.2f} is below {MIN_CONFIDENCE:.2f}"
-        warnings += [_warning(feature, "low_confidence", reason) for feature in options.features]
-    elif any(channels):
-        results |= _intelligence(joined(sentences), options)
-    if warnings:
-        metadata["warnings"] = warnings
-    return {"metadata": metadata, "results": results}
-
-
-def _metadata(upload: Upload, options: Options, channels: int, duration_seconds: float) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
+        results["utterances"] = utterance_entries(by_channel, options.utterance_pause_seconds)
+    metadata = {
         "transaction_key": "deprecated",
         "request_id": upload.request_id,
         "sha256": upload.sha256,
         "created": upload.created,
         "duration": round(duration_seconds, 4),
-        "channels": channels,
-        "models": [MODEL_UUID],
-        "model_info": {MODEL_UUID: {"name": MODEL_NAME, "version": MODEL_VERSION, "arch": "pocketsphinx"}},
+        "channels": len(channels),
+        **_models(recognizer, options),
+        **_echoed(options),
+        **findings.infos,
     }
+    if warnings := [*_unsupported(options), *findings.warnings]:
+        metadata["warnings"] = warnings
+    return {"metadata": metadata, "results": results | dict(findings.sections)}
+
+
+def build_read_reply(
+    upload: Upload,
+    options: Options,
+    text: str,
+    *,
+    examples: Mapping[str, Sequence[str]] | None = None,
+    embedder: Callable[[], Embedder] = load_embedder,
+) -> dict[str, Any]:
+    """Put the analysis of a written text into the JSON of `/v1/read`, where a summary is called `text`."""
+    sentences = read_sentences(text)
+    if sentences and options.features:
+        findings = analyze(sentences, options, embedder(), examples or {})
+    else:
+        findings = not_analyzed(sentences, options, "", "")
+    sections = dict(findings.sections)
+    if "summary" in sections:
+        sections["summary"] = {"text": sections["summary"]["short"]}
+    metadata = {
+        "request_id": upload.request_id,
+        "created": upload.created,
+        "language": "en",
+        **_echoed(options),
+        **findings.infos,
+    }
+    if warnings := [*_unsupported(options), *findings.warnings]:
+        metadata["warnings"] = warnings
+    return {"metadata": metadata, "results": sections}
+
+
+def _find(
+    conversation: Sequence[Sentence],
+    options: Options,
+    channels: Sequence[Heard],
+    examples: Mapping[str, Sequence[str]],
+    embedder: Callable[[], Embedder],
+) -> Findings:
+    """Analyze where there is something in English that can be relied on."""
+    if not conversation or not options.features:
+        return not_analyzed(conversation, options, "", "")
+    if language := _other_language(channels):
+        return _english_only(conversation, options, language)
+    if reason := unreliable(channels):
+        return not_analyzed(conversation, options, "low_confidence", reason)
+    return analyze(conversation, options, embedder(), examples)
+
+
+def unreliable(channels: Sequence[Heard]) -> str | None:
+    """Why the words are not to be relied on, None when they are."""
+    confidence = mean_confidence(word for heard in channels for word in heard.words)
+    if confidence < MIN_CONFIDENCE:
+        return f"Unreliable transcript: the mean confidence {confidence:.2f} is below {MIN_CONFIDENCE:.2f}."
+    return None
+
+
+def _other_language(channels: Sequence[Heard]) -> str | None:
+    """The first language spoken that is not English."""
+    languages = (heard.language for heard in channels if heard.words)
+    return next((each for each in languages if each.partition("-")[0] != "en"), None)
+
+
+def _english_only(conversation: Sequence[Sentence], options: Options, language: str) -> Findings:
+    reason = f"Only English is analyzed, and this is {language}."
+    findings = not_analyzed(conversation, options, "unsupported_language", reason)
+    if "summarize" not in options.features:
+        return findings
+    section = {"summary": {"result": "failure", "short": NO_ENGLISH_SUMMARY}}
+    return Findings(
+        sentences=conversation, sections=section, infos=findings.infos, warnings=findings.warnings
+    )
+
+
+def _channel(heard: Heard, sentences: Sequence[Sentence], options: Options) -> dict[str, Any]:
+    channel: dict[str, Any] = {"alternatives": [alternative(sentences, with_paragraphs=options.paragraphs)]}
+    if options.search:
+        channel["search"] = search_hits(heard.words, options.search)
+    return channel
+
+
+def _models(recognizer: Recognizer, options: Options) -> dict[str, Any]:
+    heard_by = model_uuid(recognizer.name, recognizer.version)
+    shown = {"name": recognizer.name, "version": recognizer.version, "arch": recognizer.arch}
+    models = {heard_by: shown, **model_info(options.features)}
+    return {"models": list(models), "model_info": models}
+
+
+def _echoed(options: Options) -> dict[str, Any]:
+    echoed: dict[str, Any] = {}
     if options.tags:
-        metadata["tags"] = list(options.tags)
+        echoed["tags"] = list(options.tags)
     if options.extra:
-        metadata["extra"] = {key: value for key, _, value in (pair.partition(":") for pair in options.extra)}
-    return metadata
+        echoed["extra"] = {key: value for key, _, value in (pair.partition(":") for pair in options.extra)}
+    return echoed
 
 
-def _warning(parameter: str, kind: str, message: str) -> dict[str, str]:
-    return {"parameter": parameter, "type": kind, "message": f"{parameter} left out: {message}"}
-
-
-def _intelligence(sentences: Sequence[Sentence], options: Options) -> dict[str, Any]:
-    sections: dict[str, Any] = {}
-    if "summarize" in options.features:
-        sections["summary"] = {"result": "success", "short": summarize(sentences)}
-    if "topics" in options.features:
-        sections["topics"] = find_topics(
-            sentences, options.custom_topics, strict=options.custom_topics_strict
-        )
-    if "intents" in options.features:
-        sections["intents"] = find_intents(
-            sentences, options.custom_intents, strict=options.custom_intents_strict
-        )
-    if "sentiment" in options.features:
-        sections["sentiments"] = find_sentiments(sentences)
-    return sections
-
-
-def _alternative(sentences: Sequence[Sentence], options: Options) -> dict[str, Any]:
-    words = [word for sentence in sentences for word in sentence.words]
-    alternative: dict[str, Any] = {
-        "transcript": " ".join(sentence.text for sentence in sentences),
-        "confidence": round(mean_confidence(words), 4),
-        "words": [entry for sentence in sentences for entry in _word_entries(sentence)],
-    }
-    if options.paragraphs and sentences:
-        alternative["paragraphs"] = _paragraphs(sentences)
-    return alternative
-
-
-def _word_entries(sentence: Sentence) -> list[dict[str, Any]]:
+def _unsupported(options: Options) -> list[dict[str, str]]:
     return [
-        {
-            "word": word.text,
-            "start": word.start,
-            "end": word.end,
-            "confidence": word.confidence,
-            "punctuated_word": shown,
-        }
-        for word, shown in zip(sentence.words, punctuated(sentence), strict=True)
-    ]
-
-
-def _paragraphs(sentences: Sequence[Sentence]) -> dict[str, Any]:
-    starts = range(0, len(sentences), SENTENCES_PER_PARAGRAPH)
-    groups = [sentences[at : at + SENTENCES_PER_PARAGRAPH] for at in starts]
-    paragraphs = [
-        {
-            "sentences": [{"text": s.text, "start": s.words[0].start, "end": s.words[-1].end} for s in group],
-            "num_words": sum(len(s.words) for s in group),
-            "start": group[0].words[0].start,
-            "end": group[-1].words[-1].end,
-        }
-        for group in groups
-    ]
-    return {
-        "transcript": "\n" + "\n\n".join(" ".join(s.text for s in g) for g in groups),
-        "paragraphs": paragraphs,
-    }
-
-
-def _utterances(channels: Sequence[Sequence[Sentence]], pause_seconds: float) -> list[dict[str, Any]]:
-    runs = [run for sentences in channels for run in utterances(sentences, pause_seconds)]
-    runs.sort(key=lambda run: (run[0].words[0].start, run[0].channel))
-    return [
-        {
-            "start": run[0].words[0].start,
-            "end": run[-1].words[-1].end,
-            "confidence": round(mean_confidence(word for s in run for word in s.words), 4),
-            "channel": run[0].channel,
-            "transcript": " ".join(s.text for s in run),
-            "words": [entry for s in run for entry in _word_entries(s)],
-            "id": str(uuid5(NAMESPACE_URL, f"{MODEL_UUID}:{run[0].channel}:{run[0].first}")),
-        }
-        for run in runs
+        warning(name, "unsupported_parameter", f"{name} left out: not known to this engine.")
+        for name in options.unsupported
     ]

@@ -1,23 +1,29 @@
-"""Builds punctuated sentences out of words: the recognizer knows no punctuation, but people pause."""
+"""Cuts words into sentences: at the punctuation, where another one begins to speak, and at long silences."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from daemon.engine.recognize import Word
+from daemon.engine.words import Word
 
-SENTENCE_PAUSE_SECONDS = 0.5
-COMMA_PAUSE_SECONDS = 0.15  # read speech pauses .2 to .3 at a comma
+SENTENCE_ENDS = (".", "?", "!", "\u2026", "\u3002", "\uff1f", "\uff01", "\u0964", "\u061f")  # of all scripts
+CLOSING = "\"')]\u201d\u2019\u00bb"
+ABBREVIATIONS = frozenset({"dr.", "etc.", "inc.", "mr.", "mrs.", "ms.", "mx.", "prof.", "st.", "vs."})
+SILENCE_SECONDS = 2.0  # whoever goes on after this begins anew, whatever the recognizer wrote
 MAX_SENTENCE_WORDS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Words between two pauses; `first` is the index of its first word in the whole transcript."""
+    """Words of one speaker; `first` is the index of its first word in the whole transcript.
+
+    `score` is its sentiment, where that was asked for.
+    """
 
     words: tuple[Word, ...]
     first: int
     channel: int = 0
+    score: float | None = None
 
     @property
     def last(self) -> int:
@@ -26,23 +32,41 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        """The sentence with a capital, commas where the speaker paused, and a full stop."""
-        return " ".join(punctuated(self))
+        """The sentence as it stands in the transcript."""
+        return " ".join(word.punctuated for word in self.words)
+
+    @property
+    def speaker(self) -> int | None:
+        """Who says it, where that was asked for."""
+        return self.words[0].speaker
 
 
 def build_sentences(words: Sequence[Word], channel: int = 0) -> list[Sentence]:
-    """Split one channel's words at pauses; what is still too long is split at its longest pause."""
+    """Cut one channel's words into sentences; what is still too long is cut at its longest pause."""
     sentences: list[Sentence] = []
     first = 0
-    for group in _groups(words, SENTENCE_PAUSE_SECONDS):
+    for group in _groups(words):
         for part in _short_parts(group):
             sentences.append(Sentence(tuple(part), first, channel))
             first += len(part)
     return sentences
 
 
+def read_sentences(text: str) -> list[Sentence]:
+    """Cut a written text into sentences, none across the end of a line; its words have no times."""
+    sentences: list[Sentence] = []
+    first = 0
+    for line in text.splitlines():
+        for sentence in build_sentences([_read_word(each) for each in line.split()]):
+            sentences.append(Sentence(sentence.words, first + sentence.first))
+        first += len(line.split())
+    return sentences
+
+
 def joined(channels: Sequence[Sequence[Sentence]]) -> list[Sentence]:
     """All channels as one conversation in order of time, with one count of words."""
+    if len(channels) == 1:
+        return list(channels[0])
     ordered = sorted(
         (s for sentences in channels for s in sentences), key=lambda s: (s.words[0].start, s.channel)
     )
@@ -55,37 +79,45 @@ def joined(channels: Sequence[Sequence[Sentence]]) -> list[Sentence]:
 
 
 def utterances(sentences: Sequence[Sentence], pause_seconds: float) -> list[list[Sentence]]:
-    """Group one channel's sentences; a pause of this length starts a new group."""
+    """Group one channel's sentences; a pause of this length or another speaker starts a new group."""
     runs: list[list[Sentence]] = []
     for sentence in sentences:
-        if runs and sentence.words[0].start - runs[-1][-1].words[-1].end < pause_seconds:
+        before = runs[-1][-1] if runs else None
+        if before and before.speaker == sentence.speaker and _pause(before, sentence) < pause_seconds:
             runs[-1].append(sentence)
         else:
             runs.append([sentence])
     return runs
 
 
-def punctuated(sentence: Sentence) -> list[str]:
-    """Each word as it stands in the transcript; joined by spaces they are the sentence's text."""
-    words = sentence.words
-    shown = [w.text.capitalize() if w.text == "i" or w.text.startswith("i'") else w.text for w in words]
-    for at, (before, after) in enumerate(pairwise(words)):
-        if after.start - before.end >= COMMA_PAUSE_SECONDS:
-            shown[at] += ","
-    shown[0] = shown[0][:1].upper() + shown[0][1:]
-    shown[-1] += "."
-    return shown
+def _pause(before: Sentence, after: Sentence) -> float:
+    return after.words[0].start - before.words[-1].end
 
 
-def _groups(words: Sequence[Word], pause_seconds: float) -> Iterator[list[Word]]:
+def _read_word(text: str) -> Word:
+    return Word(text=text, punctuated=text, start=0.0, end=0.0, confidence=1.0)
+
+
+def _groups(words: Sequence[Word]) -> Iterator[list[Word]]:
     group: list[Word] = []
     for word in words:
-        if group and word.start - group[-1].end >= pause_seconds:
+        if group and _is_end(group[-1], word):
             yield group
             group = []
         group.append(word)
     if group:
         yield group
+
+
+def _is_end(word: Word, following: Word) -> bool:
+    if word.speaker != following.speaker or following.start - word.end >= SILENCE_SECONDS:
+        return True
+    shown = word.punctuated.rstrip(CLOSING)
+    if not shown.endswith(SENTENCE_ENDS) or shown.lower() in ABBREVIATIONS:
+        return False
+    # "e.g. this", "J. Smith", "9 a.m. on Monday" (but "… at 9 a.m. We …")
+    is_short_form = "." in shown[:-1] or (len(shown) == 2 and shown[0].isupper() and shown != "I.")
+    return not is_short_form or (len(shown) > 2 and following.punctuated[:1].isupper())
 
 
 def _short_parts(words: list[Word]) -> Iterator[list[Word]]:

@@ -9,8 +9,10 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from daemon.engine import sandbox
@@ -32,6 +34,7 @@ class Job:
     upload: dict[str, str]
     options: Options
     bounds: sandbox.Bounds
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
     recognizing_cpu_per_second: float
     threads: int = 1
 
@@ -89,8 +92,8 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     import av.logging
 
     from daemon.engine.decode import MAX_CHANNELS, UnreadableAudio, measure, pcm_blocks
-    from daemon.engine.recognize import recognize
-    from daemon.engine.reply import Upload, build_reply
+    from daemon.engine.recognize import MODEL_NAME, MODEL_VERSION, recognize
+    from daemon.engine.reply import Recognizer, Upload, build_reply, load_embedder
 
     av.logging.set_level(av.logging.PANIC)
     facts = measure(recording)
@@ -101,7 +104,15 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     sandbox.allow_seconds(2 * DECODING_CPU_SECONDS + job.recognizing_cpu_per_second * heard_seconds)
     which = range(facts.channels) if options.multichannel else (None,)
     channels = [recognize(pcm_blocks(recording, channel)) for channel in which]
-    reply = build_reply(Upload(**job.upload), options, channels, duration_seconds=facts.duration_seconds)
+    reply = build_reply(
+        Upload(**job.upload),
+        options,
+        channels,
+        duration_seconds=facts.duration_seconds,
+        recognizer=Recognizer(name=MODEL_NAME, version=MODEL_VERSION, arch="pocketsphinx"),
+        examples=job.examples,
+        embedder=partial(load_embedder, {Path(model).parent for model in job.bounds.readable}),
+    )
     return json.dumps(reply).encode()
 
 

@@ -99,6 +99,7 @@ class Workers:
             upload=upload,
             options=options,
             bounds=bounds,
+            examples=self._settings.examples,
             recognizing_cpu_per_second=CPU_PER_SECOND * max(1.0, self._settings.model_bytes / OF_MODEL_BYTES),
             threads=max(1, processors() // max(1, self.slots.running)),
         )
