@@ -35,7 +35,7 @@ NEARLY = 0.8
 
 FUTURE = timedelta(minutes=1)
 SELDOM = timedelta(hours=1)
-"""A folder that was not listed for this long is not listed as it should be."""
+"""A folder that was not listed for this long, and three times as long as it should be, is stuck."""
 
 
 def look_at_service(report: Report, config: Config, db: Database | None, *, quick: bool, quiet: bool) -> None:
@@ -92,7 +92,8 @@ def _look_at_watches(report: Report, config: Config, db: Database, now: datetime
     report.facts["folders"] = list(found.values())
     for number, folder in enumerate(config.watch):
         if folder.name in found:
-            _say_watched(report, number, found[folder.name], now)
+            longest = max(SELDOM, timedelta(seconds=3 * folder.rescan))
+            _say_watched(report, number, found[folder.name], now, longest)
     _look_at_limits(report, [row for row in found.values() if row["method"] == "events"])
 
 
@@ -117,7 +118,7 @@ def _look_at_limits(report: Report, by_events: list[Row]) -> None:
         report.warning(("watch",), f"{text}; raise the sysctl fs.inotify.max_user_instances")
 
 
-def _say_watched(report: Report, number: int, row: Row, now: datetime) -> None:
+def _say_watched(report: Report, number: int, row: Row, now: datetime, longest: timedelta) -> None:
     if row["last_scan_at"] is None:
         return
     facts = "polled"
@@ -125,7 +126,7 @@ def _say_watched(report: Report, number: int, row: Row, now: datetime) -> None:
         event = row["last_event_at"]
         facts = f"last event {ago(event, now)}" if event else "no event yet"
     text = f"{row['path']}: {facts}, last listed {ago(row['last_scan_at'], now)}"
-    if report.facts["daemon"]["ready"] and now - from_iso(row["last_scan_at"]) > SELDOM:
+    if report.facts["daemon"]["ready"] and now - from_iso(row["last_scan_at"]) > longest:
         report.warning(("watch", number), f"{text}; the log says what keeps it from being listed")
     else:
         report.fine.append(text)

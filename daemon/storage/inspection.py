@@ -55,7 +55,9 @@ def table_bytes(db: Database) -> dict[str, int] | None:
         """
     try:
         found = tuples(db, sql)
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
         return None
     return dict(found)
 

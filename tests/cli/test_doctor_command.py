@@ -20,6 +20,7 @@ from daemon.storage.lock import DaemonLock
 from tests.cli.sites import KEY, SEEN_AT, Site
 from tests.harness import ScriptedApi, running
 from tests.servers import Answer, HttpSink
+from tests.watching.mounts import shared
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -208,3 +209,17 @@ def test_beside_a_real_service_it_knows_watches_and_the_last_event(tmp_path: Pat
         assert (facts["inotify"]["watches_used"], facts["inotify"]["watches_needed"]) == (2, 2)
         assert facts["integrity_faults"] == []
         assert abs(facts["clock_ahead_seconds"]) < 5
+
+
+def test_a_share_that_hangs_holds_up_no_doctor(run: Run, site: Site, serving: DaemonLock) -> None:
+    with shared(site.home) as share:
+        site.configure(watch=[str(share.path)])
+        site.sql("UPDATE backups SET path = ?", str(share.path / "copy.db"))
+        share.hang()
+        try:
+            answer = run("doctor", "--offline", "--quick")
+        finally:
+            share.answer()
+        assert answer.returncode == 1
+        assert f"{share.path} does not answer" in answer.stderr
+        assert "it is not there any more, or its disk does not answer" in answer.stdout
