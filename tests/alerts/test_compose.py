@@ -158,7 +158,7 @@ def test_quotes_are_cut_before_the_summary_and_the_summary_before_the_facts() ->
     said = tuple(passage(LONG[:900], score=-0.9 + n / 10, word=n) for n in range(3))
     told = conversation(analysis(summary=LONG))
     seen = []
-    for limit in range(2200, 60, -5):
+    for limit in range(2200, 60, -23):
         body = compose([match(segments=said)], told, link=None, limit=limit).body
         quoted = [line for line in body.splitlines() if line.startswith("[")]
         summed = next((line for line in body.splitlines() if line.startswith("Summary")), "")

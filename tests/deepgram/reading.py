@@ -1,7 +1,7 @@
-"""Reads one reply in a process of its own: `python -m tests.deepgram.reading FILE MEGABYTES`.
+"""Reads replies in a process of its own: `python -m tests.deepgram.reading FILE MEGABYTES …`.
 
-Prints the processor time that it took and what was read, as JSON; the process may take so much memory on top
-of what it has before it reads.
+Prints a line of JSON for each, with the processor time that it took and what was read; for each the process
+may take so much memory on top of what it has before it reads.
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ def read(body: bytes) -> Analysis:
 
 
 def main() -> None:
-    body = Path(sys.argv[1]).read_bytes()
+    for file, megabytes in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        read_within(Path(file).read_bytes(), int(megabytes))
+
+
+def read_within(body: bytes, megabytes: int) -> None:
+    """Read a reply with so much memory to do it in, and print what was read."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = taken + int(sys.argv[2]) * 1024 * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (taken + megabytes * 1024 * 1024, resource.RLIM_INFINITY))
     started = time.process_time()
     try:
         analysis = read(body)
@@ -57,7 +61,7 @@ def main() -> None:
 
 
 def _say(found: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(found))
+    print(json.dumps(found), flush=True)  # noqa: T201 - this is what it is for
 
 
 if __name__ == "__main__":

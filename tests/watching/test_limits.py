@@ -10,7 +10,9 @@ import pytest
 from tests.harness import ScriptedApi, Service
 from tests.programs import program
 
-FOLDERS = 12
+FOLDERS = 6
+RECORDINGS = 60
+"""At once, each with three descriptors: more than there are."""
 
 
 def with_limit(name: str, value: int) -> tuple[str, ...]:
@@ -62,8 +64,8 @@ def test_with_few_open_files_many_recordings_are_analyzed_once_all_the_same(tmp_
         api.script = lambda conversation: conversation.reply(delay=0.3)
         service.write_config(analyzer={"base_url": api.url, "concurrency": 50})
         service.start(prefix=prefix)
-        for number in range(100):
+        for number in range(RECORDINGS):
             service.drop(f"{number}.wav")
-        service.wait_states(done=100)
+        service.wait_states(done=RECORDINGS)
         assert service.stop() == 0
-    assert len(api.calls) == 100
+    assert len(api.calls) == RECORDINGS
