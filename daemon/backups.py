@@ -31,6 +31,7 @@ _DATED = re.compile(r"earshot-\d{8}-\d{6}Z\.db")
 _PARTIAL = ".earshot-backup-"
 _ABANDONED_SECONDS = 86400.0
 _HEADER_BYTES = 100
+_SYNCED_BYTES = 8_000_000
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are written, and with about how many there will be."""
@@ -99,10 +100,16 @@ def _fill(
     db: Database, partial: Path, descriptor: int, now: datetime, on_progress: Progress
 ) -> dict[str, int]:
     """Copy and check; returns how many rows of what there are. All of it is on the disk then."""
-    expected = used_bytes(db)
+    expected, synced = used_bytes(db), 0
 
     def look() -> None:
-        on_progress(os.fstat(descriptor).st_size, expected)
+        nonlocal synced
+        size = os.fstat(descriptor).st_size
+        if size - synced > _SYNCED_BYTES:
+            # Bit by bit: whoever commits to the same disk would have to wait for all of it at the end.
+            os.fdatasync(descriptor)
+            synced = size
+        on_progress(size, expected)
 
     copies.write_copy(db, partial, look)
     with closing(open_copy(partial)) as copy:

@@ -20,7 +20,7 @@ from daemon.models import iso
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.inspection import integrity_faults
 from daemon.storage.long_statements import watched
-from daemon.storage.purge import is_unswept, swept
+from daemon.storage.purge import empty_log, is_unswept, swept
 
 MARK = int.from_bytes(b"earb")
 """SQLite's application_id of copies. A database that was made of one has it too, but is in WAL mode."""
@@ -60,10 +60,14 @@ def write_copy(db: Database, file: Path, on_progress: Callable[[], None]) -> Non
             raise EarshotError(
                 f"{file.parent}: the copy cannot be written ({reason}); make room there"
             ) from error
+    # It could not be emptied meanwhile; else the next who writes would have to do it.
+    empty_log(db)
 
 
 def finish_copy(copy: Database, now: datetime, on_progress: Callable[[], None]) -> None:
     """Mark a copy as one, and erase from it what was deleted from the database and is still in the index."""
+    # Whoever made it syncs it as a whole in the end.
+    copy.execute("PRAGMA synchronous = OFF")
     copy.execute(f"PRAGMA application_id = {MARK}")
     if not is_unswept(copy):
         return

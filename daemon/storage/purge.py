@@ -130,7 +130,7 @@ def sweeping(db: Database, now: datetime, *, small_bytes: int = SMALL_BYTES) -> 
         yield False
     try:
         _rewrite_small(db, small_bytes)
-        is_empty = _empty_log(db)
+        is_empty = empty_log(db)
     except StoreBusyError:
         return
     if not is_empty:
@@ -188,7 +188,7 @@ def _rewrite_small(db: Database, small_bytes: int) -> None:
         tuples(db, "VACUUM")
 
 
-def _empty_log(db: Database) -> bool:
+def empty_log(db: Database) -> bool:
     """Move the write-ahead log into the database; False when a reader still needs the log."""
     # First move most of it without a lock, so that others can write.
     tuples(db, "PRAGMA wal_checkpoint(PASSIVE)")
