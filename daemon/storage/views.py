@@ -62,8 +62,11 @@ def waiting_since(db: Database) -> str | None:
 
     One that a person put back into the queue begins to wait anew.
     """
+    # By itself SQLite would read every waiting recording.
     since: str | None = value(
-        db, "SELECT min(coalesce(queued_at, first_seen_at)) FROM recordings WHERE state = 'waiting'"
+        db,
+        "SELECT min(coalesce(queued_at, first_seen_at)) FROM recordings INDEXED BY recordings_waiting"
+        " WHERE state = 'waiting'",
     )
     return since
 
