@@ -20,6 +20,7 @@ import yaml
 
 from daemon.models import RecordingState
 from daemon.storage.database import open_database
+from daemon.storage.verdicts import Verdict, give_verdict
 from tests.alerts.examples import passage
 from tests.alerts.stage import stage
 from tests.servers import wait_until
@@ -44,6 +45,7 @@ def database(tmp_path: Path) -> Path:
         here.record(NOW, metadata={"agent": "bob"}, score=0.4, not_analyzed={"topics": "language"})
         here.fail(now=NOW)
         here.spend(0.5, NOW)
+        give_verdict(here.db, here.alerts()[0]["id"], Verdict.USEFUL, NOW)
         here.db.execute("UPDATE recordings SET transcript = 'I want a refund'")
         return Path(here.config.database)
 
@@ -94,6 +96,32 @@ def test_the_documentation_names_each_view_and_its_queries_run(database: Path) -
             assert re.findall(r"`(\w+)`", row[1]) == columns, row[0]
         for query in queries:
             assert connection.execute(query).fetchall(), query
+
+
+def test_views_say_what_is_in_the_tables(database: Path) -> None:
+    with read_only(database) as connection:
+
+        def found(sql: str) -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()
+
+        assert found("SELECT name, average_sentiment, alerts FROM conversations ORDER BY id") == [
+            ("call-1.wav", "negative", 1),
+            ("call-2.wav", "neutral", 0),
+        ]
+        assert found("SELECT day, recordings, average_score, negative_share FROM daily_figures") == [
+            ("2026-08-01", 2, pytest.approx(-0.06), 0.5)
+        ]
+        assert found("SELECT value, count(*) FROM recording_metadata WHERE key = 'agent' GROUP BY value") == [
+            ("ann", 1),
+            ("bob", 1),
+        ]
+        assert found("SELECT intent, recordings FROM intent_counts") == [("cancel subscription", 1)]
+        assert found("SELECT topic, recordings FROM topic_counts") == [("cancel subscription", 1)]
+        assert found("SELECT count(DISTINCT recording_id) FROM negative_passages") == [(2,)]
+        assert found("SELECT rule, alerts, useful, noise, precision FROM rule_alerts") == [
+            ("unhappy caller", 1, 1, 0, 1.0)
+        ]
+        assert found("SELECT month, requests, usd, unpriced FROM monthly_costs") == [("2026-08", 1, 0.5, 0)]
 
 
 def test_a_view_that_a_person_made_before_stays_and_stops_no_start(tmp_path: Path) -> None:
