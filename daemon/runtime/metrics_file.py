@@ -19,6 +19,8 @@ from daemon.runtime.loops import Step
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 15.0
+STARTING_SECONDS = 2.0
+"""The same while the service is not ready yet, which is soon over."""
 LARGEST_SHARE = 0.01
 """The share of its time that the step may work: with a very large database it looks less often."""
 RETRY_SECONDS = 60.0
@@ -42,7 +44,7 @@ def metrics_file(
         except OSError as error:
             logger.warning("metrics not written path=%s error=%s", path, error.strerror)
             return RETRY_SECONDS
-        return max(EVERY_SECONDS, worked / LARGEST_SHARE)
+        return max(EVERY_SECONDS if is_ready() else STARTING_SECONDS, worked / LARGEST_SHARE)
 
     return step
 

@@ -20,6 +20,7 @@ from daemon.models import utc_now
 from daemon.periodic.operations import has_news
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.generation import Generation
+from daemon.runtime.metrics_file import metrics_file
 from daemon.runtime.service import LOOK_SECONDS, prepared, wind_down
 from daemon.runtime.signals import Signals
 from daemon.storage.database import open_database
@@ -76,6 +77,8 @@ def run_once(
             wind_down(generation, throttle, ended, config.analyzer.drain)
         after = _progress(db, 0)
         show(after)
+        if config.metrics_file is not None:
+            metrics_file(config, config.metrics_file, lambda: False)(db)
     if signals.stop == signal.SIGINT:
         raise KeyboardInterrupt
     return before, after

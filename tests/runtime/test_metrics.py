@@ -191,12 +191,30 @@ def test_a_file_that_cannot_be_written_is_told_and_tried_again(
     db: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "not-there" / "earshot.prom"
-    step = metrics_file(configured(tmp_path, "/r"), file, lambda: False)
+    step = metrics_file(configured(tmp_path, "/r"), file, lambda: True)
     assert step(db) == RETRY_SECONDS
     assert f"metrics not written path={file} error=No such file or directory" in caplog.text
     file.parent.mkdir()
     assert step(db) == EVERY_SECONDS
+    assert read(file.read_bytes())["earshot_ready", ()] == 1
+
+
+def test_a_service_that_starts_says_soon_that_it_is_ready(db: Database, tmp_path: Path) -> None:
+    file = tmp_path / "earshot.prom"
+    step = metrics_file(configured(tmp_path, "/r"), file, lambda: False)
+    assert 0 < step(db) < EVERY_SECONDS
     assert read(file.read_bytes())["earshot_ready", ()] == 0
+
+
+def test_a_single_pass_leaves_the_metrics_of_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "earshot.prom"
+    with ScriptedApi() as api:
+        configuration = {"analyzer": {"base_url": api.url}, "metrics_file": str(file)}
+        with Service(tmp_path, configuration) as service:
+            service.drop("a.wav")
+            answer = service.earshot("scan", "--existing", "--yes")
+            assert answer.returncode == 0, answer.stderr
+            assert read(file.read_bytes())["earshot_recordings_analyzed_total", (str(service.folder),)] == 1
 
 
 def test_readers_see_the_metrics_whole_while_they_are_written(db: Database, tmp_path: Path) -> None:
