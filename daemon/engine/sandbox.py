@@ -8,6 +8,7 @@ the kernel lacks a measure the others hold; `missing` names it.
 import contextlib
 import ctypes
 import errno
+import mmap
 import os
 import resource
 import signal
@@ -75,6 +76,15 @@ def missing() -> list[str]:
     """Name the measures that this kernel, or the service's own sandbox, does not give."""
     found = [] if _landlock_version() else ["Landlock (files)"]
     return found if seccomp.is_known() else [*found, "seccomp (system calls)"]
+
+
+def may_run_new_code() -> bool:
+    """Whether memory may be made executable here; recognition writes machine code while it runs."""
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True
 
 
 def enter(bounds: Bounds, parent: int) -> None:

@@ -26,12 +26,13 @@ from daemon.engine.access import Access, denial
 from daemon.engine.capacity import capacity
 from daemon.engine.connections import Connection, address_of
 from daemon.engine.fetch import FetchError, fetching
+from daemon.engine.launch import WorkerFailed
 from daemon.engine.query import InvalidParameter, Options, UnsupportedLanguage, parse_query
-from daemon.engine.sandbox import missing
+from daemon.engine.sandbox import may_run_new_code, missing
 from daemon.engine.settings import Settings
 from daemon.engine.slots import TooBusy
 from daemon.engine.upload import SlowUpload, TooLarge, open_upload, receive, uploads_folder
-from daemon.engine.workers import UnusableRecording, WorkerFailed, Workers
+from daemon.engine.workers import UnusableRecording, Workers
 from daemon.errors import EarshotError
 
 logger = logging.getLogger(__name__)
@@ -73,9 +74,16 @@ def serve(
         threading.Thread(
             target=_exit_at_end_of_stdin, args=[address_of(listener)], name="stdin", daemon=True
         ).start()
+    if not may_run_new_code():
+        raise EarshotError(
+            "the embedded engine does not start: this service may not make memory executable; install "
+            "systemd/earshot.service.d/engine.conf beside its unit (MemoryDenyWriteExecute=no)"
+        )
     for measure in missing():
         logger.warning("this system has no %s for the engine's workers; the other measures hold", measure)
-    workers = Workers(settings, capacity(settings.model_bytes, settings.workers))
+    shares = capacity(settings.model_bytes, settings.workers)
+    logger.info("engine workers=%d worker_mb=%d", shares.workers, shares.worker_bytes >> 20)
+    workers = Workers(settings, shares)
     config = uvicorn.Config(
         build_app(workers, settings, access, _uploads(settings)),
         http=Connection,

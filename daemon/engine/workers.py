@@ -1,62 +1,44 @@
-"""Runs one worker process per request: starts the template they are forked from, says how each ended."""
+"""Runs one worker process per request, within bounds, and decides what its end says of the recording."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import socket
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from daemon.engine.capacity import Capacity, processors
+from daemon.engine.launch import Template, WorkerFailed, environment
 from daemon.engine.query import Options
 from daemon.engine.sandbox import Bounds
 from daemon.engine.settings import Settings
 from daemon.engine.slots import Slots
-from daemon.engine.template import READY
-from daemon.engine.worker import DECODING_CPU_SECONDS, DONE, FAILED, OUT_OF_MEMORY, UNREADABLE, Job
+from daemon.engine.worker import DONE, FAILED, OUT_OF_MEMORY, UNREADABLE, Job, decoding_seconds
 
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 32
-START_SECONDS = 60.0
-END_SECONDS = 10.0
-MAX_REPLY_BYTES = 64 << 20
 # Recognizing takes a tenth of a second per second with the small model, all of it with hopeless audio, and
 # more with larger models, about in proportion to their size.
 CPU_PER_SECOND, OF_MODEL_BYTES = 4.0, 150 << 20
-SOURCE = Path(__file__).parents[2]  # where `daemon` is imported from, for the child
-# -P: import nothing from the folder that the service runs in
-COMMAND = (sys.executable, "-P", "-m", "daemon.engine.template")
-KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONPATH")
-SETTINGS = {
-    # Threads are for the worker to start, once it is forked.
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "TOKENIZERS_PARALLELISM": "false",
-    "MALLOC_ARENA_MAX": "2",
-    "HF_HUB_OFFLINE": "1",
-    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would start a thread, and report to its maker
-}
+CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGTRAP}
+SAMPLE = Path(__file__).parents[1] / "samples" / "thanks.mp3"
 
 
 class UnusableRecording(Exception):
     """The worker found it to be no recording, or was ended by it."""
 
 
-class WorkerFailed(Exception):
-    """A worker ended through no fault of the recording."""
-
-
 class Workers:
     """The workers of one event loop, between `start` and `stop`."""
 
-    def __init__(self, settings: Settings, capacity: Capacity) -> None:
+    def __init__(self, settings: Settings, capacity: Capacity, template: Template | None = None) -> None:
         self.slots = Slots(capacity.workers, MAX_WAITING)
         self._settings = settings
         self._capacity = capacity
-        self._template = Template(environment(os.environ))
+        self._template = template or Template(environment(os.environ))
+        self._model_bytes = settings.model_bytes
+        self._is_sound = False
+        self._checking = asyncio.Lock()
 
     async def start(self) -> None:
         """Start the process that workers are forked from; raises WorkerFailed."""
@@ -70,29 +52,45 @@ class Workers:
         """Return the reply's JSON. Raises UnusableRecording, WorkerFailed; cancelling ends the work."""
         name = upload["request_id"]
         async with self.slots.one():
-            status, reply = await self._template.run(audio, self._job(upload, options))
+            status, reply = await self._template.run(audio, self._job(audio, upload, options))
         if self._may_be_anothers_fault(status):
             logger.warning("worker ended request=%s by=%s; once more, alone", name, shown_status(status))
             async with self.slots.alone():
-                job = self._job(upload, options, self._capacity.alone_bytes)
+                job = self._job(audio, upload, options, self._capacity.alone_bytes)
                 status, reply = await self._template.run(audio, job)
         if status == DONE:
             return reply
         if status == FAILED:
             raise WorkerFailed(reply.decode(errors="replace"))
+        if status in CRASHES and not await self._recognizes_its_own():
+            raise WorkerFailed(f"it ends by {shown_status(status)} with earshot's own sample as well")
         logger.info("recording unusable request=%s worker=%s", name, shown_status(status))
         raise UnusableRecording
+
+    async def _recognizes_its_own(self) -> bool:
+        """Whether a crash is the recording's fault: the engine itself may not work on this machine."""
+        async with self._checking:
+            if not self._is_sound:
+                with SAMPLE.open("rb") as sample:
+                    upload = {"request_id": "own sample", "sha256": "", "created": ""}
+                    async with self.slots.one():
+                        job = self._job(sample.fileno(), upload, Options())
+                        status, _ = await self._template.run(sample.fileno(), job)
+                self._is_sound = status not in CRASHES
+        return self._is_sound
 
     def _may_be_anothers_fault(self, status: int) -> bool:
         """Whether memory ran out that others had; what a recording does within its own bounds is its own."""
         has_more_alone = self._capacity.alone_bytes > self._capacity.worker_bytes
         return status == -signal.SIGKILL or (status == OUT_OF_MEMORY and has_more_alone)
 
-    def _job(self, upload: dict[str, str], options: Options, memory_bytes: int | None = None) -> Job:
+    def _job(
+        self, audio: int, upload: dict[str, str], options: Options, memory_bytes: int | None = None
+    ) -> Job:
         bounds = Bounds(
             readable=self._settings.models,
             memory_bytes=memory_bytes or self._capacity.worker_bytes,
-            cpu_seconds=DECODING_CPU_SECONDS,
+            cpu_seconds=decoding_seconds(os.fstat(audio).st_size),
             graphics=self._settings.device != "cpu" and os.path.exists("/dev/nvidiactl"),  # noqa: PTH110
         )
         return Job(
@@ -100,135 +98,9 @@ class Workers:
             options=options,
             bounds=bounds,
             examples=self._settings.examples,
-            recognizing_cpu_per_second=CPU_PER_SECOND * max(1.0, self._settings.model_bytes / OF_MODEL_BYTES),
+            recognizing_cpu_per_second=CPU_PER_SECOND * max(1.0, self._model_bytes / OF_MODEL_BYTES),
             threads=max(1, processors() // max(1, self.slots.running)),
         )
-
-
-class Template:
-    """The process that workers are forked from; started again when it has died."""
-
-    def __init__(self, env: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
-        self._env = env
-        self._command = command
-        self._process: asyncio.subprocess.Process | None = None
-        self._control: socket.socket | None = None
-        self._starting = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Start it, and wait until it takes jobs; raises WorkerFailed."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.DEVNULL,
-                env=self._env,
-                start_new_session=True,
-            )
-        self._control = ours
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                said = await asyncio.get_running_loop().sock_recv(ours, 64)
-        except (TimeoutError, ConnectionError):
-            said = b""
-        if said != READY:
-            await self.stop()
-            raise WorkerFailed("the process that workers are forked from does not start")
-
-    async def stop(self) -> None:
-        """End it and its workers."""
-        if self._control:
-            self._control.close()
-        if self._process is not None and self._process.returncode is None:
-            try:
-                async with asyncio.timeout(END_SECONDS):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        self._process = self._control = None
-
-    async def run(self, audio: int, job: Job) -> tuple[int, bytes]:
-        """Do a job on an open recording: how the worker ended (exit status, or minus a signal), and what it
-        wrote.
-
-        Cancelled, it ends the worker and returns when that is gone.
-        """
-        way, end = await self._hand_over(audio)
-        reader, writer = await asyncio.open_connection(sock=way)
-        gone = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(end, 16))
-        try:
-            with contextlib.suppress(ConnectionError):
-                writer.write(job.to_json())
-                await writer.drain()
-            reply = await _read(reader)
-            if reply is None:
-                logger.warning("worker writes without end request=%s", job.upload["request_id"])
-                end.shutdown(socket.SHUT_WR)
-            said = await asyncio.shield(gone)
-        finally:
-            writer.close()
-            if not gone.done():
-                end.shutdown(socket.SHUT_WR)
-                with contextlib.suppress(OSError):
-                    await asyncio.shield(gone)
-            end.close()
-        if not said:
-            raise WorkerFailed("the process that workers are forked from ended")
-        return (-signal.SIGXFSZ, b"") if reply is None else (int(said), reply)
-
-    async def _hand_over(self, audio: int) -> tuple[socket.socket, socket.socket]:
-        """Have a worker forked for a recording; return the way to it, and the socket that tells its end."""
-        way, their_way = socket.socketpair()
-        end, their_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        way.setblocking(False)
-        end.setblocking(False)
-        # Opened anew, for reading alone: each worker reads from the beginning, and none can write into it.
-        recording = os.open(f"/proc/self/fd/{audio}", os.O_RDONLY)
-        try:
-            with their_way, their_end:
-                descriptors = [recording, their_way.fileno(), their_end.fileno()]
-                await self._send(descriptors)
-        except BaseException:
-            way.close()
-            end.close()
-            raise
-        finally:
-            os.close(recording)
-        return way, end
-
-    async def _send(self, descriptors: list[int]) -> None:
-        async with self._starting:
-            try:
-                if self._control is None:
-                    raise BrokenPipeError
-                socket.send_fds(self._control, [b"job"], descriptors)
-            except ConnectionError:
-                logger.warning("the process that workers are forked from ended; starting it again")
-                await self.stop()
-                await self.start()
-                assert self._control is not None  # noqa: S101
-                socket.send_fds(self._control, [b"job"], descriptors)
-
-
-async def _read(reader: asyncio.StreamReader) -> bytes | None:
-    """Read to the end; None when there is more than any reply has."""
-    received = bytearray()
-    with contextlib.suppress(ConnectionError):
-        while block := await reader.read(1 << 16):
-            received += block
-            if len(received) > MAX_REPLY_BYTES:
-                return None
-    return bytes(received)
-
-
-def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Return what workers see of the environment: nothing but what they need."""
-    kept = {name: env[name] for name in KEPT if name in env}
-    path = [str(SOURCE), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**kept, **SETTINGS, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def shown_status(status: int) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from daemon.engine.launch import Template, environment
 from daemon.engine.query import Options
 from daemon.engine.sandbox import Bounds, missing
 from daemon.engine.worker import DONE, OUT_OF_MEMORY, UNREADABLE, Job
-from daemon.engine.workers import Template, environment
 from tests.engine.attacks import ATTEMPTS
 from tests.engine.bombs import sample_table
 
@@ -63,7 +63,7 @@ def attacking(*arguments: str) -> list[str]:
 @pytest.fixture(scope="module")
 def inside(targets: dict[str, Any]) -> dict[str, Any]:
     """What came of each attempt in a worker that was forked and shut in as all are."""
-    env = environment(os.environ | {"DEEPGRAM_API_KEY": "secret"}) | {"PYTHONPATH": str(ROOT)}
+    env = environment(os.environ | {"DEEPGRAM_API_KEY": "secret"})
     status, said = asyncio.run(do(targets, Template(env, attacking())))
     assert status == DONE, said
     return dict(json.loads(said))

@@ -30,6 +30,7 @@ from tests.servers import wait_until
 SILENCE = (Path(__file__).parents[2] / "daemon" / "samples" / "silence.mp3").read_bytes()
 KEY = "the-engines-own-key"
 HEADERS = {"Authorization": f"Token {KEY}"}
+PR_SET_MDWE = 65
 
 
 @contextmanager
@@ -208,3 +209,22 @@ def test_a_connection_that_never_ends_its_headers_is_closed() -> None:
     silent, slow, second = asyncio.run(run())
     assert (silent, slow) == (b"", b"")
     assert second.startswith(b"HTTP/1.1 200"), "it is the headers of the next request that never end"
+
+
+def test_where_no_memory_may_be_made_executable_it_says_what_to_install(tmp_path: Path) -> None:
+    """MemoryDenyWriteExecute=yes, as the unit has it without the engine's drop-in."""
+    config = tmp_path / "engine.yaml"
+    config.write_text("engine: {}\n")
+    script = (
+        "import ctypes, os, sys; "
+        f"assert ctypes.CDLL(None).prctl({PR_SET_MDWE}, 1, 0, 0, 0) == 0, 'old kernel'; "
+        f"os.execv(sys.executable, [sys.executable, '-m', 'daemon', 'engine', '--config', '{config}'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=False
+    )
+    if "old kernel" in done.stderr:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    assert done.returncode == 1
+    assert "systemd/earshot.service.d/engine.conf" in done.stderr
+    assert done.stderr.count("\n") == 1
