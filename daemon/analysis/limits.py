@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
-from daemon.config.models import Config, Limits
-from daemon.config.times import period
-from daemon.deepgram.request import Request
-from daemon.storage.limits import Limit, Periods
-from daemon.storage.pauses import EVERYTHING
+from sqlite_utils import Database
 
+from daemon.config.models import Config, Limits
+from daemon.config.times import period, zone_of
+from daemon.deepgram.request import Request
+from daemon.storage.limits import Limit, Periods, keep_limits
+from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
+
+IN_FLIGHT = "what is under way would reach a limit; try again when that is done"
 NAMES = ("cost_per_day", "cost_per_month", "recordings_per_hour", "recordings_per_day")
 
 
@@ -32,6 +35,27 @@ def periods_of(now: datetime, zone: tzinfo) -> Periods:
         start, end = period(every, now, zone)
         found[every] = (start.astimezone(zone), end.astimezone(zone))
     return found
+
+
+def full_scopes(
+    db: Database, config: Config, requests: Mapping[str | None, Request], now: datetime
+) -> frozenset[str]:
+    """Return the scopes that are full, with what is in flight; begins and ends pauses and warnings."""
+    return keep_limits(db, limits_of(config, requests), periods_of(now, zone_of(config.timezone)), now)
+
+
+def limit_reached(
+    db: Database,
+    config: Config,
+    requests: Mapping[str | None, Request],
+    folder: str | None,
+    now: datetime,
+) -> str | None:
+    """Return why a limit lets nothing be sent for this folder now; None when none does."""
+    full = full_scopes(db, config, requests, now)
+    scopes = {EVERYTHING, folder}
+    held = [pause.reason for pause in pauses(db) if pause.cause == LIMIT and pause.scope in scopes]
+    return held[0] if held else IN_FLIGHT if full & scopes else None
 
 
 def _assumed(limits: Limits, requests: Mapping[str | None, Request]) -> dict[str | None, float]:

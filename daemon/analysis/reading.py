@@ -19,10 +19,9 @@ from sqlite_utils import Database
 
 from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
-from daemon.analysis.limits import limits_of, periods_of
+from daemon.analysis.limits import IN_FLIGHT, full_scopes
 from daemon.analysis.pauses import answered, is_up
 from daemon.analysis.retry import retry_seconds
-from daemon.config.times import zone_of
 from daemon.deepgram.client import Reply
 from daemon.deepgram.parts import (
     FIRST_PART_WORDS,
@@ -49,7 +48,6 @@ from daemon.errors import (
 )
 from daemon.models import Analysis, Recording
 from daemon.storage.database import transaction
-from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.readings import Spoken, begin_again, cut_again, note_answer, note_no_answer
 from daemon.storage.requests import begin_reading
@@ -189,15 +187,13 @@ def _begin(db: Database, recording: Recording, request: Request, part: Part, rea
                     return begin_reading(db, recording.id, expected, context.clock())
         waited += LOOK_SECONDS if is_full else 0.0
         if waited >= FULL_SECONDS:
-            raise HeldError("what is under way would reach a limit; try again when that is done")
+            raise HeldError(IN_FLIGHT)
         time.sleep(LOOK_SECONDS)
     raise HeldError("stopped")
 
 
 def _is_full(db: Database, recording: Recording, context: Context) -> bool:
-    now = context.clock()
-    limits = limits_of(context.config, context.requests)
-    full = keep_limits(db, limits, periods_of(now, zone_of(context.config.timezone)), now)
+    full = full_scopes(db, context.config, context.requests, context.clock())
     return bool(full & {EVERYTHING, recording.folder})
 
 

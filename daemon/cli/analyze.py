@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from daemon.cli.options import Context, configuration_options, json_option, pass
 from daemon.cli.output import print_json
 from daemon.cli.privacy import hide_memory
 from daemon.cli.show import print_recording
-from daemon.errors import EXIT_FAILED
+from daemon.errors import EXIT_FAILED, EarshotError
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from daemon.analysis.context import Context as AnalysisContext
+    from daemon.config.models import WatchFolder
     from daemon.models import NewRecording
 
 
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 @configuration_options
 @click.argument("inputs", metavar="FILE_OR_URL...", nargs=-1, required=True)
 @click.option("--save", is_flag=True, help="Store the results, and the alerts that the rules ask for.")
+@click.option("--over-limit", is_flag=True, help="Also where `limits` let nothing be sent any more.")
 @json_option
 @pass_context
-def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) -> None:
+def analyze(context: Context, inputs: Sequence[str], save: bool, over_limit: bool, as_json: bool) -> None:
     """Analyze files and hosted recordings now and print what was found.
 
-    Nothing is stored without --save, and no alert is sent: `alerts` shows what would be sent.
+    Nothing is stored without --save but what it cost, where there is a database, and no alert is sent:
+    `alerts` shows what would be sent. With --save a file of a watched folder is the recording that the
+    service has of it; what is analyzed already is shown, and not paid for again.
     """
     from daemon.storage.views import recording
 
@@ -44,9 +48,13 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, as_json: bool) 
     context.start_logging("CRITICAL")
     shown: list[dict[str, Any]] = []
     failed = False
-    with _analysis(context, save) as (db, analysis):
+    with _analysis(context, save) as (db, analysis), _ledger(context, db, save) as ledger:
         for source in inputs:
-            found = recording(db, _analyze(db, analysis, source))
+            if not over_limit and (reason := _limit(ledger, analysis, source)):
+                failed = True
+                say_error(f"{source}: not sent: {reason}; --over-limit sends it all the same")
+                continue
+            found = recording(db, _counted(ledger, db, analysis, source))
             if found is None:
                 continue
             shown.append(found)
@@ -97,17 +105,69 @@ def _analysis(context: Context, save: bool) -> Iterator[tuple[Database, Analysis
         yield db, analysis
 
 
-def _analyze(db: Database, analysis: AnalysisContext, source: str) -> int:
+@contextmanager
+def _ledger(context: Context, db: Database, save: bool) -> Iterator[Database | None]:
+    """Open the database in which costs and limits are counted; None, with a warning, where it cannot be used.
+
+    Without --save none is created where there is none.
+    """
+    from daemon.storage.database import open_existing
+
+    if save:
+        yield db
+        return
+    found = None
+    try:
+        found = open_existing(context.config.database) if context.has_database else None
+    except EarshotError as error:
+        say_error(f"warning: what this costs is not counted, and no limit looked at: {error}")
+    try:
+        yield found
+    finally:
+        if found is not None:
+            found.close()
+
+
+def _limit(ledger: Database | None, analysis: AnalysisContext, source: str) -> str | None:
+    from daemon.analysis.limits import limit_reached
+
+    if ledger is None:
+        return None
+    folder = None if _is_address(source) else _folder_of(analysis, _path_of(source))
+    name = folder.name if folder else None
+    return limit_reached(ledger, analysis.config, analysis.requests, name, analysis.clock())
+
+
+def _counted(ledger: Database | None, db: Database, analysis: AnalysisContext, source: str) -> int:
+    """Analyze one input, and count what it cost where that is counted; returns its id in `db`."""
+    from daemon.storage.costs import take_over_costs
+    from daemon.storage.database import transaction
+
+    is_saved = ledger is db
+    try:
+        return _analyze(db, analysis, source, save=is_saved)
+    finally:
+        if ledger is not None and not is_saved:
+            with transaction(ledger):
+                take_over_costs(ledger, db)
+
+
+def _analyze(db: Database, analysis: AnalysisContext, source: str, *, save: bool) -> int:
     """Add one input as a recording and take it through the analysis; returns its id."""
     from daemon.analysis.analyze import analyze as analyze_recording
     from daemon.storage.database import transaction
     from daemon.storage.pauses import held_scopes
-    from daemon.storage.queue import add, claim_this
+    from daemon.storage.queue import add, claim_this, requeue
 
-    new = _new_recording(analysis, source)
+    known = _taken_in(db, analysis, _path_of(source)) if save and not _is_address(source) else None
     with transaction(db):
-        added = add(db, new, analysis.clock())
-        recording = claim_this(db, added, analysis.clock())
+        if known is None:
+            number = add(db, _new_recording(analysis, source), analysis.clock())
+        else:
+            number = known
+            # Also what failed or was left alone: a person asks for it. What is done stays so.
+            requeue(db, [number], analysis.clock())
+        recording = claim_this(db, number, analysis.clock())
     while recording:
         analyze_recording(db, recording, analysis)
         # Go on while it needs another request at once, as when a transcript is analyzed in parts.
@@ -115,27 +175,64 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str) -> int:
         if held_scopes(db, now):
             break
         with transaction(db):
-            recording = claim_this(db, added, now)
-    found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (added,))))
+            recording = claim_this(db, number, now)
+    found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (number,))))
     # What was analyzed before is shown, not paid for again.
-    return found["duplicate_of"] or added
+    return found["duplicate_of"] or number
+
+
+def _taken_in(db: Database, analysis: AnalysisContext, path: Path) -> int | None:
+    """Take a file of a watched folder in as the service would, and return the id of its recording.
+
+    None for a file in no watched folder, for one whose recording was deleted, and for what is no file.
+    """
+    from daemon.config.filenames import facts_reader
+    from daemon.config.times import zone_of
+    from daemon.files import fresh_stamp
+    from daemon.intake.arrivals import Arrival, Place
+    from daemon.intake.intake import take_in
+    from daemon.storage.recordings import known_files, split_path
+
+    folder = _folder_of(analysis, path)
+    stamp = fresh_stamp(folder.root, str(path)) if folder else None
+    if folder is None or stamp is None or not stamp.size_bytes:
+        return None
+    facts_of = facts_reader(folder.filename_pattern, zone_of(analysis.config.timezone))
+    take_in(db, Place(folder, analysis.clock(), facts_of), [Arrival(stamp)])
+    directory, name = split_path(str(path))
+    known = known_files(db, directory, [name]).get(name)
+    return known.recording_id if known else None
 
 
 def _new_recording(analysis: AnalysisContext, source: str) -> NewRecording:
     from daemon.config.addresses import usable_address
     from daemon.models import NewRecording
 
-    if source.lower().startswith(("http://", "https://")):
+    if _is_address(source):
         return NewRecording(source=usable_address(source, None), is_url=True, folder=None)
-    path = Path(source).absolute()
+    path = _path_of(source)
     size_bytes, modified_at = _size_and_time(path)
+    folder = _folder_of(analysis, path)
     return NewRecording(
         source=str(path),
         is_url=False,
-        folder=_folder_of(analysis, path),
+        folder=folder.name if folder else None,
         size_bytes=size_bytes,
         modified_at=modified_at,
     )
+
+
+def _is_address(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
+
+
+def _path_of(source: str) -> Path:
+    """Return the absolute path of a file, without `..` where that leads to the same file."""
+    given, plain = Path(source).absolute(), os.path.abspath(source)  # noqa: PTH100 - without `..`
+    with suppress(OSError):
+        if os.path.samefile(given, plain):  # noqa: PTH121 - one of them is no Path
+            return Path(plain)
+    return given
 
 
 def _size_and_time(path: Path) -> tuple[int | None, str | None]:
@@ -148,13 +245,11 @@ def _size_and_time(path: Path) -> tuple[int | None, str | None]:
         return None, None
 
 
-def _folder_of(analysis: AnalysisContext, path: Path) -> str | None:
-    from daemon.models import shown_path
-
+def _folder_of(analysis: AnalysisContext, path: Path) -> WatchFolder | None:
     above = [
-        folder.path
+        folder
         for folder in analysis.config.watch
         if folder.path == path.parent or (folder.recursive and folder.path in path.parents)
     ]
     # Of nested folders the innermost one counts, as when watching.
-    return shown_path(str(max(above, key=lambda folder: len(folder.parts)))) if above else None
+    return max(above, key=lambda folder: len(folder.path.parts), default=None)

@@ -46,6 +46,7 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
     _check_room(report, config)
     _check_analyzer(report, config, env, offline=offline)
     _check_limits(report, config)
+    _check_terms(report, config)
     for name, destination in config.alerts.destinations.items():
         _check_destination(report, name, destination, env)
     for index, webhook in enumerate(config.webhooks):
@@ -227,6 +228,25 @@ def _check_limits(report: Report, config: Config) -> None:
             models = ", ".join(sorted(unknown))
             text = f"holds nothing: the price of {models} is not known; write it under prices.models"
             report.problem(location, text)
+
+
+def _check_terms(report: Report, config: Config) -> None:
+    """Warn of custom intents and topics that are not sent, because their feature is not asked for."""
+    base = config.analyzer
+    found: dict[tuple[Location, str], str] = {}
+    for terms, feature in (("custom_intents", "intents"), ("custom_topics", "topics")):
+        for number, folder in enumerate(config.watch):
+            own = folder.analyzer
+            features = base.features if own.features is None else own.features
+            own_terms = getattr(own, terms)
+            wanted = getattr(base, terms) if own_terms is None else own_terms
+            if wanted and feature not in features:
+                is_own = own_terms is not None or own.features is not None
+                key = terms if own_terms is not None or own.features is None else "features"
+                place: Location = ("watch", number, "analyzer") if is_own else ("analyzer",)
+                found[(*place, key), terms] = feature
+    for (location, terms), feature in found.items():
+        report.warning(location, f"{terms} are not looked for without {feature} among features; add it there")
 
 
 def _check_engine(report: Report) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import Cost, iso
+from daemon.models import Cost, from_iso, iso
 from daemon.storage.counters import count_cost
 from daemon.storage.database import rows
 from daemon.storage.days import learn_days
@@ -50,6 +50,17 @@ def add_cost(
         (cost.usd or 0.0, folder, iso(now)),
     )
     count_cost(db, folder, cost.usd or 0.0)
+
+
+def take_over_costs(db: Database, other: Database) -> None:
+    """Move the costs in `other`, a database in memory, to this one, where they belong to no recording."""
+    for row in rows(
+        other,
+        "SELECT folder, at, model, seconds, channels, input_tokens, output_tokens, usd, prices_of FROM costs",
+    ):
+        folder, at = row.pop("folder"), from_iso(row.pop("at"))
+        add_cost(db, None, Cost(**row), at, folder=folder)
+    other.execute("DELETE FROM costs")
 
 
 def add_result_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None:

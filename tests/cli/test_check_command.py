@@ -227,6 +227,30 @@ def test_what_would_let_it_fall_silent_is_a_warning_and_no_failure(run: Run, sit
     assert "0123-uuid" not in answer.stdout + answer.stderr
 
 
+def test_custom_terms_without_their_feature_are_a_warning(run: Run, site: Site) -> None:
+    other = site.home / "other"
+    other.mkdir()
+    analyzer = {"api_key": KEY, "base_url": "http://127.0.0.1:9", "features": ["summary", "topics"]}
+    folder = {"path": str(other), "analyzer": {"features": ["intents"], "custom_topics": ["money"]}}
+    site.configure(
+        analyzer=analyzer | {"custom_intents": ["refund"]},
+        watch=[str(site.watched), folder],
+        heartbeat={"url": "https://hc.example/0123"},
+        alerts={"destinations": {"ops": "json://localhost/"}, "operations": "ops"},
+    )
+    found = errors(run("check", "--offline", "--json"), "warning")
+    assert [(key, text) for _, key, text in found] == [
+        (
+            "analyzer.custom_intents",
+            "custom_intents are not looked for without intents among features; add it there",
+        ),
+        (
+            "watch[1].analyzer.custom_topics",
+            "custom_topics are not looked for without topics among features; add it there",
+        ),
+    ]
+
+
 def test_a_limit_of_cost_without_a_known_price_is_told(run: Run, site: Site) -> None:
     analyzer = {"api_key": KEY, "base_url": "http://127.0.0.1:9", "model": "nova-99"}
     site.configure(analyzer=analyzer, limits={"cost_per_day": 5})

@@ -1,0 +1,88 @@
+"""`earshot analyze`: what it counts, what a limit refuses, and whose row a saved file is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.sites import KEY, Site
+from tests.harness import ScriptedApi, refuse, wav
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with ScriptedApi() as server:
+        yield server
+
+
+def configure(site: Site, api: ScriptedApi, **more: Any) -> None:
+    pattern = {"filename_pattern": "{agent}_{caller}", "tags": ["support"], "existing": "analyze"}
+    folder = {"path": str(site.watched), "settle": "0s", **pattern}
+    site.configure(analyzer={"base_url": api.url, "api_key": KEY}, watch=[folder], **more)
+
+
+def test_what_is_not_saved_is_counted_all_the_same(run: Run, site: Site, api: ScriptedApi) -> None:
+    configure(site, api)
+    call = site.home / "call.wav"
+    call.write_bytes(wav("call"))
+    site.sql("SELECT 1")
+    (shown,) = json.loads(run("analyze", "--json", str(call)).stdout)
+    (cost,) = site.sql("SELECT * FROM costs")
+    assert (cost["recording_id"], cost["folder"]) == (None, None)
+    assert cost["usd"] == shown["estimated_cost_usd"] > 0
+    assert site.sql("SELECT * FROM recordings") == []
+    assert json.loads(run("costs", "--json").stdout)["usd"] == cost["usd"]
+
+
+def test_a_limit_refuses_and_a_person_may_overrule_it(run: Run, site: Site, api: ScriptedApi) -> None:
+    configure(site, api, limits={"recordings_per_day": 1})
+    call, other = site.home / "call.wav", site.watched / "ann_0151.wav"
+    for file in (call, other):
+        file.write_bytes(wav(file.name))
+    site.sql("SELECT 1")
+    first = run("analyze", str(call), str(other))
+    assert first.returncode == 1
+    assert "Parker Scarves" in first.stdout
+    assert len(first.stderr.splitlines()) == 1
+    assert first.stderr.startswith(f"earshot: {other}: not sent: recordings_per_day of all folders: 1 of 1")
+    assert first.stderr.endswith("--over-limit sends it all the same\n")
+    assert run("analyze", "--save", str(call)).returncode == 1
+    assert len(api.calls) == 1
+    assert run("analyze", "--over-limit", str(other)).returncode == 0
+    assert [row["folder"] for row in site.sql("SELECT folder FROM costs ORDER BY id")] == [
+        *(None, str(site.watched))
+    ]
+
+
+def test_a_saved_file_of_a_watched_folder_is_the_recording_of_the_service(
+    run: Run, site: Site, api: ScriptedApi
+) -> None:
+    configure(site, api)
+    call = site.watched / "ann_0151.wav"
+    call.write_bytes(wav("call"))
+    odd = f"{site.watched}/../{site.watched.name}/{call.name}"
+    for name in (str(call), odd):
+        (shown,) = json.loads(run("analyze", "--save", "--json", name).stdout)
+        assert (shown["id"], shown["state"], shown["path"]) == (1, "done", str(call))
+        assert (shown["metadata"], shown["tags"]) == ({"agent": "ann", "caller": "0151"}, ["support"])
+    assert run("scan").returncode == 0
+    assert len(api.calls) == 1
+    assert site.sql("SELECT id, state FROM recordings") == [{"id": 1, "state": "done"}]
+
+
+def test_what_failed_in_the_service_is_tried_again_in_its_row(run: Run, site: Site, api: ScriptedApi) -> None:
+    configure(site, api)
+    call = site.watched / "ann_0151.wav"
+    call.write_bytes(wav("call"))
+    api.then(refuse("e400_audio"))
+    assert run("scan").returncode == 1
+    assert run("analyze", "--save", str(call)).returncode == 0
+    assert site.sql("SELECT id, state, attempts FROM recordings") == [
+        {"id": 1, "state": "done", "attempts": 2}
+    ]
