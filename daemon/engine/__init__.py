@@ -1,4 +1,4 @@
-"""The embedded engine: an HTTP server that speaks Deepgram's `/v1/listen` and works without a network.
+"""The embedded engine: an HTTP server that speaks Deepgram's protocol and works without a network.
 
 upload -> query -> workers -> [worker process: decode -> recognize -> sentences -> intelligence (embed,
 sentiment, labels, summary) -> reply, shapes]. Every request runs in a process of its own: a broken recording

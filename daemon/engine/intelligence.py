@@ -65,9 +65,9 @@ def analyze(
         sections["summary"] = {"result": "success", "short": summary}
         taken = (0, 0) if is_short(sentences) else (read, embedder.count_tokens(summary))
         infos["summary_info"] = info("summarize", *taken)
-    for feature, kind, labels in (
-        ("topics", TOPIC, options.custom_topics),
-        ("intents", INTENT, options.custom_intents),
+    for feature, kind, labels, strict in (
+        ("topics", TOPIC, options.custom_topics, options.custom_topics_strict),
+        ("intents", INTENT, options.custom_intents, options.custom_intents_strict),
     ):
         if feature not in options.features:
             continue
@@ -75,6 +75,8 @@ def analyze(
             warnings.append(_nothing_to_look_for(feature, kind))
             infos[INFO_OF[feature]] = info(feature)
             continue
+        if not strict:
+            warnings.append(_only_these(feature, kind))
         found = find_labels(kind, sentences, vectors, labels, examples=examples, embedder=embedder)
         sections[feature] = found
         infos[INFO_OF[feature]] = info(feature, read, _tokens_of_labels(kind, found, embedder))
@@ -116,6 +118,11 @@ def warning(parameter: str, kind: str, message: str) -> dict[str, str]:
 def _nothing_to_look_for(feature: str, kind: Kind) -> dict[str, str]:
     message = f"This engine finds only the {feature} that custom_{kind.name} names, and none is named."
     return warning(feature, "no_labels", message)
+
+
+def _only_these(feature: str, kind: Kind) -> dict[str, str]:
+    message = f"This engine looks for the {feature} that custom_{kind.name} names and finds no others."
+    return warning(f"custom_{kind.name}_mode", "unsupported_parameter", message)
 
 
 def _tokens_of_labels(kind: Kind, section: Mapping[str, Any], embedder: Embedder) -> int:

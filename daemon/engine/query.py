@@ -1,4 +1,4 @@
-"""The query parameters of `/v1/listen` that this engine knows; unknown ones are ignored, as Deepgram does."""
+"""The query parameters of `/v1/listen` and `/v1/read` that this engine knows; others are ignored."""
 
 import re
 from collections.abc import Sequence
@@ -60,6 +60,16 @@ def parse_query(pairs: Sequence[tuple[str, str]]) -> Options:
         search=tuple(values.get("search", ())),
         unsupported=tuple(name for name in UNSUPPORTED if _last(values, name, "false") != "false"),
     )
+
+
+def parse_read_query(pairs: Sequence[tuple[str, str]]) -> Options:
+    """Read the pairs of `/v1/read`, where a language must be named; raises as `parse_query` does."""
+    given = dict(pairs)
+    if "language" not in given:
+        raise InvalidParameter("missing field `language`")
+    if given.get("summarize") == "v2":
+        raise InvalidParameter("summarize: provided string was not `true` or `false`")
+    return parse_query(pairs)
 
 
 def _last(values: dict[str, list[str]], name: str, default: str) -> str:

@@ -21,6 +21,13 @@ MIN_CONFIDENCE = 0.5
 NO_ENGLISH_SUMMARY = "The summarization feature is currently only available in English."
 
 
+MAX_TOKENS = 150_000  # of a written text, as Deepgram
+
+
+class TooLong(Exception):
+    """A text has more than MAX_TOKENS."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """What the server knows of a request: id, SHA-256 of the uploaded bytes, arrival (RFC 3339, UTC)."""
@@ -89,10 +96,15 @@ def build_read_reply(
     examples: Mapping[str, Sequence[str]] | None = None,
     embedder: Callable[[], Embedder] = load_embedder,
 ) -> dict[str, Any]:
-    """Put the analysis of a written text into the JSON of `/v1/read`, where a summary is called `text`."""
+    """Put the analysis of a written text into the JSON of `/v1/read`, where a summary is called `text`.
+
+    Raises TooLong.
+    """
     sentences = read_sentences(text)
     if sentences and options.features:
-        findings = analyze(sentences, options, embedder(), examples or {})
+        model = embedder()
+        _count_tokens(sentences, model)
+        findings = analyze(sentences, options, model, examples or {})
     else:
         findings = not_analyzed(sentences, options, "", "")
     sections = dict(findings.sections)
@@ -108,6 +120,14 @@ def build_read_reply(
     if warnings := [*_unsupported(options), *findings.warnings]:
         metadata["warnings"] = warnings
     return {"metadata": metadata, "results": sections}
+
+
+def _count_tokens(sentences: Sequence[Sentence], embedder: Embedder) -> None:
+    tokens = 0
+    for sentence in sentences:
+        tokens += embedder.count_tokens(sentence.text)
+        if tokens > MAX_TOKENS:
+            raise TooLong
 
 
 def _find(

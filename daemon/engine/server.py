@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -27,12 +27,20 @@ from daemon.engine.capacity import capacity
 from daemon.engine.connections import Connection, address_of
 from daemon.engine.fetch import FetchError, fetching
 from daemon.engine.launch import WorkerFailed
-from daemon.engine.query import InvalidParameter, Options, UnsupportedLanguage, parse_query
+from daemon.engine.query import (
+    InvalidParameter,
+    Options,
+    UnsupportedLanguage,
+    parse_query,
+    parse_read_query,
+)
+from daemon.engine.refusals import CORRUPT, NO_JSON, TOKEN_LIMIT, TOO_BUSY, Refusal
 from daemon.engine.sandbox import may_run_new_code, missing
 from daemon.engine.settings import Settings
 from daemon.engine.slots import TooBusy
+from daemon.engine.text_body import MAX_TEXT_BYTES, BadBody, read_body
 from daemon.engine.upload import SlowUpload, TooLarge, open_upload, receive, uploads_folder
-from daemon.engine.workers import UnusableRecording, Workers
+from daemon.engine.workers import TextTooLong, UnusableRecording, Workers
 from daemon.errors import EarshotError
 
 logger = logging.getLogger(__name__)
@@ -47,19 +55,7 @@ RETRY_AFTER_SECONDS = 5
 POLITE_BYTES, POLITE_SECONDS = 1 << 20, 1.0
 
 
-class Refusal(Exception):
-    """A reply other than 200; codes and messages are Deepgram's (developers.deepgram.com/docs/errors)."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-
-
-TOO_BUSY = Refusal(429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later")
-CORRUPT = Refusal(400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
-NO_JSON = Refusal(
-    400, "Bad Request", "Content-type was application/json, but we could not process the JSON payload."
-)
+Handle = Callable[[Request, str, Workers, Settings, Path], Awaitable[Response]]
 
 
 def serve(
@@ -103,7 +99,10 @@ def build_app(workers: Workers, settings: Settings, access: Access, uploads: Pat
     """The HTTP application, for one event loop."""
 
     async def listen(request: Request) -> Response:
-        return await _answer(request, workers, settings, access, uploads)
+        return await _answer(request, workers, settings, access, uploads, _listen)
+
+    async def read(request: Request) -> Response:
+        return await _answer(request, workers, settings, access, uploads, _read)
 
     async def projects(request: Request) -> Response:
         """Answer a client that checks the service and its key."""
@@ -115,6 +114,7 @@ def build_app(workers: Workers, settings: Settings, access: Access, uploads: Pat
     return Starlette(
         routes=[
             Route("/v1/listen", listen, methods=["POST"]),
+            Route("/v1/read", read, methods=["POST"]),
             Route("/v1/projects", projects, methods=["GET"]),
             Route("/healthz", _health, methods=["GET"]),
         ],
@@ -186,7 +186,12 @@ async def _health(request: Request) -> Response:
 
 
 async def _answer(
-    request: Request, workers: Workers, settings: Settings, access: Access, uploads: Path
+    request: Request,
+    workers: Workers,
+    settings: Settings,
+    access: Access,
+    uploads: Path,
+    handle: Handle,
 ) -> Response:
     """Answer one request; every failure becomes Deepgram's error JSON."""
     request_id = str(uuid4())
@@ -196,7 +201,7 @@ async def _answer(
             raise Refusal(refused.status, refused.code, refused.message)
         # Counted before its body is taken: too many large ones at once would fill the disk.
         with _in_hand(workers):
-            return _with_id(await _listen(request, request_id, workers, settings, uploads), request_id)
+            return _with_id(await handle(request, request_id, workers, settings, uploads), request_id)
     except Refusal as refusal:
         await _take_politely(request)
         return _error(refusal, request_id)
@@ -230,7 +235,7 @@ def _in_hand(workers: Workers) -> Iterator[None]:
 async def _listen(
     request: Request, request_id: str, workers: Workers, settings: Settings, uploads: Path
 ) -> Response:
-    created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    created = _now()
     with open_upload(uploads) as audio:
         is_json = (
             request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
@@ -240,8 +245,32 @@ async def _listen(
         if is_json:
             sha256 = await _fetch(await _url(request), settings, audio)
         upload = {"request_id": request_id, "sha256": sha256, "created": created}
-        body = await _transcribe(request, audio, upload, options, workers)
+        body = await _while_waited_for(request, workers.work(audio.fileno(), upload, options))
     return Response(body, media_type="application/json")
+
+
+async def _read(
+    request: Request, request_id: str, workers: Workers, settings: Settings, uploads: Path
+) -> Response:
+    created = _now()
+    options = _read_options(request)
+    body = await _body(request, MAX_TEXT_BYTES, TOKEN_LIMIT)
+    try:
+        given = read_body(body, request.headers.get("content-type", ""))
+    except BadBody as error:
+        raise Refusal(400, "INVALID_JSON", str(error)) from None
+    with open_upload(uploads) as file:
+        if given.url is not None:
+            await _fetch(given.url, settings, file)
+        else:
+            file.write((given.text or "").encode())
+        upload = {"request_id": request_id, "sha256": "", "created": created}
+        body = await _while_waited_for(request, workers.work(file.fileno(), upload, options, reads=True))
+    return Response(body, media_type="application/json")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def _receive(request: Request, into: BinaryIO) -> str:
@@ -257,7 +286,7 @@ async def _receive(request: Request, into: BinaryIO) -> str:
 async def _url(request: Request) -> str:
     """Return the address in the request's JSON."""
     try:
-        url = json.loads(await _json_body(request))["url"]
+        url = json.loads(await _body(request, MAX_JSON_BYTES, NO_JSON))["url"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise NO_JSON from None
     if not isinstance(url, str):
@@ -265,12 +294,13 @@ async def _url(request: Request) -> str:
     return url
 
 
-async def _json_body(request: Request) -> bytes:
+async def _body(request: Request, most: int, refusal: Refusal) -> bytes:
+    """Return a request's body; raises `refusal` when it has more than `most` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_JSON_BYTES:
-            raise NO_JSON
+        if len(body) > most:
+            raise refusal
     return bytes(body)
 
 
@@ -297,11 +327,21 @@ def _options(request: Request) -> Options:
         raise Refusal(400, "Bad Request", message) from None
 
 
-async def _transcribe(
-    request: Request, audio: BinaryIO, upload: dict[str, str], options: Options, workers: Workers
-) -> bytes:
+def _read_options(request: Request) -> Options:
+    try:
+        return parse_read_query(request.query_params.multi_items())
+    except InvalidParameter as error:
+        message = f"Failed to deserialize query parameters: {error}"
+        raise Refusal(400, "INVALID_QUERY_PARAMETER", message) from None
+    except UnsupportedLanguage:
+        language = request.query_params.get("language", "")
+        message = f"Request specified unsupported language: {language}. Only English is supported."
+        raise Refusal(400, "INVALID_QUERY_PARAMETER", message) from None
+
+
+async def _while_waited_for(request: Request, reply: Coroutine[None, None, bytes]) -> bytes:
     """Return the worker's reply; if the client hangs up first, stop the work that nobody waits for."""
-    work = asyncio.ensure_future(workers.transcribe(audio.fileno(), upload, options))
+    work = asyncio.ensure_future(reply)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -310,6 +350,8 @@ async def _transcribe(
         return work.result()
     except UnusableRecording:
         raise CORRUPT from None
+    except TextTooLong:
+        raise TOKEN_LIMIT from None
     finally:
         # The worker must be gone before its file is closed, also when the server is told to stop.
         work.cancel()

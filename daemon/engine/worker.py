@@ -13,24 +13,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from daemon.engine import sandbox
 from daemon.engine.query import Options
 
+if TYPE_CHECKING:
+    from daemon.engine.embed import Embedder
+
 logger = logging.getLogger(__name__)
 
-DONE, FAILED, UNREADABLE, OUT_OF_MEMORY = 0, 1, 3, 4
+DONE, FAILED, UNREADABLE, OUT_OF_MEMORY, TOO_LONG = 0, 1, 3, 4, 5
 """Exit statuses. With FAILED the way holds the traceback, with DONE the reply."""
 # Decoding a MB takes 0.01 s (of MP3) to 2 s (of speech at 5 kbit/s); far above that something is wrong.
 LEAST_DECODING_SECONDS, MOST_DECODING_SECONDS, DECODED_BYTES_PER_SECOND = 15, 600, 200_000
+# A sentence takes 10 ms, and has some 80 characters.
+READING_CPU_SECONDS, READING_CPU_PER_CHARACTER = 60, 0.001
 LONGEST_TRACEBACK = 8000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a worker is to do, and within which bounds; the recording comes beside it, as a descriptor."""
+    """What a worker is to do, and within which bounds; the recording comes beside it, as a descriptor.
 
+    `reads`: it is no recording but a written text, in UTF-8. `examples`: phrases by custom intent and topic.
+    """
+
+    reads: bool = False
     upload: dict[str, str]
     options: Options
     bounds: sandbox.Bounds
@@ -50,7 +59,7 @@ def decoding_seconds(size_bytes: int) -> int:
 
 def main(audio: int, way: int, parent: int) -> int:
     """Read a job from `way`, do it shut in, write the reply there; the status says how that ended."""
-    return run(audio, way, parent, transcribe)
+    return run(audio, way, parent, _do)
 
 
 def run(audio: int, way: int, parent: int, work: Callable[[BinaryIO, Job], bytes]) -> int:
@@ -71,11 +80,14 @@ def run(audio: int, way: int, parent: int, work: Callable[[BinaryIO, Job], bytes
 
 def _outcome(recording: BinaryIO, job: Job, work: Callable[[BinaryIO, Job], bytes]) -> tuple[int, bytes]:
     from daemon.engine.decode import UnreadableAudio
+    from daemon.engine.reply import TooLong
 
     try:
         return DONE, work(recording, job)
     except UnreadableAudio:
         return UNREADABLE, b""
+    except TooLong:
+        return TOO_LONG, b""
     except MemoryError:
         return OUT_OF_MEMORY, b""
     except Exception:  # noqa: BLE001 -- it reaches the log by the server
@@ -91,6 +103,25 @@ def read_job(server: socket.socket) -> Job:
     return Job(**values)
 
 
+def _do(recording: BinaryIO, job: Job) -> bytes:
+    return read(recording, job) if job.reads else transcribe(recording, job)
+
+
+def read(file: BinaryIO, job: Job) -> bytes:
+    """Analyze a written text; return the reply as JSON. Raises TooLong."""
+    from daemon.engine.reply import TooLong, Upload, build_read_reply
+    from daemon.engine.text_body import MAX_TEXT_BYTES
+
+    content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise TooLong
+    text = content.decode("utf-8", "replace")
+    sandbox.allow_seconds(READING_CPU_SECONDS + READING_CPU_PER_CHARACTER * len(text))
+    upload = Upload(**job.upload)
+    reply = build_read_reply(upload, job.options, text, examples=job.examples, embedder=_embedder_of(job))
+    return json.dumps(reply).encode()
+
+
 def transcribe(recording: BinaryIO, job: Job) -> bytes:
     """Decode and recognize a recording; return the reply as JSON. Raises UnreadableAudio."""
     # Only in here: these load what decodes and recognizes, where a template could not import it before.
@@ -98,7 +129,7 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
 
     from daemon.engine.decode import MAX_CHANNELS, UnreadableAudio, measure, pcm_blocks
     from daemon.engine.recognize import MODEL_NAME, MODEL_VERSION, recognize
-    from daemon.engine.reply import Recognizer, Upload, build_reply, load_embedder
+    from daemon.engine.reply import Recognizer, Upload, build_reply
 
     av.logging.set_level(av.logging.PANIC)
     facts = measure(recording)
@@ -116,9 +147,16 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
         duration_seconds=facts.duration_seconds,
         recognizer=Recognizer(name=MODEL_NAME, version=MODEL_VERSION, arch="pocketsphinx"),
         examples=job.examples,
-        embedder=partial(load_embedder, {Path(model).parent for model in job.bounds.readable}),
+        embedder=_embedder_of(job),
     )
     return json.dumps(reply).encode()
+
+
+def _embedder_of(job: Job) -> "Callable[[], Embedder]":
+    """What loads the sentence model, out of the folders that this worker may read."""
+    from daemon.engine.reply import load_embedder
+
+    return partial(load_embedder, {Path(model).parent for model in job.bounds.readable})
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

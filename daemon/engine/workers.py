@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 from daemon.engine.capacity import Capacity, processors
@@ -12,7 +13,7 @@ from daemon.engine.query import Options
 from daemon.engine.sandbox import Bounds
 from daemon.engine.settings import Settings
 from daemon.engine.slots import Slots
-from daemon.engine.worker import DONE, FAILED, OUT_OF_MEMORY, UNREADABLE, Job, decoding_seconds
+from daemon.engine.worker import DONE, FAILED, OUT_OF_MEMORY, TOO_LONG, UNREADABLE, Job, decoding_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ SAMPLE = Path(__file__).parents[1] / "samples" / "thanks.mp3"
 
 class UnusableRecording(Exception):
     """The worker found it to be no recording, or was ended by it."""
+
+
+class TextTooLong(Exception):
+    """The text has more tokens than are analyzed at once."""
 
 
 class Workers:
@@ -48,18 +53,26 @@ class Workers:
         """End all workers."""
         await self._template.stop()
 
-    async def transcribe(self, audio: int, upload: dict[str, str], options: Options) -> bytes:
-        """Return the reply's JSON. Raises UnusableRecording, WorkerFailed; cancelling ends the work."""
+    async def work(
+        self, file: int, upload: dict[str, str], options: Options, *, reads: bool = False
+    ) -> bytes:
+        """Return the reply's JSON for an open recording, or with `reads` a written text.
+
+        Raises UnusableRecording, TextTooLong, WorkerFailed; cancelling ends the work.
+        """
         name = upload["request_id"]
         async with self.slots.one():
-            status, reply = await self._template.run(audio, self._job(audio, upload, options))
+            job = replace(self._job(file, upload, options), reads=reads)
+            status, reply = await self._template.run(file, job)
         if self._may_be_anothers_fault(status):
             logger.warning("worker ended request=%s by=%s; once more, alone", name, shown_status(status))
             async with self.slots.alone():
-                job = self._job(audio, upload, options, self._capacity.alone_bytes)
-                status, reply = await self._template.run(audio, job)
+                bounds = replace(job.bounds, memory_bytes=self._capacity.alone_bytes)
+                status, reply = await self._template.run(file, replace(job, bounds=bounds))
         if status == DONE:
             return reply
+        if status == TOO_LONG:
+            raise TextTooLong
         if status == FAILED:
             raise WorkerFailed(reply.decode(errors="replace"))
         if status in CRASHES and not await self._recognizes_its_own():
@@ -84,12 +97,10 @@ class Workers:
         has_more_alone = self._capacity.alone_bytes > self._capacity.worker_bytes
         return status == -signal.SIGKILL or (status == OUT_OF_MEMORY and has_more_alone)
 
-    def _job(
-        self, audio: int, upload: dict[str, str], options: Options, memory_bytes: int | None = None
-    ) -> Job:
+    def _job(self, audio: int, upload: dict[str, str], options: Options) -> Job:
         bounds = Bounds(
             readable=self._settings.models,
-            memory_bytes=memory_bytes or self._capacity.worker_bytes,
+            memory_bytes=self._capacity.worker_bytes,
             cpu_seconds=decoding_seconds(os.fstat(audio).st_size),
             graphics=self._settings.device != "cpu" and os.path.exists("/dev/nvidiactl"),  # noqa: PTH110
         )

@@ -47,6 +47,7 @@ INTENTS: dict[str, Any] = {
     "custom_intent": ["cancel subscription", "request refund"],
     "custom_intent_mode": "strict",
     "custom_topic": "billing",
+    "custom_topic_mode": "strict",
 }
 CORRUPT = "Bad Request: failed to process audio: corrupt or unsupported data"
 

@@ -17,7 +17,12 @@ from tests.engine.spoken import conversation, spoken
 UPLOAD = Upload(request_id="5a5f", sha256="00ff", created="2026-11-27T04:00:00.000Z")
 RECOGNIZER = Recognizer(name="whisper-base", version="1", arch="whisper")
 ALL = ("summarize", "topics", "intents", "sentiment")
-CUSTOM: dict[str, Any] = {"custom_intents": ("request refund",), "custom_topics": ("delivery",)}
+CUSTOM: dict[str, Any] = {
+    "custom_intents": ("request refund",),
+    "custom_intents_strict": True,
+    "custom_topics": ("delivery",),
+    "custom_topics_strict": True,
+}
 TURNS = (
     "Parker Scarves. How may I help you?",
     "I bought a scarf online for my wife, and it turns out that they shipped the wrong color. That is awful.",
@@ -134,6 +139,16 @@ def test_intents_and_topics_without_a_name_to_look_for_are_left_out_and_said_so(
     assert [(w["parameter"], w["type"]) for w in reply["metadata"]["warnings"]] == [
         ("topics", "no_labels"),
         ("intents", "no_labels"),
+    ]
+
+
+def test_who_asks_for_more_than_the_named_ones_is_told_that_there_are_no_others(embedder: Embedder) -> None:
+    heard = Heard(words=spoken("I want my money back."))
+    options = {"features": ("intents",), "custom_intents": ("request refund",)}
+    reply = reply_to(heard, embedder=lambda: embedder, **options)
+    assert len(reply["results"]["intents"]["segments"]) == 1
+    assert [(w["parameter"], w["type"]) for w in reply["metadata"]["warnings"]] == [
+        ("custom_intent_mode", "unsupported_parameter")
     ]
 
 

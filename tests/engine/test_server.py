@@ -29,6 +29,7 @@ from tests.servers import wait_until
 
 SILENCE = (Path(__file__).parents[2] / "daemon" / "samples" / "silence.mp3").read_bytes()
 KEY = "the-engines-own-key"
+TEXT = "Nobody calls me back, that is awful. Then please close my account. Thank you, you were very kind."
 HEADERS = {"Authorization": f"Token {KEY}"}
 PR_SET_MDWE = 65
 
@@ -51,13 +52,13 @@ def engine(folder: Path, *arguments: str, **section: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """A host that has a recording, and one that leads elsewhere."""
+    """A host that has a recording and a text, and one that leads elsewhere."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(SILENCE)
+            self.wfile.write(TEXT.encode() if self.path.endswith(".txt") else SILENCE)
 
         def log_message(self, *_: object) -> None:
             return
@@ -70,11 +71,12 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An engine with a key, one worker and one host to fetch from."""
+    """An engine with a key, one worker, one host to fetch from, and phrases for an intent."""
     folder = tmp_path_factory.mktemp("engine")
     (folder / "key").write_text(f"{KEY}\n")
     (folder / "key").chmod(0o600)
-    with engine(folder, api_key_file="key", workers=1, hosts=["127.0.0.1"]) as address:
+    examples = {"cancel subscription": ["please close my account"]}
+    with engine(folder, api_key_file="key", workers=1, hosts=["127.0.0.1"], examples=examples) as address:
         yield address
 
 
@@ -228,3 +230,59 @@ def test_where_no_memory_may_be_made_executable_it_says_what_to_install(tmp_path
     assert done.returncode == 1
     assert "systemd/earshot.service.d/engine.conf" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def read(url: str, body: Any, **query: Any) -> httpx.Response:
+    """What `/v1/read` answers to a body, as JSON or, where it is bytes, as plain text."""
+    content = {"content": body} if isinstance(body, bytes) else {"json": body}
+    headers = HEADERS | ({"Content-Type": "text/plain"} if isinstance(body, bytes) else {})
+    return httpx.post(
+        f"{url}/v1/read", params={"language": "en"} | query, headers=headers, timeout=60, **content
+    )
+
+
+def test_a_text_is_analyzed_with_the_phrases_of_the_configuration(url: str) -> None:
+    asked = {"sentiment": "true", "intents": "true", "custom_intent": "Cancel subscription"}
+    reply = read(url, {"text": TEXT}, **asked)
+    assert reply.status_code == 200
+    found = reply.json()
+    assert [s["sentiment"] for s in found["results"]["sentiments"]["segments"]][::2] == [
+        "negative",
+        "positive",
+    ]
+    assert [(s["text"], s["start_word"]) for s in found["results"]["intents"]["segments"]] == [
+        ("Then please close my account.", 7)
+    ]
+    assert found["metadata"]["request_id"] == reply.headers["dg-request-id"]
+    assert found["metadata"]["sentiment_info"]["input_tokens"] > 15
+
+
+def test_a_text_may_be_fetched_or_sent_as_it_is(url: str, site: str) -> None:
+    expected = read(url, {"text": TEXT}, summarize="true").json()["results"]
+    assert expected == {"summary": {"text": TEXT}}
+    assert read(url, {"url": f"{site}/call.txt"}, summarize="true").json()["results"] == expected
+    assert read(url, TEXT.encode(), summarize="true").json()["results"] == expected
+    other = site.replace("127.0.0.1", "localhost")
+    refused = read(url, {"url": f"{other}/call.txt"}, summarize="true")
+    assert (refused.status_code, refused.json()["err_code"]) == (400, "REMOTE_CONTENT_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"language": []}, "missing field `language`"),
+        ({"language": "es"}, "Only English is supported"),
+        ({"summarize": "v2"}, "was not `true` or `false`"),
+        ({"custom_topic": [f"topic {n}" for n in range(101)]}, "at most 100"),
+    ],
+)
+def test_a_query_that_read_does_not_know_is_refused(url: str, query: dict[str, Any], message: str) -> None:
+    reply = read(url, {"text": TEXT}, **query)
+    assert (reply.status_code, reply.json()["err_code"]) == (400, "INVALID_QUERY_PARAMETER")
+    assert message in reply.json()["err_msg"]
+
+
+def test_a_text_over_the_limit_of_tokens_is_refused_by_its_tokens_and_by_its_bytes(url: str) -> None:
+    for text in ("word " * 150_001, "x" * (3 << 20)):
+        reply = read(url, {"text": text}, sentiment="true")
+        assert (reply.status_code, reply.json()["err_code"]) == (400, "TOKEN_LIMIT_EXCEEDED")

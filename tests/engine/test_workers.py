@@ -67,7 +67,7 @@ async def outcome(workers: Workers, body: bytes) -> object:
         file.flush()
         try:
             upload = {"request_id": "1", "sha256": "", "created": ""}
-            return (await workers.transcribe(file.fileno(), upload, Options())).decode()
+            return (await workers.work(file.fileno(), upload, Options())).decode()
         except (UnusableRecording, WorkerFailed) as error:
             return error
 
