@@ -39,12 +39,18 @@ OUTCOMES = {
     "received": "received",
     "discarded": "discarded",
     "unknown": "unknown",
-    "RateLimitedError": "rate_limited",
+    "TemporaryError": "service_down",
     "ServiceDownError": "service_down",
+    "RateLimitedError": "rate_limited",
     "DoubtfulReplyError": "reply_lost",
     "RecordingError": "recording_refused",
     "AccountError": "account_refused",
-    "FileChangedError": "file_changed",
+    "FileTrouble": "file_trouble",
+    "FileGoneError": "file_trouble",
+    "FileReplacedError": "file_trouble",
+    "FileUnmountedError": "file_trouble",
+    "FileChangedError": "file_trouble",
+    "FileUnreadableError": "file_trouble",
 }
 """What `requests.outcome` is called in the metrics."""
 
@@ -128,7 +134,8 @@ def _requests(db: Database) -> Iterator[Metric]:
     yield _by(CounterMetricFamily, "requests", documentation, "outcome", outcomes)
     answered = [row for row in counted if row["outcome"] == "received"]
     histogram = HistogramMetricFamily(
-        "earshot_request_duration_seconds", "From the first byte sent to the end of the reply."
+        "earshot_request_duration_seconds",
+        "How long answered requests took, from the first byte sent to the end of the reply.",
     )
     buckets = [
         (_bound(bound), float(sum(row["requests"] for row in answered if row["up_to"] <= bound)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import stat
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlite_utils import Database
 
+from daemon import errors
 from daemon.config.load import load_config
 from daemon.config.models import Config
 from daemon.metrics import OUTCOMES, render
@@ -145,12 +148,18 @@ def test_requests_are_counted_by_outcome_and_how_long_an_answer_took(db: Databas
     requests = {
         labels[0]: value for (name, labels), value in found.items() if name == "earshot_requests_total"
     }
-    assert requests == dict.fromkeys(OUTCOMES.values(), 1) | {"received": 5, "unknown": 2, "other": 1}
+    assert requests == Counter(OUTCOMES.values()) + Counter(received=4, unknown=1, other=1)
     name = "earshot_request_duration_seconds"
     buckets = {labels[0]: value for (key, labels), value in found.items() if key == f"{name}_bucket"}
     assert [buckets[bound] for bound in ("1.0", "2.0", "5.0", "600.0", "+Inf")] == [2, 3, 4, 4, 5]
     assert found[f"{name}_count", ()] == 5
     assert math.isclose(found[f"{name}_sum", ()], 4005.9)
+
+
+def test_every_error_that_ends_a_request_has_an_outcome_of_its_own() -> None:
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    ends = {kind.__name__ for kind in kinds if issubclass(kind, errors.AnalysisError | errors.FileTrouble)}
+    assert ends - {"AnalysisError"} <= OUTCOMES.keys()
 
 
 def test_what_was_counted_does_not_fall_when_recordings_are_deleted(db: Database, tmp_path: Path) -> None:
