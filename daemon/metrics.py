@@ -30,7 +30,7 @@ from daemon.models import AlertState, RecordingState, from_iso
 from daemon.storage.counters import BOUNDS, folder_counters, request_counters
 from daemon.storage.operations import waiting_targets
 from daemon.storage.pauses import CAUSES, pauses
-from daemon.storage.views import alert_numbers, folder_rows, recording_numbers, waiting_since
+from daemon.storage.views import alert_numbers, available_folders, recording_numbers, waiting_since
 
 OTHER = "other"
 """Label of a folder or destination that is not in the configuration, and of a recording without a folder."""
@@ -155,8 +155,8 @@ def _queue(db: Database, folders: Collection[str], now: datetime) -> Iterator[Me
     # Every cause is always there: an alert rule on a series that comes and goes is easily wrong.
     causes = {cause: float(cause in held) for cause in CAUSES}
     yield _by(GaugeMetricFamily, "paused", "1 while this cause holds recordings, else 0.", "cause", causes)
-    known = folder_rows(db)
-    available = {name: float(name in known and known[name]["available"]) for name in folders}
+    readable = available_folders(db)
+    available = {name: float(name in readable) for name in folders}
     documentation = "1 while the folder can be read, else 0."
     yield _by(GaugeMetricFamily, "folder_available", documentation, "folder", available)
 

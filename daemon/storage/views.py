@@ -122,6 +122,11 @@ def folder_rows(db: Database) -> dict[str, Row]:
     }
 
 
+def available_folders(db: Database) -> set[str]:
+    """Return the folders that could be read at the last look."""
+    return {path for (path,) in tuples(db, "SELECT path FROM folders WHERE available")}
+
+
 def left_alone(db: Database, folders: Iterable[str]) -> Iterator[Row]:
     """Yield what `existing: skip` left in these folders: id, folder, source, is_url, size_bytes; by id."""
     names, after = json.dumps(list(folders)), 0
