@@ -404,11 +404,11 @@ class Service:
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """Read the database as a user would, beside the running process."""
-        with self._reading() as read:
+        with self.reading() as read:
             return read(sql, *parameters)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+    def reading(self) -> Iterator[Callable[..., list[dict[str, Any]]]]:
         """A function like `rows` that looks again and again over one connection."""
         with contextlib.ExitStack() as opened:
             found: list[sqlite3.Connection] = []
@@ -437,7 +437,7 @@ class Service:
             return {row["state"]: row["n"] for row in read(STATES)} == expected
 
         try:
-            with self._reading() as read:
+            with self.reading() as read:
                 wait_until(is_so, seconds=seconds, what=str(expected))
         except AssertionError as error:
             rows = self.rows("SELECT * FROM recordings LIMIT 3")
@@ -451,7 +451,7 @@ class Service:
             found[:] = read(sql, *parameters)
             return bool(found)
 
-        with self._reading() as read:
+        with self.reading() as read:
             wait_until(look, seconds=seconds, what=f"{sql}\n{self.log()[-3000:]}")
         return found[0]
 

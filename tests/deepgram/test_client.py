@@ -34,7 +34,7 @@ from daemon.errors import (
 )
 from tests.deepgram.asking import request
 from tests.harness import CANARY_KEY, Conversation, ScriptedApi, answer, error, refuse
-from tests.servers import Answer, HttpSink, wait_until
+from tests.servers import DEADLINE_SECONDS, Answer, HttpSink, wait_until
 
 REQUEST = request(custom_intents=["cancel & leave", "übel"], options={"keyterm": ["a b", "c"]})
 BIG = 32 * 1024 * 1024
@@ -607,7 +607,13 @@ def test_the_request_id_is_read_from_either_header(
 
 
 def test_many_recordings_are_under_way_at_once(api: ScriptedApi, small: Path) -> None:
-    api.script = lambda conversation: conversation.reply(delay=0.3)
+    all_of_them = threading.Barrier(20)
+
+    def meet(conversation: Conversation) -> None:
+        all_of_them.wait(DEADLINE_SECONDS)
+        conversation.reply()
+
+    api.script = meet
     with connection(api.url) as client, open_recording(str(small.parent), str(small)) as file:
         threads = [
             threading.Thread(target=client.listen_file, args=(Upload(file), REQUEST)) for _ in range(20)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.harness import CANARY_KEY, ScriptedApi, Service, refuse, running, wav
 from tests.servers import wait_until
 
@@ -194,13 +195,13 @@ def test_on_a_terminal_somebody_is_asked(
 ) -> None:
     ours, theirs = pty.openpty()
     with backlog(tmp_path, api) as service:
-        command = service.command("scan", "--existing")
-        with subprocess.Popen(
-            command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as process:
-            os.write(ours, f"{word}\n".encode())
-            said = process.communicate(timeout=60)[0].decode()
-        assert process.returncode == code, said
+        command = ("scan", "--existing", "--config", str(service.config_file))
+        with service.log_file.open("wb") as log:
+            process = processes.start(*command, stdin=theirs, stdout=log, stderr=log)
+        os.write(ours, f"{word}\n".encode())
+        ended = process.wait(60)
+        said = service.log()
+        assert ended == code, said
         assert "Take them in?" in said
         assert service.states() == states
     os.close(ours)
@@ -212,8 +213,8 @@ def test_the_progress_bar_leaves_the_cursor_alone(tmp_path: Path, api: ScriptedA
     ours, theirs = pty.openpty()
     said = b""
     with backlog(tmp_path, api) as service:
-        with subprocess.Popen(
-            service.command("scan"),
+        with processes.start(
+            *("scan", "--config", str(service.config_file)),
             stdout=subprocess.DEVNULL,
             stderr=theirs,
             env=os.environ | {"TERM": "xterm"},

@@ -24,8 +24,8 @@ from daemon.models import iso
 from tests.harness import ScriptedApi, Service, wav
 
 METHODS = ("events", "poll")
-DEADLINE_SECONDS = 40.0
-_LOOK_SECONDS = 0.05
+DEADLINE_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
 
 
 class Book:
@@ -45,15 +45,14 @@ class Book:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
-            recordings = self.service.rows(
-                "SELECT path, state, error_code, sha256 FROM recordings ORDER BY id"
-            )
-            folders = {row["path"]: row for row in self.service.rows("SELECT * FROM folders")}
-            if (recordings, folders) != (self._recordings, self._folders):
-                with self._read:
-                    self._recordings, self._folders = recordings, folders
-                    self._read.notify_all()
+        with self.service.reading() as read:
+            while not self._stop.wait(_LOOK_SECONDS):
+                recordings = read("SELECT path, state, error_code, sha256 FROM recordings ORDER BY id")
+                folders = {row["path"]: row for row in read("SELECT * FROM folders")}
+                if (recordings, folders) != (self._recordings, self._folders):
+                    with self._read:
+                        self._recordings, self._folders = recordings, folders
+                        self._read.notify_all()
 
     def wait(self, condition: Callable[[], bool], what: Callable[[], str]) -> None:
         """Return once the condition holds of what was read."""
@@ -247,7 +246,7 @@ def watched_writing(
         (top / "outside" / method / name).mkdir(parents=True)
     watch = [
         {"path": str(roots[method]), "method": method, "settle": settle_seconds, "rescan": rescan}
-        for method, rescan in (("events", "1h"), ("poll", "0.3s"))
+        for method, rescan in (("events", "1h"), ("poll", "0.5s"))
     ]
     with watching(top, watch) as (book, api):
         rooms = {
