@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -73,19 +74,23 @@ def back_up(
     file = Path(target, now.strftime(_NAME)) if is_folder else Path(target)
     file = file.absolute()
     _refuse_others(file, database)
+    is_numbered = keep is not None and not is_folder
+    if is_numbered:
+        _earlier(file)
     _remove_abandoned(file.parent)
     _check_room(file.parent, used_bytes(db), database, min_free)
     partial, descriptor = _new_file(file.parent)
     try:
         counts = _fill(db, partial, descriptor, now, on_progress)
         _refuse_others(file, database)
-        if keep is not None and not is_folder:
+        if is_numbered:
             _number_earlier(file)
         partial.rename(file)
         _sync_folder(file.parent)
         size = os.fstat(descriptor).st_size
-    except OSError as error:
-        raise EarshotError(f"{file}: the backup cannot be written ({error.strerror or error})") from error
+    except (OSError, sqlite3.DatabaseError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EarshotError(f"{file}: the backup cannot be written ({reason})") from error
     finally:
         os.close(descriptor)
         for left in (partial, partial.with_name(f"{partial.name}-journal")):
@@ -187,17 +192,24 @@ def _remove_abandoned(folder: Path) -> None:
                 path.unlink()
 
 
+def _earlier(file: Path) -> list[Path]:
+    """Return FILE.1, FILE.2 and so on, as far as they are there; raise EarshotError when one is no backup."""
+    found: list[Path] = []
+    while os.path.lexists(path := _numbered(file, len(found) + 1)):
+        if not is_backup(path):
+            raise EarshotError(
+                f"{path}: this is no backup that earshot made; move it away, or leave --keep out"
+            )
+        found.append(path)
+    return found
+
+
 def _number_earlier(file: Path) -> None:
     """Make the copy in the file's place FILE.1 as well, and of FILE.1 FILE.2, and so on."""
     if not os.path.lexists(file):
         return
-    last = 1
-    while os.path.lexists(_numbered(file, last)):
-        last += 1
-    for number in range(last, 1, -1):
-        if not is_backup(_numbered(file, number - 1)):
-            raise EarshotError(f"{_numbered(file, number - 1)}: no backup that earshot made; move it away")
-        _numbered(file, number - 1).rename(_numbered(file, number))
+    for number, path in reversed(list(enumerate(_earlier(file), start=2))):
+        path.rename(_numbered(file, number))
     try:
         os.link(file, _numbered(file, 1))
     except OSError:

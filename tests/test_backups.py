@@ -186,7 +186,7 @@ def test_a_file_keeps_its_name_and_earlier_ones_are_numbered(path: Path, db: Dat
     back_up(db, path, str(file))
     assert names(folder) == ["copy.db", "copy.db.1", "copy.db.2"]
     (folder / "copy.db.2").write_text("not earshot's")
-    with pytest.raises(EarshotError, match=r"copy\.db\.2: no backup"):
+    with pytest.raises(EarshotError, match=r"copy\.db\.2: this is no backup"):
         back_up(db, path, str(file), keep=3)
     assert names(folder) == ["copy.db", "copy.db.1", "copy.db.2"]
 
