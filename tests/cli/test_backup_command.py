@@ -28,7 +28,8 @@ def test_a_backup_into_a_folder_is_named_after_the_time(run: Run, folder: Path) 
     assert answer.returncode == 0, answer.stderr
     (file,) = folder.iterdir()
     assert is_backup(file)
-    assert answer.stdout.startswith(f"{file}: 0.3 MB, checked; 1 recording, 0 alerts, 0 webhooks")
+    size = f"{file.stat().st_size / 1e6:.1f} MB"
+    assert answer.stdout == f"{file}: {size}, checked; 1 recording, 0 alerts, 0 webhooks\n"
 
 
 def test_json_says_what_was_made(run: Run, folder: Path) -> None:
