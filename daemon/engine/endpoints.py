@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -24,7 +25,7 @@ from daemon.engine.query import InvalidParameter, Options, UnsupportedLanguage, 
 from daemon.engine.refusals import Refusal
 from daemon.engine.slots import TooBusy
 from daemon.engine.text_body import MAX_TEXT_BYTES, BadBody, read_body
-from daemon.engine.upload import SlowUpload, TooLarge, open_upload, receive
+from daemon.engine.upload import SlowUpload, TooLarge, free_bytes, open_upload, receive
 from daemon.engine.workers import TextTooLong, UnusableRecording, Workers
 
 logger = logging.getLogger(__name__)
@@ -142,10 +143,10 @@ def _in_hand(workers: Workers) -> Iterator[None]:
 
 async def _listen(call: Call, place: Place, file: BinaryIO) -> bytes:
     is_json = call.content_type.partition(";")[0].strip().lower() == "application/json"
-    sha256 = "" if is_json else await _receive(call.request, file)
+    sha256 = "" if is_json else await _receive(call.request, file, place.uploads)
     options = _options(call.request)
     if is_json:
-        sha256 = await _fetch(await _url(call.request), place.hosts, file)
+        sha256 = await _fetch(await _url(call.request), place, file)
     return await _work(call, place, file, options, sha256=sha256)
 
 
@@ -157,16 +158,17 @@ async def _read(call: Call, place: Place, file: BinaryIO) -> bytes:
     except BadBody as error:
         raise Refusal(400, "INVALID_JSON", str(error)) from None
     if given.url is not None:
-        await _fetch(given.url, place.hosts, file)
+        await _fetch(given.url, place, file)
     else:
         file.write((given.text or "").encode())
     return await _work(call, place, file, options, reads=True)
 
 
-async def _receive(request: Request, into: BinaryIO) -> str:
+async def _receive(request: Request, into: BinaryIO, folder: Path) -> str:
     declared = int(request.headers.get("content-length", "0"))
     try:
-        return await receive(request.stream(), into, declared_bytes=declared)
+        room = partial(free_bytes, folder)
+        return await receive(request.stream(), into, declared_bytes=declared, room=room)
     except TooLarge:
         raise refusals.TOO_LARGE from None
     except SlowUpload:
@@ -194,10 +196,10 @@ async def _body(request: Request, most_bytes: int, refusal: Refusal) -> bytes:
     return bytes(body)
 
 
-async def _fetch(url: str, hosts: tuple[str, ...], into: BinaryIO) -> str:
+async def _fetch(url: str, place: Place, into: BinaryIO) -> str:
     try:
-        async with fetching(url, hosts) as blocks:
-            return await receive(blocks, into)
+        async with fetching(url, place.hosts) as blocks:
+            return await receive(blocks, into, room=partial(free_bytes, place.uploads))
     except FetchError as error:
         raise refusals.remote_content(str(error)) from None
     except TooLarge:

@@ -1,12 +1,14 @@
 """Saves a request's body to disk, a chunk at a time: a recording may be 2 GB, memory stays small."""
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +17,8 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 2 * 10**9  # Deepgram's limit
 STALL_SECONDS = 60.0
 SLOWEST_BYTES_PER_SECOND = 4096  # less than a telephone line; a recording is sent faster than it was spoken
+LEAST_FREE_BYTES = 256 << 20  # the database may lie on the same disk
+LOOK_BYTES = 32 << 20  # so often
 IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs")
 
 
@@ -33,10 +37,15 @@ async def receive(
     declared_bytes: int = 0,
     most_bytes: int = MAX_BYTES,
     stall_seconds: float = STALL_SECONDS,
+    room: Callable[[], int] | None = None,
 ) -> str:
-    """Write the body to `into`; return its SHA-256 in hex. Raises TooLarge or SlowUpload."""
+    """Write the body to `into`; return its SHA-256 in hex. Raises TooLarge or SlowUpload.
+
+    `room` says how many bytes are free where `into` lies: when too few would be left, OSError is raised.
+    """
     if declared_bytes > most_bytes:
         raise TooLarge
+    _leave_room(room, declared_bytes)
     digest = hashlib.sha256()
     size, began = 0, time.monotonic()
     while True:
@@ -48,6 +57,8 @@ async def receive(
             raise SlowUpload from None
         if chunk is None:
             break
+        if (size + len(chunk)) // LOOK_BYTES > size // LOOK_BYTES:
+            _leave_room(room, LOOK_BYTES)
         size += len(chunk)
         if size > most_bytes:
             raise TooLarge
@@ -55,6 +66,16 @@ async def receive(
         into.write(chunk)
     into.flush()
     return digest.hexdigest()
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes are free on the disk of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+def _leave_room(room: Callable[[], int] | None, more_bytes: int) -> None:
+    if room is not None and room() < more_bytes + LEAST_FREE_BYTES:
+        raise OSError(errno.ENOSPC, "too little room for uploads")
 
 
 def open_upload(folder: Path) -> BinaryIO:

@@ -149,7 +149,7 @@ def _wait_for_listening(child: subprocess.Popen[bytes]) -> None:
         if not block:
             child.kill()
             raise EarshotError(
-                "the embedded engine does not start; is it installed? pip install 'earshot[engine]', "
-                "then `earshot engine` shows what is wrong"
+                "the embedded engine does not start; what it said before this tells why, "
+                "and `earshot engine` says it again"
             )
         line += block

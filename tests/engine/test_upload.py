@@ -39,6 +39,23 @@ def test_a_body_that_stalls_or_drips_without_end_is_refused() -> None:
         asyncio.run(receive(blocks(*[b"x"] * 100, pause=0.02), io.BytesIO(), stall_seconds=0.2))
 
 
+def test_an_upload_leaves_room_on_the_disk() -> None:
+    """The database may lie on it as well."""
+    free = [300 << 20]
+    with pytest.raises(OSError, match="too little room"):
+        asyncio.run(receive(blocks(), io.BytesIO(), declared_bytes=100 << 20, room=lambda: free[0]))
+    block = bytes(16 << 20)
+
+    async def filling() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            free[0] -= len(block)
+            yield block
+
+    with pytest.raises(OSError, match="too little room"):
+        asyncio.run(receive(filling(), io.BytesIO(), room=lambda: free[0]))
+    assert free[0] > 200 << 20
+
+
 def test_uploads_lie_on_disk_and_have_no_name(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"disk / ext4 rw 0 0\nnone {tmp_path}/memory tmpfs rw 0 0\n")
