@@ -123,8 +123,8 @@ def _cost_of_month(db: Database, timezone: str | None) -> float:
     from daemon.config.times import period, zone_of
     from daemon.storage.costs import spent
 
-    since, _ = period("month", datetime.now(UTC), zone_of(timezone))
-    return round(spent(db, since), 6)
+    month = period("month", datetime.now(UTC), zone_of(timezone))
+    return round(spent(db, *month), 6)
 
 
 def _folder(known: dict[str, dict[str, Any]], folder: WatchFolder) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _drafts(
     told = config.alerts.digest.notify if config.alerts.digest else ()
     current, before = figures(db, covered), folder_averages(db, covered.before())
     # A digest at midnight on the 1st shows the month that has just ended.
-    month = spent(db, period("month", covered.until - timedelta(seconds=1), zone)[0])
+    begun, _ = period("month", covered.until - timedelta(seconds=1), zone)
+    month = spent(db, begun, covered.until)
     verdicts = verdicts_by_rule(db)
     days = " - ".join(f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (covered.since, covered.until))
     title = f"[info] digest {days}"

@@ -90,9 +90,10 @@ def add_lost_cost(db: Database, request: int, now: datetime) -> None:
     add_cost(db, recording_id, Cost(**row, input_tokens=None, output_tokens=None), now)
 
 
-def spent(db: Database, since: datetime) -> float:
-    """Return what was spent since then, in USD."""
-    found = rows(db, "SELECT coalesce(sum(usd), 0.0) AS usd FROM costs WHERE at >= ?", (iso(since),))
+def spent(db: Database, since: datetime, until: datetime) -> float:
+    """Return what was spent since then, and before `until`, in USD."""
+    sql = "SELECT coalesce(sum(usd), 0.0) AS usd FROM costs WHERE at >= ? AND at < ?"
+    found = rows(db, sql, (iso(since), iso(until)))
     usd: float = found[0]["usd"]
     return usd
 

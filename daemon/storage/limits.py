@@ -129,21 +129,25 @@ def _renew(db: Database, limits: Sequence[Limit], periods: Periods, now: datetim
     for limit in limits:
         row = known.get((limit.name, limit.scope))
         if row is None or _is_stale(limit, row, periods):
-            row = _count(db, limit, periods[limit.every][0])
+            row = _count(db, limit, *periods[limit.every])
             _end_warnings(db, limit, now)
         if _is_further(limit, row):
             _tell(db, limit, row, periods[limit.every][1], now)
 
 
-def _count(db: Database, limit: Limit, start: datetime) -> dict[str, Any]:
-    """Begin a period; return its row, with what was used already."""
-    values = {"name": limit.name, "scope": limit.scope, "start": iso(start), "most": limit.most}
+def _count(db: Database, limit: Limit, start: datetime, end: datetime) -> dict[str, Any]:
+    """Begin a period; return its row, with what was used already.
+
+    Rows from after its end are left out: they were written while the clock was ahead.
+    """
+    values = {"name": limit.name, "scope": limit.scope, "most": limit.most}
+    values |= {"start": iso(start), "end": iso(end)}
     return rows(
         db,
         """
         INSERT OR REPLACE INTO periods (name, scope, started_at, most, usd, recordings)
         SELECT :name, :scope, :start, :most, coalesce(sum(usd), 0.0), count(*)
-        FROM costs WHERE at >= :start AND (:scope = '' OR folder = :scope) RETURNING *
+        FROM costs WHERE at >= :start AND at < :end AND (:scope = '' OR folder = :scope) RETURNING *
         """,
         values,
     )[0]

@@ -121,8 +121,9 @@ def test_what_was_spent_since_a_moment(db: Database) -> None:
     (number,) = add(db)
     for seconds in (0, 10, 20):
         committed(add_cost, db, number, LISTED, later(seconds))
-    assert spent(db, later(10)) == pytest.approx(0.0088)
-    assert spent(db, later(30)) == 0.0
+    assert spent(db, later(10), later(100)) == pytest.approx(0.0088)
+    assert spent(db, later(30), later(100)) == 0.0
+    assert spent(db, later(-100), later(10)) == pytest.approx(0.0044)
 
 
 def test_an_older_database_knows_what_was_spent_before(tmp_path: Path) -> None:
