@@ -16,6 +16,7 @@ from daemon.models import Alert, utc_now
 from daemon.storage.outbox import next_alert, seconds_until_due
 
 if TYPE_CHECKING:
+    import ssl
     from datetime import datetime
 
 SEND_SECONDS = 30.0
@@ -42,6 +43,7 @@ class WebhookSender:
         self._receiver = receiver
         self._limit = TimeLimit("webhook", send_seconds)
         self.delivered_id: int | None = None
+        self._certificates: ssl.SSLContext | None = None
 
     def send(self, message: Alert, now: datetime) -> str | None:
         """Post one message; None when it was accepted, else why not, in words without any secret."""
@@ -63,7 +65,9 @@ class WebhookSender:
         try:
             # No proxy and no password is taken from the environment here: runtime passes in the proxy.
             with (
-                httpx.Client(timeout=limits, trust_env=False, proxy=self._receiver.proxy) as client,
+                httpx.Client(
+                    timeout=limits, trust_env=False, proxy=self._receiver.proxy, verify=self._trusted()
+                ) as client,
                 client.stream("POST", self._receiver.url, content=body.encode(), headers=headers) as response,
             ):
                 # The body is not read.
@@ -71,6 +75,14 @@ class WebhookSender:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             # The error's text may contain the address.
             return f"no connection, or it was broken off ({type(error).__name__})"
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Return whom to trust, read once: that takes longer than all the rest of a message."""
+        import httpx
+
+        if self._certificates is None:
+            self._certificates = httpx.create_ssl_context(trust_env=False)
+        return self._certificates
 
 
 def answered(status: int) -> str | None:
