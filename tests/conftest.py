@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("tests.watching.places")
 
 LONGEST_FIRST = (
     "tests/engine/test_engine.py",
+    "tests/soak/",
     "tests/faults/test_storm.py",
     "tests/faults/test_crashes.py",
     "tests/faults/test_store.py",

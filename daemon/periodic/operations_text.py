@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.models import from_iso
 from daemon.storage.limits import NEAR, OVER
-from daemon.storage.operations import Trouble
+from daemon.storage.operations import CLOCK, Trouble
 from daemon.text import harmless, harmless_name, shorten, shorten_front
 
 FAILURES_NAMED = 5
@@ -109,6 +109,9 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
             "`earshot webhooks --state failed` lists what was given up, `earshot webhooks retry ID` sends it."
         )
         return Message("info", f"messages reach webhook {name} again", body)
+    if cause == CLOCK:
+        body = "The clock was set right, or is trusted by now: what is over is deleted again."
+        return Message("info", "retention goes on", body)
     if cause == "orphans":
         body = "It is in the configuration again, or the alerts were removed."
         return Message("info", f"no alerts wait for {name} any longer", body)
@@ -167,6 +170,12 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
             " for a day, unless the receiver says that it is gone; `earshot webhooks` lists them."
         )
         return Message("warning", f"messages do not reach webhook {name}", body)
+    if cause == CLOCK:
+        body = (
+            f"The clock leapt ahead: {harmless(detail)}. Until then nothing is deleted that `retention` says."
+            " If the clock is wrong, set it right."
+        )
+        return Message("warning", "retention waits, because the clock may be wrong", body)
     if cause == "orphans":
         body = (
             f"Nobody sends them ({detail}): the configuration has no such destination or address any"

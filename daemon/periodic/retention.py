@@ -15,7 +15,9 @@ from sqlite_utils import Database
 from daemon.config.models import Config, Retention
 from daemon.config.times import zone_of
 from daemon.models import utc_now
+from daemon.storage.clock import Doubt, doubt, is_clock_news, is_doubted
 from daemon.storage.database import transaction
+from daemon.storage.operations import CLOCK, begin_trouble, end_trouble
 from daemon.storage.purge import is_unswept, sweeping
 from daemon.storage.retention import REMOVALS, Scope
 
@@ -39,9 +41,11 @@ def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Cal
 
     def look(db: Database) -> float:
         nonlocal done, work, is_working
-        night = (clock().astimezone(zone) - timedelta(hours=NIGHT_HOUR)).date()
+        now = clock()
+        night = (now.astimezone(zone) - timedelta(hours=NIGHT_HOUR)).date()
         if not is_working:
-            if night != done:
+            is_held = _is_held(db, now, is_told=any(_is_limited(kept) for _, kept in scopes(config)))
+            if night != done and not is_held:
                 done, work = night, _night_work(db, config, clock)
             elif is_unswept(db):
                 work = sweeping(db, clock())
@@ -51,6 +55,32 @@ def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Cal
         return PAUSE_SECONDS if is_working else LOOK_SECONDS
 
     return look
+
+
+def _is_held(db: Database, now: datetime, *, is_told: bool) -> bool:
+    """Return whether the clock is in doubt, so that nothing may be deleted by it.
+
+    Operations hear of it if `is_told`, and when it is over.
+    """
+    if is_clock_news(db, now):
+        with transaction(db):
+            found = doubt(db, now)
+            if found is None:
+                end_trouble(db, CLOCK, "", now)
+            elif is_told:
+                begin_trouble(db, CLOCK, "", _leap(found), now)
+        if found and found.since == now:
+            logger.warning("retention waits, because the clock may be wrong: %s", _leap(found))
+    return is_doubted(db)
+
+
+def _leap(found: Doubt) -> str:
+    days = [f"{each:%Y-%m-%d %H:%M} UTC" for each in (found.before, found.since, found.until)]
+    return f"it went from {days[0]} to {days[1]} at once; if that is right, it is trusted from {days[2]} on"
+
+
+def _is_limited(kept: Retention) -> bool:
+    return any(getattr(kept, key) is not None for key in REMOVALS)
 
 
 def _worked_on(work: Iterator[object]) -> bool:

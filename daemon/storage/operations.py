@@ -15,6 +15,9 @@ from sqlite_utils import Database
 from daemon.models import iso
 from daemon.storage.database import rows, value
 
+CLOCK = "clock"
+"""The cause of a trouble: the clock may be wrong, so retention waits."""
+
 Key = tuple[str, str]
 """A cause, and what it is about: a folder, a target, the scope of a pause."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,8 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.config.models import Config
-from daemon.models import iso
+from daemon.models import Target, iso
+from daemon.periodic.operations import tell_troubles
 from daemon.periodic.retention import retention
 from daemon.storage.database import open_database, rows
 from tests.databases import new_database
@@ -170,6 +171,88 @@ def test_nobody_waits_long_while_much_is_removed(db: Database, tmp_path: Path) -
             longest = max(longest, time.monotonic() - begun)
     assert names(db) == set()
     assert longest < 1
+
+
+def nights(db: Database, tmp_path: Path, **kept: str) -> Callable[[datetime], None]:
+    """What lets a service look at the clock, do what is due, and tell."""
+    values = {
+        "database": tmp_path / "earshot.db",
+        "watch": [{"path": "/a"}],
+        "retention": kept,
+        "alerts": {"destinations": {"ops": {"urls": ["json://127.0.0.1:1"]}}, "operations": ["ops"]},
+    }
+    config = Config.model_validate(values)
+    now = NOW
+    look = retention(config, clock=lambda: now)
+
+    def at(time: datetime) -> None:
+        nonlocal now
+        now = time
+        while look(db) < 1:
+            pass
+        tell_troubles(db, config, [Target("ops", 0, "json://127.0.0.1:1", 1000, False)], now)
+
+    return at
+
+
+def titles(db: Database) -> list[str]:
+    return [
+        row["title"] for row in rows(db, "SELECT title FROM alerts WHERE destination = 'ops' ORDER BY id")
+    ]
+
+
+def test_a_clock_that_leaps_ahead_deletes_nothing_and_operations_hear_of_it(
+    db: Database, tmp_path: Path
+) -> None:
+    add(db, "young", 29)
+    at = nights(db, tmp_path, recordings="30d")
+    at(NOW)
+    for hours in (0, 1, 24, 70):
+        at(NOW + timedelta(days=365, hours=hours))
+    assert names(db) == {"young"}
+    assert titles(db) == ["[warning] retention waits, because the clock may be wrong"]
+    at(NOW + timedelta(hours=72))
+    assert titles(db)[1:] == ["[info] retention goes on"]
+    assert names(db) == set(), "by the right time it is over"
+
+
+def test_a_clock_that_nobody_sets_right_is_trusted_after_days_in_which_it_went_on(
+    db: Database, tmp_path: Path
+) -> None:
+    """So that a service that was off for a month does what it should without anybody."""
+    add(db, "young", 10)
+    at = nights(db, tmp_path, recordings="30d")
+    at(NOW)
+    at(NOW + timedelta(days=40))
+    at(NOW + timedelta(days=400))
+    for days in (1, 2):
+        at(NOW + timedelta(days=400 + days))
+    assert names(db) == {"young"}, "the second leap began the wait anew"
+    at(NOW + timedelta(days=403))
+    assert names(db) == set()
+    assert len(titles(db)) == 2
+
+
+def test_a_clock_that_was_behind_at_the_start_and_is_set_right_is_no_leap(
+    db: Database, tmp_path: Path
+) -> None:
+    add(db, "old", 31)
+    at = nights(db, tmp_path, recordings="40d")
+    at(NOW)
+    at(NOW - timedelta(days=20_000))
+    assert names(db) == {"old"}
+    at(NOW + timedelta(days=3))
+    at(NOW + timedelta(days=6))
+    at(NOW + timedelta(days=9.5))
+    assert names(db) == set()
+    assert titles(db) == []
+
+
+def test_of_a_leap_nobody_hears_where_everything_is_kept(db: Database, tmp_path: Path) -> None:
+    at = nights(db, tmp_path)
+    at(NOW)
+    at(NOW + timedelta(days=30))
+    assert titles(db) == []
 
 
 def test_files_of_analyzed_recordings_go_and_no_others(tmp_path: Path) -> None:
