@@ -87,7 +87,7 @@ class Scale:
 RECORDINGS = int(os.environ.get("SOAK_RECORDINGS", "100000"))
 FULL = Scale(
     recordings=RECORDINGS,
-    surge=RECORDINGS // 250,
+    surge=RECORDINGS // 250 + 4,
     day_limit=RECORDINGS // 200,
     is_hourly=True,
     kinds={
