@@ -56,7 +56,9 @@ from daemon.storage.results import stored_parts, stored_reply
 logger = logging.getLogger(__name__)
 
 TRIES = 4
-"""So often in a row a service that is down is asked, or one that refuses for its rate, before all ends."""
+"""So often in a row a service that is down is asked before all ends."""
+RATE_TRIES = 10
+"""So often one that refuses for its rate, with growing rests: a running service may take up all of it."""
 LOOK_SECONDS = 0.2
 FULL_SECONDS = 30.0
 """How long to wait for requests in flight whose expected costs fill a limit: they may cost less."""
@@ -151,11 +153,11 @@ def _asked(db: Database, recording: Recording, part: Part, reader: Reader) -> Re
             answer = parse_part(reply.body)
         except AnalysisError as error:
             _note_failed(db, recording, entry, error, context)
-            failures += 1
-            if isinstance(error, AccountError) or (isinstance(error, TemporaryError) and failures >= TRIES):
-                raise HeldError(str(error)) from error
-            if not isinstance(error, TemporaryError):
+            if not isinstance(error, TemporaryError | AccountError):
                 raise
+            failures += 1
+            if reason := _why_end(error, failures):
+                raise HeldError(reason) from error
             _rest(error, failures, reader)
         else:
             _note_answered(db, recording, entry, reply, answer, context)
@@ -164,12 +166,21 @@ def _asked(db: Database, recording: Recording, part: Part, reader: Reader) -> Re
             context.throttle.leave()
 
 
-def _rest(error: TemporaryError, failures: int, reader: Reader) -> None:
+def _why_end(error: AnalysisError, failures: int) -> str | None:
+    """Return why nothing more is asked for after so many failures of one request; None to ask again."""
+    if isinstance(error, AccountError):
+        hint = "; where it has no /v1/read, only --audio is left" if error.cause == "request" else ""
+        return f"{error}{hint}"
+    tries = RATE_TRIES if isinstance(error, RateLimitedError) else TRIES
+    return str(error) if failures >= tries else None
+
+
+def _rest(error: AnalysisError, failures: int, reader: Reader) -> None:
     if isinstance(error, RateLimitedError):
         reader.context.throttle.too_many(error.retry_after)
         return
-    wait = retry_seconds(failures, reader.context.random)
-    reader.context.throttle.rest(max(wait, error.retry_after or 0.0))
+    asked = getattr(error, "retry_after", None) or 0.0
+    reader.context.throttle.rest(max(retry_seconds(failures, reader.context.random), asked))
 
 
 def _begin(db: Database, recording: Recording, request: Request, part: Part, reader: Reader) -> int:

@@ -205,7 +205,7 @@ def _print(mode: str, document: dict[str, Any]) -> None:
     what = "looked at" if mode == "rules" else "analyzed again"
     click.echo(f"{done} {what}; {_alerts(document['alerts'])}")
     for each in document["failed"]:
-        say_error(f"recording {each['id']} keeps its result: {each['reason']}")
+        say_error(f"recording {each['id']} not analyzed: {each['reason']}")
     if document["held"]:
         say_error(
             f"{plural(document['left'], 'recording')} left, because {document['held']};"

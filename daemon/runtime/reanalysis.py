@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter, deque
@@ -27,6 +28,8 @@ from daemon.storage.queue import recording_of
 from daemon.storage.readings import Spoken, spoken
 from daemon.storage.requests import recover_readings
 from daemon.storage.results import stored_conversations
+
+logger = logging.getLogger(__name__)
 
 FAILURES_IN_ROW = 3
 """When so many in a row give no result, each perhaps billed, the fault is not in each of them."""
@@ -169,6 +172,9 @@ class _Run:
             while any(worker.is_alive() for worker in workers):
                 show(self.outcome.done + len(self.outcome.failed))
                 workers[0].join(LOOK_SECONDS) if workers[0].is_alive() else self._stop.wait(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            logger.warning("ending when what is under way is stored; another interrupt ends it at once")
+            raise
         finally:
             self._stop.set()
             for worker in workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import threading
 import zlib
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from daemon.models import iso
-from tests.cli.sites import KEY, Site
+from tests import processes
+from tests.cli.sites import KEY, Site, environment
 from tests.harness import Conversation, ScriptedApi, sample
 from tests.servers import wait_until
 
@@ -208,6 +210,54 @@ def test_a_refused_transcript_keeps_its_result_and_the_others_go_on(
     assert (found["done"], len(found["failed"]), found["held"]) == (2, 1, None)
     (kept,) = filled.sql("SELECT * FROM recordings WHERE summary = 'Old.' AND state = 'done'")
     assert kept["id"] == found["failed"][0]["id"]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["recording", "words"])
+def test_what_is_erased_meanwhile_does_not_come_back_and_was_paid_for(
+    run: Run, filled: Site, api: ScriptedApi, whole: bool
+) -> None:
+    def erase(conversation: Conversation) -> None:
+        if whole:
+            filled.sql("DELETE FROM recordings WHERE id = 1")
+        else:
+            filled.sql("UPDATE recordings SET transcript = NULL, summary = NULL WHERE id = 1")
+            filled.sql("DELETE FROM responses WHERE recording_id = 1")
+        read(conversation)
+
+    api.then(erase)
+    answer = run("reanalyze", "--text", "--yes", "--where", "caller=7")
+    assert answer.returncode == 1
+    assert "recording 1 not analyzed: it was deleted meanwhile" in answer.stderr
+    assert filled.sql("SELECT 1 FROM responses WHERE recording_id = 1") == []
+    assert filled.sql("SELECT 1 FROM recordings WHERE summary = 'A refund.'") == []
+    assert filled.sql("SELECT recording_id FROM costs") == [{"recording_id": None if whole else 1}]
+    assert filled.sql("SELECT 1 FROM requests WHERE outcome = 'reading'") == []
+
+
+def test_an_endpoint_that_reads_no_texts_says_what_is_left(run: Run, filled: Site, api: ScriptedApi) -> None:
+    api.script = lambda conversation: conversation.reply(404, b"not found")
+    answer = run("reanalyze", "--text", "--yes")
+    assert answer.returncode == 1
+    assert "where it has no /v1/read, only --audio is left" in answer.stderr
+
+
+def test_an_interrupt_stores_what_is_under_way_and_begins_nothing_more(
+    filled: Site, api: ScriptedApi
+) -> None:
+    def slow(conversation: Conversation) -> None:
+        conversation.closing.wait(1.0)
+        read(conversation)
+
+    api.script = slow
+    variables = environment(EARSHOT_CONFIG=str(filled.config))
+    with processes.start(
+        "reanalyze", "--text", "--yes", env=variables, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        wait_until(lambda: reads(api) == 2, what="two requests")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert filled.sql("SELECT count(*) AS n FROM recordings WHERE summary = 'A refund.'") == [{"n": 2}]
+    assert reads(api) == 2
 
 
 def test_a_refused_key_ends_it_at_once_and_says_so(run: Run, filled: Site, api: ScriptedApi) -> None:
