@@ -35,6 +35,8 @@ LANGUAGE = "language"
 TOO_SHORT = "too short"
 NO_SPEECH = "no speech"
 LOW_CONFIDENCE = "low confidence"
+NO_LABELS = "no labels"
+"""Of intents and topics by the embedded engine, which finds those that are named, when none is."""
 NOT_REQUESTED = "not requested"
 NO_RESULT = "no result"
 TOO_MANY = "too many passages"
@@ -68,6 +70,7 @@ _FEATURE_OF_PARAMETER = {
 _REASON_OF_WARNING = {
     "unsupported_language": LANGUAGE,
     "low_confidence": LOW_CONFIDENCE,
+    "no_labels": NO_LABELS,
     "too_short": TOO_SHORT,
 }
 _KNOWN_REASONS = frozenset(_REASON_OF_WARNING.values())

@@ -73,6 +73,7 @@ def analyze(
             continue
         if not labels:
             warnings.append(_nothing_to_look_for(feature, kind))
+            sections[feature] = {"segments": []}  # clients with typed structures count on it
             infos[INFO_OF[feature]] = info(feature)
             continue
         if not strict:

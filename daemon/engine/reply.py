@@ -7,7 +7,15 @@ from typing import Any
 
 from daemon.engine import weights
 from daemon.engine.embed import Embedder
-from daemon.engine.intelligence import Findings, analyze, model_info, model_uuid, not_analyzed, warning
+from daemon.engine.intelligence import (
+    VERSION,
+    Findings,
+    analyze,
+    model_info,
+    model_uuid,
+    not_analyzed,
+    warning,
+)
 from daemon.engine.query import Options
 from daemon.engine.sentences import Sentence, build_sentences, joined, read_sentences
 from daemon.engine.shapes import alternative, utterance_entries
@@ -81,6 +89,7 @@ def build_reply(
         "channels": len(channels),
         **_models(recognizer, options),
         **_echoed(options),
+        **_diarization(conversation),
         **findings.infos,
     }
     if warnings := [*_unsupported(options), *findings.warnings]:
@@ -184,6 +193,12 @@ def _models(recognizer: Recognizer, options: Options) -> dict[str, Any]:
     shown = {"name": recognizer.name, "version": recognizer.version, "arch": recognizer.arch}
     models = {heard_by: shown, **model_info(options.features)}
     return {"models": list(models), "model_info": models}
+
+
+def _diarization(conversation: Sequence[Sentence]) -> dict[str, Any]:
+    if all(sentence.speaker is None for sentence in conversation):
+        return {}
+    return {"diarize_info": {"model_uuid": model_uuid("speakers", VERSION), "arch": "v1"}}
 
 
 def _echoed(options: Options) -> dict[str, Any]:

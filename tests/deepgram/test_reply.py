@@ -165,6 +165,7 @@ def test_features_that_were_not_wanted_are_not_kept() -> None:
     [
         ("unsupported_language", "language"),
         ("low_confidence", "low confidence"),
+        ("no_labels", "no labels"),
         ("too_short", "too short"),
         ("brand_new", "brand new"),
         ("", "no result"),
@@ -183,7 +184,7 @@ def test_a_warning_is_the_reason_for_a_missing_result(kind: object, reason: str,
     assert analysis.average_sentiment is None
 
 
-@pytest.mark.parametrize("kind", ["unsupported_language", "low_confidence", "too_short"])
+@pytest.mark.parametrize("kind", ["unsupported_language", "low_confidence", "no_labels", "too_short"])
 def test_a_warning_that_says_so_makes_a_feature_not_analyzed(kind: str) -> None:
     content = sample("full_diarized")
     content["metadata"]["warnings"] = [{"parameter": "sentiment", "type": kind}]

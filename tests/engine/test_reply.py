@@ -132,10 +132,10 @@ def test_only_what_was_asked_for_is_in_the_reply() -> None:
     assert set(words_of(reply)[0]) == {"word", "start", "end", "confidence", "punctuated_word"}
 
 
-def test_intents_and_topics_without_a_name_to_look_for_are_left_out_and_said_so(embedder: Embedder) -> None:
+def test_intents_and_topics_without_a_name_to_look_for_are_empty_and_that_is_said(embedder: Embedder) -> None:
     heard = Heard(words=spoken(TURNS[1]))
     reply = reply_to(heard, embedder=lambda: embedder, features=("topics", "intents"))
-    assert set(reply["results"]) == {"channels"}
+    assert reply["results"]["topics"] == reply["results"]["intents"] == {"segments": []}
     assert [(w["parameter"], w["type"]) for w in reply["metadata"]["warnings"]] == [
         ("topics", "no_labels"),
         ("intents", "no_labels"),
