@@ -231,8 +231,8 @@ def _print_alerts(counts: dict[str, int]) -> None:
 def orphaned(name: str, count: int) -> str:
     """Say that messages wait for a webhook that the configuration does not name, and what to do."""
     return (
-        f"{plural(count, 'message')} for {name} stay pending: no webhook has this name; give it back to the"
-        " webhook (`name`), or delete them from the table webhooks"
+        f"{plural(count, 'message')} pending for {name}, but no webhook has this name; give it back to"
+        " the webhook (`name`), or delete them from the table webhooks"
     )
 
 

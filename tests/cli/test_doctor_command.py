@@ -117,7 +117,7 @@ MESSAGE = {"recording_id": 1, "event": "done", "message_id": "msg_1", "created_a
         ("pauses", PAUSE, "error", "analyzer: paused since 2026-03-01T10:00:00.000Z: 401"),
         ("alerts", {"state": "pending"}, "error", "alerts: 1 alert(s) for team waiting since 2026"),
         ("webhooks", MESSAGE | {"destination": "crm", "error": "503"}, "error", "webhooks: messages for crm"),
-        ("webhooks", MESSAGE | {"destination": "old"}, "warning", "webhooks: 1 message for old stay pending"),
+        ("webhooks", MESSAGE | {"destination": "old"}, "warning", "webhooks: 1 message pending for old"),
         ("recordings", {"id": 2, "state": "waiting"}, "warning", "analyzer: a recording waiting since"),
         ("alerts", {"state": "sent", "created_at": LATER}, "warning", "database: it has rows of 2999"),
     ],

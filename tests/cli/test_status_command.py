@@ -189,7 +189,7 @@ def test_messages_for_a_webhook_that_is_no_longer_configured_are_said(run: Run, 
         site.add("webhooks", destination=name, message_id=f"msg_{number}", **message)
     site.sql("UPDATE webhooks SET state = 'sent' WHERE message_id = 'msg_1'")
     assert json.loads(run("status", "--json").stdout)["webhooks_orphaned"] == {"old": 1}
-    assert "webhooks    1 message for old stay pending: no webhook has this name" in run("status").stdout
+    assert "webhooks    1 message pending for old, but no webhook has this name" in run("status").stdout
 
 
 def test_a_broken_configuration_shows_its_faults_and_the_last_state(run: Run, site: Site) -> None:
