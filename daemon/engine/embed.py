@@ -19,7 +19,10 @@ DIMENSIONS = 384
 
 
 class Embedder:
-    """The model, loaded: 60 MB. One text at a time: batches are padded, and were slower."""
+    """The model, loaded: 160 MB of memory, 220 while it loads.
+
+    It takes one text at a time: batches are padded, and were slower.
+    """
 
     def __init__(self, folder: Path) -> None:
         options = onnxruntime.SessionOptions()

@@ -7,6 +7,7 @@ from itertools import pairwise
 from daemon.engine.words import Word
 
 SENTENCE_ENDS = (".", "?", "!", "\u2026", "\u3002", "\uff1f", "\uff01", "\u0964", "\u061f")  # of all scripts
+CLAUSE_ENDS = (",", ";", ":")
 CLOSING = "\"')]\u201d\u2019\u00bb"
 ABBREVIATIONS = frozenset({"dr.", "etc.", "inc.", "mr.", "mrs.", "ms.", "mx.", "prof.", "st.", "vs."})
 SILENCE_SECONDS = 2.0  # whoever goes on after this begins anew, whatever the recognizer wrote
@@ -128,8 +129,9 @@ def _short_parts(words: list[Word]) -> Iterator[list[Word]]:
             yield part
             continue
         gaps = [after.start - before.end for before, after in pairwise(part)]
-        # no very short parts: never cut in the first or last tenth; without any pause, cut in the middle
+        marks = [word.punctuated.endswith(CLAUSE_ENDS) for word in part]
+        # no very short parts: never cut in the first or last tenth; without pause or comma, in the middle
         low, high = len(gaps) // 10, len(gaps) - len(gaps) // 10
         middle = len(gaps) / 2
-        cut = max(range(low, high), key=lambda at: (gaps[at], -abs(at - middle))) + 1
+        cut = max(range(low, high), key=lambda at: (gaps[at], marks[at], -abs(at - middle))) + 1
         pending += [part[cut:], part[:cut]]

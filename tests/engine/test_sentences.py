@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.engine.sentences import build_sentences, joined, read_sentences, utterances
 from tests.engine.spoken import conversation, spoken
@@ -45,6 +48,20 @@ def test_a_run_without_an_end_is_cut_at_its_longest_pause_and_no_word_is_lost() 
     assert all(len(sentence.words) <= 40 for sentence in found)
     assert [word for sentence in found for word in sentence.words] == words
     assert [s.first for s in found[1:]] == [s.last + 1 for s in found[:-1]]
+
+
+def test_without_a_pause_it_is_cut_at_a_comma() -> None:
+    found = read_sentences("so " * 15 + "well, " + "and " * 30)
+    assert [len(sentence.words) for sentence in found] == [16, 30]
+
+
+@given(st.text(st.sampled_from("aB1.?!,;:\"' \n\r\t\u2026\u2028"), max_size=400))
+def test_no_word_of_a_text_is_lost_whatever_it_is(text: str) -> None:
+    found = read_sentences(text)
+    assert [word.punctuated for sentence in found for word in sentence.words] == text.split()
+    assert [sentence.first for sentence in found] == list(accumulate([0, *(len(s.words) for s in found)]))[
+        :-1
+    ]
 
 
 def test_channels_are_joined_in_order_of_time_with_one_count_of_words() -> None:
