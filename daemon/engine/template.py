@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from daemon.engine import worker
@@ -117,14 +117,28 @@ def _become_worker(audio: int, way: int, work: Callable[[int, int, int], int]) -
 
 def _import_what_takes_long() -> None:
     """Import it here; if a thread comes with it, begin anew and leave it to each worker, at 0.5 s each."""
-    for name in HEAVY:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    with _quiet_stderr():
+        for name in HEAVY:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     if threads() != 1:
         sys.stderr.write("a library starts threads when it is imported: every request will take longer\n")
         os.execv(  # noqa: S606
             sys.executable, [sys.executable, "-P", "-m", "daemon.engine.template", WITHOUT_IMPORTS]
         )
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep out of the log what libraries write there, such as that they cannot see /proc/cpuinfo."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def threads() -> int:
