@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -22,6 +21,8 @@ from typing import Any
 
 import click
 
+from daemon.cli.engine import engine_packages
+from daemon.cli.engine_models import ready_model
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.show import print_recording
 from daemon.errors import EarshotError
@@ -38,6 +39,8 @@ watch:
 analyzer:
   base_url: embedded
   custom_intents: [cancel subscription, request refund]
+engine:
+  model: {model}
 alerts:
   destinations:
     screen: json://127.0.0.1:{port}/alert
@@ -60,8 +63,9 @@ def demo(context: Context) -> None:
     The real service, with the embedded engine: nothing is sent to anyone, and nothing is left behind. It
     brings a configuration of its own; --debug shows the log of the service, too.
     """
-    if find_spec("pocketsphinx") is None or find_spec("av") is None:
-        raise EarshotError("the demo needs the embedded engine: pip install 'earshot[engine]'")
+    with engine_packages():
+        import faster_whisper  # noqa: F401
+    model = ready_model(context)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     with tempfile.TemporaryDirectory(prefix="earshot-demo-") as name, _alert_sink() as (port, alerts):
@@ -70,7 +74,8 @@ def demo(context: Context) -> None:
         folder.mkdir()
         file = place / "config.yaml"
         file.write_text(
-            CONFIGURATION.format(database=place / "earshot.db", folder=folder, port=port), encoding="utf-8"
+            CONFIGURATION.format(database=place / "earshot.db", folder=folder, port=port, model=model),
+            encoding="utf-8",
         )
         click.echo(f"The configuration:\n\n{_indented(file.read_text(encoding='utf-8'))}")
         with _service(file, show_log=context.debug) as service:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli.engine_models import CONFIGURED, engine_settings, install_models
+from daemon.cli.engine_models import CONFIGURED, check_models, engine_settings, install_models
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 from daemon.engine.access import Access, is_loopback
@@ -62,6 +62,9 @@ def engine_packages() -> Iterator[None]:
     metavar="DIR",
     help="With --install: where models are put.",
 )
+@click.option(
+    "--check", is_flag=True, help="Say model, hash, device and speed, and end; 1 if it does not work."
+)
 @click.option("--exit-with-stdin", is_flag=True, hidden=True)
 @pass_context
 def engine(
@@ -71,6 +74,7 @@ def engine(
     uds: Path | None,
     wanted: str | None,
     into: Path | None,
+    check: bool,
     exit_with_stdin: bool,
 ) -> None:
     """Run the embedded engine alone, as an HTTP server.
@@ -78,6 +82,12 @@ def engine(
     Of the configuration it reads the section `engine`. Beyond this host it listens with a key only.
     """
     hide_memory()
+    if check and wanted is not None:
+        raise click.UsageError("--check and --install exclude each other")
+    if check:
+        with engine_packages():
+            check_models(context)
+        return
     if wanted is not None:
         install_models(context, wanted, into)
         return

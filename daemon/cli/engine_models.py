@@ -1,9 +1,10 @@
-"""`earshot engine --install`: fetches the models of the embedded engine."""
+"""`earshot engine --install` and `--check`: fetches and tries the models of the embedded engine."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,23 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.options import Context
+from daemon.config.values import ENGINE_MODELS
 from daemon.engine.install import install
-from daemon.engine.weights import MODELS, SENTENCES, is_complete, share_folders
-from daemon.errors import ConfigError
+from daemon.engine.weights import (
+    MODELS,
+    SENTENCES,
+    changed_files,
+    find,
+    is_complete,
+    sha256_of,
+    share_folders,
+)
+from daemon.errors import ConfigError, EarshotError
 
 if TYPE_CHECKING:
     from daemon.config.models import Engine
 
+SAMPLE = Path(__file__).parent.parent / "samples" / "thanks.mp3"
 CONFIGURED = ""
 """Stands for the model of the configuration."""
 
@@ -47,10 +58,69 @@ def install_models(context: Context, wanted: str, into: Path | None) -> None:
         _install(SENTENCES, into, allow_download=allow_download)
 
 
+def check_models(context: Context) -> None:
+    """Print what the configured speech model is, whether it is as pinned, where it runs and how fast.
+
+    Raises EarshotError when a model is missing, changed, or hears nothing in the sample.
+    """
+    settings = engine_settings(context)
+    place, sentences = find(settings.model), find(SENTENCES)
+    known = MODELS.get(settings.model)
+    click.echo(f"model: {settings.model}{f', {known.description}' if known else ''}, in {place}")
+    for name, where in ((settings.model, place), (SENTENCES, sentences)):
+        _check_hash(name, where)
+    click.echo(f"hash: {sha256_of(place / 'model.bin')}, {'as pinned' if known else 'of model.bin'}")
+    _check_speed(place, settings.device)
+
+
+def _check_hash(name: str, place: Path) -> None:
+    model = MODELS.get(name)
+    if model and (changed := changed_files(model, place)):
+        raise EarshotError(
+            f"{place}: {', '.join(changed)} is not what earshot knows by its hash; "
+            f"remove the folder, then: earshot engine --install {name}"
+        )
+
+
+def _check_speed(place: Path, wanted: str) -> None:
+    """Recognize the sample and say how long that takes."""
+    from daemon.engine.decode import measure, samples
+    from daemon.engine.recognize import chosen_device, load, recognize
+
+    device = chosen_device(wanted)
+    click.echo(f"device: {device} ({'float16' if device == 'cuda' else 'int8'})")
+    began = time.monotonic()
+    model = load(place, device=device)
+    loaded = time.monotonic()
+    with SAMPLE.open("rb") as file:
+        seconds = measure(file).duration_seconds
+        words = recognize(model, samples(file)).words
+    took = time.monotonic() - loaded
+    if not words:
+        raise EarshotError(
+            f"{place}: the model hears nothing in the sample; name another one in engine.model"
+        )
+    click.echo(
+        f"speed: {seconds / took:.1f} times real time ({seconds:.0f} s of speech in {took:.1f} s, "
+        f"after {loaded - began:.1f} s to load it)"
+    )
+
+
+def ready_model(context: Context) -> str:
+    """Return the name of a speech model that is there, with that of sentences; fetch them if none is."""
+    there = [name for name in ENGINE_MODELS if _place(name, share_folders())]
+    name = there[0] if there else ENGINE_MODELS[0]
+    if not there or not _place(SENTENCES, share_folders()):
+        install_models(context, name, None)
+    return name
+
+
+def _place(name: str, folders: Iterable[Path]) -> Path | None:
+    return next((each / name for each in folders if is_complete(name, each / name)), None)
+
+
 def _install(name: str, into: Path | None, *, allow_download: bool) -> None:
-    places = (into,) if into else share_folders()
-    there = next((place / name for place in places if is_complete(name, place / name)), None)
-    if there:
+    if there := _place(name, (into,) if into else share_folders()):
         click.echo(f"{name} is there already: {there}")
         return
     model = MODELS.get(name)

@@ -28,7 +28,7 @@ FOLDER_SECONDS = 5.0
 REFUSED = (401, 403)
 CLOCK_SECONDS = 30.0
 """A clock that is kept right is nearer than that, whatever an answer takes."""
-ENGINE_PACKAGES = ("av", "pocketsphinx", "snowballstemmer", "starlette", "uvicorn", "vaderSentiment")
+ENGINE_PACKAGES = ("av", "faster_whisper", "numpy", "onnxruntime", "starlette", "uvicorn")
 
 
 def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], offline: bool) -> Report:
@@ -194,7 +194,7 @@ def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, o
 
     base_url = config.analyzer.base_url
     if base_url == "embedded":
-        _check_engine(report)
+        _check_engine(report, config.engine.model)
         return
     try:
         key = api_key(config, env=env)
@@ -249,13 +249,19 @@ def _check_terms(report: Report, config: Config) -> None:
         report.warning(location, f"{terms} are not looked for without {feature} among features; add it there")
 
 
-def _check_engine(report: Report) -> None:
+def _check_engine(report: Report, model: str) -> None:
+    from daemon.engine.weights import SENTENCES, find
+
     missing = [package for package in ENGINE_PACKAGES if find_spec(package) is None]
     if missing:
         text = f"the embedded engine needs {', '.join(missing)}; install with: pip install 'earshot[engine]'"
         report.problem(("analyzer", "base_url"), text)
-    else:
-        report.fine.append("the embedded engine is installed")
+        return
+    report.fine.append("the embedded engine is installed")
+    try:
+        report.fine.append(f"its models are there: {find(model)} and {find(SENTENCES)}")
+    except EarshotError as error:
+        report.error(("engine", "model"), error)
 
 
 def _ask_api(report: Report, base_url: str, key: str | None) -> None:

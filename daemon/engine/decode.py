@@ -1,17 +1,21 @@
-"""Decodes any recording into PCM for the recognizer: 16 kHz, 16 bit, one channel, block by block (PyAV)."""
+"""Decodes any recording into samples for recognition: 16 kHz, one channel, a short part at a time (PyAV)."""
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+"""Sound of one channel, -1..1, SAMPLE_RATE of them a second."""
 
 SAMPLE_RATE = 16_000
-BYTES_PER_SECOND = 2 * SAMPLE_RATE
+FULL_SCALE = np.float32(32_768)  # of 16-bit samples
 MAX_CHANNELS = 20  # as Deepgram's multichannel
 MOST_MIXED_BY_FFMPEG = 8  # its resampler refuses more (measured with 20)
 MAX_SECONDS = 24 * 3600  # a few bytes can claim to be weeks of sound
@@ -42,16 +46,16 @@ def measure(file: BinaryIO) -> Facts:
     """Decode the recording to its end, for its real length: headers may lie, or say nothing."""
     with _opened(file) as container:
         channels = _sound(container).codec_context.channels
-    size = 0
-    for block in pcm_blocks(file):
-        size += len(block)
-        if size > MAX_SECONDS * BYTES_PER_SECOND:
+    count = 0
+    for part in samples(file):
+        count += len(part)
+        if count > MAX_SECONDS * SAMPLE_RATE:
             raise UnreadableAudio("the recording is longer than a day")
-    return Facts(duration_seconds=size / BYTES_PER_SECOND, channels=max(channels, 1))
+    return Facts(duration_seconds=count / SAMPLE_RATE, channels=max(channels, 1))
 
 
-def pcm_blocks(file: BinaryIO, channel: int | None = None) -> Iterator[bytes]:
-    """Yield the recording as PCM (16 kHz, s16, mono), a short block at a time so that memory stays small.
+def samples(file: BinaryIO, channel: int | None = None) -> Iterator[Samples]:
+    """Yield the recording's samples, a short part at a time so that memory stays small.
 
     `channel` counts from 0; None mixes all channels. Raises UnreadableAudio if nothing, or less than half of
     the packets, can be decoded; a recording that ends early gives what is there.
@@ -59,9 +63,9 @@ def pcm_blocks(file: BinaryIO, channel: int | None = None) -> Iterator[bytes]:
     with _opened(file) as container:
         stream = _sound(container)
         empty = True
-        for block in _resampled(_frames(container, stream), channel):
+        for part in _resampled(_frames(container, stream), channel):
             empty = False
-            yield block
+            yield part
         if empty:
             raise UnreadableAudio("no audio could be decoded")
 
@@ -103,8 +107,8 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFra
         raise UnreadableAudio("most of the recording is damaged")
 
 
-def _resampled(frames: Iterator[AudioFrame], channel: int | None) -> Iterator[bytes]:
-    """Convert frames to PCM blocks; a recording may change its format on the way (broadcasts)."""
+def _resampled(frames: Iterator[AudioFrame], channel: int | None) -> Iterator[Samples]:
+    """Convert frames to samples; a recording may change its format on the way (broadcasts)."""
     resampler: av.AudioResampler | None = None
     current: tuple[str, str, int] | None = None
     for frame in frames:
@@ -128,22 +132,15 @@ def _resampler(frame: AudioFrame, channel: int | None) -> av.AudioResampler:
 
 def _converted(
     resampler: av.AudioResampler, frame: AudioFrame | None, channel: int | None
-) -> Iterator[bytes]:
+) -> Iterator[Samples]:
     try:
         converted = resampler.resample(frame)
     except (av.error.FFmpegError, ValueError) as error:
         raise UnreadableAudio("unusable channels or sample rate") from error
-    for block in converted:
-        count = block.layout.nb_channels
-        data = bytes(block.planes[0])[: block.samples * 2 * count]
+    for part in converted:
+        count = part.layout.nb_channels
+        every = part.to_ndarray().reshape(-1, count).astype(np.float32) / FULL_SCALE
         if channel is not None:
-            yield memoryview(data).cast("h")[min(channel, count - 1) :: count].tobytes()
+            yield every[:, min(channel, count - 1)]
         else:
-            yield data if count == 1 else _mixed(data, count)
-
-
-def _mixed(data: bytes, count: int) -> bytes:
-    samples = memoryview(data).cast("h")
-    return array(
-        "h", (sum(samples[at : at + count]) // count for at in range(0, len(samples), count))
-    ).tobytes()
+            yield every[:, 0] if count == 1 else every.mean(axis=1, dtype=np.float32)

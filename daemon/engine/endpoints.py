@@ -45,6 +45,7 @@ class Place:
     access: Access
     hosts: tuple[str, ...]
     uploads: Path
+    knows_all_languages: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _in_hand(workers: Workers) -> Iterator[None]:
 async def _listen(call: Call, place: Place, file: BinaryIO) -> bytes:
     is_json = call.content_type.partition(";")[0].strip().lower() == "application/json"
     sha256 = "" if is_json else await _receive(call.request, file, place.uploads)
-    options = _options(call.request)
+    options = _options(call.request, place)
     if is_json:
         sha256 = await _fetch(await _url(call.request), place, file)
     return await _work(call, place, file, options, sha256=sha256)
@@ -208,9 +209,10 @@ async def _fetch(url: str, place: Place, into: BinaryIO) -> str:
         raise refusals.remote_content("The remote server took too long.") from None
 
 
-def _options(request: Request) -> Options:
+def _options(request: Request, place: Place) -> Options:
     try:
-        return parse_query(request.query_params.multi_items())
+        pairs = request.query_params.multi_items()
+        return parse_query(pairs, knows_all_languages=place.knows_all_languages)
     except InvalidParameter as error:
         message = f"Failed to deserialize query parameters: {error}"
         raise refusals.invalid_parameter(message) from None

@@ -1,14 +1,14 @@
 """The query parameters of `/v1/listen` and `/v1/read` that this engine knows; others are ignored."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from daemon.engine.languages import ENGLISH, language_of
 
 FEATURES = ("summarize", "topics", "intents", "sentiment")
 MAX_CUSTOM = 100
 # Deepgram has these and clients ask for them, but this engine cannot: the reply has a warning for each.
-UNSUPPORTED = ("callback", "detect_entities", "detect_language", "diarize", "diarize_model", "redact")
-ENGLISH = re.compile(r"en(-[A-Za-z0-9]+)*")
+UNSUPPORTED = ("callback", "detect_entities", "diarize", "diarize_model", "redact")
 
 
 class InvalidParameter(Exception):
@@ -16,14 +16,19 @@ class InvalidParameter(Exception):
 
 
 class UnsupportedLanguage(Exception):
-    """The recognizer has an English model only."""
+    """The speech model does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What one request asks for; `features` holds names out of FEATURES."""
+    """What one request asks for; `features` holds names out of FEATURES.
+
+    `language` None: to be detected, among `candidates` if there are any.
+    """
 
     features: tuple[str, ...] = ()
+    language: str | None = ENGLISH
+    candidates: tuple[str, ...] = ()
     custom_intents: tuple[str, ...] = ()
     custom_intents_strict: bool = False
     custom_topics: tuple[str, ...] = ()
@@ -38,14 +43,17 @@ class Options:
     unsupported: tuple[str, ...] = ()
 
 
-def parse_query(pairs: Sequence[tuple[str, str]]) -> Options:
+def parse_query(pairs: Sequence[tuple[str, str]], *, knows_all_languages: bool = True) -> Options:
     """Read the decoded query pairs; raises InvalidParameter or UnsupportedLanguage."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
-    if not ENGLISH.fullmatch(_last(values, "language", "en")):
+    language, candidates = _language(values)
+    if not knows_all_languages and language != ENGLISH and "language" in values:
         raise UnsupportedLanguage
     return Options(
+        language=language,
+        candidates=candidates,
         features=tuple(name for name in FEATURES if _is_true(values, name)),
         custom_intents=_customs(values, "custom_intent"),
         custom_intents_strict=_is_strict(values, "custom_intent_mode"),
@@ -69,11 +77,28 @@ def parse_read_query(pairs: Sequence[tuple[str, str]]) -> Options:
         raise InvalidParameter("missing field `language`")
     if given.get("summarize") == "v2":
         raise InvalidParameter("summarize: provided string was not `true` or `false`")
-    return parse_query(pairs)
+    return parse_query(pairs, knows_all_languages=False)
 
 
 def _last(values: dict[str, list[str]], name: str, default: str) -> str:
     return values.get(name, [default])[-1]
+
+
+def _language(values: dict[str, list[str]]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the language, None to detect it, and among which; one that is named counts more."""
+    named = _last(values, "language", "")
+    if named and named != "multi":
+        return _known(named), ()
+    wanted = [value for value in values.get("detect_language", ()) if value != "false"]
+    candidates = tuple(_known(value) for value in wanted if value != "true")
+    return None if named or wanted else ENGLISH, candidates
+
+
+def _known(code: str) -> str:
+    language = language_of(code)
+    if language is None:
+        raise UnsupportedLanguage
+    return language
 
 
 def _is_true(values: dict[str, list[str]], name: str) -> bool:

@@ -1,120 +1,165 @@
-"""Speech to words with pocketsphinx and its US English model: find it, recognize it piece by piece."""
+"""Speech to words with Whisper (faster-whisper), block by block; silence and music give none."""
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-import pocketsphinx
+import ctranslate2
+import faster_whisper
+import numpy as np
 
-from daemon.engine.decode import BYTES_PER_SECOND
+from daemon.engine.blocks import Block, blocks
+from daemon.engine.decode import Samples
+from daemon.engine.languages import ENGLISH
 from daemon.engine.words import Heard, Word
+from daemon.errors import EarshotError
 
-MODEL_NAME = "pocketsphinx-en-us"
-MODEL_VERSION = version("pocketsphinx")
-LANGUAGE_WEIGHT = 5  # with 8 Gaussians the best word error rate of the settings tried, and no slower
-GAUSSIANS = 8
-FRAMES_PER_SECOND = 100  # of the recognizer's word times
-# The decoder's memory grows with a piece; endless speech is cut at the quietest moment of its last seconds.
-MAX_PIECE_BYTES = 30 * BYTES_PER_SECOND
-CUT_WITHIN_BYTES = 8 * BYTES_PER_SECOND
-SILENT_SAMPLE = bytes(2)
-SENTENCE_PAUSE_SECONDS = 0.5
-COMMA_PAUSE_SECONDS = 0.15  # read speech pauses .2 to .3 at a comma
-VARIANT = re.compile(r"\(\d+\)$")  # of pronunciation, as in "your(2)"
+Model = Any
+"""A faster_whisper.WhisperModel, which brings no types, as its segments and words."""
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of speech: where it starts (seconds) and its PCM."""
-
-    start: float
-    pcm: bytes
+BEAM_SIZE = 5
+SURE_OF_LANGUAGE = 0.9
+"""Short English has been taken for Welsh at .78: what is less sure than this is heard as English."""
+LANGUAGE_PARTS = 4
+"""How many stretches of 30 s are looked at, at most, until one is sure of its language."""
+LOOPING_COMPRESSION = 2.4
+"""Text that can be packed so much better says the same again and again: 0 of it in good transcripts."""
+PUNCTUATION = " \t\n.,!?;:…\"'“”‘’«»„()[]{}¿¡。、，！？：；-–—♪*"  # noqa: RUF001
+WITHOUT_BLANKS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+"""Languages that write no blanks between words."""
+SEED = 1  # for the tries at a higher temperature: the same recording shall give the same words
 
 
-def recognize(blocks: Iterable[bytes]) -> Heard:
-    """Recognize the words in PCM blocks (16 kHz, s16, mono); noise and silence give none."""
-    decoder = pocketsphinx.Decoder(lw=LANGUAGE_WEIGHT, topn=GAUSSIANS, loglevel="FATAL")
-    return Heard(
-        words=_punctuated([word for piece in speech_pieces(blocks) for word in _words(decoder, piece)])
+@dataclass(slots=True)
+class _Language:
+    """The language of a recording, as soon as a block with speech has told it."""
+
+    code: str | None
+    confidence: float = 1.0
+
+
+@dataclass(slots=True)
+class _Found:
+    words: list[Word] = field(default_factory=list)
+    looping: int = 0
+
+
+def load(folder: Path, *, device: str = "auto", threads: int = 0) -> Model:
+    """Load a model: int8 on processors, float16 on a CUDA device; with `threads` 0 the library decides."""
+    where = chosen_device(device)
+    ctranslate2.set_random_seed(SEED)
+    return faster_whisper.WhisperModel(
+        str(folder),
+        device=where,
+        compute_type="float16" if where == "cuda" else "int8",
+        cpu_threads=threads,
+        local_files_only=True,
     )
 
 
-def speech_pieces(blocks: Iterable[bytes]) -> Iterator[Piece]:
-    """Cut out the stretches that hold speech, none longer than about half a minute."""
-    endpointer = pocketsphinx.Endpointer()
-    start, speech, rest = 0.0, bytearray(), b""
-    for frame in _frames(blocks, endpointer.frame_bytes):
-        if len(frame) < endpointer.frame_bytes:
-            rest = frame
-            break
-        heard = endpointer.process(frame)
-        if heard is None:
-            continue
-        if not speech:
-            start = endpointer.speech_start
-        speech += heard
-        if not endpointer.in_speech:
-            yield Piece(start, bytes(speech))
-            speech.clear()
-        elif len(speech) >= MAX_PIECE_BYTES:
-            cut = _quietest(speech, endpointer.frame_bytes)
-            yield Piece(start, bytes(speech[:cut]))
-            del speech[:cut]
-            start += cut / BYTES_PER_SECOND
-    if endpointer.in_speech:
-        speech += endpointer.end_stream(rest or SILENT_SAMPLE) or b""  # it refuses an empty frame
-    if speech:
-        yield Piece(start, bytes(speech))
-
-
-def _frames(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Cut blocks of any length into frames of `size` bytes; the last one may be shorter."""
-    held = b""
-    for block in blocks:
-        held += block
-        whole = len(held) - len(held) % size
-        for at in range(0, whole, size):
-            yield held[at : at + size]
-        held = held[whole:]
-    if held:
-        yield held
-
-
-def _quietest(pcm: bytearray, frame_bytes: int) -> int:
-    def loudness(at: int) -> int:
-        return sum(map(abs, memoryview(bytes(pcm[at : at + frame_bytes])).cast("h")))
-
-    return min(range(len(pcm) - CUT_WITHIN_BYTES, len(pcm) - frame_bytes, frame_bytes), key=loudness)
-
-
-def _words(decoder: pocketsphinx.Decoder, piece: Piece) -> Iterator[Word]:
-    decoder.start_utt()
-    decoder.process_raw(piece.pcm, full_utt=True)
-    decoder.end_utt()
-    for segment in decoder.seg() or ():
-        if segment.word[0] in "<[+":  # <s>, <sil>, [NOISE], ++UH++
-            continue
-        yield Word(
-            text=VARIANT.sub("", segment.word),
-            punctuated="",
-            start=round(piece.start + segment.start_frame / FRAMES_PER_SECOND, 2),
-            end=round(piece.start + (segment.end_frame + 1) / FRAMES_PER_SECOND, 2),
-            # `prob` is linear already, 0..1; rounding in the decoder can leave the range by a hair
-            confidence=round(min(max(segment.prob, 0.0), 1.0), 4),
+def chosen_device(device: str) -> Literal["cpu", "cuda"]:
+    """Return where a model will run. Raises EarshotError when there is no CUDA device that is asked for."""
+    has_cuda = device != "cpu" and ctranslate2.get_cuda_device_count() > 0
+    if device == "cuda" and not has_cuda:
+        raise EarshotError(
+            "engine.device is cuda, but no CUDA device can be used here; set it to auto or cpu"
         )
+    return "cuda" if has_cuda else "cpu"
 
 
-def _punctuated(words: list[Word]) -> list[Word]:
-    """Write capitals, commas and full stops by the pauses: the recognizer knows none."""
-    shown: list[Word] = []
-    begins = True
-    for at, word in enumerate(words):
-        pause = words[at + 1].start - word.end if at + 1 < len(words) else SENTENCE_PAUSE_SECONDS
-        text = (
-            word.text.capitalize() if begins or word.text == "i" or word.text.startswith("i'") else word.text
-        )
-        begins = pause >= SENTENCE_PAUSE_SECONDS
-        mark = "." if begins else "," if pause >= COMMA_PAUSE_SECONDS else ""
-        shown.append(replace(word, punctuated=text + mark))
-    return shown
+def recognize(
+    model: Model,
+    samples: Iterable[Samples],
+    *,
+    language: str | None = ENGLISH,
+    candidates: Iterable[str] = (),
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Heard:
+    """Recognize one channel's words. `on_progress` hears the seconds of the recording that are done.
+
+    `language` None: detected where there is speech first, among `candidates` if there are any.
+    """
+    wanted = _Language(language if model.model.is_multilingual else ENGLISH)
+    found = _Found()
+    for block in blocks(samples):
+        if wanted.code is None:
+            _detect(model, block, tuple(candidates), wanted)
+        for segment in _segments(model, block, wanted.code):
+            words = _words(segment, block.start, parted=wanted.code not in WITHOUT_BLANKS)
+            found.words += words
+            found.looping += len(words) if segment.compression_ratio > LOOPING_COMPRESSION else 0
+            on_progress(block.start + segment.end)
+        on_progress(block.end)
+    return Heard(
+        words=found.words,
+        language=wanted.code or ENGLISH,
+        language_confidence=round(wanted.confidence, 4),
+        looping_share=round(found.looping / len(found.words), 4) if found.words else 0.0,
+    )
+
+
+def _segments(model: Model, block: Block, language: str | None) -> Iterator[Any]:
+    if language is None:
+        return iter(())  # no speech so far
+    segments, _ = model.transcribe(
+        block.samples,
+        language=language,
+        beam_size=BEAM_SIZE,
+        # With it a mistake goes on from one stretch to the next, and sentences end less often.
+        condition_on_previous_text=False,
+        # Without it sentences are invented for silence, tones and music.
+        vad_filter=True,
+        word_timestamps=True,
+    )
+    return iter(segments)
+
+
+def _detect(model: Model, block: Block, candidates: tuple[str, ...], language: _Language) -> None:
+    """Say what language the block is in; nothing while it holds no speech."""
+    speech = _speech(block.samples)
+    if not len(speech):
+        return
+    code, confidence, every = model.detect_language(
+        speech, language_detection_segments=LANGUAGE_PARTS, language_detection_threshold=SURE_OF_LANGUAGE
+    )
+    shares = dict(every)
+    if candidates:
+        code = max(candidates, key=lambda each: shares.get(each, 0.0))
+    elif confidence < SURE_OF_LANGUAGE:
+        code = ENGLISH
+    language.code, language.confidence = code, shares.get(code, confidence)
+
+
+def _speech(samples: Samples) -> Samples:
+    """Leave out what is no speech."""
+    stretches = faster_whisper.vad.get_speech_timestamps(samples)
+    parts = [samples[each["start"] : each["end"]] for each in stretches]
+    return np.concatenate(parts) if parts else samples[:0]
+
+
+def _words(segment: Any, start: float, *, parted: bool) -> list[Word]:
+    """Return a segment's words, each with its punctuation; with `parted` only a blank begins another one.
+
+    Whisper's own words also begin at each point and apostrophe, as in J.R. and 100%.
+    """
+    groups: list[list[Any]] = []
+    for word in segment.words or ():
+        if groups and parted and not word.word.startswith(" "):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return [made for group in groups if (made := _word(group, start)).text]
+
+
+def _word(parts: list[Any], start: float) -> Word:
+    punctuated = "".join(part.word for part in parts).strip()
+    first, last = parts[0], parts[-1]
+    confidence = sum(float(part.probability) for part in parts) / len(parts)
+    return Word(
+        text=punctuated.strip(PUNCTUATION).lower(),
+        punctuated=punctuated,
+        start=round(start + first.start, 2),
+        end=round(start + max(last.end, first.start), 2),
+        confidence=round(min(max(confidence, 0.0), 1.0), 4),
+    )

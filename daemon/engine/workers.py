@@ -107,6 +107,8 @@ class Workers:
         return Job(
             upload=upload,
             options=options,
+            model=next(iter(self._settings.models), ""),
+            device=self._settings.device,
             bounds=bounds,
             examples=self._settings.examples,
             recognizing_cpu_per_second=CPU_PER_SECOND * max(1.0, self._model_bytes / OF_MODEL_BYTES),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from daemon.config.models import Engine
+from daemon.engine.languages import is_multilingual
 from daemon.engine.settings import Settings
 from daemon.engine.weights import SENTENCES, find
 from daemon.errors import EarshotError
@@ -99,21 +99,15 @@ class EmbeddedEngine:
 
 def settings_of(engine: Engine) -> Settings:
     """Return the settings for an engine, with its models found. Raises EarshotError if one is not there."""
+    speech = find(engine.model)
     return Settings(
-        models=_found(engine.model, SENTENCES),
+        models=(str(speech), str(find(SENTENCES))),
+        knows_all_languages=is_multilingual(speech),
         device=engine.device,
         workers=engine.workers,
         examples=engine.examples,
         hosts=engine.hosts,
     )
-
-
-def _found(*models: str) -> tuple[str, ...]:
-    found = []
-    for model in models:
-        with contextlib.suppress(EarshotError):
-            found.append(str(find(model)))
-    return tuple(found)
 
 
 def _own_folder(env: Mapping[str, str]) -> Path:

@@ -178,10 +178,20 @@ def test_a_database_that_is_none_is_1(run: Run, site: Site) -> None:
 
 
 def test_the_embedded_engine_needs_no_key(run: Run, site: Site) -> None:
-    site.configure(analyzer={"base_url": "embedded"})
+    site.configure(analyzer={"base_url": "embedded"}, engine={"model": "tiny.en"})
     answer = run("check")
     assert answer.returncode == 0, answer.stderr
     assert "the embedded engine is installed" in answer.stdout
+    assert "its models are there: " in answer.stdout
+
+
+def test_a_model_that_is_not_there_says_how_to_get_it(run: Run, site: Site) -> None:
+    site.configure(analyzer={"base_url": "embedded"}, engine={"model": str(site.home)})
+    answer = run("check", "--json")
+    assert answer.returncode == 1
+    (problem,) = [each for each in json.loads(answer.stdout)["problems"] if each["level"] == "error"]
+    assert problem["key"] == "engine.model"
+    assert "no CTranslate2 model, model.bin is missing; name base, tiny.en" in problem["problem"]
 
 
 def test_a_mistake_in_a_template_is_told_with_its_own_file_and_line(run: Run, site: Site) -> None:

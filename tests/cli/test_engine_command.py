@@ -9,18 +9,29 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import pytest
 
+from daemon.engine.weights import find
 from tests.cli.sites import environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture
+def section(tmp_path: Path) -> Path:
+    """A configuration of the engine alone."""
+    file = tmp_path / "engine.yaml"
+    file.write_text("engine: {model: tiny.en}\n", encoding="utf-8")
+    return file
+
+
 @contextmanager
-def engine() -> Iterator[tuple[subprocess.Popen[str], str]]:
+def engine(section: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running engine and the address that it printed."""
-    command = [sys.executable, "-m", "daemon", "engine", "--port", "0"]
+    command = [sys.executable, "-m", "daemon", "engine", "--port", "0", "--config", str(section)]
     with subprocess.Popen(
         command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -32,29 +43,78 @@ def engine() -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
-def test_it_needs_no_configuration_and_answers_where_it_says() -> None:
-    with engine() as (_, address):
+def test_its_section_of_a_configuration_is_enough_and_it_answers_where_it_says(section: Path) -> None:
+    with engine(section) as (_, address):
         assert httpx.get(f"{address}/nothing-here", trust_env=False).status_code == 404
 
 
-def test_sigterm_ends_it_in_peace() -> None:
-    with engine() as (process, _):
+def test_sigterm_ends_it_in_peace(section: Path) -> None:
+    with engine(section) as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
 
-def test_an_interrupt_ends_it_with_130() -> None:
-    with engine() as (process, _):
+def test_an_interrupt_ends_it_with_130(section: Path) -> None:
+    with engine(section) as (process, _):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
 
 
-def test_a_port_that_is_taken_is_one_line(run: Run) -> None:
+def test_a_port_that_is_taken_is_one_line(run: Run, section: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        answer = run("engine", "--port", str(port))
+        answer = run("engine", "--port", str(port), "--config", str(section))
     assert answer.returncode == 1
     assert answer.stderr == (
         f"earshot: cannot listen on 127.0.0.1, port {port}: Address already in use; "
         "name others by --host and --port\n"
     )
+
+
+def test_a_model_that_is_not_there_is_one_line_that_says_how_to_get_it(run: Run, section: Path) -> None:
+    section.write_text(f"engine: {{model: some/model@{40 * 'a'}}}\n", encoding="utf-8")
+    for arguments in ([], ["--check"]):
+        answer = run("engine", "--config", str(section), *arguments)
+        assert answer.returncode == 1
+        assert answer.stderr == (
+            f"earshot: the model some/model@{40 * 'a'} is not installed; "
+            f"fetch it with: earshot engine --install some/model@{40 * 'a'}\n"
+        )
+
+
+def test_check_says_model_hash_device_and_speed(run: Run, section: Path) -> None:
+    answer = run("engine", "--config", str(section), "--check")
+    assert answer.returncode == 0, answer.stderr
+    lines = dict(line.split(": ", 1) for line in answer.stdout.splitlines())
+    assert lines["model"].startswith("tiny.en, Whisper tiny.en, English speech")
+    assert lines["hash"].startswith(
+        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a, as pinned"
+    )
+    assert lines["device"] in ("cpu (int8)", "cuda (float16)")
+    assert re.fullmatch(r"\d+\.\d times real time \(.*\)", lines["speed"])
+
+
+def test_install_finds_what_is_there_already(run: Run) -> None:
+    answer = run("engine", "--install", "tiny.en")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == f"tiny.en is there already: {find('tiny.en')}\n" + (
+        f"sentences is there already: {find('sentences')}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ["--install", "large"],
+            1,
+            "no model called large can be fetched; name one of base, tiny.en, sentences",
+        ),
+        (["--into", "/tmp"], 2, "--into goes with --install"),
+        (["--install", "tiny.en", "--check"], 2, "--check and --install exclude each other"),
+    ],
+)
+def test_what_cannot_be_done_is_said(run: Run, arguments: list[str], code: int, said: str) -> None:
+    answer = run("engine", *arguments)
+    assert answer.returncode == code
+    assert said in answer.stderr

@@ -13,7 +13,8 @@ SAMPLES = Path(__file__).parents[2] / "daemon" / "samples"
 def test_640_bytes_that_claim_gigabytes_fail_alone(tmp_path: Path) -> None:
     bomb = sample_table()
     assert len(bomb) <= 640
-    with Service(tmp_path, {"analyzer": {"base_url": "embedded"}, "engine": {"workers": 1}}) as service:
+    settings = {"analyzer": {"base_url": "embedded"}, "engine": {"model": "tiny.en", "workers": 1}}
+    with Service(tmp_path, settings) as service:
         service.start()
         service.drop("bomb.m4a", bomb)
         service.drop("again.m4a", bomb + b"again")

@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 JOB = Job(
     upload={"request_id": "1", "sha256": "", "created": ""},
     options=Options(),
+    model="",
+    device="cpu",
     bounds=Bounds(memory_bytes=1 << 30, cpu_seconds=60),
     recognizing_cpu_per_second=4.0,
 )

@@ -38,7 +38,7 @@ PR_SET_MDWE = 65
 def engine(folder: Path, *arguments: str, **section: Any) -> Iterator[str]:
     """A running `earshot engine`; gives the address that it printed."""
     config = folder / "engine.yaml"
-    config.write_text(yaml.safe_dump({"engine": section}), "utf-8")
+    config.write_text(yaml.safe_dump({"engine": {"model": "tiny.en", **section}}), "utf-8")
     command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), *arguments]
     with subprocess.Popen(
         command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
@@ -159,7 +159,7 @@ def test_requests_are_counted_before_their_bodies_are_taken(url: str) -> None:
 
 def test_without_a_key_it_listens_on_this_host_alone(tmp_path: Path) -> None:
     config = tmp_path / "engine.yaml"
-    config.write_text("engine: {}\n")
+    config.write_text("engine: {model: tiny.en}\n")
     command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), "--host", "::"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 1
@@ -216,7 +216,7 @@ def test_a_connection_that_never_ends_its_headers_is_closed() -> None:
 def test_where_no_memory_may_be_made_executable_it_says_what_to_install(tmp_path: Path) -> None:
     """MemoryDenyWriteExecute=yes, as the unit has it without the engine's drop-in."""
     config = tmp_path / "engine.yaml"
-    config.write_text("engine: {}\n")
+    config.write_text("engine: {model: tiny.en}\n")
     script = (
         "import ctypes, os, sys; "
         f"assert ctypes.CDLL(None).prctl({PR_SET_MDWE}, 1, 0, 0, 0) == 0, 'old kernel'; "

@@ -66,7 +66,7 @@ def test_a_configuration_whose_engine_does_not_start_gives_way_to_the_old_one(tm
         settings = merged({"analyzer": {"base_url": api.url}}, {})
         with Service(tmp_path / "place", settings, {"PYTHONPATH": str(broken.parent)}) as service:
             service.start()
-            service.write_config(analyzer={"base_url": "embedded"})
+            service.write_config(analyzer={"base_url": "embedded"}, engine={"model": "tiny.en"})
             service.reload()
             wait_until(lambda: "going back to the old one" in service.log(), what="the engine to fail")
             service.drop("a.wav")
