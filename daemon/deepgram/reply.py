@@ -35,7 +35,7 @@ LANGUAGE = "language"
 TOO_SHORT = "too short"
 NO_SPEECH = "no speech"
 LOW_CONFIDENCE = "low confidence"
-NO_LABELS = "no labels"
+NONE_NAMED = "none named"
 """Of intents and topics by the embedded engine, which finds those that are named, when none is."""
 NOT_REQUESTED = "not requested"
 NO_RESULT = "no result"
@@ -70,7 +70,7 @@ _FEATURE_OF_PARAMETER = {
 _REASON_OF_WARNING = {
     "unsupported_language": LANGUAGE,
     "low_confidence": LOW_CONFIDENCE,
-    "no_labels": NO_LABELS,
+    "no_labels": NONE_NAMED,
     "too_short": TOO_SHORT,
 }
 _KNOWN_REASONS = frozenset(_REASON_OF_WARNING.values())

@@ -165,7 +165,7 @@ def test_features_that_were_not_wanted_are_not_kept() -> None:
     [
         ("unsupported_language", "language"),
         ("low_confidence", "low confidence"),
-        ("no_labels", "no labels"),
+        ("no_labels", "none named"),
         ("too_short", "too short"),
         ("brand_new", "brand new"),
         ("", "no result"),
