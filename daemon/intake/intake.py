@@ -134,7 +134,7 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
         intake.later.append(stamp.path)
         return
     if action == Action.MARK:
-        mark(db, stamp)
+        mark(db, place.folder.name, stamp)
         return
     if action == Action.ADD or known is None:
         recording_id = _add(db, place, arrival, intake)

@@ -17,6 +17,7 @@ from daemon.config.times import zone_of
 from daemon.models import utc_now
 from daemon.storage.clock import Doubt, doubt, is_clock_news, is_doubted
 from daemon.storage.database import transaction
+from daemon.storage.marks import BATCH, drop_marks
 from daemon.storage.operations import CLOCK, begin_trouble, end_trouble
 from daemon.storage.purge import is_unswept, sweeping
 from daemon.storage.retention import REMOVALS, Scope
@@ -109,6 +110,11 @@ def _night_work(db: Database, config: Config, clock: Callable[[], datetime]) -> 
             if total:
                 text = "kept for long enough what=%s folder=%s removed=%d"
                 logger.info(text, key, scope.folder or "others", total)
+    dropped = BATCH
+    while dropped == BATCH:
+        with transaction(db):
+            dropped = drop_marks(db, [folder.name for folder in config.watch])
+        yield None
     if is_unswept(db):
         yield from sweeping(db, now)
 

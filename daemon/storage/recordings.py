@@ -179,16 +179,17 @@ def is_marked(db: Database, stamp: FileStamp) -> bool:
     return bool(found)
 
 
-def mark(db: Database, stamp: FileStamp) -> None:
+def mark(db: Database, folder: str, stamp: FileStamp) -> None:
     """Note where a marked file is now and how it looks."""
     db.execute(
-        "INSERT OR REPLACE INTO marks (digest, size_bytes, mtime_ns, inode)"
-        " VALUES (keyed_digest(?, ?), ?, ?, ?)",
+        "INSERT OR REPLACE INTO marks (digest, size_bytes, mtime_ns, inode, folder, looks)"
+        " VALUES (keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, (SELECT looks FROM folders WHERE path = ?6))",
         (
             *stored_place(stamp.path),
             stamp.size_bytes,
             stored_time(stamp.mtime_ns),
             signed_number(stamp.inode),
+            folder,
         ),
     )
 

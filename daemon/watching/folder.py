@@ -24,6 +24,7 @@ from daemon.watching.events import Events, EventsFactory, Hint, HintKind, Hints
 from daemon.watching.existing import Baseline
 from daemon.watching.guard import Guard
 from daemon.watching.listing import Listing, Listings
+from daemon.watching.marked import MarkedFiles
 from daemon.watching.mounts import look_seconds, rescan_seconds, settle_seconds
 from daemon.watching.names import is_ignored_directory, is_inside, recording_names
 from daemon.watching.presence import STALL_SECONDS, Presence
@@ -59,6 +60,7 @@ class FolderWatch:
         self._is_marker = marker_names(folder.done_marker)
         self._walker = Walker(self._source.path, recursive=folder.recursive, is_ignored=is_ignored_directory)
         self._listings = Listings(self._walker)
+        self._marked = MarkedFiles(folder.name)
         self._baseline: Baseline | None = None
         self._first_look_at: datetime | None = None
         # True until the next listing of the whole folder ends: it was not watched before; it is watched anew.
@@ -76,7 +78,7 @@ class FolderWatch:
         baseline = self._configured(db, now_utc)
         if self._tend(db, baseline, now, now_utc):
             self._read_hints(now, now_utc, room)
-            self._list(db, baseline, now, room)
+            self._list(db, baseline, now, now_utc, room)
         else:
             self._hints.drain()
             self._seen = Sightings(is_away=True)
@@ -237,8 +239,8 @@ class FolderWatch:
             is_closed, is_remote = hint.kind == HintKind.CLOSED, self._source.method.is_remote(relative)
             self._seen.files.append(Sighting(found, is_closed=is_closed, is_remote=is_remote))
 
-    def _list(self, db: Database, baseline: Baseline, now: float, room: int) -> None:
-        method = self._source.method
+    def _list(self, db: Database, baseline: Baseline, now: float, now_utc: datetime, room: int) -> None:
+        method, today = self._source.method, f"{now_utc:%Y-%m-%d}"
         rescan, look = rescan_seconds(self.folder, method.method), look_seconds(method)
         for _ in range(CHUNKS_PER_STEP):
             if len(self._seen.files) >= room or not (listing := self._listings.current(now, rescan, look)):
@@ -247,9 +249,11 @@ class FolderWatch:
                 chunk = next(listing.chunks, None)
             if chunk is not None:
                 self._sort_chunk(db, baseline, listing, chunk)
+                self._marked.saw(db, listing, chunk[0], [entry.name for entry in chunk[1]], today)
                 continue
             self._listings.end()
             if listing.is_full:
+                self._marked.listed(db, listing, self._walker.unreadable, today)
                 self._seen.is_listed = True
                 return
 

@@ -277,7 +277,7 @@ def operations(plan: Plan) -> Counter[str]:
     return titles
 
 
-GROWING = {"costs": 1.1, "erasures": 0.0, "marks": 1.0}
+GROWING = {"costs": 1.1, "erasures": 0.0}
 """The tables that only grow: at most so many rows for each recording. `erasures` grows by nights."""
 ERASURES_A_NIGHT = 8
 
