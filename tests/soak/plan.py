@@ -75,31 +75,37 @@ class Drop:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much happens: in all, on a day with a surge, and the limit that it exceeds."""
+    """How much happens: in all, on a day with a surge, and the limit that it exceeds.
+
+    `hours` is when something comes and the loops are called on every day; None: only where anything begins or
+    ends, on some days more, and for the digest.
+    """
 
     recordings: int
     surge: int
     day_limit: int
-    is_hourly: bool
     kinds: dict[str, float]
+    hours: tuple[int, ...] | None = None
 
 
 RECORDINGS = int(os.environ.get("SOAK_RECORDINGS", "100000"))
+IS_HOURLY = RECORDINGS >= 50_000
+"""With less, an hour would have next to nothing, and the year would pass by in calling the loops."""
+DAY_LIMIT = RECORDINGS // (200 if IS_HOURLY else 130)
 FULL = Scale(
     recordings=RECORDINGS,
-    surge=RECORDINGS // 250 + 4,
-    day_limit=RECORDINGS // 200,
-    is_hourly=True,
+    surge=DAY_LIMIT * 4 // 5 + 4,
+    day_limit=DAY_LIMIT,
     kinds={
         "calm": 95.2, "negative": 3, "cancel": 0.5, "corrupt": 0.5,
         "copy": 0.5, "empty": 0.1, "doubtful": 0.2,
     },
+    hours=tuple(range(24)) if IS_HOURLY else (2, 7, 8, 12, 18),
 )  # fmt: skip
 SHORT = Scale(
     recordings=300,
     surge=16,
     day_limit=12,
-    is_hourly=False,
     kinds={"calm": 75, "negative": 10, "cancel": 4, "corrupt": 4, "copy": 3, "empty": 2, "doubtful": 2},
 )
 
@@ -184,7 +190,7 @@ class Plan:
 def plan(scale: Scale, usd_of: dict[str, float]) -> Plan:
     """Make the year; `usd_of` is what a recording costs: `fixed`, and for each `second`."""
     made = Plan(scale)
-    made.ticks = _hours(BEGIN, END) if scale.is_hourly else sorted(_short_ticks())
+    made.ticks = sorted(_ticks(scale))
     numbers = iter(range(1, 10**6))
     choice = random.Random(11)
     last: dict[str, Drop] = {}
@@ -227,7 +233,7 @@ def _counts(scale: Scale, ticks: list[datetime]) -> Iterator[tuple[datetime, int
     for at in ticks:
         if at in SPREE:
             continue
-        if scale.is_hourly:
+        if scale.hours:
             owed += scale.recordings / len(ticks)
         else:
             owed += _short_count(at)
@@ -240,13 +246,14 @@ def _hours(begin: datetime, end: datetime) -> list[datetime]:
     return [begin + HOUR * number for number in range((end - begin) // HOUR)]
 
 
-def _short_ticks() -> set[datetime]:
-    """Each day at 08:00, some days more often, and every hour where something begins or ends."""
+def _ticks(scale: Scale) -> set[datetime]:
+    """The hours of every day, and those around whatever begins or ends."""
     ticks: set[datetime] = set()
     for number in range((END - BEGIN) // timedelta(days=1)):
         day = date(YEAR, 1, 1) + timedelta(days=number)
-        hours = [2, 7, 8, 12] if number % BUSY == 0 else [8]
-        hours = [0, 7, 8, 12, 23] if {day, day - timedelta(days=1)} & {*SURGES} else hours
+        hours = {8} | {*(scale.hours or ((2, 7, 12) if number % BUSY == 0 else ()))}
+        if {day, day - timedelta(days=1)} & {*SURGES}:
+            hours |= {0, 7, 12, 23}
         ticks |= {datetime.combine(day, time(hour), tzinfo=ZONE).astimezone(UTC) for hour in hours}
     for start, end in EVENTS:
         ticks |= {*_hours(start - HOUR, start + 2 * HOUR), *_hours(end - HOUR, end + 2 * HOUR)}
