@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.load import load_config
+from daemon.config.load import load_config, load_engine
 from daemon.config.models import Engine
 from daemon.errors import ConfigError
 
@@ -57,3 +57,23 @@ def test_what_cannot_be_meant_is_told_with_its_key(
     (found,) = caught.value.problems
     assert found.key == key
     assert problem in found.problem
+
+
+def test_an_engine_alone_needs_no_folders_and_reads_its_section_only(tmp_path: Path) -> None:
+    path = tmp_path / "engine.yaml"
+    path.write_text("engine: {workers: 2}\nanalyzer: {api_key: '${NOT_SET}'}\n", "utf-8")
+    assert load_engine(path, env={}).workers == 2
+    path.write_text("{}\n", "utf-8")
+    assert load_engine(path, env={}) == Engine()
+
+
+def test_an_engine_alone_is_told_of_what_it_cannot_use(tmp_path: Path) -> None:
+    path = tmp_path / "engine.yaml"
+    path.write_text("engine: {workers: many, hosts: ['${NOT_SET}']}\nengin: {}\n", "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_engine(path, env={})
+    assert {problem.key for problem in caught.value.problems} == {
+        "engine.workers",
+        "engine.hosts[0]",
+        "engin",
+    }

@@ -7,10 +7,13 @@ import json
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 import wave
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -91,16 +94,36 @@ def test_a_spoken_complaint_becomes_an_alert_and_thanks_do_not(
     assert 'churn: intent "cancel subscription"' in request.json()["message"]
 
 
-def test_the_engine_ends_with_the_service_even_when_that_is_killed(
-    tmp_path: Path, settings: dict[str, object]
+@pytest.fixture
+def runtime_folder() -> Iterator[Path]:
+    """As systemd gives one; a socket's path must be short."""
+    with tempfile.TemporaryDirectory(prefix="run-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_the_engine_is_its_owners_alone_and_ends_with_the_service_even_when_that_is_killed(
+    tmp_path: Path, runtime_folder: Path, settings: dict[str, object]
 ) -> None:
-    with Service(tmp_path, settings) as service:
+    with Service(tmp_path, settings, {"RUNTIME_DIRECTORY": str(runtime_folder)}) as service:
         service.start()
         assert service.process is not None
         (engine,) = children(service.process.pid)
+        (socket,) = runtime_folder.glob("*/*.sock")
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+        assert not listening_ports(engine)
         service.kill()
 
         wait_until(lambda: not is_running(engine), what="the engine to end")
+    assert not any(runtime_folder.iterdir()), "nothing is left behind"
+
+
+def listening_ports(pid: int) -> list[str]:
+    """The TCP sockets of a process that listen (proc(5))."""
+    mine = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115
+    tables = [Path(f"/proc/{pid}/net/{name}").read_text("ascii") for name in ("tcp", "tcp6")]
+    lines = [line.split() for table in tables for line in table.splitlines()]
+    return [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in mine]
 
 
 def test_an_engine_that_dies_is_started_again_and_the_recording_is_analyzed(
