@@ -21,7 +21,14 @@ from daemon.engine import refusals
 from daemon.engine.access import Access, denial
 from daemon.engine.fetch import FetchError, fetching
 from daemon.engine.launch import WorkerFailed
-from daemon.engine.query import InvalidParameter, Options, UnsupportedLanguage, parse_query, parse_read_query
+from daemon.engine.query import (
+    InvalidParameter,
+    Options,
+    UnsupportedLanguage,
+    UnsupportedSummary,
+    parse_query,
+    parse_read_query,
+)
 from daemon.engine.refusals import Refusal
 from daemon.engine.slots import TooBusy
 from daemon.engine.text_body import MAX_TEXT_BYTES, BadBody, read_body
@@ -218,6 +225,8 @@ def _options(request: Request, place: Place) -> Options:
         raise refusals.invalid_parameter(message) from None
     except UnsupportedLanguage:
         raise refusals.NO_LANGUAGE from None
+    except UnsupportedSummary:
+        raise refusals.NO_SUMMARY from None
 
 
 def _read_options(request: Request) -> Options:

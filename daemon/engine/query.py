@@ -19,6 +19,10 @@ class UnsupportedLanguage(Exception):
     """The speech model does not know it."""
 
 
+class UnsupportedSummary(Exception):
+    """A summary is asked for of another language than English."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What one request asks for; `features` holds names out of FEATURES.
@@ -44,17 +48,20 @@ class Options:
 
 
 def parse_query(pairs: Sequence[tuple[str, str]], *, knows_all_languages: bool = True) -> Options:
-    """Read the decoded query pairs; raises InvalidParameter or UnsupportedLanguage."""
+    """Read the decoded query pairs; raises InvalidParameter, UnsupportedLanguage or UnsupportedSummary."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     language, candidates = _language(values)
     if not knows_all_languages and language != ENGLISH and "language" in values:
         raise UnsupportedLanguage
+    features = tuple(name for name in FEATURES if _is_true(values, name))
+    if "summarize" in features and language not in (ENGLISH, None):
+        raise UnsupportedSummary
     return Options(
         language=language,
         candidates=candidates,
-        features=tuple(name for name in FEATURES if _is_true(values, name)),
+        features=features,
         custom_intents=_customs(values, "custom_intent"),
         custom_intents_strict=_is_strict(values, "custom_intent_mode"),
         custom_topics=_customs(values, "custom_topic"),

@@ -28,6 +28,7 @@ TOKEN_LIMIT = Refusal(
     "Text input currently supports up to 150K tokens. Please revise your text input to fit within the "
     "defined token limit.",
 )
+NO_SUMMARY = Refusal(400, "Bad Request", "Summarization v2 not supported for non-English languages")
 UNAVAILABLE = Refusal(503, "Service Unavailable", "Please try again later")
 FAILED = Refusal(500, "INTERNAL_SERVER_ERROR", "The engine failed; its log says why.")
 

@@ -182,6 +182,9 @@ def _english_only(conversation: Sequence[Sentence], options: Options, language: 
 
 def _channel(heard: Heard, sentences: Sequence[Sentence], options: Options) -> dict[str, Any]:
     channel: dict[str, Any] = {"alternatives": [alternative(sentences, with_paragraphs=options.paragraphs)]}
+    if options.language is None:
+        channel["detected_language"] = heard.language
+        channel["language_confidence"] = heard.language_confidence
     if options.search:
         channel["search"] = search_hits(heard.words, options.search)
     return channel

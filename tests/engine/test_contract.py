@@ -70,7 +70,14 @@ LISTEN = {
         **ECHOED,
     },
     "results": {
-        "channels": [{"alternatives": [ALTERNATIVE], "search": [{"query": str, "hits": [HIT]}]}],
+        "channels": [
+            {
+                "alternatives": [ALTERNATIVE],
+                "detected_language": str,
+                "language_confidence": NUMBER,
+                "search": [{"query": str, "hits": [HIT]}],
+            }
+        ],
         "utterances": [UTTERANCE],
         "summary": {"result": str, "short": str},
         **FOUND,
@@ -82,7 +89,7 @@ READ = {
 }
 # Values that a reply has only where something was asked for or found.
 OPTIONAL = {"tags", "extra", "warnings", "utterances", "search", "paragraphs", "speaker", *SENTIMENT}
-OPTIONAL |= {"diarize_info", "speaker_confidence"}
+OPTIONAL |= {"diarize_info", "speaker_confidence", "detected_language", "language_confidence"}
 
 
 def misfits(value: Any, expected: Any, path: str = "") -> list[str]:
@@ -128,6 +135,7 @@ def test_a_reply_with_everything_in_it_has_the_types_that_clients_decode_into(em
         tags=("support",),
         extra=("job:7",),
         unsupported=("redact",),
+        language=None,
     )
     assert misfits(reply, LISTEN) == []
     everything = str(reply)

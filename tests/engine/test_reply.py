@@ -193,7 +193,10 @@ def test_an_unreliable_transcript_comes_with_warnings_and_without_intelligence()
 
 
 def test_another_language_is_transcribed_and_not_analyzed_as_deepgram_does() -> None:
-    reply = reply_to(Heard(words=spoken("Hola mundo."), language="es"), features=ALL)
+    heard = Heard(words=spoken("Hola mundo."), language="es", language_confidence=0.97)
+    reply = reply_to(heard, features=ALL, language=None)
+    channel = reply["results"]["channels"][0]
+    assert (channel["detected_language"], channel["language_confidence"]) == ("es", 0.97)
     warnings = reply["metadata"]["warnings"]
     assert [(w["parameter"], w["type"]) for w in warnings] == [(name, "unsupported_language") for name in ALL]
     assert reply["results"]["summary"]["result"] == "failure"
