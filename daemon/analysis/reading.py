@@ -36,7 +36,7 @@ from daemon.deepgram.parts import (
 from daemon.deepgram.prices import cost_of
 from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
-from daemon.deepgram.values import mapping
+from daemon.deepgram.values import entries_of, mapping
 from daemon.errors import (
     AccountError,
     AnalysisError,
@@ -64,6 +64,8 @@ FULL_SECONDS = 30.0
 """How long to wait for requests in flight whose expected costs fill a limit: they may cost less."""
 
 SECTIONS = ("summary", "sentiments", "topics", "intents")
+UNRELIABLE = "low_confidence"
+"""The warning of a reply whose transcript is not to be analyzed, whoever does it."""
 
 
 class HeldError(EarshotError):
@@ -103,8 +105,10 @@ def read_again(db: Database, said: Spoken, recording: Recording, reader: Reader)
             with transaction(db):
                 cut_again(db, said.id, request.for_text().key, part_words)
             continue
-        merged = read_reply(merge(transcription, parts, replies), request)
-        return _without_cost(merged, missing_parts(parts, replies))
+        merged = merge(transcription, parts, replies)
+        known = entries_of(merged["metadata"].get("warnings"))
+        merged["metadata"]["warnings"] = known + [each for reply in replies for each in _warnings(reply)]
+        return _without_cost(read_reply(merged, request), missing_parts(parts, replies))
 
 
 def transcription_of(db: Database, said: Spoken) -> dict[str, Any]:
@@ -114,15 +118,22 @@ def transcription_of(db: Database, said: Spoken) -> dict[str, Any]:
     """
     body = stored_reply(db, said.id)
     if body is None:
-        lines = said.transcript.split("\n")
-        # A transcript of several channels begins each one's line with its name, which nobody said.
-        texts = lines if said.channels in (None, 1) else [line.partition(": ")[2] for line in lines]
+        texts = [said.transcript]
+        if said.channels not in (None, 1):
+            # Each channel's line begins with its name, which nobody said.
+            texts = [line.partition(": ")[2] for line in said.transcript.split("\n")]
         channels = [{"alternatives": [{"transcript": text}]} for text in texts]
         return {"metadata": {}, "results": {"channels": channels}}
     reply = parse_body(body)
     metadata = {name: value for name, value in reply["metadata"].items() if not name.endswith("_info")}
+    # Other warnings were about what was found, or asked for, then.
+    metadata["warnings"] = [each for each in _warnings(reply) if mapping(each).get("type") == UNRELIABLE]
     results = {name: value for name, value in reply["results"].items() if name not in SECTIONS}
-    return {**reply, "metadata": metadata, "results": results}
+    return {"metadata": metadata, "results": results}
+
+
+def _warnings(reply: Mapping[str, Any]) -> list[Any]:
+    return entries_of(mapping(reply.get("metadata")).get("warnings")) + entries_of(reply.get("warnings"))
 
 
 def _without_cost(analysis: Analysis, missing: Mapping[str, str]) -> Analysis:

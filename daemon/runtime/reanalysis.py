@@ -145,7 +145,8 @@ def run_reading(
             recover_readings(db, utc_now())
         with asking(config, env, concurrency=concurrency) as (context, rules):
             run = _Run(context, rules, ids, muted=muted)
-            run.work(min(concurrency, len(ids)), show)
+            if ids:
+                run.work(min(concurrency, len(ids)), show)
             return run.outcome
 
 
@@ -158,6 +159,8 @@ class _Run:
         self._muted = muted
         self._left = deque(ids)
         self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._working = 0
         self._turn = threading.Lock()
         self._in_row = 0
         self._error: Exception | None = None
@@ -165,20 +168,19 @@ class _Run:
 
     def work(self, threads: int, show: Show) -> None:
         """Do all; returns when every thread has ended."""
-        workers = [threading.Thread(target=self._thread, daemon=True) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
+        self._working = threads
         try:
-            while any(worker.is_alive() for worker in workers):
+            for _ in range(threads):
+                threading.Thread(target=self._thread, daemon=True).start()
+            # Not by joining them: an interrupted join takes a thread that runs for one that has ended.
+            while not self._ended.wait(LOOK_SECONDS):
                 show(self.outcome.done + len(self.outcome.failed))
-                workers[0].join(LOOK_SECONDS) if workers[0].is_alive() else self._stop.wait(LOOK_SECONDS)
         except KeyboardInterrupt:
             logger.warning("ending when what is under way is stored; another interrupt ends it at once")
             raise
         finally:
             self._stop.set()
-            for worker in workers:
-                worker.join()
+            self._ended.wait()
         show(self.outcome.done + len(self.outcome.failed))
         if self._error:
             raise self._error
@@ -196,6 +198,11 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             self._error = self._error or error
             self._stop.set()
+        finally:
+            with self._turn:
+                self._working -= 1
+                if not self._working:
+                    self._ended.set()
 
     def _hold(self, reason: str) -> None:
         if not self._stop.is_set():

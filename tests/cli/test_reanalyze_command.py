@@ -202,6 +202,25 @@ def test_without_the_stored_reply_the_transcript_is_read_and_passages_have_no_ti
     assert filled.sql("SELECT DISTINCT start_seconds FROM intents") == [{"start_seconds": None}]
 
 
+def test_warnings_of_the_old_reply_do_not_count_and_those_of_the_new_one_do(
+    run: Run, filled: Site, api: ScriptedApi
+) -> None:
+    old = sample("full_diarized")
+    old["metadata"]["warnings"] = [{"parameter": "intents", "type": "unsupported_language"}]
+    filled.sql("UPDATE responses SET body = ?", zlib.compress(json.dumps(old).encode()))
+    warning = {"parameter": "topics", "type": "unsupported_language"}
+    api.script = lambda conversation: conversation.reply(
+        200, {"metadata": {"warnings": [warning]}, "results": {"intents": {"segments": []}}}
+    )
+    assert document(run("reanalyze", "--text", "--yes", "--json", "--where", "caller=7"))["done"] == 1
+    (row,) = filled.sql("SELECT not_analyzed FROM recordings WHERE id = 1")
+    assert json.loads(row["not_analyzed"]) == {
+        "topics": "language",
+        "summary": "no result",
+        "sentiment": "no result",
+    }
+
+
 def test_a_refused_transcript_keeps_its_result_and_the_others_go_on(
     run: Run, filled: Site, api: ScriptedApi
 ) -> None:
