@@ -20,12 +20,13 @@ from daemon.engine import sandbox
 from daemon.engine.query import Options
 
 if TYPE_CHECKING:
+    from daemon.engine.decode import Facts
     from daemon.engine.embed import Embedder
 
 logger = logging.getLogger(__name__)
 
-DONE, FAILED, UNREADABLE, OUT_OF_MEMORY, TOO_LONG = 0, 1, 3, 4, 5
-"""Exit statuses. With FAILED the way holds the traceback, with DONE the reply."""
+DONE, FAILED, UNREADABLE, OUT_OF_MEMORY, TOO_LONG, DECODER_FAILED = 0, 1, 3, 4, 5, 6
+"""Exit statuses. With FAILED and DECODER_FAILED the way holds the traceback, with DONE the reply."""
 # Decoding a MB takes 0.01 s (of MP3) to 2 s (of speech at 5 kbit/s); far above that something is wrong.
 LEAST_DECODING_SECONDS, MOST_DECODING_SECONDS, DECODED_BYTES_PER_SECOND = 15, 600, 200_000
 # A sentence takes 10 ms, and has some 80 characters.
@@ -54,6 +55,10 @@ class Job:
     def to_json(self) -> bytes:
         """Return it as one line."""
         return json.dumps(asdict(self)).encode() + b"\n"
+
+
+class DecoderError(Exception):
+    """Decoding failed in a way that is not expected of damaged recordings."""
 
 
 def decoding_seconds(size_bytes: int) -> int:
@@ -94,8 +99,9 @@ def _outcome(recording: BinaryIO, job: Job, work: Callable[[BinaryIO, Job], byte
         return TOO_LONG, b""
     except MemoryError:
         return OUT_OF_MEMORY, b""
-    except Exception:  # noqa: BLE001 -- it reaches the log by the server
-        return FAILED, traceback.format_exc()[-LONGEST_TRACEBACK:].encode()
+    except Exception as error:  # noqa: BLE001 -- it reaches the log by the server
+        status = DECODER_FAILED if isinstance(error, DecoderError) else FAILED
+        return status, traceback.format_exc()[-LONGEST_TRACEBACK:].encode()
 
 
 def read_job(server: socket.socket) -> Job:
@@ -136,7 +142,7 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     from daemon.engine.reply import Recognizer, Upload, build_reply
 
     av.logging.set_level(av.logging.PANIC)
-    facts = measure(recording)
+    facts = _measured(recording, measure)
     options = job.options
     if options.multichannel and facts.channels > MAX_CHANNELS:
         raise UnreadableAudio(f"more than {MAX_CHANNELS} channels")
@@ -163,6 +169,18 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
         embedder=_embedder_of(job),
     )
     return json.dumps(reply).encode()
+
+
+def _measured(recording: BinaryIO, measure: "Callable[[BinaryIO], Facts]") -> "Facts":
+    """Decode it all once; what goes wrong here that nobody thought of has to do with its bytes."""
+    from daemon.engine.decode import UnreadableAudio
+
+    try:
+        return measure(recording)
+    except (UnreadableAudio, MemoryError):
+        raise
+    except Exception as error:
+        raise DecoderError from error
 
 
 def _embedder_of(job: Job) -> "Callable[[], Embedder]":

@@ -13,7 +13,16 @@ from daemon.engine.query import Options
 from daemon.engine.sandbox import Bounds
 from daemon.engine.settings import Settings
 from daemon.engine.slots import Slots
-from daemon.engine.worker import DONE, FAILED, OUT_OF_MEMORY, TOO_LONG, UNREADABLE, Job, decoding_seconds
+from daemon.engine.worker import (
+    DECODER_FAILED,
+    DONE,
+    FAILED,
+    OUT_OF_MEMORY,
+    TOO_LONG,
+    UNREADABLE,
+    Job,
+    decoding_seconds,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +30,10 @@ MAX_WAITING = 32
 # Recognizing takes a tenth of a second per second with the small model, all of it with hopeless audio, and
 # more with larger models, about in proportion to their size.
 CPU_PER_SECOND, OF_MODEL_BYTES = 4.0, 150 << 20
-CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGTRAP}
+CRASHES = {
+    *(-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGTRAP),
+    DECODER_FAILED,
+}
 SAMPLE = Path(__file__).parents[1] / "samples" / "thanks.mp3"
 
 
@@ -75,6 +87,8 @@ class Workers:
             raise TextTooLong
         if status == FAILED:
             raise WorkerFailed(reply.decode(errors="replace"))
+        if status == DECODER_FAILED:
+            logger.warning("decoder failed request=%s error=%s", name, reply.decode(errors="replace"))
         if status in CRASHES and not await self._recognizes_its_own():
             raise WorkerFailed(f"it ends by {shown_status(status)} with earshot's own sample as well")
         logger.info("recording unusable request=%s worker=%s", name, shown_status(status))
@@ -120,4 +134,5 @@ def shown_status(status: int) -> str:
     """Return how a worker ended, in words for the log."""
     if status < 0:
         return signal.Signals(-status).name
-    return {UNREADABLE: "unreadable", OUT_OF_MEMORY: "out of memory"}.get(status, str(status))
+    names = {UNREADABLE: "unreadable", OUT_OF_MEMORY: "out of memory", DECODER_FAILED: "an error in decoding"}
+    return names.get(status, str(status))

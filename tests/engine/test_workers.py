@@ -29,6 +29,7 @@ def work(recording, job):
     said = recording.read()
     if said == b"damaged": raise UnreadableAudio
     if said == b"bug": raise ZeroDivisionError
+    if said == b"odd": raise worker.DecoderError
     if said == b"memory": bytearray(job.bounds.memory_bytes * 2)
     if said == b"endless": return bytes(70 << 20)
     if said == b"busy":
@@ -73,7 +74,7 @@ async def outcome(workers: Workers, body: bytes) -> object:
 
 
 def test_a_recording_that_breaks_its_worker_is_unusable_and_the_next_is_done() -> None:
-    bombs = (b"damaged", b"crash", b"memory", b"endless")
+    bombs = (b"damaged", b"crash", b"odd", b"memory", b"endless")
     *broken, well = answered(*bombs, b"well")
     assert [type(each) for each in broken] == [UnusableRecording] * len(bombs)
     assert well == "300 MB"
