@@ -27,6 +27,7 @@ from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.show import print_recording
 from daemon.errors import EarshotError
 from daemon.logs import escaped
+from daemon.storage.lock import daemon_status
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "complaint.mp3"
 PATIENCE_SECONDS = 120.0
@@ -72,18 +73,19 @@ def demo(context: Context) -> None:
         place = Path(name)
         folder = place / "recordings"
         folder.mkdir()
-        file = place / "config.yaml"
+        file, database = place / "config.yaml", place / "earshot.db"
         file.write_text(
-            CONFIGURATION.format(database=place / "earshot.db", folder=folder, port=port, model=model),
-            encoding="utf-8",
+            CONFIGURATION.format(database=database, folder=folder, port=port, model=model), encoding="utf-8"
         )
         click.echo(f"The configuration:\n\n{_indented(file.read_text(encoding='utf-8'))}")
         with _service(file, show_log=context.debug) as service:
-            _wait(service, lambda: _status(file)["daemon"]["ready"])
+            _wait(service, lambda: daemon_status(database)["ready"])
             _say(f"The service is watching {folder}.")
             shutil.copy(SAMPLE, folder / SAMPLE.name)
             _say(f"{SAMPLE.name} is dropped into it: a caller complains for 40 seconds.")
-            _wait(service, lambda: _status(file)["alerts"]["sent"])
+            # A command is asked only once it has something to say: it takes a moment of the processor.
+            _wait(service, lambda: not alerts.empty())
+            _wait(service, lambda: _earshot(file, "status", "--json")["alerts"]["sent"])
             found = _earshot(file, "show", "1", "--json")
             _say("Analyzed and stored. This is `earshot show 1`:\n")
             print_recording(found)
@@ -121,10 +123,6 @@ def _earshot(file: Path, *arguments: str) -> Any:
     if done.returncode:
         raise EarshotError(done.stderr.decode("utf-8", "replace").strip() or f"{arguments[0]} failed")
     return json.loads(done.stdout)
-
-
-def _status(file: Path) -> Any:
-    return _earshot(file, "status", "--json")
 
 
 def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any]) -> None:
