@@ -405,7 +405,7 @@ def is_sound(analysis: Analysis) -> bool:
     )
 
 
-@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 4])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 8])
 def test_any_wrong_value_anywhere_is_read_and_stored_or_refused(every: int) -> None:
     content = trimmed()
     asked = request()

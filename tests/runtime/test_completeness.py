@@ -99,7 +99,7 @@ def test_markers_are_no_recordings_and_files_wait_for_theirs(root: Path, start: 
     loop = start(done_marker="{stem}.mp3")
     (root / "a.wav").write_bytes(WHOLE)
     (root / "other.mp3").touch()
-    loop.run(1000)
+    loop.run(100)
     assert loop.states() == []
     assert loop.folder.is_idle(), "a single pass does not wait for markers"
     (root / "a.mp3").write_bytes(b"ready")
@@ -175,7 +175,7 @@ def test_a_recording_without_a_sample_is_not_queued(root: Path, start: Callable[
     """A header and nothing else: a recorder that was stopped at once. It is not worth a request."""
     loop = start(empty_after=60)
     (root / "a.wav").write_bytes(wav("a", seconds=0))
-    loop.run(1000)
+    loop.run(200)
     assert ("waiting", None) not in loop.states()
     (root / "a.wav").write_bytes(WHOLE)
     loop.run(10)
