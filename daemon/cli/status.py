@@ -103,7 +103,7 @@ def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
     return {
         "recordings": views.recording_counts(db),
         "alerts": outbox.alert_counts(db),
-        "oldest_waiting_at": views.oldest_waiting_at(db),
+        "oldest_waiting_at": views.waiting_since(db),
         "paused": views.pause_row(db),
         "pauses": views.pause_rows(db),
         "cost_month_usd": _cost_of_month(db, context.config.timezone if usable else None),

@@ -50,13 +50,6 @@ def recording_counts(db: Database) -> dict[str, int]:
     return {state.value: 0 for state in RecordingState} | {row["state"]: row["n"] for row in found}
 
 
-def oldest_waiting_at(db: Database) -> str | None:
-    """Return the earliest `first_seen_at` of waiting recordings, or None."""
-    found = rows(db, "SELECT min(first_seen_at) AS oldest FROM recordings WHERE state = 'waiting'")
-    oldest: str | None = found[0]["oldest"]
-    return oldest
-
-
 def waiting_since(db: Database) -> str | None:
     """Return since when the longest waiting recording has waited, or None.
 

@@ -422,3 +422,26 @@ def test_two_at_the_same_time_do_not_pay_twice(run: Run, filled: Site, api: Scri
     first.join()
     assert answers[0].returncode == 0
     assert reads(api) == 3
+
+
+def test_other_programs_hear_of_new_results_and_sidecars_are_written_anew(
+    run: Run, filled: Site, api: ScriptedApi
+) -> None:
+    configure(filled, api, UNHAPPY)
+    events = json.dumps(["done", "alert"])
+    filled.sql("INSERT INTO webhook_targets (name, events, transcript) VALUES ('crm', ?, 0)", events)
+    filled.sql(
+        "INSERT INTO folders (path, configured_at, sidecars) VALUES (?, '', '[\"vtt\"]')", str(filled.watched)
+    )
+    chosen = ("--yes", "--where", "caller=7")
+    assert run("reanalyze", "--rules", *chosen).returncode == 0
+    assert filled.sql("SELECT event FROM webhooks") == []
+    assert run("reanalyze", "--text", *chosen).returncode == 0
+    (told,) = filled.sql("SELECT event, body FROM webhooks")
+    assert told["event"] == "done"
+    assert json.loads(told["body"])["data"]["summary"] == "A refund."
+    assert filled.sql("SELECT recording_id, format, not_before FROM sidecars") == [
+        {"recording_id": 1, "format": "vtt", "not_before": ""}
+    ]
+    assert run("reanalyze", "--rules", "--alerts", *chosen).returncode == 0
+    assert [row["event"] for row in filled.sql("SELECT event FROM webhooks ORDER BY id")] == ["done", "alert"]

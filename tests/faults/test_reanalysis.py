@@ -39,9 +39,14 @@ def test_audio_goes_through_the_queue_again_and_tells_nobody_unless_asked(
 
         service.write_config(alerts=unhappy(sink))
         service.reload()
-        api.script = lambda conversation: conversation.reply(body=reply(average=-0.8))
+        long_ago = "2020-01-01T00:00:00.000Z"
+        with closing(open_database(service.database)) as db:
+            db.execute("UPDATE recordings SET first_seen_at = ?", (long_ago,))
+        api.script = lambda conversation: conversation.reply(body=reply(average=-0.8), delay=1.0)
         answer = service.earshot("reanalyze", "--audio", "--yes")
         assert "2 recordings back in the queue; the running service analyzes them" in answer.stdout
+        # They wait since they were put back, not since they came.
+        assert service.status()["oldest_waiting_at"] != long_ago
         wait_until(lambda: len(api.listened()) == 4, what="two more requests")
         service.wait_states(done=2)
         after = service.rows("SELECT request_id FROM recordings ORDER BY id")
