@@ -1,4 +1,4 @@
-"""How a sentence sounds, against people's labels that no training has seen."""
+"""How a sentence sounds, against labels of our own that no training has seen."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_everybody_would_call_it_is_called_so(embedder: Embedder, text: str
     assert label(sentiment_scores(embedder.embed([text]))[0]) == expected
 
 
-def test_sentences_kept_out_of_training_are_mostly_called_what_people_call_them(embedder: Embedder) -> None:
+def test_sentences_kept_out_of_training_are_mostly_called_what_we_call_them(embedder: Embedder) -> None:
     with OWN.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     held = [row for row in rows if row["half"] == "held"][::EVERY]
