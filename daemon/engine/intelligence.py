@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from daemon.engine.embed import MODEL_NAME, Embedder
+from daemon.engine.embed import MODEL_NAME, Embedder, Vectors
 from daemon.engine.labels import INTENT, TOPIC, Kind, find_labels
-from daemon.engine.query import Options
+from daemon.engine.query import FEATURES, Options
 from daemon.engine.sentences import Sentence
 from daemon.engine.sentiment import sentiment_scores, sentiment_section
 from daemon.engine.summary import is_short, summarize
@@ -32,14 +32,25 @@ MODEL_OF = {
 class Findings:
     """The parts that a reply is made of; `sentences` have their score, where sentiment was asked for."""
 
-    sentences: Sequence[Sentence]
+    sentences: Sequence[Sentence] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)
     infos: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[dict[str, str]] = ()
 
 
-def not_analyzed(sentences: Sequence[Sentence], options: Options, kind: str, reason: str) -> Findings:
-    """Leave out every feature asked for, each with a warning; its info says that it read nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """What is analyzed: sentences, with the vector and the number of tokens of each."""
+
+    sentences: Sequence[Sentence]
+    vectors: Vectors
+    tokens: Sequence[int]
+
+
+def not_analyzed(
+    sentences: Sequence[Sentence], options: Options, kind: str = "", reason: str = ""
+) -> Findings:
+    """Leave out every feature asked for, with a warning where there is a reason; each read nothing."""
     return Findings(
         sentences=sentences,
         infos={INFO_OF[feature]: info(feature) for feature in options.features},
@@ -54,39 +65,72 @@ def analyze(
     examples: Mapping[str, Sequence[str]],
 ) -> Findings:
     """Find in the sentences of a conversation, of which there is at least one, what `options` ask for."""
-    vectors = embedder.embed([sentence.text for sentence in sentences])
-    tokens = [embedder.count_tokens(sentence.text) for sentence in sentences]
-    read = sum(tokens)
-    sections: dict[str, Any] = {}
-    infos: dict[str, Any] = {}
-    warnings: list[dict[str, str]] = []
-    if "summarize" in options.features:
-        summary = summarize(sentences, vectors, embedder)
-        sections["summary"] = {"result": "success", "short": summary}
-        taken = (0, 0) if is_short(sentences) else (read, embedder.count_tokens(summary))
-        infos["summary_info"] = info("summarize", *taken)
-    for feature, kind, labels, strict in (
-        ("topics", TOPIC, options.custom_topics, options.custom_topics_strict),
-        ("intents", INTENT, options.custom_intents, options.custom_intents_strict),
-    ):
-        if feature not in options.features:
-            continue
-        if not labels:
-            warnings.append(_nothing_to_look_for(feature, kind))
-            sections[feature] = {"segments": []}  # clients with typed structures count on it
-            infos[INFO_OF[feature]] = info(feature)
-            continue
-        if not strict:
-            warnings.append(_only_these(feature, kind))
-        found = find_labels(kind, sentences, vectors, labels, examples=examples, embedder=embedder)
-        sections[feature] = found
-        infos[INFO_OF[feature]] = info(feature, read, _tokens_of_labels(kind, found, embedder))
-    if "sentiment" in options.features:
-        scores = sentiment_scores(vectors)
-        sections["sentiments"] = sentiment_section(sentences, scores, tokens)
-        infos["sentiment_info"] = info("sentiment", read, read)
-        sentences = [replace(s, score=score) for s, score in zip(sentences, scores, strict=True)]
-    return Findings(sentences=sentences, sections=sections, infos=infos, warnings=warnings)
+    text = Text(
+        sentences=sentences,
+        vectors=embedder.embed([sentence.text for sentence in sentences]),
+        tokens=[embedder.count_tokens(sentence.text) for sentence in sentences],
+    )
+    find = {
+        "summarize": lambda: _summary(text, embedder),
+        "topics": lambda: _labelled(
+            "topics", TOPIC, text, options.custom_topics, options.custom_topics_strict, embedder, examples
+        ),
+        "intents": lambda: _labelled(
+            "intents", INTENT, text, options.custom_intents, options.custom_intents_strict, embedder, examples
+        ),
+        "sentiment": lambda: _sentiment(text),
+    }
+    parts = [find[feature]() for feature in FEATURES if feature in options.features]
+    return Findings(
+        sentences=next((part.sentences for part in parts if part.sentences), sentences),
+        sections={name: section for part in parts for name, section in part.sections.items()},
+        infos={name: entry for part in parts for name, entry in part.infos.items()},
+        warnings=[each for part in parts for each in part.warnings],
+    )
+
+
+def _summary(text: Text, embedder: Embedder) -> Findings:
+    summary = summarize(text.sentences, text.vectors, embedder)
+    taken = (0, 0) if is_short(text.sentences) else (sum(text.tokens), embedder.count_tokens(summary))
+    return Findings(
+        sections={"summary": {"result": "success", "short": summary}},
+        infos={INFO_OF["summarize"]: info("summarize", *taken)},
+    )
+
+
+def _labelled(
+    feature: str,
+    kind: Kind,
+    text: Text,
+    labels: Sequence[str],
+    strict: bool,
+    embedder: Embedder,
+    examples: Mapping[str, Sequence[str]],
+) -> Findings:
+    if not labels:
+        # The section is there all the same: clients with typed structures count on it.
+        return Findings(
+            sections={feature: {"segments": []}},
+            infos={INFO_OF[feature]: info(feature)},
+            warnings=[_nothing_to_look_for(feature, kind)],
+        )
+    found = find_labels(kind, text.sentences, text.vectors, labels, examples=examples, embedder=embedder)
+    written = _tokens_of_labels(kind, found, embedder)
+    return Findings(
+        sections={feature: found},
+        infos={INFO_OF[feature]: info(feature, sum(text.tokens), written)},
+        warnings=[] if strict else [_only_these(feature, kind)],
+    )
+
+
+def _sentiment(text: Text) -> Findings:
+    scores = sentiment_scores(text.vectors)
+    read = sum(text.tokens)
+    return Findings(
+        sentences=[replace(s, score=score) for s, score in zip(text.sentences, scores, strict=True)],
+        sections={"sentiments": sentiment_section(text.sentences, scores, text.tokens)},
+        infos={INFO_OF["sentiment"]: info("sentiment", read, read)},
+    )
 
 
 def info(feature: str, input_tokens: int = 0, output_tokens: int = 0) -> dict[str, Any]:

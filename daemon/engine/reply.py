@@ -28,11 +28,11 @@ MIN_CONFIDENCE = 0.7
 NO_ENGLISH_SUMMARY = "The summarization feature is currently only available in English."
 
 
-MAX_TOKENS = 150_000  # of a written text, as Deepgram
+MAX_TEXT_TOKENS = 150_000  # of a written text, as Deepgram
 
 
 class TooLong(Exception):
-    """A text has more than MAX_TOKENS."""
+    """A text has more than MAX_TEXT_TOKENS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ def build_read_reply(
         _count_tokens(sentences, model)
         findings = analyze(sentences, options, model, examples or {})
     else:
-        findings = not_analyzed(sentences, options, "", "")
+        findings = not_analyzed(sentences, options)
     sections = dict(findings.sections)
     if "summary" in sections:
         sections["summary"] = {"text": sections["summary"]["short"]}
@@ -134,7 +134,7 @@ def _count_tokens(sentences: Sequence[Sentence], embedder: Embedder) -> None:
     tokens = 0
     for sentence in sentences:
         tokens += embedder.count_tokens(sentence.text)
-        if tokens > MAX_TOKENS:
+        if tokens > MAX_TEXT_TOKENS:
             raise TooLong
 
 
@@ -147,7 +147,7 @@ def _find(
 ) -> Findings:
     """Analyze where there is something in English that can be relied on."""
     if not conversation or not options.features:
-        return not_analyzed(conversation, options, "", "")
+        return not_analyzed(conversation, options)
     if language := _other_language(channels):
         return _english_only(conversation, options, language)
     if reason := unreliable(channels):
