@@ -18,7 +18,7 @@ from pathlib import Path
 
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
-from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError
+from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError, StoreError
 from daemon.logs import redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
@@ -71,10 +71,14 @@ def _bring_back(database: Path, now: datetime) -> None:
             probe_now(db, now)
         if returned:
             logger.warning("an earlier process ended with recordings in work count=%d", returned)
-        with reading_lock(database) as is_free:
-            if is_free:
-                with transaction(db):
-                    recover_readings(db, now)
+        try:
+            with reading_lock(database) as is_free:
+                if is_free:
+                    with transaction(db):
+                        recover_readings(db, now)
+        except StoreError as error:
+            # The next `earshot reanalyze --text` counts them.
+            logger.warning("requests of an earlier reanalyze are not counted yet error=%s", error)
 
 
 def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[str, str] = os.environ) -> int:

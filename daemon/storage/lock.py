@@ -103,6 +103,9 @@ def reading_lock(path: Path) -> Iterator[bool]:
     place = beside_of(path, ".reading")
     try:
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:
+            # Else the service, which looks at it when it starts, could not open it.
+            os.fchown(descriptor, path.stat().st_uid, -1)
     except OSError as error:
         raise StoreError(
             f"{place}: the lock file cannot be written ({error.strerror}); "

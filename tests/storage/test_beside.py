@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.errors import StoreError
 from daemon.storage.database import COMPANIONS, daemon_lock, open_database
-from daemon.storage.lock import daemon_status
+from daemon.storage.lock import daemon_status, reading_lock
 from tests.harness import Service
 from tests.storage.stores import schema_before
 
@@ -136,3 +136,13 @@ def test_a_key_that_was_planted_is_refused_by_its_name(path: Path, target: Path,
         open_database(path)
     assert target.read_bytes() == before
     assert not target.with_name("nothing").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to somebody else")
+def test_a_lock_that_root_makes_is_the_database_owner_s(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "earshot.db"
+    open_database(path).close()
+    os.chown(path, 65534, -1)
+    with reading_lock(path) as is_free, reading_lock(path) as again:
+        assert (is_free, again) == (True, False)
+    assert path.with_name("earshot.db.reading").stat().st_uid == 65534
