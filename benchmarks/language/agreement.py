@@ -125,7 +125,9 @@ def share(values: Sequence[bool]) -> str:
     part = hits / count
     middle = (part + z * z / (2 * count)) / (1 + z * z / count)
     reach = z * math.sqrt(part * (1 - part) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return f"{part:.2f} ({hits} of {count}; 95 %: {middle - reach:.2f} to {middle + reach:.2f})"
+    return (
+        f"{part:.2f} ({hits} of {count}; 95 %: {max(middle - reach, 0):.2f} to {min(middle + reach, 1):.2f})"
+    )
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def fit(vectors: Matrix, labels: npt.NDArray[np.int64], weights: Matrix) -> Matr
     """Fit a logistic regression by Newton's method; a column a label, the bias last. Labels weigh alike."""
     features = np.hstack([vectors, np.ones((len(vectors), 1))])
     target = np.eye(len(LABELS))[labels]
-    weights = weights * (weights.sum() / len(LABELS) / (weights @ target))[labels]
+    weights = np.asarray(weights) * (weights.sum() / len(LABELS) / (weights @ target))[labels]
     penalty = np.full(features.shape[1], PENALTY)
     penalty[-1] = 1e-6
     head = np.zeros((features.shape[1], len(LABELS)))
@@ -121,13 +121,12 @@ def newton_step(features: Matrix, target: Matrix, weights: Matrix, penalty: Matr
             hessian[one, :, other, :] = (features.T * curve) @ features
     square = hessian.reshape(count * size, count * size)
     square += np.diag(np.tile(penalty, count))
-    step: Matrix = np.linalg.solve(square, gradient.T.reshape(-1)).reshape(count, size).T
-    return step
+    return np.asarray(np.linalg.solve(square, gradient.T.reshape(-1)).reshape(count, size).T, float)
 
 
 def probabilities(logits: Matrix) -> Matrix:
-    likely: Matrix = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return likely / likely.sum(axis=1, keepdims=True)
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(likely / likely.sum(axis=1, keepdims=True), float)
 
 
 def rounded(values: Matrix) -> list[float]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.engine.text_body import BadBody, TextBody, read_body
 
@@ -45,3 +49,20 @@ def test_a_text_or_an_address_is_taken(body: bytes, content_type: str, expected:
 def test_anything_else_is_refused_in_words(body: bytes) -> None:
     with pytest.raises(BadBody, match="Invalid JSON submitted"):
         read_body(body, "application/json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["text", "url", "a"]), inner),
+    max_leaves=4,
+)
+
+
+@given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_whatever_comes_gives_a_text_that_can_be_written_or_a_refusal(body: bytes) -> None:
+    try:
+        given_body = read_body(body, "application/json")
+    except BadBody:
+        return
+    [value] = [each for each in (given_body.text, given_body.url) if each is not None]
+    value.encode()
