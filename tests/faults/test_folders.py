@@ -40,7 +40,7 @@ def service_on(tmp_path: Path, place: Path, api: ScriptedApi, **settings: object
     other = tmp_path / "other"
     other.mkdir()
     watch = [{"path": str(folder), "settle": "0.2s"} for folder in (place, other)]
-    base = {"watch": watch, "analyzer": {"base_url": api.url, "probe": "1s"}}
+    base = {"watch": watch, "analyzer": {"base_url": api.url, "probe": "0.3s"}}
     return Service(tmp_path / "service", merged(base, settings))
 
 
