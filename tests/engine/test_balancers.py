@@ -1,0 +1,231 @@
+"""Several engines behind HAProxy and nginx, configured by examples/: nothing lost, nothing done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.engine.balancers import Balancer
+from tests.harness import Conversation, ScriptedApi, answer, running
+from tests.servers import free_port, wait_until
+
+BALANCERS = pytest.mark.parametrize("kind", ["haproxy", "nginx"])
+pytestmark = BALANCERS
+# As shipped an engine is left alone, or found to be well again, after several seconds.
+QUICK = {"haproxy": {"inter 2s": "inter 200ms"}, "nginx": {"fail_timeout=10s": "fail_timeout=1s"}}
+BUSY = answer(429, {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests"}, Retry_After="7")
+
+
+class Engine(ScriptedApi):
+    """A stand-in for `earshot engine`."""
+
+    @property
+    def address(self) -> str:
+        return self.url.removeprefix("http://")
+
+    def done(self) -> list[str]:
+        """What it answered with a result, by the digest of what was sent."""
+        return [call.sha256 for call in self.listened() if call.answered == 200]
+
+
+@pytest.fixture
+def engines() -> Iterator[tuple[Engine, Engine]]:
+    with Engine() as one, Engine() as other:
+        yield one, other
+
+
+@functools.cache
+def client() -> httpx.Client:
+    """One for all, as it takes time to make; a connection for each request."""
+    return httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+def send(url: str, body: bytes = b"recording", **options: Any) -> httpx.Response:
+    return client().post(f"{url}/v1/listen", content=body, **options)
+
+
+def sending(url: str, count: int, at_once: int) -> list[int]:
+    """The statuses of this many requests with bodies of their own, so many at once."""
+    with ThreadPoolExecutor(at_once) as pool:
+        bodies = [f"recording {number}".encode() for number in range(count)]
+        return [reply.status_code for reply in pool.map(lambda body: send(url, body), bodies)]
+
+
+def slow(seconds: float) -> Any:
+    return lambda conversation: conversation.reply(delay=seconds)
+
+
+def test_when_an_engine_dies_the_service_loses_nothing_and_only_its_work_is_begun_again(
+    kind: str, tmp_path: Path
+) -> None:
+    begun = threading.Event()
+
+    def die(conversation: Conversation) -> None:
+        begun.set()
+        conversation.closing.wait(30)
+        conversation.reset()
+
+    with Engine() as staying, ExitStack() as mortal:
+        dying = mortal.enter_context(Engine(slow(0.05)))
+        staying.script = slow(0.05)
+        dying.then(slow(0.05), die, die)
+        with (
+            Balancer(kind, tmp_path, dying.address, staying.address, replacements=QUICK[kind]) as balancer,
+            running(tmp_path, staying, analyzer={"base_url": balancer.url, "concurrency": 4}) as service,
+        ):
+            for number in range(12):
+                service.drop(f"{number}.wav")
+            assert begun.wait(20)
+            mortal.close()
+            service.wait_states(done=12, seconds=60)
+        done = Counter(dying.done() + staying.done())
+        assert len(done) == 12
+        assert set(done.values()) == {1}
+        broken_off = [call.sha256 for call in dying.listened() if call.answered is None]
+        asked = Counter(call.sha256 for call in dying.listened() + staying.listened())
+        assert asked == Counter([*done, *broken_off])
+
+
+def test_a_slow_engine_gets_less_and_nothing_is_done_twice(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    tardy, quick = engines
+    tardy.script, quick.script = slow(1.0), slow(0.02)
+    with Balancer(kind, tmp_path, tardy.address, quick.address) as balancer:
+        assert set(sending(balancer.url, 24, at_once=4)) == {200}
+    done = Counter(tardy.done() + quick.done())
+    assert (len(done), set(done.values())) == (24, {1})
+    assert 1 <= len(tardy.done()) < len(quick.done()) / 2
+
+
+def test_an_engine_that_is_added_gets_work_and_what_was_in_work_goes_on(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    first, added = engines
+    finish = threading.Event()
+
+    def until_told(conversation: Conversation) -> None:
+        finish.wait(30)
+        conversation.reply()
+
+    with Balancer(kind, tmp_path, first.address) as balancer, ThreadPoolExecutor(1) as pool:
+        first.then(until_told)
+        pending = pool.submit(send, balancer.url, b"long")
+        wait_until(first.listened, what="the long recording to arrive")
+        balancer.configure(first.address, added.address)
+        balancer.reload()
+        wait_until(
+            lambda: send(balancer.url, b"short").is_success and added.done(), what="work for the new one"
+        )
+        finish.set()
+        assert pending.result().status_code == 200
+    assert len(first.done() + added.done()) == len(first.listened() + added.listened())
+
+
+def test_an_engine_that_cannot_be_reached_is_passed_over(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    here = engines[0]
+    with Balancer(kind, tmp_path, f"127.0.0.1:{free_port()}", here.address) as balancer:
+        assert set(sending(balancer.url, 6, at_once=2)) == {200}
+    assert len(here.done()) == 6
+
+
+def test_where_no_engine_can_be_reached_the_status_says_that_nothing_is_at_work(
+    kind: str, tmp_path: Path
+) -> None:
+    """A host that is off: no answer at all to the attempt to connect."""
+    quick = {"haproxy": {"timeout connect 5s": "timeout connect 200ms"}}
+    quick |= {"nginx": {"proxy_connect_timeout 5s": "proxy_connect_timeout 200ms"}}
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as opened:
+        address = full.getsockname()
+        for _ in range(2):
+            filling = opened.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(address)
+        name = f"127.0.0.1:{address[1]}"
+        with Balancer(kind, tmp_path, name, name, replacements=quick[kind]) as balancer:
+            # At first each is tried, later nginx knows that none is there.
+            assert [send(balancer.url).status_code for _ in range(2)] == [503, 503]
+
+
+def test_what_an_engine_may_be_working_on_is_given_to_no_other(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    for engine in engines:
+        engine.script = Conversation.reset
+    with Balancer(kind, tmp_path, *(engine.address for engine in engines)) as balancer:
+        assert send(balancer.url).status_code == 502
+        assert sum(len(engine.listened()) for engine in engines) == 1
+
+
+def test_a_full_engine_s_answer_is_passed_on_though_the_upload_is_not_over(kind: str, tmp_path: Path) -> None:
+    with (
+        Engine(BUSY, takes_body=False) as full,
+        Balancer(kind, tmp_path, full.address) as balancer,
+    ):
+        for body in (b"short", b"0" * (1 << 19)):
+            reply = send(balancer.url, body)
+            assert (reply.status_code, reply.headers["retry-after"]) == (429, "7")
+
+
+def test_an_upload_is_passed_on_as_it_comes(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    engine = engines[0]
+    part = b"0" * (1 << 20)
+    with (
+        Balancer(kind, tmp_path, engine.address) as balancer,
+        closing(http.client.HTTPConnection("127.0.0.1", balancer.port, timeout=30)) as connection,
+    ):
+        connection.putrequest("POST", "/v1/listen")
+        connection.putheader("Authorization", "token KEY")
+        connection.putheader("Content-Length", str(3 * len(part)))
+        connection.endheaders(part)
+        wait_until(
+            lambda: any(call.size > len(part) // 2 for call in engine.calls), what="the first part to arrive"
+        )
+        connection.send(2 * part)
+        assert connection.getresponse().status == 200
+    [call] = engine.listened()
+    assert call.headers["authorization"] == "token KEY"
+    assert call.size == 3 * len(part)
+
+
+def test_a_client_that_hangs_up_ends_the_work(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    ended = threading.Event()
+
+    def notice(conversation: Conversation) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            assert not conversation.handler.connection.recv(1)
+        ended.set()
+
+    engines[0].script = notice
+    with Balancer(kind, tmp_path, engines[0].address) as balancer:
+        with pytest.raises(httpx.ReadTimeout):
+            send(balancer.url, timeout=0.5)
+        assert ended.wait(10)
+
+
+def test_a_reply_may_take_longer_than_any_part_of_an_upload(
+    kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
+) -> None:
+    short = {"haproxy": {"timeout client 60s": "timeout client 500ms"}}
+    short |= {"nginx": {"client_body_timeout 60s": "client_body_timeout 500ms"}}
+    engines[0].script = slow(1.5)
+    with Balancer(kind, tmp_path, engines[0].address, replacements=short[kind]) as balancer:
+        assert send(balancer.url).status_code == 200
