@@ -129,7 +129,7 @@ def read(file: BinaryIO, job: Job) -> bytes:
     sandbox.allow_seconds(READING_CPU_SECONDS + READING_CPU_PER_CHARACTER * len(text))
     upload = Upload(**job.upload)
     reply = build_read_reply(upload, job.options, text, examples=job.examples, embedder=_embedder_of(job))
-    return json.dumps(reply).encode()
+    return _to_json(reply)
 
 
 def transcribe(recording: BinaryIO, job: Job) -> bytes:
@@ -168,7 +168,7 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
         examples=job.examples,
         embedder=_embedder_of(job),
     )
-    return json.dumps(reply).encode()
+    return _to_json(reply)
 
 
 def _measured(recording: BinaryIO, measure: "Callable[[BinaryIO], Facts]") -> "Facts":
@@ -181,6 +181,11 @@ def _measured(recording: BinaryIO, measure: "Callable[[BinaryIO], Facts]") -> "F
         raise
     except Exception as error:
         raise DecoderError from error
+
+
+def _to_json(reply: dict[str, Any]) -> bytes:
+    # Without blanks: a reply has each word with its times and sentiment, 10 MB for three hours.
+    return json.dumps(reply, separators=(",", ":")).encode()
 
 
 def _embedder_of(job: Job) -> "Callable[[], Embedder]":
