@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from sqlite_utils import Database
@@ -20,7 +21,7 @@ from daemon.storage.database import transaction
 from daemon.storage.marks import BATCH, drop_marks
 from daemon.storage.operations import CLOCK, begin_trouble, end_trouble
 from daemon.storage.purge import is_unswept, sweeping
-from daemon.storage.retention import REMOVALS, Scope
+from daemon.storage.retention import REMOVALS, Removal, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ NIGHT_HOUR = 3
 LOOK_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 """Pause between two transactions, so that others can write first."""
+TRANSACTION_SECONDS = 0.25
+"""A transaction should take no longer than this: others wait for it."""
 WORK_SECONDS = 0.5
 """How long one step of the loop works."""
 
@@ -101,10 +104,8 @@ def _night_work(db: Database, config: Config, clock: Callable[[], datetime]) -> 
             seconds: float | None = getattr(kept, key)
             if seconds is None or (key == "originals" and scope.folder is None):
                 continue
-            before, total, count = _before(now, seconds), 0, 1
-            while count:
-                with transaction(db):
-                    count = remove(db, scope, before, now)
+            total = 0
+            for count in _removing(db, remove, scope, _before(now, seconds), now):
                 total += count
                 yield None
             if total:
@@ -117,6 +118,21 @@ def _night_work(db: Database, config: Config, clock: Callable[[], datetime]) -> 
         yield None
     if is_unswept(db):
         yield from sweeping(db, now)
+
+
+def _removing(db: Database, remove: Removal, scope: Scope, before: datetime, now: datetime) -> Iterator[int]:
+    """Remove all that is due, and yield how many each transaction did.
+
+    Where one takes long, as on a slow disk, the next does less.
+    """
+    limit, count = scope.limit, 1
+    while count:
+        began = time.monotonic()
+        with transaction(db):
+            count = remove(db, replace(scope, limit=limit), before, now)
+        took = time.monotonic() - began
+        limit = max(1, limit // 2) if took > TRANSACTION_SECONDS else min(scope.limit, limit * 2)
+        yield count
 
 
 def _before(now: datetime, seconds: float) -> datetime:

@@ -28,16 +28,24 @@ _ENDED = f"""
     {ERASABLE}
     AND NOT EXISTS (SELECT 1 FROM originals WHERE recording_id = recordings.id)
     AND NOT EXISTS (SELECT 1 FROM alerts WHERE recording_id = recordings.id AND state = 'pending')
-    AND NOT EXISTS (SELECT 1 FROM webhooks WHERE recording_id = recordings.id AND state = 'pending')
+    AND NOT EXISTS (
+        SELECT 1 FROM webhooks WHERE recording_id = recordings.id AND state = 'pending'
+            -- Nobody sends those for a webhook that is no more.
+            AND destination IN (SELECT name FROM webhook_targets)
+    )
 """  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The recordings of one folder; with `folder` None, all that are in none of `others`."""
+    """The recordings of one folder; with `folder` None, all that are in none of `others`.
+
+    A removal takes at most `limit` of them.
+    """
 
     folder: str | None
     others: Collection[str] = ()
+    limit: int = BATCH
 
     def sql(self) -> str:
         """Return it as a condition on `recordings`."""
@@ -49,7 +57,7 @@ class Scope:
     def values(self, before: datetime) -> dict[str, Any]:
         """Return the values of its parameters, and of those that all statements here share."""
         others = json.dumps(list(self.others))
-        return {"folder": self.folder, "others": others, "before": iso(before), "limit": BATCH}
+        return {"folder": self.folder, "others": others, "before": iso(before), "limit": self.limit}
 
 
 Removal = Callable[[Database, Scope, datetime, datetime], int]

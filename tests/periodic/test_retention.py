@@ -16,7 +16,9 @@ from daemon.config.models import Config
 from daemon.models import Target, iso
 from daemon.periodic.operations import tell_troubles
 from daemon.periodic.retention import retention
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import open_database, rows, transaction
+from daemon.storage.purge import BATCH
+from daemon.storage.webhooks import Subscription, configure_webhooks
 from tests.databases import new_database
 from tests.harness import ScriptedApi, running
 
@@ -120,6 +122,39 @@ def test_a_folder_may_keep_things_longer_or_shorter(db: Database, tmp_path: Path
     folders = {"/a": {"recordings": "5d"}, "/b": {"recordings": "90d"}}
     run(db, tmp_path, recordings="30d", folders=folders)
     assert names(db) == {"10/b", "40/b", "10/gone"}
+
+
+def test_a_message_that_nobody_sends_any_more_keeps_no_recording(db: Database, tmp_path: Path) -> None:
+    with transaction(db):
+        configure_webhooks(db, [Subscription("crm", ("done",), transcript=False)])
+        for name in ("crm", "old crm"):
+            number = add(db, name, 31)
+            db.execute(
+                "INSERT INTO webhooks (recording_id, destination, event, message_id, created_at, body)"
+                " VALUES (?, ?, 'done', ?, '2026', '')",
+                (number, name, name),
+            )
+    run(db, tmp_path, recordings="30d")
+    assert names(db) == {"crm"}
+    assert rows(db, "SELECT destination FROM webhooks") == [{"destination": "crm"}]
+
+
+def test_on_a_slow_disk_each_transaction_removes_less(db: Database, tmp_path: Path) -> None:
+    for number in range(40):
+        add(db, f"{number}", 31)
+    sizes: list[int] = []
+
+    def slowly() -> None:
+        sizes[-1] += 1
+        time.sleep(0.02)
+
+    # Whatever is deleted takes long, as on a disk that has to seek for it.
+    db.conn.create_function("slowly", 0, slowly)
+    db.execute("CREATE TEMP TRIGGER slow AFTER DELETE ON main.recordings BEGIN SELECT slowly(); END")
+    db.conn.set_trace_callback(lambda sql: sizes.append(0) if sql.startswith("BEGIN") else None)
+    run(db, tmp_path, recordings="30d")
+    assert names(db) == set()
+    assert [size for size in sizes if size][:2] == [BATCH, BATCH // 2]
 
 
 def test_what_was_said_goes_and_numbers_stay(db: Database, tmp_path: Path) -> None:
