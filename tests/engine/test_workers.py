@@ -12,8 +12,9 @@ from pathlib import Path
 from daemon.engine.capacity import Capacity
 from daemon.engine.launch import Template, WorkerFailed, environment
 from daemon.engine.query import Options
+from daemon.engine.sandbox import Bounds
 from daemon.engine.settings import Settings
-from daemon.engine.worker import decoding_seconds
+from daemon.engine.worker import Job, decoding_seconds
 from daemon.engine.workers import UnusableRecording, Workers
 from tests.servers import wait_until
 
@@ -44,8 +45,12 @@ with socket.socket(fileno=os.dup(0)) as control:
 
 
 def obedient(capacity: Capacity, *, is_broken: bool = False) -> Workers:
-    command = (sys.executable, "-c", OBEDIENT.replace("{is_broken}", str(is_broken)))
-    return Workers(Settings(device="cpu"), capacity, Template(environment(os.environ), command))
+    template = Template(environment(os.environ), command(is_broken=is_broken))
+    return Workers(Settings(device="cpu"), capacity, template)
+
+
+def command(*, is_broken: bool = False) -> tuple[str, ...]:
+    return (sys.executable, "-c", OBEDIENT.replace("{is_broken}", str(is_broken)))
 
 
 def answered(*bodies: bytes, is_broken: bool = False, capacity: Capacity | None = None) -> list[object]:
@@ -96,6 +101,26 @@ def test_one_that_ran_out_of_memory_beside_others_has_more_when_it_is_alone() ->
     first, second = answered(b"memory", b"well", capacity=Capacity(2, 200 * MB, 300 * MB))
     assert isinstance(first, UnusableRecording)
     assert second == "200 MB"
+
+
+def test_a_recording_that_keeps_its_worker_busy_for_ever_ends_it() -> None:
+    async def run() -> int:
+        template = Template(environment(os.environ), command())
+        await template.start()
+        try:
+            bounds = Bounds(memory_bytes=300 * MB, cpu_seconds=1)
+            job = Job(
+                upload={"request_id": "1"}, options=Options(), bounds=bounds, recognizing_cpu_per_second=4.0
+            )
+            with tempfile.TemporaryFile() as file:
+                file.write(b"busy")
+                file.flush()
+                status, _ = await template.run(file.fileno(), job)
+            return status
+        finally:
+            await template.stop()
+
+    assert asyncio.run(run()) == -signal.SIGXCPU
 
 
 def test_the_processor_time_for_decoding_goes_by_the_size() -> None:
