@@ -8,7 +8,7 @@ from daemon.engine.languages import ENGLISH, language_of
 FEATURES = ("summarize", "topics", "intents", "sentiment")
 MAX_CUSTOM = 100
 # Deepgram has these and clients ask for them, but this engine cannot: the reply has a warning for each.
-UNSUPPORTED = ("callback", "detect_entities", "diarize", "diarize_model", "redact")
+UNSUPPORTED = ("callback", "detect_entities", "redact")
 
 
 class InvalidParameter(Exception):
@@ -38,6 +38,7 @@ class Options:
     custom_topics: tuple[str, ...] = ()
     custom_topics_strict: bool = False
     multichannel: bool = False
+    diarize: bool = False
     paragraphs: bool = False
     utterances: bool = False
     utterance_pause_seconds: float = 0.8
@@ -67,6 +68,7 @@ def parse_query(pairs: Sequence[tuple[str, str]], *, knows_all_languages: bool =
         custom_topics=_customs(values, "custom_topic"),
         custom_topics_strict=_is_strict(values, "custom_topic_mode"),
         multichannel=_is_true(values, "multichannel"),
+        diarize=_is_true(values, "diarize") or "diarize_model" in values,
         paragraphs=_is_true(values, "paragraphs") | _is_true(values, "smart_format"),
         utterances=_is_true(values, "utterances"),
         utterance_pause_seconds=_seconds(values, "utt_split", 0.8),

@@ -24,6 +24,7 @@ from daemon.engine.words import Heard, mean_confidence
 
 # Below it a third of the words or more are wrong: sentiment and intents would be of words that nobody said.
 MIN_CONFIDENCE = 0.7
+MOST_LOOPING = 0.3  # nothing in good transcripts, about half and more in those of a recognizer that got stuck
 # Deepgram's own words: clients look for "English" in them.
 NO_ENGLISH_SUMMARY = "The summarization feature is currently only available in English."
 
@@ -160,6 +161,9 @@ def unreliable(channels: Sequence[Heard]) -> str | None:
     confidence = mean_confidence(word for heard in channels for word in heard.words)
     if confidence < MIN_CONFIDENCE:
         return f"Unreliable transcript: the mean confidence {confidence:.2f} is below {MIN_CONFIDENCE:.2f}."
+    looping = max((heard.looping_share for heard in channels), default=0.0)
+    if looping > MOST_LOOPING:
+        return f"Unreliable transcript: {looping:.0%} of the words repeat the same again and again."
     return None
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -140,6 +140,7 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     from daemon.engine.decode import MAX_CHANNELS, UnreadableAudio, measure, samples
     from daemon.engine.recognize import load, recognize
     from daemon.engine.reply import Recognizer, Upload, build_reply
+    from daemon.engine.speakers import tell_apart
 
     av.logging.set_level(av.logging.PANIC)
     facts = _measured(recording, measure)
@@ -157,6 +158,9 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
         )
         for channel in which
     ]
+    if options.diarize and not options.multichannel:
+        (heard,) = channels
+        channels = [replace(heard, words=tell_apart(heard.words, samples(recording)))]
     reply = build_reply(
         Upload(**job.upload),
         options,

@@ -91,7 +91,12 @@ def engine() -> Iterator[Engine]:
 def complaint(engine: Engine) -> dict[str, Any]:
     """The engine's reply to the sample complaint, with every feature asked for."""
     reply = engine.listen(
-        sample("complaint"), smart_format="true", utterances="true", **EVERYTHING, **INTENTS
+        sample("complaint"),
+        smart_format="true",
+        utterances="true",
+        diarize_model="latest",
+        **EVERYTHING,
+        **INTENTS,
     )
     assert reply.status_code == 200
     return dict(reply.json())
@@ -167,6 +172,12 @@ def test_words_carry_times_and_confidence(complaint: dict[str, Any]) -> None:
     assert " ".join(word["punctuated_word"] for word in words) == alternative["transcript"]
 
 
+def test_one_who_speaks_alone_is_speaker_0(complaint: dict[str, Any]) -> None:
+    words = complaint["results"]["channels"][0]["alternatives"][0]["words"]
+    assert {word["speaker"] for word in words} == {0}
+    assert "warnings" not in complaint["metadata"]
+
+
 def test_metadata_describes_the_upload(complaint: dict[str, Any]) -> None:
     metadata = complaint["metadata"]
     assert metadata["sha256"] == hashlib.sha256(sample("complaint")).hexdigest()
@@ -198,7 +209,7 @@ def test_a_summary_consists_of_the_recordings_own_sentences(complaint: dict[str,
 def test_paragraphs_and_utterances_hold_the_whole_transcript(complaint: dict[str, Any]) -> None:
     alternative = complaint["results"]["channels"][0]["alternatives"][0]
     paragraphs = alternative["paragraphs"]
-    assert paragraphs["transcript"].split() == alternative["transcript"].split()
+    assert paragraphs["transcript"].replace("Speaker 0: ", "").split() == alternative["transcript"].split()
     assert sum(p["num_words"] for p in paragraphs["paragraphs"]) == len(alternative["words"])
     assert " ".join(u["transcript"] for u in complaint["results"]["utterances"]) == alternative["transcript"]
 

@@ -47,3 +47,49 @@ def test_read_wants_a_language_and_takes_english_only() -> None:
     for language in ("es", "multi"):
         with pytest.raises(UnsupportedLanguage):
             parse_read_query([("language", language)])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "language", "candidates"),
+    [
+        ([], "en", ()),
+        ([("language", "de-CH")], "de", ()),
+        ([("language", "multi")], None, ()),
+        ([("detect_language", "true")], None, ()),
+        ([("detect_language", "false")], "en", ()),
+        ([("detect_language", "en"), ("detect_language", "es-MX")], None, ("en", "es")),
+        ([("language", "fr"), ("detect_language", "true")], "fr", ()),
+    ],
+)
+def test_the_language_is_named_or_found_out(
+    pairs: list[tuple[str, str]], language: str | None, candidates: tuple[str, ...]
+) -> None:
+    options = parse_query(pairs)
+    assert (options.language, options.candidates) == (language, candidates)
+
+
+@pytest.mark.parametrize("pairs", [[("language", "tlh")], [("detect_language", "qq")]])
+def test_a_language_that_nobody_knows_is_refused(pairs: list[tuple[str, str]]) -> None:
+    with pytest.raises(UnsupportedLanguage):
+        parse_query(pairs)
+
+
+def test_an_english_model_refuses_another_language_and_needs_not_find_it_out() -> None:
+    for named in ("de", "multi"):
+        with pytest.raises(UnsupportedLanguage):
+            parse_query([("language", named)], knows_all_languages=False)
+    assert parse_query([("detect_language", "true")], knows_all_languages=False).language is None
+    assert parse_query([("language", "en-GB")], knows_all_languages=False).language == "en"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "diarize"),
+    [
+        ([], False),
+        ([("diarize", "true")], True),
+        ([("diarize", "false")], False),
+        ([("diarize_model", "latest")], True),
+    ],
+)
+def test_speakers_are_told_apart_when_asked_for(pairs: list[tuple[str, str]], diarize: bool) -> None:
+    assert parse_query(pairs).diarize == diarize

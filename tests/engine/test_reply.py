@@ -192,6 +192,14 @@ def test_an_unreliable_transcript_comes_with_warnings_and_without_intelligence()
     assert words_of(reply)[0].keys() == {"word", "start", "end", "confidence", "punctuated_word"}
 
 
+def test_a_transcript_that_repeats_itself_is_not_relied_on_however_sure_its_words_are() -> None:
+    reply = reply_to(Heard(words=spoken(TURNS[1]), looping_share=0.5), features=("sentiment",))
+    assert set(reply["results"]) == {"channels"}
+    (warning,) = reply["metadata"]["warnings"]
+    assert warning["type"] == "low_confidence"
+    assert "50% of the words repeat the same again and again" in warning["message"]
+
+
 def test_another_language_is_transcribed_and_not_analyzed_as_deepgram_does() -> None:
     heard = Heard(words=spoken("Hola mundo."), language="es", language_confidence=0.97)
     reply = reply_to(heard, features=ALL, language=None)
