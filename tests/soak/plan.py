@@ -104,8 +104,8 @@ FULL = Scale(
 )  # fmt: skip
 SHORT = Scale(
     recordings=300,
-    surge=16,
-    day_limit=12,
+    surge=34,
+    day_limit=30,
     kinds={"calm": 75, "negative": 10, "cancel": 4, "corrupt": 4, "copy": 3, "empty": 2, "doubtful": 2},
 )
 
