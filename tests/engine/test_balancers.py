@@ -6,6 +6,8 @@ import contextlib
 import functools
 import http.client
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,15 +18,17 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
+from tests.cli.sites import environment
 from tests.engine.balancers import Balancer
-from tests.harness import Conversation, ScriptedApi, answer, running
+from tests.harness import Conversation, ScriptedApi, Service, answer, running
 from tests.servers import free_port, wait_until
 
 BALANCERS = pytest.mark.parametrize("kind", ["haproxy", "nginx"])
-pytestmark = BALANCERS
 # As shipped an engine is left alone, or found to be well again, after several seconds.
 QUICK = {"haproxy": {"inter 2s": "inter 200ms"}, "nginx": {"fail_timeout=10s": "fail_timeout=1s"}}
+KEY = "the-engines-own-key"
 BUSY = answer(429, {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests"}, Retry_After="7")
 
 
@@ -67,6 +71,7 @@ def slow(seconds: float) -> Any:
     return lambda conversation: conversation.reply(delay=seconds)
 
 
+@BALANCERS
 def test_when_an_engine_dies_the_service_loses_nothing_and_only_its_work_is_begun_again(
     kind: str, tmp_path: Path
 ) -> None:
@@ -98,6 +103,7 @@ def test_when_an_engine_dies_the_service_loses_nothing_and_only_its_work_is_begu
         assert asked == Counter([*done, *broken_off])
 
 
+@BALANCERS
 def test_a_slow_engine_gets_less_and_nothing_is_done_twice(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -110,6 +116,7 @@ def test_a_slow_engine_gets_less_and_nothing_is_done_twice(
     assert 1 <= len(tardy.done()) < len(quick.done()) / 2
 
 
+@BALANCERS
 def test_an_engine_that_is_added_gets_work_and_what_was_in_work_goes_on(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -134,6 +141,7 @@ def test_an_engine_that_is_added_gets_work_and_what_was_in_work_goes_on(
     assert len(first.done() + added.done()) == len(first.listened() + added.listened())
 
 
+@BALANCERS
 def test_an_engine_that_cannot_be_reached_is_passed_over(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -143,6 +151,7 @@ def test_an_engine_that_cannot_be_reached_is_passed_over(
     assert len(here.done()) == 6
 
 
+@BALANCERS
 def test_where_no_engine_can_be_reached_the_status_says_that_nothing_is_at_work(
     kind: str, tmp_path: Path
 ) -> None:
@@ -161,6 +170,7 @@ def test_where_no_engine_can_be_reached_the_status_says_that_nothing_is_at_work(
             assert [send(balancer.url).status_code for _ in range(2)] == [503, 503]
 
 
+@BALANCERS
 def test_what_an_engine_may_be_working_on_is_given_to_no_other(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -171,6 +181,7 @@ def test_what_an_engine_may_be_working_on_is_given_to_no_other(
         assert sum(len(engine.listened()) for engine in engines) == 1
 
 
+@BALANCERS
 def test_a_full_engine_s_answer_is_passed_on_though_the_upload_is_not_over(kind: str, tmp_path: Path) -> None:
     with (
         Engine(BUSY, takes_body=False) as full,
@@ -181,6 +192,7 @@ def test_a_full_engine_s_answer_is_passed_on_though_the_upload_is_not_over(kind:
             assert (reply.status_code, reply.headers["retry-after"]) == (429, "7")
 
 
+@BALANCERS
 def test_an_upload_is_passed_on_as_it_comes(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -204,6 +216,7 @@ def test_an_upload_is_passed_on_as_it_comes(
     assert call.size == 3 * len(part)
 
 
+@BALANCERS
 def test_a_client_that_hangs_up_ends_the_work(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -221,6 +234,7 @@ def test_a_client_that_hangs_up_ends_the_work(
         assert ended.wait(10)
 
 
+@BALANCERS
 def test_a_reply_may_take_longer_than_any_part_of_an_upload(
     kind: str, tmp_path: Path, engines: tuple[Engine, Engine]
 ) -> None:
@@ -229,3 +243,46 @@ def test_a_reply_may_take_longer_than_any_part_of_an_upload(
     engines[0].script = slow(1.5)
     with Balancer(kind, tmp_path, engines[0].address, replacements=short[kind]) as balancer:
         assert send(balancer.url).status_code == 200
+
+
+def test_a_service_goes_on_with_the_engine_that_is_left(tmp_path: Path) -> None:
+    """Two real engines with a key, of which one is killed."""
+    with ExitStack() as opened:
+        engines = [opened.enter_context(real_engine(tmp_path)) for _ in range(2)]
+        balancer = opened.enter_context(Balancer("haproxy", tmp_path, *(address for address, _ in engines)))
+        analyzer = {"base_url": balancer.url, "api_key": KEY, "concurrency": 2}
+        with Service(tmp_path, {"analyzer": analyzer}) as service:
+            service.start()
+            for number in range(2):
+                service.drop(f"{number}.wav")
+            service.wait_states(done=2, seconds=60)
+            for number in range(2, 6):
+                service.drop(f"{number}.wav")
+            service.wait_row("SELECT id FROM recordings WHERE state = 'analyzing'")
+            engines[0][1].kill()
+            service.wait_states(done=6, seconds=60)
+            [counted] = service.rows(
+                "SELECT count(DISTINCT request_id) AS replies, sum(possibly_billed) AS asked FROM recordings"
+            )
+            assert counted["replies"] == 6
+            assert 6 <= counted["asked"] <= 7, (
+                "at most what the killed engine had in work was asked for again"
+            )
+
+
+@contextlib.contextmanager
+def real_engine(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A running `earshot engine` and its address."""
+    (folder / "key").write_text(f"{KEY}\n")
+    (folder / "key").chmod(0o600)
+    section = {"model": "tiny.en", "api_key_file": "key", "workers": 1}
+    (folder / "engine.yaml").write_text(yaml.safe_dump({"engine": section}), "utf-8")
+    command = [sys.executable, "-m", "daemon", "engine", "--config", str(folder / "engine.yaml")]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on "), line
+        yield line.split()[-1].removeprefix("http://"), process
+        process.terminate()
