@@ -12,26 +12,33 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
 import click
 
+from daemon.cli.demo_report import report_console, show_findings, show_places
 from daemon.cli.engine import engine_packages
 from daemon.cli.engine_models import ready_model
 from daemon.cli.options import Context, configuration_options, pass_context
-from daemon.cli.show import print_recording
+from daemon.cli.progress import about_bar
+from daemon.engine.capacity import processors
 from daemon.errors import EarshotError
-from daemon.logs import escaped
 from daemon.storage.lock import daemon_status
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "complaint.mp3"
-PATIENCE_SECONDS = 120.0
+SAMPLE = Path(__file__).parent.parent / "samples" / "call.ogg"
+PATIENCE_SECONDS = 180.0
 ENDING_SECONDS = 3.0
+STARTING_SECONDS = 4.0
+# Until the alert is there, beside recognition: the file settles, the text is analyzed.
+AROUND_SECONDS = 4.0
+# For the sample, of a processor of 2020; more than four of them make it little faster.
+RECOGNIZING_CPU_SECONDS = {"base": 13.0, "tiny.en": 7.0}
+MOST_PROCESSORS = 4
 CONFIGURATION = """\
 database: {database}
 watch:
@@ -39,15 +46,17 @@ watch:
     settle: 1s
 analyzer:
   base_url: embedded
+  options: {{diarize: true}}
   custom_intents: [cancel subscription, request refund]
+  custom_topics: [late delivery, double charge]
 engine:
   model: {model}
 alerts:
   destinations:
     screen: json://127.0.0.1:{port}/alert
   rules:
-    - name: unhappy caller
-      when: {{average_sentiment: negative}}
+    - name: unhappy customer
+      when: {{negative_passages_at_least: 3}}
       notify: [screen]
     - name: churn risk
       when: {{intent: "cancel*"}}
@@ -55,42 +64,82 @@ alerts:
 """
 
 
-@click.command(epilog="Example: earshot demo")
+@click.command(epilog="Example: earshot demo --keep")
 @configuration_options
+@click.option("--keep", is_flag=True, help="Leave the temporary folder, to look into it with other commands.")
 @pass_context
-def demo(context: Context) -> None:
-    """Watch a temporary folder, drop a recorded complaint into it, and show the analysis and the alert.
+def demo(context: Context, keep: bool) -> None:
+    """Drop a recorded call into a watched folder, and show what is found in it and the alert.
 
-    The real service, with the embedded engine: nothing is sent to anyone, and nothing is left behind. It
-    brings a configuration of its own; --debug shows the log of the service, too.
+    The real service and the embedded engine, in a temporary folder: nothing is sent to anyone. The first time
+    it fetches the engine's models. It brings a configuration of its own; --debug shows the service's log.
     """
     with engine_packages():
         import faster_whisper  # noqa: F401
-    model = ready_model(context)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    with tempfile.TemporaryDirectory(prefix="earshot-demo-") as name, _alert_sink() as (port, alerts):
-        place = Path(name)
-        folder = place / "recordings"
-        folder.mkdir()
-        file, database = place / "config.yaml", place / "earshot.db"
-        file.write_text(
-            CONFIGURATION.format(database=database, folder=folder, port=port, model=model), encoding="utf-8"
-        )
-        click.echo(f"The configuration:\n\n{_indented(file.read_text(encoding='utf-8'))}")
+    model = ready_model(context)
+    seconds = _about_seconds(model)
+    console = report_console()
+    console.print(
+        "A call between a customer and an agent is dropped into a watched folder. The real service analyzes "
+        f"it on this machine, and nothing is sent to anyone. That takes about {round(seconds)} seconds."
+    )
+    with _place(keep=keep) as place, _alert_sink() as (port, alerts):
+        file, database = _configured(place, port, model)
+        began = time.monotonic()
         with _service(file, show_log=context.debug) as service:
-            _wait(service, lambda: daemon_status(database)["ready"])
-            _say(f"The service is watching {folder}.")
-            shutil.copy(SAMPLE, folder / SAMPLE.name)
-            _say(f"{SAMPLE.name} is dropped into it: a caller complains for 40 seconds.")
-            # A command is asked only once it has something to say: it takes a moment of the processor.
-            _wait(service, lambda: not alerts.empty())
-            _wait(service, lambda: _earshot(file, "status", "--json")["alerts"]["sent"])
-            found = _earshot(file, "show", "1", "--json")
-            _say("Analyzed and stored. This is `earshot show 1`:\n")
-            print_recording(found)
-            _say("And this is the alert, as it arrived at its destination:\n")
-            click.echo(_indented(_next_alert(alerts)))
+            with about_bar("Starting the service and its engine", STARTING_SECONDS) as show:
+                _wait(service, lambda: daemon_status(database)["ready"], show)
+            _done(f"The service watches {place / 'recordings'}")
+            shutil.copy(SAMPLE, place / "recordings" / SAMPLE.name)
+            with about_bar(f"Listening to {SAMPLE.name}", seconds - STARTING_SECONDS) as show:
+                _wait(service, lambda: not alerts.empty() and _is_told(database), show)
+            _done(f"{SAMPLE.name} was dropped into it, analyzed and told of")
+        show_findings(console, _found(database), alerts.get())
+        show_places(console, database, file if keep else None, time.monotonic() - began)
+
+
+def _about_seconds(model: str) -> float:
+    cpu_seconds = RECOGNIZING_CPU_SECONDS[model]
+    return STARTING_SECONDS + AROUND_SECONDS + cpu_seconds / min(processors(), MOST_PROCESSORS)
+
+
+@contextmanager
+def _place(*, keep: bool) -> Iterator[Path]:
+    """Make a temporary folder; it stays with `keep`."""
+    place = Path(tempfile.mkdtemp(prefix="earshot-demo-"))
+    try:
+        yield place
+    finally:
+        if not keep:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _configured(place: Path, port: int, model: str) -> tuple[Path, Path]:
+    """Write the configuration; return its path and the database's."""
+    folder = place / "recordings"
+    folder.mkdir()
+    file, database = place / "config.yaml", place / "earshot.db"
+    text = CONFIGURATION.format(database=database, folder=folder, port=port, model=model)
+    file.write_text(text, encoding="utf-8")
+    return file, database
+
+
+def _found(database: Path) -> dict[str, Any]:
+    """Return the recording as `show --json` does."""
+    from daemon.storage.database import open_existing
+    from daemon.storage.views import recording
+
+    with closing(open_existing(database)) as db:
+        found = recording(db, 1)
+    if found is None:
+        raise EarshotError("the recording is not in the database; run again with --debug")
+    return found
+
+
+def _is_told(database: Path) -> bool:
+    return any(alert["state"] == "sent" for alert in _found(database)["alerts"])
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -101,33 +150,14 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _say(text: str) -> None:
-    click.secho(f"\n→ {text}", bold=True)
+def _done(text: str) -> None:
+    click.echo(f"{click.style('✓', fg='green')} {text}")
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"    {escaped(line)}" for line in text.splitlines())
-
-
-def _next_alert(alerts: SimpleQueue[dict[str, Any]]) -> str:
-    try:
-        alert = alerts.get(timeout=5)
-    except Empty:
-        raise EarshotError("the alert is marked sent, but did not arrive; run again with --debug") from None
-    return f"{alert.get('title')}\n\n{alert.get('message')}"
-
-
-def _earshot(file: Path, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "daemon", *arguments, "--config", str(file)]
-    done = subprocess.run(command, capture_output=True, check=False, env=_environment())
-    if done.returncode:
-        raise EarshotError(done.stderr.decode("utf-8", "replace").strip() or f"{arguments[0]} failed")
-    return json.loads(done.stdout)
-
-
-def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any]) -> None:
+def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any], show: Callable[[], None]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
+        show()
         if service.poll() is not None:
             raise EarshotError("the service ended; run again with --debug to see why")
         if time.monotonic() > deadline:

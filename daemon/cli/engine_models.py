@@ -110,7 +110,12 @@ def ready_model(context: Context) -> str:
     """Return the name of a speech model that is there, with that of sentences; fetch them if none is."""
     there = [name for name in ENGINE_MODELS if _place(name, share_folders())]
     name = there[0] if there else ENGINE_MODELS[0]
-    if not there or not _place(SENTENCES, share_folders()):
+    missing = [each for each in (name, SENTENCES) if not _place(each, share_folders())]
+    if missing:
+        size = sum(package.size_bytes for each in missing for package in MODELS[each].packages)
+        click.echo(
+            f"The engine's models are not here yet: {size / 1e6:.0f} MB are fetched now, once.", err=True
+        )
         install_models(context, name, None)
     return name
 
@@ -132,10 +137,10 @@ def _install(name: str, into: Path | None, *, allow_download: bool) -> None:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how much has been fetched when stderr is a terminal, else only what is being fetched."""
+    """Show how much has been fetched: a bar when stderr is a terminal, else a line for each quarter."""
     click.echo(f"fetching {what}", err=True)
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield _quarters()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
@@ -145,3 +150,16 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _quarters() -> Callable[[int, int], None]:
+    shown = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        quarter = 4 * done // total if total else 0
+        if quarter > shown:
+            shown = quarter
+            click.echo(f"  {done / 1e6:.0f} of {total / 1e6:.0f} MB", err=True)
+
+    return show

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 SHOWN_SECONDS = 0.1
 
 if TYPE_CHECKING:
@@ -62,6 +64,33 @@ def busy_bar(text: str, *, quiet: bool) -> Iterator[None]:
     with progress_bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()) as bar:
         bar.add_task(text, total=None)
         yield
+
+
+@contextmanager
+def about_bar(text: str, about_seconds: float) -> Iterator[Callable[[], None]]:
+    """Show how long it has taken of about how long, each time the function that is returned is called.
+
+    Where stderr is no terminal, one line says so beforehand.
+    """
+    if not sys.stderr.isatty():
+        click.echo(f"{text}: about {about_seconds:.0f} s", err=True)
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, TextColumn
+
+    with progress_bar(
+        TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[time]}")
+    ) as bar:
+        task = bar.add_task(text, total=about_seconds, time="")
+        began = time.monotonic()
+
+        def show() -> None:
+            gone = time.monotonic() - began
+            slow = " (a busy machine takes longer)" if gone > about_seconds else ""
+            shown = f"{gone:.0f} of about {about_seconds:.0f} s{slow}"
+            bar.update(task, completed=min(gone, about_seconds), time=shown)
+
+        yield show
 
 
 Advance = Callable[[str, int, int | None], None]

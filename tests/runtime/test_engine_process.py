@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -141,7 +142,7 @@ def test_an_engine_that_dies_is_started_again_and_the_recording_is_analyzed(
         assert service.stop() == 0
 
 
-def test_the_demo_shows_a_real_analysis_and_a_real_alert(tmp_path: Path) -> None:
+def test_the_demo_shows_a_real_conversation_and_a_real_alert(tmp_path: Path) -> None:
     # A proxy that many networks have must not get what stays on this machine.
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
     environment = os.environ | proxies | {"TMPDIR": str(tmp_path)}
@@ -150,9 +151,15 @@ def test_the_demo_shows_a_real_analysis_and_a_real_alert(tmp_path: Path) -> None
     )
 
     assert done.returncode == 0, done.stderr
-    assert "negative -0." in done.stdout
-    assert "cancel subscription" in done.stdout
-    assert "earshot alert 1, recording 1" in done.stdout
+    assert "That takes about" in " ".join(done.stdout.split())
+    assert "Listening to call.ogg: about" in done.stderr
+    turns = [line for line in done.stdout.splitlines() if re.match(r"\d\d:\d\d  ", line)]
+    assert any("-0.89  This is the worst service I have ever had." in line for line in turns)
+    assert len(turns) > 10
+    assert "cancel subscription (0." in done.stdout
+    assert "│ [warning] unhappy customer, churn risk - call.ogg" in done.stdout
+    assert "│ earshot alert 1, recording 1" in done.stdout
+    assert "In one SQLite file" in done.stdout
     assert not any(tmp_path.iterdir()), "nothing is left behind"
 
 
@@ -167,7 +174,7 @@ def test_an_interrupted_demo_ends_soon_and_leaves_nothing(tmp_path: Path) -> Non
     )
     with demo:
         assert demo.stdout is not None
-        assert any("is dropped into it" in line for line in demo.stdout)
+        assert any("The service watches" in line for line in demo.stdout)
         (database,) = tmp_path.glob("*/earshot.db")
         wait_until(lambda: in_work(database), what="the sample to be in work")
         began = time.monotonic()

@@ -77,7 +77,7 @@ def test_the_processes_of_the_demo_end_with_it(
     )
     os.close(theirs)
     said = b""
-    while b"The service is watching" not in said:
+    while b"The service watches" not in said:
         said += os.read(ours, 65536)
     place = next(tmp_path.glob("earshot-demo-*"))
     assert processes_about(place)
