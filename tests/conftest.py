@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 pytest.register_assert_rewrite("tests.watching.places")
 
 LONGEST_FIRST = (
+    "tests/soak/",
     "tests/engine/test_engine.py",
     "tests/engine/test_server.py",
     "tests/runtime/test_engine_process.py",
