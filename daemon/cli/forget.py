@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ from daemon.cli.options import (
     say_error,
 )
 from daemon.cli.output import local_time, plural, print_json, print_table
+from daemon.cli.patience import within
 from daemon.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 10.0
 """Time to wait for a reader that keeps erased data in the write-ahead log."""
+
+BACKUP_SECONDS = 5.0
+"""Time to see which backups are still there; their disk may not answer."""
 
 COUNTED = ("copies", "passages", "replies", "alerts", "webhooks")
 
@@ -205,9 +210,7 @@ def _sweep(db: Database, *, rewrite: bool) -> bool:
 
 
 def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: bool) -> None:
-    from daemon.storage.database import upgrade_copies
-
-    copies = [str(path) for path in upgrade_copies(context.config.database).values()]
+    copies = _copies(context)
     for recording_id, reason in plan.kept.items():
         say_error(f"recording {recording_id} {reason}")
     for path, reason in plan.files_kept.items():
@@ -222,7 +225,7 @@ def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: 
             }
         )
         return
-    if plan.going and not is_done:
+    if not is_done:
         _show_going(plan)
     if is_done:
         click.echo(f"{plural(erased, 'recording')} erased")
@@ -232,10 +235,30 @@ def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: 
     for path in copies:
         click.echo(f"not reached: {path}; delete it when you need it no longer")
     if plan.going:
-        click.echo("not reached: backups and other copies of the database, and the log, which has file names")
+        click.echo("not reached: other copies of the database, and the log, which has file names")
+
+
+def _copies(context: Context) -> list[str]:
+    """Return the copies of the database that are known and, as far as can be told, still there."""
+    from daemon.storage.copies import backup_paths
+    from daemon.storage.database import upgrade_copies
+
+    backups = backup_paths(context.database)
+    gone: set[str] = set()
+    within(BACKUP_SECONDS, lambda: gone.update(path for path in backups if not Path(path).exists()))
+    upgraded = [str(path) for path in upgrade_copies(context.config.database).values()]
+    return upgraded + [path for path in backups if path not in gone]
 
 
 def _show_going(plan: Plan) -> None:
+    if plan.going:
+        _print_going(plan)
+    click.echo(
+        f"{plural(len(plan.going), 'recording')} would be erased" + "; --yes does it" * bool(plan.going)
+    )
+
+
+def _print_going(plan: Plan) -> None:
     print_table(
         ("id", "state", "first seen", *COUNTED, "name"),
         (
@@ -251,4 +274,3 @@ def _show_going(plan: Plan) -> None:
         stretch=("name",),
         numbers=("id", *COUNTED),
     )
-    click.echo(f"{plural(len(plan.going), 'recording')} would be erased; --yes does it")

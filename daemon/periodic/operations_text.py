@@ -104,6 +104,9 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
     if cause == "originals":
         body = "They were moved or deleted, or the configuration no longer asks for it."
         return Message("info", f"no originals are left over any longer - {_end(name)}", body)
+    if cause == "sidecars":
+        body = "They were written, or the configuration no longer asks for them."
+        return Message("info", f"no sidecars are left over any longer - {_end(name)}", body)
     if cause == "webhook":
         body = (
             "`earshot webhooks --state failed` lists what was given up, `earshot webhooks retry ID` sends it."
@@ -172,8 +175,8 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
         return Message("warning", f"messages do not reach webhook {name}", body)
     if cause == CLOCK:
         body = (
-            f"The clock leapt ahead: {harmless(detail)}. Until then nothing is deleted that `retention` says."
-            " If the clock is wrong, set it right."
+            f"The clock leapt ahead, or earshot was off for long: {harmless(detail)}. Until then `retention`"
+            " deletes nothing. If the clock is wrong, set it right; else there is nothing to do."
         )
         return Message("warning", "retention waits, because the clock may be wrong", body)
     if cause == "orphans":

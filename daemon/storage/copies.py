@@ -114,6 +114,11 @@ def last_backup(db: Database) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
+def backup_paths(db: Database) -> list[str]:
+    """Return where the copies are that are known, oldest first; some may be gone."""
+    return [path for (path,) in tuples(db, "SELECT path FROM backups ORDER BY id")]
+
+
 def _missing(db: Database, table: str) -> int:
     """Count rows that are not in the copy, though they are older than it and still there."""
     sql = f"""

@@ -110,7 +110,8 @@ def costs_by(db: Database, group: str, since: str | None, zone: tzinfo) -> list[
     """Return sums by `folder`, `day`, `month`, `model` or `metadata.KEY`: days and months of `zone` in order
     of time, others the most expensive first.
 
-    `key` is the group's name (None without one); `unpriced` counts requests without a known price.
+    `key` is the group's name (None without one); `unpriced` counts requests without a known price. In
+    `recordings` each request of a deleted recording counts as one.
     """
     learn_days(db, zone)
     known = GROUPS.get(group)
@@ -119,7 +120,9 @@ def costs_by(db: Database, group: str, since: str | None, zone: tzinfo) -> list[
     return rows(
         db,
         f"""
-        SELECT {key} AS key, count(DISTINCT costs.recording_id) AS recordings, count(*) AS requests,
+        SELECT {key} AS key,
+            count(DISTINCT costs.recording_id) + sum(costs.recording_id IS NULL) AS recordings,
+            count(*) AS requests,
             coalesce(sum(costs.seconds), 0.0) AS seconds,
             coalesce(sum(costs.input_tokens), 0) AS input_tokens,
             coalesce(sum(costs.output_tokens), 0) AS output_tokens,

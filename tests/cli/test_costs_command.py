@@ -44,6 +44,12 @@ def test_costs_are_shown_by_month_with_bars(run: Run, spent: Site, on_terminal: 
     assert "█" in shown
 
 
+def test_recordings_that_were_deleted_still_count(run: Run, spent: Site) -> None:
+    spent.sql("DELETE FROM recordings")
+    rows = json.loads(run("costs", "--by", "month", "--json").stdout)["rows"]
+    assert [row["recordings"] for row in rows] == [1, 1, 1]
+
+
 def test_this_month_is_in_status(run: Run, spent: Site) -> None:
     assert json.loads(run("status", "--json").stdout)["cost_month_usd"] == 2.0
     assert "about 2.00 USD this month" in run("status").stdout

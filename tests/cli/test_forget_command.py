@@ -157,6 +157,24 @@ def test_copies_from_before_an_upgrade_are_named(run: Run, site: Site) -> None:
     assert f"not reached: {copy}" in run("forget", "1", "--yes").stdout
 
 
+def test_backups_that_are_still_there_are_named(run: Run, site: Site, tmp_path: Path) -> None:
+    add(site, 1)
+    add(site, 2)
+    for name in ("gone.db", "kept.db"):
+        made = run("backup", str(tmp_path / name))
+        assert made.returncode == 0, made.stderr
+    (tmp_path / "gone.db").unlink()
+    shown = run("forget", "1").stdout
+    assert f"not reached: {tmp_path / 'kept.db'}" in shown
+    assert "gone.db" not in shown
+    assert json.loads(run("forget", "2", "--json").stdout)["not_reached"] == [str(tmp_path / "kept.db")]
+
+
+def test_where_nothing_fits_that_is_said(run: Run, site: Site) -> None:
+    add(site, 1, metadata={"caller": "0151"})
+    assert run("forget", "--where", "caller=0170").stdout == "0 recordings would be erased\n"
+
+
 def test_forgotten_while_the_service_runs_is_gone_and_stays_gone(tmp_path: Path, api: ScriptedApi) -> None:
     """The file stays; no listing and no restart takes it again, and new content under its name is taken."""
     api.script = lambda conversation: conversation.reply(body=spoken(WORDS))

@@ -335,6 +335,25 @@ def test_originals_that_cannot_be_moved_for_an_hour_are_told_and_when_it_is_over
         assert "[info] no originals are left over any longer" in str(titles(here))
 
 
+def test_sidecars_that_cannot_be_written_for_an_hour_are_told_and_when_it_is_over(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    with stage(tmp_path, operations(http)) as here:
+        row = (here.fail("a.wav"), "json", here.folder, 99, "no such folder")
+        sql = "INSERT INTO sidecars (recording_id, format, folder, tries, error) VALUES (?, ?, ?, ?, ?)"
+        with transaction(here.db):
+            here.db.execute(sql, row)
+        assert here.tick(NOW)
+        with transaction(here.db):
+            here.db.execute("UPDATE sidecars SET not_before = NULL")
+        assert here.tick(NOW + HOUR)
+        told = [title for title in titles(here) if "sidecars" in title]
+        assert [title.partition(" - ")[0] for title in told] == [
+            "[warning] sidecars are not written",
+            "[info] no sidecars are left over any longer",
+        ]
+
+
 def hold(here: Stage, now: datetime, cause: str = "service", scope: str = "", reason: str = "it is") -> None:
     with transaction(here.db):
         begin_pause(here.db, cause, reason, probe_seconds=2.0, shared=True, now=now, scope=scope)

@@ -246,6 +246,8 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_and_operations_hear_of_it(
         at(NOW + timedelta(days=365, hours=hours))
     assert names(db) == {"young"}
     assert titles(db) == ["[warning] retention waits, because the clock may be wrong"]
+    (told,) = rows(db, "SELECT body FROM alerts WHERE destination = 'ops'")
+    assert "or earshot was off for long" in told["body"]
     at(NOW + timedelta(hours=72))
     assert titles(db)[1:] == ["[info] retention goes on"]
     assert names(db) == set(), "by the right time it is over"
