@@ -362,6 +362,8 @@ def _unusable(path: Path, error: sqlite3.DatabaseError) -> EarshotError:
         return StoreError(
             f"{path}: this file is not a usable database ({error}); restore it from a backup or move it away"
         )
+    if "already exists" in str(error):
+        return StoreError(f"{path}: {error}, and this version needs that name for its own; rename yours")
     return StoreError(f"{path}: the database cannot be opened ({error}); check the disk and the file's owner")
 
 

@@ -292,6 +292,17 @@ def test_the_earlier_version_itself_refuses_and_works_with_the_copy(
     assert "1 waiting, 1 analyzing, 2 done" in answer.stdout
 
 
+def test_a_table_of_somebody_else_with_a_name_that_is_needed_is_named_and_stays(tmp_path: Path) -> None:
+    database, before = tmp_path / "earshot.db", schema_before(tmp_path, "016")
+    with closing(open_database(database, schema=before)) as db:
+        db.execute("CREATE TABLE backups (mine)")
+    with pytest.raises(StoreError, match=r"table backups already exists, .* rename yours"):
+        open_database(database)
+    with closing(open_database(database, schema=before)) as db:
+        db.execute("ALTER TABLE backups RENAME TO mine")
+    open_database(database).close()
+
+
 def test_the_schema_of_a_database_that_grew_is_that_of_a_new_one(tmp_path: Path) -> None:
     def objects(db: Database) -> dict[str, str]:
         return {row["name"]: row["sql"] for row in db.query("SELECT name, sql FROM sqlite_master")}
