@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,9 @@ from daemon.cli.progress import about_bar
 from daemon.engine.capacity import processors
 from daemon.errors import EarshotError
 from daemon.storage.lock import daemon_status
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "call.ogg"
 PATIENCE_SECONDS = 180.0
@@ -91,11 +94,11 @@ def demo(context: Context, keep: bool) -> None:
         with _service(file, show_log=context.debug) as service:
             with about_bar("Starting the service and its engine", STARTING_SECONDS) as show:
                 _wait(service, lambda: daemon_status(database)["ready"], show)
-            _done(f"The service watches {place / 'recordings'}")
+            _done(console, f"The service watches {place / 'recordings'}")
             shutil.copy(SAMPLE, place / "recordings" / SAMPLE.name)
             with about_bar(f"Listening to {SAMPLE.name}", seconds - STARTING_SECONDS) as show:
                 _wait(service, lambda: not alerts.empty() and _is_told(database), show)
-            _done(f"{SAMPLE.name} was dropped into it, analyzed and told of")
+            _done(console, f"{SAMPLE.name} was dropped into it, analyzed and told of")
         show_findings(console, _found(database), alerts.get())
         show_places(console, database, file if keep else None, time.monotonic() - began)
 
@@ -150,8 +153,8 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _done(text: str) -> None:
-    click.echo(f"{click.style('✓', fg='green')} {text}")
+def _done(console: Console, text: str) -> None:
+    console.print(f"✓ {text}", style="green", soft_wrap=True)
 
 
 def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any], show: Callable[[], None]) -> None:

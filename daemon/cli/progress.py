@@ -86,8 +86,9 @@ def about_bar(text: str, about_seconds: float) -> Iterator[Callable[[], None]]:
 
         def show() -> None:
             gone = time.monotonic() - began
-            slow = " (a busy machine takes longer)" if gone > about_seconds else ""
-            shown = f"{gone:.0f} of about {about_seconds:.0f} s{slow}"
+            late = gone > about_seconds + 1
+            shown = f"{gone:.0f} s, about {about_seconds:.0f} when nothing else runs"
+            shown = shown if late else f"{gone:.0f} of about {about_seconds:.0f} s"
             bar.update(task, completed=min(gone, about_seconds), time=shown)
 
         yield show
