@@ -25,6 +25,7 @@ from daemon.cli.demo_report import report_console, show_findings, show_places
 from daemon.cli.engine import engine_packages
 from daemon.cli.engine_models import ready_model
 from daemon.cli.options import Context, configuration_options, pass_context
+from daemon.cli.output import print_paragraph
 from daemon.cli.progress import about_bar
 from daemon.engine.capacity import processors
 from daemon.errors import EarshotError
@@ -84,7 +85,7 @@ def demo(context: Context, keep: bool) -> None:
     model = ready_model(context)
     seconds = _about_seconds(model)
     console = report_console()
-    console.print(
+    print_paragraph(
         "A call between a customer and an agent is dropped into a watched folder. The real service analyzes "
         f"it on this machine, and nothing is sent to anyone. That takes about {round(seconds)} seconds."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.cli.conversation import print_turns
-from daemon.cli.output import score, text_width
+from daemon.cli.output import print_paragraph, score, text_width
 from daemon.export.facts import labels
 from daemon.logs import escaped
 from daemon.text import shown_clock
@@ -47,7 +47,7 @@ def show_places(console: Console, database: Path, kept: Path | None, seconds: fl
     """Say where the data is, and how to look at it."""
     _heading(console, "Where all of it is")
     if kept is None:
-        console.print(
+        print_paragraph(
             "In one SQLite file: the tables recordings, sentiments, intents, topics, alerts and others. "
             "This one is deleted now; to have it left for a look:"
         )
