@@ -36,7 +36,8 @@ def stuck_alerts(db: Database, now: datetime) -> list[str]:
     """Return the destinations with alerts that wait longer than STUCK_AFTER, or were given up since the
     last delivery."""
     waiting = [
-        f"{row['count']} alert(s) for {row['destination']} waiting since {row['oldest']}"
+        f"{row['count']} alert{'s' * (row['count'] > 1)} for {row['destination']}"
+        f" waiting since {row['oldest']}"
         for row in waiting_targets(db)
         if now - from_iso(row["oldest"]) >= STUCK_AFTER
     ]

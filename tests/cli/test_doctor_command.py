@@ -115,7 +115,7 @@ MESSAGE = {"recording_id": 1, "event": "done", "message_id": "msg_1", "created_a
     ("table", "row", "level", "expected"),
     [
         ("pauses", PAUSE, "error", "analyzer: paused since 2026-03-01T10:00:00.000Z: 401"),
-        ("alerts", {"state": "pending"}, "error", "alerts: 1 alert(s) for team waiting since 2026"),
+        ("alerts", {"state": "pending"}, "error", "alerts: 1 alert for team waiting since 2026"),
         ("webhooks", MESSAGE | {"destination": "crm", "error": "503"}, "error", "webhooks: messages for crm"),
         ("webhooks", MESSAGE | {"destination": "old"}, "warning", "webhooks: 1 message pending for old"),
         ("recordings", {"id": 2, "state": "waiting"}, "warning", "analyzer: a recording waiting since"),

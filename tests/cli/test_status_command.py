@@ -253,7 +253,7 @@ TROUBLE = {"cause": "given_up", "subject": "mail", "since": SEEN_AT}
     [
         ("pauses", PAUSE, "401 / no"),
         ("folders", GONE, "/gone not available (not there)"),
-        ("alerts", {"state": "pending"}, "1 alert(s) for team waiting since 2026"),
+        ("alerts", {"state": "pending"}, "1 alert for team waiting since 2026"),
         ("troubles", TROUBLE, "alerts given up for mail"),
         ("recordings", {"id": 1, "state": "waiting"}, "a recording waiting since 2026-03-01"),
     ],
