@@ -18,8 +18,9 @@ from daemon.cli.report import Report
 from daemon.cli.status import orphaned
 from daemon.config.models import Config
 from daemon.errors import EarshotError
-from daemon.models import from_iso
+from daemon.models import from_iso, iso
 from daemon.storage import health
+from daemon.storage.clock import last_doubt
 from daemon.storage.folders import watch_rows
 from daemon.storage.inspection import newest_moment
 from daemon.storage.lock import daemon_status
@@ -139,12 +140,18 @@ def _limit(name: str) -> int | None:
 
 
 def _look_at_times(report: Report, db: Database, now: datetime) -> None:
-    """Warn when the database has times that are still to come: the clock was set back, or is wrong."""
+    """Warn when the clock was set back, when it leapt ahead, and when it may be wrong."""
     newest = newest_moment(db)
     report.facts["newest_row_at"] = newest
     if newest is not None and from_iso(newest) > now + FUTURE:
         text = f"it has rows of {local_time(newest)}, still to come: the clock was set back, or is wrong"
         report.warning(("database",), text)
+    found = last_doubt(db)
+    report.facts["clock_doubted_since"] = None if found is None else iso(found.since)
+    if found is not None:
+        before, since, until = (local_time(iso(each)) for each in (found.before, found.since, found.until))
+        text = f"the clock went from {before} to {since} at once, so retention deletes nothing for now"
+        report.warning(("retention",), f"{text}; if it is right, retention goes on at {until}, else set it")
 
 
 def _look_at_outbox(report: Report, db: Database, now: datetime) -> None:

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from daemon.config.models import Config, Retention
 from daemon.config.times import zone_of
 from daemon.models import utc_now
-from daemon.storage.clock import Doubt, doubt, is_clock_news, is_doubted
+from daemon.storage.clock import Doubt, doubt, is_clock_news, last_doubt
 from daemon.storage.database import transaction
 from daemon.storage.marks import BATCH, drop_marks
 from daemon.storage.operations import CLOCK, begin_trouble, end_trouble
@@ -75,7 +75,7 @@ def _is_held(db: Database, now: datetime, *, is_told: bool) -> bool:
                 begin_trouble(db, CLOCK, "", _leap(found), now)
         if found and found.since == now:
             logger.warning("retention waits, because the clock may be wrong: %s", _leap(found))
-    return is_doubted(db)
+    return last_doubt(db) is not None
 
 
 def _leap(found: Doubt) -> str:

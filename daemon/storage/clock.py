@@ -62,10 +62,10 @@ def is_clock_news(db: Database, now: datetime) -> bool:
     return before is None or before != _judged(before, now)
 
 
-def is_doubted(db: Database) -> bool:
-    """Return whether the clock was in doubt when `doubt` was last called."""
+def last_doubt(db: Database) -> Doubt | None:
+    """Return what `doubt` last returned."""
     seen = _stored(db)
-    return seen is not None and seen.since is not None
+    return None if seen is None or seen.since is None else Doubt(seen.trusted, seen.since)
 
 
 def _judged(before: _Seen | None, now: datetime) -> _Seen:

@@ -223,3 +223,14 @@ def test_a_share_that_hangs_holds_up_no_doctor(run: Run, site: Site, serving: Da
         assert answer.returncode == 1
         assert f"{share.path} does not answer" in answer.stderr
         assert "it is not there any more, or its disk does not answer" in answer.stdout
+
+
+def test_a_clock_that_leapt_ahead_is_told_with_what_waits_for_it(
+    run: Run, site: Site, serving: DaemonLock
+) -> None:
+    since = datetime.now(UTC) - timedelta(hours=1)
+    before = since - timedelta(days=90)
+    site.add("clock", id=1, trusted_at=iso(before), doubted_since=iso(since), doubted_at=iso(since))
+    (warning,) = told(run, "warning", "--quick")
+    assert warning.startswith("retention: the clock went from ")
+    assert "so retention deletes nothing for now" in warning
