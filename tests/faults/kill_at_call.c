@@ -1,7 +1,8 @@
 /* Counts the calls of a process that change files or talk to others, in all its threads together, and kills it
-   before the one that KILL_AT names, or lets the one that FAIL_AT names fail as on a full disk. CALL_LOG names a
-   file that gets a line for each call. Loaded by LD_PRELOAD; strace counts for each thread apart, which leaves
-   the first calls of all threads but one untested. */
+   before the one that KILL_AT names. Of those that write or sync a database, FAIL_AT names the one that fails as
+   on a full disk: these have numbers of their own, as threads never mix them with the network's in the same order
+   twice. CALL_LOG names a file that gets a line for each call. Loaded by LD_PRELOAD; strace counts for each thread
+   apart, which leaves the first calls of all threads but one untested. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static long calls, kill_at, fail_at;
+static long calls, syncs, kill_at, fail_at;
 static int call_log = -1;
 
 __attribute__((constructor)) static void begin(void) {
@@ -27,31 +28,33 @@ __attribute__((constructor)) static void begin(void) {
     unsetenv("LD_PRELOAD");
 }
 
-static int fails(const char *line) {
+static int fails(const char *line, int is_sync) {
     long number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
     if (call_log >= 0)
         syscall(SYS_write, call_log, line, strlen(line));
     if (number == kill_at)
         kill(getpid(), SIGKILL);
+    if (!is_sync || __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST) != fail_at)
+        return 0;
     errno = ENOSPC;
-    return number == fail_at;
+    return 1;
 }
 
-#define COUNTED(type, name, declared, passed)                          \
+#define COUNTED(type, name, is_sync, declared, passed)                 \
     type name declared {                                               \
         static type(*original) declared;                               \
         if (!original)                                                 \
             original = (type(*) declared)dlsym(RTLD_NEXT, #name);      \
-        if (fails(#name "\n"))                                         \
+        if (fails(#name "\n", is_sync))                                \
             return -1;                                                 \
         return original passed;                                        \
     }
 
-COUNTED(ssize_t, write, (int fd, const void *from, size_t size), (fd, from, size))
-COUNTED(ssize_t, pwrite, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
-COUNTED(ssize_t, pwrite64, (int fd, const void *from, size_t size, off64_t at), (fd, from, size, at))
-COUNTED(int, fsync, (int fd), (fd))
-COUNTED(int, fdatasync, (int fd), (fd))
-COUNTED(int, connect, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size))
-COUNTED(ssize_t, send, (int fd, const void *from, size_t size, int flags), (fd, from, size, flags))
-COUNTED(ssize_t, recv, (int fd, void *into, size_t size, int flags), (fd, into, size, flags))
+COUNTED(ssize_t, write, 0, (int fd, const void *from, size_t size), (fd, from, size))
+COUNTED(ssize_t, pwrite, 1, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
+COUNTED(ssize_t, pwrite64, 1, (int fd, const void *from, size_t size, off64_t at), (fd, from, size, at))
+COUNTED(int, fsync, 1, (int fd), (fd))
+COUNTED(int, fdatasync, 1, (int fd), (fd))
+COUNTED(int, connect, 0, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size))
+COUNTED(ssize_t, send, 0, (int fd, const void *from, size_t size, int flags), (fd, from, size, flags))
+COUNTED(ssize_t, recv, 0, (int fd, void *into, size_t size, int flags), (fd, into, size, flags))

@@ -158,7 +158,7 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def failed_write(place: Path, library: Path, number: int) -> list[str]:
-    """A recording through a process whose `number`-th call fails; returns all its calls in order."""
+    """A recording through a process whose `number`-th write or sync fails; returns all its calls in order."""
     calls = place / "calls"
     with (
         HttpSink() as sink,
@@ -185,9 +185,9 @@ def failed_write(place: Path, library: Path, number: int) -> list[str]:
 
 def failed_writes(place: Path, library: Path, *, sample: int | None = None) -> None:
     calls = failed_write(place / "whole", library, 0)
-    numbers = [at for at, name in enumerate(calls, 1) if name in ("pwrite", "pwrite64", "fdatasync", "fsync")]
-    every = len(numbers) // sample if sample else 1
-    for number in numbers[every // 2 :: every]:
+    count = sum(name in ("pwrite", "pwrite64", "fdatasync", "fsync") for name in calls)
+    every = count // sample if sample else 1
+    for number in range(1 + every // 2, count + 1, every):
         failed_write(place / str(number), library, number)
 
 

@@ -301,8 +301,10 @@ def test_files_of_analyzed_recordings_go_and_no_others(tmp_path: Path) -> None:
         service.stop()
         changed.write_bytes(b"something else")
         # Retention looks once at the start, and not again for long.
-        old = "julianday('now') > julianday(analyzed_at) + 0.2 / 86400"
-        service.wait_row(f"SELECT 1 FROM recordings WHERE id = 2 AND {old}")
+        service.wait_row(
+            "SELECT 1 FROM recordings "
+            "WHERE id = 2 AND julianday('now') > julianday(analyzed_at, '+0.2 seconds')"
+        )
         service.start()
         service.wait_row("SELECT 1 FROM recordings WHERE id = 2 AND original_deleted_at IS NOT NULL")
         service.wait_row(
