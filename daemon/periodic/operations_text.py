@@ -144,6 +144,10 @@ def _paused(trouble: Trouble, probe_seconds: float) -> Message:
 
 
 def _wrong(cause: str, name: str, detail: str) -> Message:
+    return _wrong_with_recordings(cause, name, detail) or _wrong_with_messages(cause, name, detail)
+
+
+def _wrong_with_recordings(cause: str, name: str, detail: str) -> Message | None:
     if cause == "folder":
         body = (
             f"{name} is missing or cannot be read. The other folders go on, and so does this one when it is"
@@ -167,28 +171,32 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
             f" ({shorten(harmless(detail), ERROR_LENGTH)}). It is tried again for as long as it takes."
         )
         return Message("warning", f"sidecars are not written - {_end(name)}", body)
-    if cause == "webhook":
-        body = (
-            f"They are not accepted there ({shorten(harmless(detail), ERROR_LENGTH)}). Each is tried again"
-            " for a day, unless the receiver says that it is gone; `earshot webhooks` lists them."
-        )
-        return Message("warning", f"messages do not reach webhook {name}", body)
     if cause == CLOCK:
         body = (
             f"The clock leapt ahead, or earshot was off for long: {harmless(detail)}. Until then `retention`"
             " deletes nothing. If the clock is wrong, set it right; else there is nothing to do."
         )
         return Message("warning", "retention waits, because the clock may be wrong", body)
+    if cause in (NEAR, OVER):
+        subject = "a limit is nearly reached" if cause == NEAR else "a limit is exceeded"
+        body = f"{harmless(detail)}. `earshot costs` shows what was spent."
+        return Message("warning", f"{subject} - {_end(name)}", body)
+    return None
+
+
+def _wrong_with_messages(cause: str, name: str, detail: str) -> Message:
+    if cause == "webhook":
+        body = (
+            f"They are not accepted there ({shorten(harmless(detail), ERROR_LENGTH)}). Each is tried again"
+            " for a day, unless the receiver says that it is gone; `earshot webhooks` lists them."
+        )
+        return Message("warning", f"messages do not reach webhook {name}", body)
     if cause == "orphans":
         body = (
             f"Nobody sends them ({detail}): the configuration has no such destination or address any"
             " more. They go out when it has it again; `earshot alerts --state pending` lists them."
         )
         return Message("warning", f"alerts wait for {name}, which is not configured", body)
-    if cause in (NEAR, OVER):
-        subject = "a limit is nearly reached" if cause == NEAR else "a limit is exceeded"
-        body = f"{harmless(detail)}. `earshot costs` shows what was spent."
-        return Message("warning", f"{subject} - {_end(name)}", body)
     destination = name.partition(", URL ")[0]
     try_it = f"`earshot test-alert {destination}` shows whether it works"
     if cause == "given_up":
