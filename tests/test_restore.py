@@ -1,4 +1,4 @@
-"""The way back from a backup as the README has it, with the real process."""
+"""The way back from a backup as docs/operate.md has it, with the real process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from tests.harness import Conversation, ScriptedApi, Service, reply, wav
 from tests.servers import HttpSink
 
-README = Path(__file__).parents[1] / "README.md"
+OPERATE = Path(__file__).parents[1] / "docs" / "operate.md"
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
@@ -51,8 +51,8 @@ PAID_TIMES = {"told": 1, "pending": 1, "in-flight": 1, "since": 2}
 
 
 def drill() -> list[str]:
-    """The commands of the README, without what is said of them."""
-    _, _, text = README.read_text("utf-8").partition("**To restore**")
+    """The commands of the page, without what is said of them."""
+    _, _, text = OPERATE.read_text("utf-8").partition("**To restore**")
     block = re.search(r"\n\n((?:    .+\n)+)", text)
     assert block
     lines = textwrap.dedent(block[1]).splitlines()

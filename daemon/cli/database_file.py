@@ -112,7 +112,7 @@ def _look_at_backups(report: Report, db: Database, now: datetime) -> None:
     last = last_backup(db)
     report.facts["last_backup"] = last
     if last is None:
-        text = "no backup is known; `earshot backup FOLDER --keep 14` makes one (README, Back up and restore)"
+        text = "no backup is known; `earshot backup FOLDER --keep 14` makes one (docs/operate.md)"
         report.warning(KEY, text)
         return
     text = f"last backup {ago(last['at'], now)}: {last['path']}, {_size(last['size_bytes'])}"
@@ -147,7 +147,7 @@ def _look_at_integrity(report: Report, db: Database) -> bool:
         report.fine.append("the database is whole (integrity_check)")
         return True
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-    text = f"it is damaged ({faults[0]}{more}); check the disk, and put a backup in its place (README)"
+    text = f"it is damaged ({faults[0]}{more}); check the disk, and put back a backup (docs/operate.md)"
     report.problem(KEY, text)
     return False
 

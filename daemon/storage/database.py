@@ -276,7 +276,7 @@ def _way_back(path: Path, version: int) -> str:
     older = [copy for number, copy in upgrade_copies(path).items() if number <= version + 1]
     if not older:
         return "point `database` at another file"
-    return f"go back to the copy from before the upgrade, {older[-1]} (README, Going back)"
+    return f"go back to the copy from before the upgrade, {older[-1]} (docs/operate.md, Going back)"
 
 
 def upgrade_copies(path: Path) -> dict[int, Path]:

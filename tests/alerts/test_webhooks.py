@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,7 +29,7 @@ SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four bytes").decode()
 
 
 def opened(request: Received) -> dict[str, Any]:
-    """What a receiver gets that verifies as the README says."""
+    """What a receiver gets that verifies as docs/alerts.md says."""
     message = Webhook(SECRET).verify(request.body, request.headers)
     assert isinstance(message, dict)
     return message
@@ -125,15 +124,15 @@ def test_a_receiver_that_says_nothing_is_given_up_in_time(db: Database, now: dat
     assert "no answer within" in row(db)["error"]
 
 
-def test_the_receiver_of_the_readme_takes_what_is_sent(
+def test_the_receiver_of_the_documentation_takes_what_is_sent(
     db: Database,
     now: datetime,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
-    code = textwrap.dedent(readme.partition("```python\n")[2].partition("  ```\n")[0])
+    page = Path(__file__).parents[2].joinpath("docs", "alerts.md").read_text("utf-8")
+    code = page.partition("```python\n")[2].partition("```\n")[0]
     names: dict[str, Any] = {}
     (tmp_path / "crm.secret").write_text(f"{SECRET}\n")
     monkeypatch.chdir(tmp_path)

@@ -263,7 +263,7 @@ def test_the_alert_rules_and_the_documentation_name_the_metrics_that_there_are(
         assert used, rule
         assert used <= samples, rule["alert"]
         assert {"summary"} == rule["annotations"].keys()
-    shown = (ROOT / "README.md").read_text("utf-8")
+    shown = (ROOT / "docs" / "monitoring.md").read_text("utf-8")
     documented = set(re.findall(r"^\| `(earshot_\w+)", shown, re.MULTILINE))
     histogram = "earshot_request_duration_seconds"
     assert documented == {name for name in samples if not name.startswith(histogram)} | {histogram}

@@ -243,7 +243,7 @@ def test_the_way_back_to_an_earlier_version_is_the_copy_that_was_made_before(upg
     schema = schema_before(upgraded.place, "017")
     assert upgraded.earshot("status").returncode == 0
     with pytest.raises(
-        StoreError, match=rf"newer earshot; .* {upgraded.database}\.before-17 \(README, Going back"
+        StoreError, match=rf"newer earshot; .* {upgraded.database}\.before-17 \(docs/operate.md, Going back"
     ):
         open_database(upgraded.database, schema=schema)
     (copy,) = upgraded.database.parent.glob("*.before-*")

@@ -1,4 +1,4 @@
--- Views for common questions: public, as the tables, and documented in the README. Columns may be added to them, none
+-- Views for common questions: public, as the tables, and documented in docs/tables.md. Columns may be added to them, none
 -- renamed. A view or table of that name that somebody else made stays as it is. Days and months are those of UTC.
 
 -- Every analyzed recording, with when it was made, as far as known.
