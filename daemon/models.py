@@ -168,7 +168,8 @@ class Segment:
 
     `start_word` and `end_word` are 0-based, inclusive indexes into the transcript's words; the seconds
     count from the start of the recording and are None, as is `speaker`, where they cannot be known.
-    `label` is the sentiment, topic or intent; `score` is Deepgram's score or confidence.
+    `kind` says what `label` is: sentiment, topic, intent or phrase; `score` is Deepgram's score of a
+    sentiment, else its confidence.
     """
 
     position: int
@@ -180,6 +181,7 @@ class Segment:
     speaker: str | None
     label: str
     score: float | None
+    kind: str = "sentiment"
 
 
 def sentiment_of(score: float) -> str:

@@ -262,7 +262,8 @@ def _segments(
     results: Mapping[str, Any], feature: str, words: _Words, reasons: _Reasons
 ) -> list[Segment] | None:
     """Return a section's passages, one for each label; None when the section is not there."""
-    section = "sentiments" if feature == "sentiment" else feature
+    kind = feature.removesuffix("s")
+    section = f"{kind}s"
     found = mapping(results.get(section))
     # The OpenAPI file nests topics and intents one level deeper; no recorded reply does.
     entries = found.get("segments", mapping(mapping(found.get("results")).get(section)).get("segments"))
@@ -283,9 +284,8 @@ def _segments(
         span = words.span(start, end)
         for value, score in labels:
             room -= len(text)
-            segments.append(
-                Segment(len(segments), text if room >= 0 else "", start, end, *span, label=value, score=score)
-            )
+            kept = text if room >= 0 else ""
+            segments.append(Segment(len(segments), kept, start, end, *span, value, score, kind))
     if room < 0:
         reasons.cut.append(f"texts of {section}")
     return segments

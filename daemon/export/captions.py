@@ -6,9 +6,11 @@ https://www.w3.org/TR/webvtt1/ · SubRip has no standard: what players agree on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from daemon.errors import EarshotError
-from daemon.export.document import SENTENCE_ENDS, Document, Turn, passages, phrases
+from daemon.export.document import Document
+from daemon.export.turns import SENTENCE_ENDS, passages, phrases
 from daemon.models import Word
 
 LONGEST_CUE = 84
@@ -17,6 +19,16 @@ LONGEST_CUE_SECONDS = 7.0
 SHORT_SENTENCE = 30
 """Characters; shorter sentences share a caption."""
 LEAST_CUE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A caption: who says what, from when to when, in seconds from the start."""
+
+    speaker: str | None
+    start: float
+    end: float
+    text: str
 
 
 class NoTimesError(EarshotError):
@@ -41,12 +53,16 @@ def srt(document: Document) -> str:
     return "\n".join(lines)
 
 
-def cues(document: Document) -> list[Turn]:
+def cues(document: Document) -> list[Cue]:
     """Return the captions in the order of time: cut by words, else one for each passage with times."""
     if document.words:
         found = [cue for phrase in phrases(document.words) for cue in _cut(phrase)]
-        return sorted(found, key=lambda cue: cue.start or 0.0)
-    found = [turn for turn in passages(document) if turn.start is not None and turn.end is not None]
+        return sorted(found, key=lambda cue: cue.start)
+    found = [
+        Cue(turn.speaker, turn.start, turn.end, turn.text)
+        for turn in passages(document)
+        if turn.start is not None and turn.end is not None
+    ]
     if not found and (document.recording["transcript"] or "").strip():
         raise NoTimesError(
             f"recording {document.recording['id']}: neither its reply nor times of its passages are stored;"
@@ -55,7 +71,7 @@ def cues(document: Document) -> list[Turn]:
     return found
 
 
-def _cut(phrase: Sequence[Word]) -> Iterator[Turn]:
+def _cut(phrase: Sequence[Word]) -> Iterator[Cue]:
     cue: list[Word] = []
     length = 0
     for word in phrase:
@@ -74,14 +90,13 @@ def _is_full(cue: Sequence[Word], length: int, word: Word) -> bool:
     return length >= SHORT_SENTENCE and cue[-1].text.endswith(SENTENCE_ENDS)
 
 
-def _cue(words: Sequence[Word]) -> Turn:
-    return Turn(words[0].speaker, words[0].start, words[-1].end, " ".join(word.text for word in words))
+def _cue(words: Sequence[Word]) -> Cue:
+    return Cue(words[0].speaker, words[0].start, words[-1].end, " ".join(word.text for word in words))
 
 
-def _span(cue: Turn, point: str) -> str:
-    start = cue.start or 0.0
-    end = max(cue.end or 0.0, start + LEAST_CUE_SECONDS)
-    return f"{_time(start, point)} --> {_time(end, point)}"
+def _span(cue: Cue, point: str) -> str:
+    end = max(cue.end, cue.start + LEAST_CUE_SECONDS)
+    return f"{_time(cue.start, point)} --> {_time(end, point)}"
 
 
 def _time(seconds: float, point: str) -> str:

@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon.export.document import Document, turns
+from daemon.export.document import Document
 from daemon.export.facts import facts, labels
 from daemon.export.timeline import timeline
+from daemon.export.turns import turns
 from daemon.text import shown_clock, shown_score
 
 if TYPE_CHECKING:

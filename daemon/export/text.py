@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from daemon.export.document import Document, Turn, turns
+from daemon.export.document import Document
 from daemon.export.facts import facts, labels
+from daemon.export.turns import Turn, turns
 from daemon.text import shown_clock
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>&|~$#@^=])")

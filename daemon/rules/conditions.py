@@ -93,7 +93,7 @@ def _snippets(phrase: str, texts: Sequence[str]) -> list[Segment]:
     """Return the words around a phrase, for when no passage of the API holds the whole phrase."""
     found = (hit for text in texts for hit in hits(phrase, text))
     return [
-        Segment(position, hit.snippet, hit.word, None, None, None, None, "phrase", None)
+        Segment(position, hit.snippet, hit.word, None, None, None, None, "phrase", None, "phrase")
         for position, hit in enumerate(islice(found, SNIPPETS))
     ]
 

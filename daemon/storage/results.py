@@ -5,7 +5,6 @@ Functions that write run in the caller's transaction.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import zlib
 from array import array
@@ -35,7 +34,7 @@ BATCH_ROWS = 50
 
 # When a conversation took place, as far as known; `max_age` counts from the same time.
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
-_SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment))
+_SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment) if field.name != "kind")
 _COLUMNS = tuple(
     field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed", "cost")
 )
@@ -135,7 +134,7 @@ def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
 
 
 def _segment_row(recording_id: int, segment: Segment, label: str, score: str) -> dict[str, Any]:
-    row = dataclasses.asdict(segment)
+    row = {column: getattr(segment, column) for column in _SEGMENT_COLUMNS}
     row[label] = row.pop("label")
     row[score] = row.pop("score")
     return {"recording_id": recording_id, **row}
@@ -196,8 +195,8 @@ def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
 
 
 def _segments(db: Database, table: str, recording_id: int) -> tuple[Segment, ...]:
-    label, score = SEGMENT_TABLES[table]
+    kind, score = SEGMENT_TABLES[table]
     found = rows(db, f"SELECT * FROM {table} WHERE recording_id = ? ORDER BY position", (recording_id,))  # noqa: S608
     for row in found:
-        row |= {"label": row.pop(label) or "", "score": row.pop(score), "text": row["text"] or ""}
-    return tuple(Segment(**{name: row[name] for name in _SEGMENT_COLUMNS}) for row in found)
+        row |= {"label": row.pop(kind) or "", "score": row.pop(score), "text": row["text"] or ""}
+    return tuple(Segment(**{name: row[name] for name in _SEGMENT_COLUMNS}, kind=kind) for row in found)

@@ -38,8 +38,9 @@ def words(text: str, *, start: float = 0.0, speaker: str | None = None, channel:
 
 
 def passage(text: str, start: float | None = None, end: float | None = None, **more: Any) -> dict[str, Any]:
-    known = {"text": text, "start_seconds": start, "end_seconds": end, "speaker": None}
-    return known | {"sentiment": "neutral", "sentiment_score": 0.0} | more
+    known = {"position": 0, "text": text, "start_seconds": start, "end_seconds": end, "speaker": None}
+    known |= {"start_word": None, "end_word": None, "sentiment": "neutral", "sentiment_score": 0.0}
+    return known | more
 
 
 def document(*said: Word, **columns: Any) -> Document:

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 import pytest
 
 from daemon.export.captions import NoTimesError, cues
-from daemon.export.document import turns
 from daemon.export.formats import FORMATS, rendered
 from daemon.export.table import csv_lines
 from tests.export.documents import document, passage, words
@@ -19,34 +18,11 @@ from tests.export.documents import document, passage, words
 HOSTILE = "<script>alert(1)</script> & \"' ]]> --> {{ 7*7 }} [a](http://x.example/) @all"
 
 
-def test_turns_follow_the_speakers() -> None:
-    said = [*words("how are you", speaker="agent"), *words("fine", start=3, speaker="caller")]
-    assert [(turn.speaker, turn.start, turn.text) for turn in turns(document(*said))] == [
-        ("agent", 0.0, "how are you"),
-        ("caller", 3.0, "fine"),
-    ]
-
-
-def test_two_who_speak_at_once_are_not_cut_into_words() -> None:
-    said = [
-        *words("one two three", speaker="agent", channel=0),
-        *words("four five", start=0.7, speaker="caller", channel=1),
-        *words("six", start=6.0, speaker="agent", channel=0),
-    ]
-    assert [turn.text for turn in turns(document(*said))] == ["one two three", "four five", "six"]
-
-
-def test_without_words_the_passages_are_the_conversation_and_else_the_transcript() -> None:
-    passages = [passage("one", 0.0, 1.0, speaker="a"), passage("two", 1.0, 2.0, speaker="a")]
-    assert [turn.text for turn in turns(document(sentiments=passages))] == ["one two"]
-    assert [turn.text for turn in turns(document(transcript="a: one\nb: two"))] == ["a: one", "b: two"]
-
-
 def test_captions_are_short_and_have_their_times() -> None:
     said = words(" ".join(["word"] * 40), speaker="agent")
     found = cues(document(*said))
     assert " ".join(cue.text for cue in found) == " ".join(["word"] * 40)
-    assert all(cue.end is not None and cue.start is not None and cue.end - cue.start <= 7 for cue in found)
+    assert all(cue.end - cue.start <= 7 for cue in found)
     text = rendered("vtt", document(*words("it is fine", start=3599.5, speaker="agent")))
     assert text == "WEBVTT\n\n00:59:59.500 --> 01:00:02.000\n<v agent>it is fine\n"
     assert rendered("srt", document(*words("fine"))) == "1\n00:00:00,000 --> 00:00:00,500\nfine\n"

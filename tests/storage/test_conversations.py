@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 def test_what_was_stored_comes_back_the_same(db: Database) -> None:
     said = [replace(passage(word=3 * n), position=n) for n in range(3)]
-    topic = Segment(0, "about money", 1, 2, None, None, None, "Billing", None)
+    topic = Segment(0, "about money", 1, 2, None, None, None, "Billing", None, "topic")
     found = replace(analysis(sentiments=said, not_analyzed={"intents": "too short"}), topics=(topic,))
     with transaction(db):
         recording_id = add_recording(db)
