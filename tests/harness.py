@@ -89,6 +89,8 @@ class Conversation:
     call: Call
     handler: Any
     closing: threading.Event
+    over: Callable[[], None]
+    """Counts the call as ended: before the last bytes go out, as their reader may begin the next at once."""
 
     def reply(
         self,
@@ -108,10 +110,11 @@ class Conversation:
             self.handler.send_header(name, value)
         if "Content-Length" not in (headers or {}):
             self.handler.send_header("Content-Length", str(len(content)))
+        self.call.answered = status
+        self.over()
         self.handler.end_headers()
         self.handler.wfile.write(content)
         self.handler.wfile.flush()
-        self.call.answered = status
 
     def raw(self, content: bytes) -> None:
         """Bytes as they are, instead of an answer or a part of one."""
@@ -127,11 +130,13 @@ class Conversation:
 
     def close(self) -> None:
         """End the connection without a word."""
+        self.over()
         with contextlib.suppress(OSError):
             self.handler.connection.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""
+        self.over()
         self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.handler.connection.close()
 
@@ -153,6 +158,17 @@ def refuse(name: str) -> Script:
     """A script that answers with a documented error."""
     status, body = error(name)
     return answer(status, body)
+
+
+def together(count: int, script: Script) -> list[Script]:
+    """Scripts for the next calls, so many, of which none is answered before all of them are in flight."""
+    met = threading.Barrier(count)
+
+    def held(conversation: Conversation) -> None:
+        met.wait(DEADLINE_SECONDS)
+        script(conversation)
+
+    return [held] * count
 
 
 class ScriptedApi:
@@ -217,6 +233,13 @@ class ScriptedApi:
             self.calls.append(call)
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
+
+        def over() -> None:
+            with self._lock:
+                if call.ended_at is None:
+                    call.ended_at = time.monotonic()
+                    self._in_flight -= 1
+
         try:
             if self.takes_body:
                 _read_body(handler, call)
@@ -224,11 +247,9 @@ class ScriptedApi:
                 script = self._next.pop(0) if self._next and call.method == "POST" else self.script
             if call.method == "GET":
                 script = answer(200, {"projects": []})
-            script(Conversation(call, handler, self._closing))
+            script(Conversation(call, handler, self._closing, over))
         finally:
-            call.ended_at = time.monotonic()
-            with self._lock:
-                self._in_flight -= 1
+            over()
 
 
 def _read_body(handler: BaseHTTPRequestHandler, call: Call) -> None:
@@ -307,7 +328,7 @@ class Service:
         return {
             "database": str(self.database),
             "watch": [{"path": str(self.folder), "settle": "0.2s", "rescan": "2s"}],
-            "analyzer": {"base_url": "http://127.0.0.1:1", "api_key": CANARY_KEY, "timeout": "20s"},
+            "analyzer": {"base_url": "http://127.0.0.1:1", "api_key": CANARY_KEY, "timeout": "60s"},
         }
 
     def command(self, *arguments: str) -> list[str]:
@@ -361,7 +382,7 @@ class Service:
             self.process.wait()
             self.process = None
 
-    def stop(self, number: int = signal.SIGTERM, *, seconds: float = 30.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, *, seconds: float = DEADLINE_SECONDS) -> int:
         """End it by a signal; returns its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
@@ -383,7 +404,7 @@ class Service:
             lambda: sum(map(self.log().count, said)) > before, what="the configuration to be read again"
         )
 
-    def wait_end(self, *, seconds: float = 30.0) -> int:
+    def wait_end(self, *, seconds: float = DEADLINE_SECONDS) -> int:
         """Wait until it ends by itself; returns its exit code."""
         assert self.process is not None
         code = self.process.wait(seconds)

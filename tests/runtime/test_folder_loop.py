@@ -25,7 +25,7 @@ from daemon.watching.events import Events, EventsFactory, Hint, HintKind
 from tests.databases import new_database
 from tests.watching.mounts import bind, mount, mounts_undone
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 SETTLE_SECONDS = 0.3
 
 
