@@ -1,12 +1,8 @@
-"""The command line: the only place that prints and that picks exit codes.
-
-Commands are imported when they are used, so that `earshot status` does not wait for what only `run` needs.
-"""
+"""The command line: the only place that prints and that picks exit codes."""
 
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import sys
 import traceback
@@ -16,66 +12,9 @@ from typing import IO, Any
 
 import click
 
-from daemon import __version__
-from daemon.cli.options import Context, configuration_options, say_error
+from daemon.cli.commands import earshot
+from daemon.cli.options import Context, say_error
 from daemon.errors import EXIT_FAILED, EXIT_INTERRUPTED, ConfigError, EarshotError
-
-COMMANDS = {
-    "run": "daemon.cli.run:run",
-    "scan": "daemon.cli.scan:scan",
-    "analyze": "daemon.cli.analyze:analyze",
-    "status": "daemon.cli.status:status",
-    "reload": "daemon.cli.reload:reload",
-    "list": "daemon.cli.recordings:list_command",
-    "show": "daemon.cli.show:show",
-    "search": "daemon.cli.recordings:search",
-    "export": "daemon.cli.export:export",
-    "retry": "daemon.cli.recordings:retry",
-    "reanalyze": "daemon.cli.reanalyze:reanalyze",
-    "costs": "daemon.cli.costs:costs",
-    "stats": "daemon.cli.stats:stats",
-    "check": "daemon.cli.check:check",
-    "doctor": "daemon.cli.doctor:doctor",
-    "test-alert": "daemon.cli.alerts:test_alert",
-    "rules": "daemon.cli.rules:rules",
-    "alerts": "daemon.cli.alerts:alerts",
-    "webhooks": "daemon.cli.webhooks:webhooks",
-    "backup": "daemon.cli.backup:backup",
-    "verdict": "daemon.cli.verdict:verdict",
-    "forget": "daemon.cli.forget:forget",
-    "protect": "daemon.cli.protect:protect",
-    "demo": "daemon.cli.demo:demo",
-    "engine": "daemon.cli.engine:engine",
-}
-"""Each command and where it is, in the order in which `--help` lists them."""
-
-
-class Commands(click.Group):
-    """The commands of COMMANDS, imported one by one as they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which a recording meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, or None."""
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-
-@click.command(
-    cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: earshot -c /etc/earshot/config.yaml status",
-)
-@click.version_option(__version__, prog_name="earshot", message="%(prog)s %(version)s")
-@configuration_options
-def earshot() -> None:
-    """Watch folders for recordings, have Deepgram analyze them, and alert people."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.groups import Group
 from daemon.cli.options import (
     Context,
     configuration_options,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from daemon.storage.outbox import Table
 
 
-@click.group(invoke_without_command=True, epilog="Example: earshot alerts --state suppressed")
+@click.group(cls=Group, invoke_without_command=True, epilog="Example: earshot alerts --state suppressed")
 @configuration_options
 @click.option(
     "--state",
@@ -94,7 +95,7 @@ def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
 @click.argument("alert_ids", type=row_id, metavar="ID...", nargs=-1, required=True)
 @pass_context
 def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
-    """Send failed or suppressed alerts after all, and pending ones now, quiet hours or not."""
+    """Send failed or suppressed alerts after all, pending ones now."""
     retry_each(context, alert_ids, "alerts")
 
 
@@ -124,7 +125,7 @@ def retry_each(context: Context, ids: tuple[int, ...], table: Table) -> None:
 @click.argument("duration")
 @pass_context
 def snooze_rule(context: Context, rule: str, duration: str) -> None:
-    """Hold the alerts of RULE back for a while, such as 2h or 7d; 0s ends that.
+    """Hold the alerts of RULE back for a while; 0s ends that.
 
     They stay in the outbox as suppressed, with the reason snooze.
     """

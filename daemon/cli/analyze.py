@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @json_option
 @pass_context
 def analyze(context: Context, inputs: Sequence[str], save: bool, over_limit: bool, as_json: bool) -> None:
-    """Analyze files and hosted recordings now and print what was found.
+    """Analyze files and hosted recordings now and print the result.
 
     Nothing is stored without --save but what it cost, where there is a database, and no alert is sent:
     `alerts` shows what would be sent. With --save a file of a watched folder is the recording that the

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @json_option
 @pass_context
 def backup(context: Context, file: str, keep: int | None, as_json: bool) -> None:
-    """Copy the database to FILE while the service goes on, and check the copy.
+    """Copy the database to FILE while the service goes on.
+
+    The copy is checked before it gets its name.
 
     FILE may be a folder: the copy is then named after the time, as earshot-20260131-023000Z.db, and --keep N
     leaves the newest N there. Else an earlier backup in its place is replaced, or with --keep N becomes

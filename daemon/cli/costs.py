@@ -35,9 +35,10 @@ def _group(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
 @json_option
 @pass_context
 def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
-    """Show what was spent on recordings: an estimate from list prices, lost replies included.
+    """Show what was spent on recordings, by estimate.
 
-    Days and months are those of `timezone` in the configuration. The invoice is Deepgram's.
+    It goes by list prices and includes what was paid for replies that got lost. Days and months are those of
+    `timezone` in the configuration. The invoice is Deepgram's.
     """
     from daemon.config.times import zone_of
     from daemon.storage.costs import costs_by

@@ -73,10 +73,11 @@ alerts:
 @click.option("--keep", is_flag=True, help="Leave the temporary folder, to look into it with other commands.")
 @pass_context
 def demo(context: Context, keep: bool) -> None:
-    """Drop a recorded call into a watched folder, and show what is found in it and the alert.
+    """Show on a sample call what is found in it, and the alert.
 
-    The real service and the embedded engine, in a temporary folder: nothing is sent to anyone. The first time
-    it fetches the engine's models. It brings a configuration of its own; --debug shows the service's log.
+    The call is dropped into a temporary folder that the real service watches, with the embedded engine:
+    nothing is sent to anyone. The first time it fetches the engine's models. It brings a configuration of its
+    own; --debug shows the service's log.
     """
     with engine_packages():
         import faster_whisper  # noqa: F401

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 @json_option
 @pass_context
 def doctor(context: Context, quick: bool, offline: bool, as_json: bool) -> None:
-    """Look at everything: what `check` looks at, and the service and its database as they are now.
+    """Check everything, the running service and its database included.
 
-    That is whether it runs and what holds it up, watches and events, the clock, alerts and webhooks that are
-    stuck, backups and other copies, the database's size and growth, and whether it is whole. The service may
-    run meanwhile or not.
+    That is what `check` looks at, and how things are now: whether the service runs and what holds it up,
+    watches and events, the clock, alerts and webhooks that are stuck, backups and other copies, the
+    database's size and growth, and whether it is whole. The service may run meanwhile or not.
 
     Exits with 78 when the configuration file is wrong, with 1 when something else is. Warnings are for you to
     judge.

@@ -78,7 +78,7 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Erase recordings: what was said, by whom, and every trace of it in the database.
+    """Erase recordings and every trace of them in the database.
 
     Transcript, passages, summary, replies, alerts and messages to other programs are erased, and copies of
     the recording too; a file that stays is not taken again. Protected recordings are left out. Without

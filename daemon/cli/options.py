@@ -144,16 +144,31 @@ def configuration_options(command: Function) -> Function:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 """Adds `--json`, passed to the command as `as_json`."""
 
-row_id = click.IntRange(min=1, max=LARGEST_ID)
+
+class _RowNumber(click.IntRange):
+    """From 1 to what SQLite can count; --help names the first bound alone."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if number > LARGEST_ID:
+            self.fail(f"{number} is larger than any number of rows.", param, ctx)
+        return number
+
+
+row_id = _RowNumber()
 row_id.name = "id"
 """The type of an argument that is the id of a row."""
 
-
-row_limit = click.IntRange(min=1, max=LARGEST_ID)
+row_limit = _RowNumber()
 """The type of a number of rows."""
 
 limit_option = click.option(
     "--limit",
+    metavar="N",
     type=row_limit,
     help=f"The newest N only; default: {ON_TERMINAL_ROWS} on a terminal, else all.",
 )

@@ -54,7 +54,7 @@ def reanalyze(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Analyze again what was analyzed before, as the configuration is now.
+    """Analyze again, by the present rules and settings.
 
     Say how: --rules, --text or --audio. Count and estimated cost are shown first, and nothing is done without
     a yes. Without filters all recordings are meant that are done; for a copy its original is.

@@ -124,7 +124,9 @@ def _shown(value: Any) -> str:
 @configuration_options
 @click.argument("words", nargs=-1, required=True)
 @filter_options
-@click.option("--limit", type=row_limit, default=SEARCH_HITS, show_default=True, help="Hits at most.")
+@click.option(
+    "--limit", metavar="N", type=row_limit, default=SEARCH_HITS, show_default=True, help="Hits at most."
+)
 @json_option
 @pass_context
 def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit: int, as_json: bool) -> None:

@@ -20,9 +20,10 @@ LOOK_SECONDS = 0.1
 @configuration_options
 @pass_context
 def reload(context: Context) -> None:
-    """Have the running service read its configuration and key again, and wait for its answer.
+    """Have the running service read its configuration and key again.
 
-    Exits with 1 and says why when the service refuses the configuration; it then keeps the old one.
+    Waits for its answer. Exits with 1 and says why when the service refuses the configuration; it then keeps
+    the old one.
     """
     from daemon.storage.lock import ask_to_reload, daemon_status
 

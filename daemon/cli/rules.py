@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.filters import filter_options
+from daemon.cli.groups import Group
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
 from daemon.cli.output import local_time, plural, print_json, print_paragraph, print_table, score
 from daemon.errors import UsageError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from daemon.storage.verdicts import Verdicts
 
 
-@click.group(epilog="Example: earshot rules test --since 30d")
+@click.group(cls=Group, epilog="Example: earshot rules test --since 30d")
 @configuration_options
 def rules() -> None:
     """Try the rules of the configuration."""

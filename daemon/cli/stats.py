@@ -47,7 +47,7 @@ def _group(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @json_option
 @pass_context
 def stats(context: Context, by: str | None, *, filters: Filters, as_json: bool) -> None:
-    """Show what the conversations were like: how many, how long, how they went, what they were about.
+    """Show in figures how conversations went, and about what.
 
     Days and weeks are those of `timezone` in the configuration, by when a recording was made. `negative` is
     the share of recordings whose average is negative, `useful` the share of judged alerts that were worth it.

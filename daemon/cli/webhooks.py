@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from daemon.cli.alerts import retry_each
+from daemon.cli.groups import Group
 from daemon.cli.options import (
     Context,
     configuration_options,
@@ -19,7 +20,7 @@ from daemon.cli.options import (
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json_rows, print_table
 
 
-@click.group(invoke_without_command=True, epilog="Example: earshot webhooks --state failed")
+@click.group(cls=Group, invoke_without_command=True, epilog="Example: earshot webhooks --state failed")
 @configuration_options
 @click.option(
     "--state", "states", type=click.Choice(["pending", "sent", "failed"]), multiple=True, help="Repeatable."
@@ -28,7 +29,7 @@ from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json_rows, pri
 @json_option
 @pass_context
 def webhooks(context: Context, states: tuple[str, ...], limit: int | None, as_json: bool) -> None:
-    """List messages to other programs, those that did not arrive with the reason."""
+    """List messages to other programs, and why some did not arrive."""
     if click.get_current_context().invoked_subcommand is not None:
         return
     from daemon.storage.views import alerts_list

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from daemon.cli import COMMANDS, earshot
-from daemon.cli.options import SYSTEM_FILE, Context
+from daemon.cli.commands import PLACES, earshot
+from daemon.cli.options import LARGEST_ID, SYSTEM_FILE, Context
 from tests.cli.sites import KEY, SEEN_AT, Site, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -25,15 +26,61 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def every_command() -> list[str]:
     """Every command, those of groups included."""
     names = []
-    for name in COMMANDS:
+    for name in PLACES:
         command = earshot.get_command(click.Context(earshot), name)
         names += [name, *(f"{name} {each}" for each in getattr(command, "commands", {}))]
     return names
 
 
-def test_version(run: Run) -> None:
-    answer = run("--version")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(run: Run, option: str) -> None:
+    answer = run(option)
     assert (answer.returncode, answer.stdout[:8]) == (0, "earshot ")
+
+
+def said(*arguments: str, env: dict[str, str] | None = None) -> str:
+    return CliRunner().invoke(earshot, list(arguments), prog_name="earshot", env=env).output
+
+
+def test_help_lists_each_command_once_under_its_heading_with_a_whole_sentence() -> None:
+    shown = said("--help").partition("Everyday:\n")[2].splitlines()
+    listed = [line.split()[0] for line in shown if line.startswith("  ") and "Example" not in line]
+    assert listed == list(PLACES)
+    assert all(line.endswith(".") for line in shown[: len(PLACES)] if line.startswith("  "))
+    assert [line for line in shown if re.fullmatch(r"\w+:", line)] == ["Alerts:", "Operate:", "Try:", "Help:"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("statsu", "status"),
+        ("serach", "search"),
+        ("lst", "list"),
+        ("alerts shwo", "show"),
+        ("help lst", "list"),
+    ],
+)
+def test_a_misspelled_command_is_answered_with_the_nearest_one(typed: str, offered: str) -> None:
+    answer = CliRunner().invoke(earshot, typed.split())
+    assert answer.exit_code == 2
+    assert "Did you mean" in answer.output
+    assert f"'{offered}'" in answer.output
+
+
+def test_help_of_a_command_is_what_the_command_says() -> None:
+    assert said("help") == said("--help")
+    assert said("help", "rules", "test") == said("rules", "test", "--help") != ""
+    assert "no commands of its own" in said("help", "show", "x")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands_options_and_their_values(shell: str) -> None:
+    assert "_EARSHOT_COMPLETE" in said("completion", shell)
+    for typed, wanted in [("sta", "stats"), ("alerts sn", "snooze"), ("list --state fa", "failed")]:
+        env = {"_EARSHOT_COMPLETE": f"{shell}_complete", "COMP_WORDS": f"earshot {typed}"}
+        # fish gives the word alone, the others its number.
+        env["COMP_CWORD"] = typed.split()[-1] if shell == "fish" else str(len(typed.split()))
+        assert wanted in said(env=env), typed
 
 
 @pytest.mark.parametrize("command", every_command())
@@ -43,6 +90,7 @@ def test_every_command_takes_the_common_options_and_helps_with_an_example(comman
     assert "--config" in answer.output
     assert "--debug" in answer.output
     assert "Example: earshot" in answer.output
+    assert str(LARGEST_ID) not in answer.output
 
 
 @pytest.mark.parametrize("before", [True, False])
