@@ -42,6 +42,8 @@ class Context:
     """The folders that are not there or do not answer."""
     remote: Callable[[], frozenset[str]] = frozenset
     """The folders on shares."""
+    share_done: Callable[[], float | None] = lambda: None
+    """How much of what is asked for right now the service has done, 0 to 1; None when it does not say."""
     random: random.Random = field(default_factory=random.Random)
     refusals: Refusals = field(default_factory=Refusals)
 

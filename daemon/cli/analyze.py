@@ -15,6 +15,7 @@ from daemon.cli.options import Context, configuration_options, json_option, pass
 from daemon.cli.output import print_json
 from daemon.cli.privacy import hide_memory
 from daemon.cli.show import print_recording
+from daemon.cli.waiting import analysis_bar
 from daemon.errors import EXIT_FAILED, EarshotError
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, over_limit: boo
                 failed = True
                 say_error(f"{source}: not sent: {reason}; --over-limit sends it all the same")
                 continue
-            found = recording(db, _counted(ledger, db, analysis, source))
+            path = None if _is_address(source) else _path_of(source)
+            with analysis_bar(ledger, analysis, source.rpartition("/")[2], path):
+                number = _counted(ledger, db, analysis, source)
+            found = recording(db, number)
             if found is None:
                 continue
             shown.append(found)

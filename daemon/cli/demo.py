@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,8 +27,8 @@ from daemon.cli.engine import engine_packages
 from daemon.cli.engine_models import ready_model
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.output import print_paragraph
-from daemon.cli.progress import about_bar
-from daemon.engine.capacity import processors
+from daemon.cli.progress import waiting_bar
+from daemon.cli.waiting import engine_rate
 from daemon.errors import EarshotError
 from daemon.storage.lock import daemon_status
 
@@ -40,9 +41,7 @@ ENDING_SECONDS = 3.0
 STARTING_SECONDS = 4.0
 # Until the alert is there, beside recognition: the file settles, the text is analyzed.
 AROUND_SECONDS = 4.0
-# For the sample, of a processor of 2020; more than four of them make it little faster.
-RECOGNIZING_CPU_SECONDS = {"base": 13.0, "tiny.en": 7.0}
-MOST_PROCESSORS = 4
+SAMPLE_SECONDS = 58.0
 CONFIGURATION = """\
 database: {database}
 watch:
@@ -93,21 +92,30 @@ def demo(context: Context, keep: bool) -> None:
     with _place(keep=keep) as place, _alert_sink() as (port, alerts):
         file, database = _configured(place, port, model)
         began = time.monotonic()
-        with _service(file, show_log=context.debug) as service:
-            with about_bar("Starting the service and its engine", STARTING_SECONDS) as show:
-                _wait(service, lambda: daemon_status(database)["ready"], show)
+        with _service(file, place, show_log=context.debug) as service:
+            with waiting_bar("Starting the service and its engine", about_seconds=STARTING_SECONDS):
+                _wait(service, lambda: daemon_status(database)["ready"])
             _done(console, f"The service watches {place / 'recordings'}")
             shutil.copy(SAMPLE, place / "recordings" / SAMPLE.name)
-            with about_bar(f"Listening to {SAMPLE.name}", seconds - STARTING_SECONDS) as show:
-                _wait(service, lambda: not alerts.empty() and _is_told(database), show)
+            about = seconds - STARTING_SECONDS
+            with waiting_bar(
+                f"Listening to {SAMPLE.name}", share=partial(_share, place), about_seconds=about
+            ):
+                _wait(service, lambda: not alerts.empty() and _is_told(database))
             _done(console, f"{SAMPLE.name} was dropped into it, analyzed and told of")
         show_findings(console, _found(database), alerts.get())
         show_places(console, database, file if keep else None, time.monotonic() - began)
 
 
+def _share(place: Path) -> float | None:
+    """How much of the recording the service's engine has heard."""
+    from daemon.runtime.engine_process import share_done, socket_below
+
+    return share_done(socket_below(place))
+
+
 def _about_seconds(model: str) -> float:
-    cpu_seconds = RECOGNIZING_CPU_SECONDS[model]
-    return STARTING_SECONDS + AROUND_SECONDS + cpu_seconds / min(processors(), MOST_PROCESSORS)
+    return STARTING_SECONDS + AROUND_SECONDS + SAMPLE_SECONDS * (engine_rate(model) or 0.0)
 
 
 @contextmanager
@@ -159,10 +167,9 @@ def _done(console: Console, text: str) -> None:
     console.print(f"✓ {text}", style="green", soft_wrap=True)
 
 
-def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any], show: Callable[[], None]) -> None:
+def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
-        show()
         if service.poll() is not None:
             raise EarshotError("the service ended; run again with --debug to see why")
         if time.monotonic() > deadline:
@@ -171,7 +178,7 @@ def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any], show: Call
 
 
 @contextmanager
-def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]:
+def _service(file: Path, place: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "daemon", "run", "--exit-with-stdin", "--config", str(file)]
     service = subprocess.Popen(
         command,
@@ -180,7 +187,8 @@ def _service(file: Path, *, show_log: bool) -> Iterator[subprocess.Popen[bytes]]
         stderr=None if show_log else subprocess.DEVNULL,
         # Only this process gets the signals of the terminal.
         start_new_session=True,
-        env=_environment(),
+        # There is the engine's socket, which tells how far it is.
+        env=_environment() | {"RUNTIME_DIRECTORY": str(place)},
     )
     try:
         yield service

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-import click
-
 SHOWN_SECONDS = 0.1
+LOOK_SECONDS = 0.5
+LEAST_SHARE = 0.02
+"""Less than this says nothing about what is left."""
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -67,31 +70,57 @@ def busy_bar(text: str, *, quiet: bool) -> Iterator[None]:
 
 
 @contextmanager
-def about_bar(text: str, about_seconds: float) -> Iterator[Callable[[], None]]:
-    """Show how long it has taken of about how long, each time the function that is returned is called.
+def waiting_bar(
+    text: str, *, share: Callable[[], float | None] = lambda: None, about_seconds: float | None = None
+) -> Iterator[None]:
+    """Show how long it has taken and about how long it still takes; nothing where stderr is no terminal.
 
-    Where stderr is no terminal, one line says so beforehand.
+    `share` is asked how much of it is done, 0 to 1; where that is not known (None), the estimate is what
+    `about_seconds` leaves, if that is known.
     """
     if not sys.stderr.isatty():
-        click.echo(f"{text}: about {about_seconds:.0f} s", err=True)
-        yield lambda: None
+        yield
         return
     from rich.progress import BarColumn, TextColumn
 
-    with progress_bar(
-        TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[time]}")
-    ) as bar:
-        task = bar.add_task(text, total=about_seconds, time="")
-        began = time.monotonic()
+    text_column = TextColumn("{task.description}", markup=False)
+    with progress_bar(text_column, BarColumn(20), TextColumn("{task.fields[time]}")) as bar:
+        task, over = bar.add_task(text, total=None, time=""), threading.Event()
+        follow = partial(_follow, partial(bar.update, task), over, share, about_seconds)
+        follower = threading.Thread(target=follow, name="progress", daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            over.set()
+            follower.join()
 
-        def show() -> None:
-            gone = time.monotonic() - began
-            late = gone > about_seconds + 1
-            shown = f"{gone:.0f} s, about {about_seconds:.0f} when nothing else runs"
-            shown = shown if late else f"{gone:.0f} of about {about_seconds:.0f} s"
-            bar.update(task, completed=min(gone, about_seconds), time=shown)
 
-        yield show
+def _follow(
+    show: Callable[..., None],
+    over: threading.Event,
+    share: Callable[[], float | None],
+    about_seconds: float | None,
+) -> None:
+    began, before = time.monotonic(), None
+    while not over.wait(LOOK_SECONDS):
+        done, gone = share(), time.monotonic() - began
+        if done is not None and done >= LEAST_SHARE and done != before:
+            before, about_seconds = done, gone / done
+        filled, shown = waited(gone, about_seconds)
+        show(completed=filled or 0, total=None if filled is None else 1, time=shown)
+
+
+def waited(gone: float, about: float | None) -> tuple[float | None, str]:
+    """Return how much of a bar is full after `gone` of about so many seconds, and what to show beside it.
+
+    None: nobody knows, or it is overdue.
+    """
+    if about is None:
+        return None, f"{gone:.0f} s"
+    if gone > about + 1:
+        return None, f"{gone:.0f} s, more than expected"
+    return min(gone / about, 1.0), f"{gone:.0f} of about {about:.0f} s"
 
 
 Advance = Callable[[str, int, int | None], None]

@@ -62,7 +62,7 @@ def estimate(rows: Iterable[Mapping[str, Any]], config: Config) -> tuple[Estimat
         length = None
         if not row["is_url"]:
             root = folder.place_of(source) if folder else "/"
-            length = _length(root, source, row["size_bytes"] or 0)
+            length = length_at(root, source, row["size_bytes"] or 0)
             if length is None:
                 continue
         ids.append(row["id"])
@@ -73,8 +73,8 @@ def estimate(rows: Iterable[Mapping[str, Any]], config: Config) -> tuple[Estimat
     return total, ids
 
 
-def _length(root: str, path: str, size_bytes: int) -> Length | None:
-    """The length of the file at `path`, below `root`; guessed without permission, None if missing."""
+def length_at(root: str, path: str, size_bytes: int) -> Length | None:
+    """Return the length of the file at `path`, below `root`; guessed without permission, None if missing."""
     try:
         with reading(root, path) as descriptor:
             return length_of(descriptor, path, os.fstat(descriptor).st_size)

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from daemon.engine.query import (
     parse_read_query,
 )
 from daemon.engine.refusals import Refusal
+from daemon.engine.settings import PROGRESS_PATH
 from daemon.engine.slots import TooBusy
 from daemon.engine.text_body import MAX_TEXT_BYTES, BadBody, read_body
 from daemon.engine.upload import SlowUpload, TooLarge, free_bytes, open_upload, receive
@@ -46,13 +48,19 @@ POLITE_BYTES, POLITE_SECONDS = 1 << 20, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What every request is answered with; `hosts` are those to fetch from, `uploads` a folder on disk."""
+    """What every request is answered with; `hosts` are those to fetch from, `uploads` a folder on disk.
+
+    `progress` has, by request, how many seconds of its recording are done, of how many. `tells_progress`: who
+    asks at `/progress` is told.
+    """
 
     workers: Workers
     access: Access
     hosts: tuple[str, ...]
     uploads: Path
     knows_all_languages: bool
+    tells_progress: bool = False
+    progress: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,13 @@ def routes(place: Place) -> list[Route]:
         refusal = _denied(request, place.access)
         return refusals.reply_of(refusal, str(uuid4())) if refusal else JSONResponse({"projects": []})
 
+    async def progress(_: Request) -> Response:
+        requests = [{"done_seconds": done, "seconds": seconds} for done, seconds in place.progress.values()]
+        return JSONResponse({"requests": requests})
+
+    telling = [Route(PROGRESS_PATH, progress, methods=["GET"])] if place.tells_progress else []
     return [
+        *telling,
         Route("/v1/listen", listening, methods=["POST"]),
         Route("/v1/read", reading, methods=["POST"]),
         Route("/v1/projects", projects, methods=["GET"]),
@@ -105,10 +119,28 @@ async def _health(request: Request) -> Response:
 async def _answer(
     request: Request, place: Place, work: Callable[[Call, Place, BinaryIO], Awaitable[bytes]]
 ) -> Response:
-    """Answer one request; every failure becomes Deepgram's error JSON."""
+    """Answer one request, and write one line about it into the log."""
+    began = time.monotonic()
     created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     call = Call(request, str(uuid4()), created)
-    refusal = _denied(request, place.access)
+    response = await _reply(call, place, work)
+    _, audio_seconds = place.progress.pop(call.id, (0.0, 0.0))
+    logger.info(
+        "request answered request=%s path=%s status=%d audio_seconds=%.1f seconds=%.2f",
+        call.id,
+        request.url.path,
+        response.status_code,
+        audio_seconds,
+        time.monotonic() - began,
+    )
+    return response
+
+
+async def _reply(
+    call: Call, place: Place, work: Callable[[Call, Place, BinaryIO], Awaitable[bytes]]
+) -> Response:
+    """Do the work of a request; every failure becomes Deepgram's error JSON."""
+    refusal = _denied(call.request, place.access)
     try:
         if refusal is None:
             # Counted before its body is taken: too many large ones at once would fill the disk.
@@ -128,7 +160,7 @@ async def _answer(
     except Exception:
         logger.exception("request failed request=%s", call.id)
         refusal = refusals.FAILED
-    await _take_politely(request)
+    await _take_politely(call.request)
     return refusals.reply_of(refusal, call.id)
 
 
@@ -246,7 +278,13 @@ async def _work(
 ) -> bytes:
     """Return the worker's reply; if the client hangs up first, stop the work that nobody waits for."""
     upload = {"request_id": call.id, "sha256": sha256, "created": call.created}
-    work = asyncio.ensure_future(place.workers.work(file.fileno(), upload, options, reads=reads))
+
+    def on_progress(done: float, seconds: float) -> None:
+        place.progress[call.id] = (done, seconds)
+
+    work = asyncio.ensure_future(
+        place.workers.work(file.fileno(), upload, options, reads=reads, on_progress=on_progress)
+    )
     gone = asyncio.ensure_future(_disconnected(call.request))
     try:
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)

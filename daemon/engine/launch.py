@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -11,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from daemon.engine.template import READY
-from daemon.engine.worker import Job
+from daemon.engine.worker import PROGRESS, Job, Tell
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 END_SECONDS = 10.0
 MAX_REPLY_BYTES = 64 << 20
+LONGEST_LINE = 100  # about progress
 SOURCE = Path(__file__).parents[2]  # where `daemon` is imported from, for the child
 # -P: import nothing from the folder that the service runs in
 COMMAND = (sys.executable, "-P", "-m", "daemon.engine.template")
@@ -83,18 +85,21 @@ class Template:
                 await self._process.wait()
         self._process = self._control = None
 
-    async def run(self, audio: int, job: Job) -> tuple[int, bytes]:
+    async def run(self, audio: int, job: Job, on_progress: Tell = lambda *_: None) -> tuple[int, bytes]:
         """Do a job on a recording; return how the worker ended (status, or minus a signal) and its answer.
 
-        Cancelled, it ends the worker and returns when that is gone.
+        `on_progress` hears what the worker says of how far it is. Cancelled, it ends the worker and returns
+        when that is gone.
         """
         # The template itself may be killed, and all workers with it: that is nothing that a recording can do.
-        outcome = await self._run_once(audio, job) or await self._run_once(audio, job)
+        outcome = await self._run_once(audio, job, on_progress) or await self._run_once(
+            audio, job, on_progress
+        )
         if outcome is None:
             raise WorkerFailed("the process that workers are forked from ended")
         return outcome
 
-    async def _run_once(self, audio: int, job: Job) -> tuple[int, bytes] | None:
+    async def _run_once(self, audio: int, job: Job, on_progress: Tell) -> tuple[int, bytes] | None:
         way, end = await self._hand_over(audio)
         reader, writer = await asyncio.open_connection(sock=way)
         gone = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(end, 16))
@@ -102,7 +107,7 @@ class Template:
             with contextlib.suppress(ConnectionError):
                 writer.write(job.to_json())
                 await writer.drain()
-            reply = await _read(reader)
+            reply = await _read(reader, on_progress)
             if reply is None:
                 logger.warning("worker writes without end request=%s", job.upload["request_id"])
                 end.shutdown(socket.SHUT_WR)
@@ -152,15 +157,27 @@ class Template:
                 socket.send_fds(self._control, [b"job"], descriptors)
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes | None:
-    """Read to the end; None when there is more than any reply has."""
-    received = bytearray()
+async def _read(reader: asyncio.StreamReader, on_progress: Tell) -> bytes | None:
+    """Read to the end; return what comes after the lines about progress, None when that is too much."""
+    received, size = bytearray(), 0
     with contextlib.suppress(ConnectionError):
         while block := await reader.read(1 << 16):
             received += block
-            if len(received) > MAX_REPLY_BYTES:
+            size += len(block)
+            if size > MAX_REPLY_BYTES:
                 return None
+            while received.startswith(PROGRESS) and (end := received.find(b"\n", 0, LONGEST_LINE)) > 0:
+                _pass_on(received[len(PROGRESS) : end], on_progress)
+                del received[: end + 1]
     return bytes(received)
+
+
+def _pass_on(figures: bytearray, on_progress: Tell) -> None:
+    """Pass on how far a worker is; one that a recording has taken over may write anything."""
+    with contextlib.suppress(ValueError):
+        done, seconds = map(float, figures.split())
+        if 0 <= done <= seconds < math.inf:
+            on_progress(done, seconds)
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -53,7 +53,14 @@ def serve(
     shares = capacity(settings.model_bytes, settings.workers)
     logger.info("engine workers=%d worker_mb=%d", shares.workers, shares.worker_bytes >> 20)
     workers = Workers(settings, shares)
-    place = Place(workers, access, settings.hosts, _uploads(settings), settings.knows_all_languages)
+    place = Place(
+        workers=workers,
+        access=access,
+        hosts=settings.hosts,
+        uploads=_uploads(settings),
+        knows_all_languages=settings.knows_all_languages,
+        tells_progress=exit_with_stdin,
+    )
     config = uvicorn.Config(
         Starlette(routes=routes(place), exception_handlers={HTTPException: no_such_page}),
         http=Connection,

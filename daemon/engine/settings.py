@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+PROGRESS_PATH = "/progress"
+"""Where an engine tells the process that started it how far its requests are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

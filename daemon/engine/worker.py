@@ -32,6 +32,8 @@ LEAST_DECODING_SECONDS, MOST_DECODING_SECONDS, DECODED_BYTES_PER_SECOND = 15, 60
 # A sentence takes 10 ms, and has some 80 characters.
 READING_CPU_SECONDS, READING_CPU_PER_CHARACTER = 60, 0.001
 LONGEST_TRACEBACK = 8000
+PROGRESS = b"done "
+"""Begins each line about how far the work is, of which any number come before the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,11 @@ class Job:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
+Tell = Callable[[float, float], None]
+"""Tells the server how many seconds of the recording are done, of how many."""
+Work = Callable[[BinaryIO, Job, Tell], bytes]
+
+
 class DecoderError(Exception):
     """Decoding failed in a way that is not expected of damaged recordings."""
 
@@ -71,7 +78,7 @@ def main(audio: int, way: int, parent: int) -> int:
     return run(audio, way, parent, _do)
 
 
-def run(audio: int, way: int, parent: int, work: Callable[[BinaryIO, Job], bytes]) -> int:
+def run(audio: int, way: int, parent: int, work: Work) -> int:
     """Do `work` on the recording, shut in by the bounds of the job that is read from `way`."""
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123
         # What a library prints, and what a hostile recording makes it print, is for no log.
@@ -81,18 +88,23 @@ def run(audio: int, way: int, parent: int, work: Callable[[BinaryIO, Job], bytes
         job = read_job(server)
         os.setsid()
         sandbox.enter(job.bounds, parent)
-        status, answer = _outcome(recording, job, work)
         with open(server.fileno(), "wb", closefd=False) as output:
+            status, answer = _outcome(recording, job, work, partial(_tell, output))
             output.write(answer)
     return status
 
 
-def _outcome(recording: BinaryIO, job: Job, work: Callable[[BinaryIO, Job], bytes]) -> tuple[int, bytes]:
+def _tell(output: BinaryIO, done_seconds: float, seconds: float) -> None:
+    output.write(b"%s%.2f %.2f\n" % (PROGRESS, done_seconds, seconds))
+    output.flush()
+
+
+def _outcome(recording: BinaryIO, job: Job, work: Work, tell: Tell) -> tuple[int, bytes]:
     from daemon.engine.decode import UnreadableAudio
     from daemon.engine.reply import TooLong
 
     try:
-        return DONE, work(recording, job)
+        return DONE, work(recording, job, tell)
     except UnreadableAudio:
         return UNREADABLE, b""
     except TooLong:
@@ -113,8 +125,8 @@ def read_job(server: socket.socket) -> Job:
     return Job(**values)
 
 
-def _do(recording: BinaryIO, job: Job) -> bytes:
-    return read(recording, job) if job.reads else transcribe(recording, job)
+def _do(recording: BinaryIO, job: Job, tell: Tell) -> bytes:
+    return read(recording, job) if job.reads else transcribe(recording, job, tell)
 
 
 def read(file: BinaryIO, job: Job) -> bytes:
@@ -132,7 +144,7 @@ def read(file: BinaryIO, job: Job) -> bytes:
     return _to_json(reply)
 
 
-def transcribe(recording: BinaryIO, job: Job) -> bytes:
+def transcribe(recording: BinaryIO, job: Job, tell: Tell) -> bytes:
     """Decode and recognize a recording; return the reply as JSON. Raises UnreadableAudio."""
     # Only in here: these load what decodes and recognizes, where a template could not import it before.
     import av.logging
@@ -150,13 +162,23 @@ def transcribe(recording: BinaryIO, job: Job) -> bytes:
     heard_seconds = facts.duration_seconds * (facts.channels if options.multichannel else 1)
     sandbox.allow_seconds(2 * MOST_DECODING_SECONDS + job.recognizing_cpu_per_second * heard_seconds)
     which = range(facts.channels) if options.multichannel else (None,)
+    tell(0.0, facts.duration_seconds)
+
+    def on_progress(before: int, seconds: float) -> None:
+        done = (before * facts.duration_seconds + min(seconds, facts.duration_seconds)) / len(which)
+        tell(done, facts.duration_seconds)
+
     folder = Path(job.model)
     model = load(folder, device=job.device, threads=job.threads)
     channels = [
         recognize(
-            model, samples(recording, channel), language=options.language, candidates=options.candidates
+            model,
+            samples(recording, channel),
+            language=options.language,
+            candidates=options.candidates,
+            on_progress=partial(on_progress, before),
         )
-        for channel in which
+        for before, channel in enumerate(which)
     ]
     if options.diarize and not options.multichannel:
         (heard,) = channels

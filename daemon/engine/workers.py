@@ -21,6 +21,7 @@ from daemon.engine.worker import (
     TOO_LONG,
     UNREADABLE,
     Job,
+    Tell,
     decoding_seconds,
 )
 
@@ -66,21 +67,28 @@ class Workers:
         await self._template.stop()
 
     async def work(
-        self, file: int, upload: dict[str, str], options: Options, *, reads: bool = False
+        self,
+        file: int,
+        upload: dict[str, str],
+        options: Options,
+        *,
+        reads: bool = False,
+        on_progress: Tell = lambda *_: None,
     ) -> bytes:
         """Return the reply's JSON for an open recording, or with `reads` a written text.
 
-        Raises UnusableRecording, TextTooLong, WorkerFailed; cancelling ends the work.
+        `on_progress` hears how many seconds of the recording are done, of how many. Raises
+        UnusableRecording, TextTooLong, WorkerFailed; cancelling ends the work.
         """
         name = upload["request_id"]
         async with self.slots.one():
             job = replace(self._job(file, upload, options), reads=reads)
-            status, reply = await self._template.run(file, job)
+            status, reply = await self._template.run(file, job, on_progress)
         if self._may_be_anothers_fault(status):
             logger.warning("worker ended request=%s by=%s; once more, alone", name, shown_status(status))
             async with self.slots.alone():
                 bounds = replace(job.bounds, memory_bytes=self._capacity.alone_bytes)
-                status, reply = await self._template.run(file, replace(job, bounds=bounds))
+                status, reply = await self._template.run(file, replace(job, bounds=bounds), on_progress)
         if status == DONE:
             return reply
         if status == TOO_LONG:

@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import httpx
+
 from daemon.config.models import Engine
+from daemon.deepgram.client import http_client
 from daemon.engine.languages import is_multilingual
-from daemon.engine.settings import Settings
+from daemon.engine.settings import PROGRESS_PATH, Settings
 from daemon.engine.weights import SENTENCES, find
 from daemon.errors import EarshotError
 
@@ -25,10 +28,11 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 RESTART_SECONDS = 2.0
+LOOK_SECONDS = 2.0
 ENGINE_URL = "http://localhost"
 """What requests to it are addressed to; they go by its socket."""
 _LONGEST_SOCKET_PATH = 107
-_SOCKET = "engine.sock"
+_PREFIX, _SOCKET = "engine-", "engine.sock"
 _WITHHELD = ("DEEPGRAM_API_KEY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 
@@ -97,6 +101,24 @@ class EmbeddedEngine:
         logger.info("embedded engine started pid=%d", self._child.pid)
 
 
+def share_done(socket_path: Path | None) -> float | None:
+    """Ask an engine on its Unix socket how much of its work is done, 0 to 1; None if that is not known."""
+    if socket_path is None:
+        return None
+    try:
+        with http_client(ENGINE_URL, socket_path=socket_path, timeout=LOOK_SECONDS) as client:
+            requests = client.get(ENGINE_URL + PROGRESS_PATH).json()["requests"]
+    except (httpx.HTTPError, ValueError, KeyError):
+        return None
+    seconds = sum(each["seconds"] for each in requests)
+    return sum(each["done_seconds"] for each in requests) / seconds if seconds else None
+
+
+def socket_below(runtime_directory: Path) -> Path | None:
+    """Return the socket of the engine of a service with this $RUNTIME_DIRECTORY; None if there is none."""
+    return next(runtime_directory.glob(f"{_PREFIX}*/{_SOCKET}"), None)
+
+
 def settings_of(engine: Engine) -> Settings:
     """Return the settings for an engine, with its models found. Raises EarshotError if one is not there."""
     speech = find(engine.model)
@@ -116,7 +138,7 @@ def _own_folder(env: Mapping[str, str]) -> Path:
     for place in filter(None, places):
         if len(os.fsencode(place)) + len(f"/engine-12345678/{_SOCKET}") <= _LONGEST_SOCKET_PATH:
             try:
-                return Path(tempfile.mkdtemp(prefix="engine-", dir=place))
+                return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
             except OSError:
                 continue
     raise EarshotError("the embedded engine finds no folder for its socket; set TMPDIR to a short path")

@@ -15,7 +15,7 @@ from daemon.config.secrets import api_key
 from daemon.costs.estimate import expected
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
-from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of
+from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of, share_done
 from daemon.runtime.results import Rules, store
 
 
@@ -46,5 +46,6 @@ def asking(
             store=partial(store, alerts=rules.alerts, targets=rules.targets),
             # A person waits here: when a result cannot be stored, report it instead of trying again.
             ended=lambda: True,
+            share_done=partial(share_done, socket_path),
         )
         yield context, rules

@@ -21,6 +21,8 @@ from daemon.storage.queue import duplicate, return_to_queue
 COPY_WAIT_SECONDS = 2.0
 """How long a recording waits for one in flight that it may be a copy of, before it looks again."""
 
+RATED_REQUESTS = 50
+
 Decision = Literal["send", "duplicate", "later", "hash"]
 
 
@@ -118,6 +120,19 @@ def count_doubtful(db: Database, recording_id: int, request: int, now: datetime)
         (recording_id,),
     )
     add_lost_cost(db, request, now)
+
+
+def waiting_rate(db: Database) -> float | None:
+    """Return the seconds until the reply for a second of sound, of the last requests; None without any."""
+    found: float | None = value(
+        db,
+        "SELECT 86400 * sum(julianday(ended_at) - julianday(started_at)) / sum(duration_seconds)"
+        " FROM (SELECT ended_at, started_at, duration_seconds FROM requests"
+        " JOIN recordings ON recordings.id = recording_id"
+        " WHERE outcome = 'received' AND duration_seconds > 0 ORDER BY requests.id DESC LIMIT :limit)",
+        {"limit": RATED_REQUESTS},
+    )
+    return found
 
 
 def end_request(

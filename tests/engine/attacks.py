@@ -169,7 +169,7 @@ ATTEMPTS: dict[str, Attempt] = {
 }
 
 
-def attack(recording: BinaryIO, job: worker.Job | None = None) -> bytes:
+def attack(recording: BinaryIO, job: worker.Job | None = None, _: worker.Tell | None = None) -> bytes:
     """Try everything; return what came of each as JSON, and what a worker must still be able to do."""
     targets = json.loads(recording.read())
     outcome = {name: outcome_of(attempt, targets, recording) for name, attempt in ATTEMPTS.items()}

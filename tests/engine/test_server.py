@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
+import re
 import socket
 import stat
 import subprocess
@@ -40,9 +41,17 @@ def engine(folder: Path, *arguments: str, **section: Any) -> Iterator[str]:
     config = folder / "engine.yaml"
     config.write_text(yaml.safe_dump({"engine": {"model": "tiny.en", **section}}), "utf-8")
     command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), *arguments]
-    with subprocess.Popen(
-        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("listening on "), line
@@ -70,9 +79,14 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the engine at `url` has its configuration, and its log."""
+    return tmp_path_factory.mktemp("engine")
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
     """An engine with a key, one worker, one host to fetch from, and phrases for an intent."""
-    folder = tmp_path_factory.mktemp("engine")
     (folder / "key").write_text(f"{KEY}\n")
     (folder / "key").chmod(0o600)
     examples = {"cancel subscription": ["please close my account"]}
@@ -99,7 +113,7 @@ def test_a_page_in_a_browser_is_refused(url: str) -> None:
     assert reply.status_code == 403
 
 
-def test_a_body_in_chunks_without_length_and_type_is_taken(url: str) -> None:
+def test_a_body_in_chunks_without_length_and_type_is_taken_and_logged(url: str, folder: Path) -> None:
     """As the Go client sends it."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     with closing(connection):
@@ -113,6 +127,9 @@ def test_a_body_in_chunks_without_length_and_type_is_taken(url: str) -> None:
         reply = connection.getresponse()
         assert reply.status == 200
         assert hashlib.sha256(SILENCE).hexdigest().encode() in reply.read()
+    request, figures = reply.headers["dg-request-id"], r"audio_seconds=4.1 seconds=\d+\.\d\d"
+    line = rf"request answered request={request} path=/v1/listen status=200 {figures}\n"
+    wait_until(lambda: re.search(line, (folder / "log").read_text()) is not None)
 
 
 def halves(body: bytes) -> tuple[bytes, bytes]:

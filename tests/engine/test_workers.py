@@ -14,7 +14,7 @@ from daemon.engine.launch import Template, WorkerFailed, environment
 from daemon.engine.query import Options
 from daemon.engine.sandbox import Bounds
 from daemon.engine.settings import Settings
-from daemon.engine.worker import Job, decoding_seconds
+from daemon.engine.worker import Job, Tell, decoding_seconds
 from daemon.engine.workers import UnusableRecording, Workers
 from tests.servers import wait_until
 
@@ -26,10 +26,13 @@ from functools import partial
 from daemon.engine import template, worker
 from daemon.engine.decode import UnreadableAudio
 
-def work(recording, job):
+def work(recording, job, tell):
     said = recording.read()
     if said == b"damaged": raise UnreadableAudio
     if said == b"bug": raise ZeroDivisionError
+    if said == b"tells":
+        for done in (0.0, 1.5, 2.5, 9.0, float("nan")): tell(done, 3.0)
+        return b"done"
     if said == b"odd": raise worker.DecoderError
     if said == b"memory": bytearray(job.bounds.memory_bytes * 2)
     if said == b"endless": return bytes(70 << 20)
@@ -53,27 +56,33 @@ def command(*, is_broken: bool = False) -> tuple[str, ...]:
     return (sys.executable, "-c", OBEDIENT.replace("{is_broken}", str(is_broken)))
 
 
-def answered(*bodies: bytes, is_broken: bool = False, capacity: Capacity | None = None) -> list[object]:
+def answered(
+    *bodies: bytes,
+    is_broken: bool = False,
+    capacity: Capacity | None = None,
+    on_progress: Tell = lambda *_: None,
+) -> list[object]:
     """What came of each recording, sent one after the other: the reply, or the error."""
 
     async def run() -> list[object]:
         workers = obedient(capacity or Capacity(2, 300 * MB, 300 * MB), is_broken=is_broken)
         await workers.start()
         try:
-            return [await outcome(workers, body) for body in bodies]
+            return [await outcome(workers, body, on_progress) for body in bodies]
         finally:
             await workers.stop()
 
     return asyncio.run(run())
 
 
-async def outcome(workers: Workers, body: bytes) -> object:
+async def outcome(workers: Workers, body: bytes, on_progress: Tell = lambda *_: None) -> object:
     with tempfile.TemporaryFile() as file:
         file.write(body)
         file.flush()
         try:
             upload = {"request_id": "1", "sha256": "", "created": ""}
-            return (await workers.work(file.fileno(), upload, Options())).decode()
+            reply = await workers.work(file.fileno(), upload, Options(), on_progress=on_progress)
+            return reply.decode()
         except (UnusableRecording, WorkerFailed) as error:
             return error
 
@@ -83,6 +92,16 @@ def test_a_recording_that_breaks_its_worker_is_unusable_and_the_next_is_done() -
     *broken, well = answered(*bombs, b"well")
     assert [type(each) for each in broken] == [UnusableRecording] * len(bombs)
     assert well == "300 MB"
+
+
+def test_how_far_a_worker_is_is_heard_and_what_cannot_be_is_not() -> None:
+    heard: list[tuple[float, float]] = []
+
+    def tell(done: float, seconds: float) -> None:
+        heard.append((done, seconds))
+
+    assert answered(b"tells", on_progress=tell) == ["done"]
+    assert heard == [(0.0, 3.0), (1.5, 3.0), (2.5, 3.0)]
 
 
 def test_a_mistake_of_the_engines_own_fails_no_recording() -> None:
