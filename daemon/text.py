@@ -12,6 +12,7 @@ import fnmatch
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from html.entities import html5
 
 BREAK = "\u200b"
@@ -115,8 +116,23 @@ def shown_score(score: float) -> str:
 
 
 def shown_confidence(confidence: float) -> str:
-    """Like a score, but 0.00 only for zero: even right answers can have values below 0.005."""
-    return f"{confidence:.1g}" if 0.0 < confidence < 0.005 else shown_score(confidence)
+    """A confidence in percent: `63 %`; `0 %` only for zero, as even right answers can have 0.0006."""
+    percent = confidence * 100
+    if percent >= 1 or percent <= 0:
+        return f"{percent + 0.0:.0f} %"
+    return f"{Decimal(f'{percent:.1g}'):f} %"
+
+
+def shown_meaning(kind: str, label: str, score: float | None) -> str:
+    """What a passage was found to be: `sentiment -0.90`, `intent "cancel subscription", 63 %`, or nothing.
+
+    Numbers of both kinds are otherwise easily taken for one another.
+    """
+    if kind == "sentiment":
+        return "" if score is None else f"sentiment {shown_score(score)}"
+    if kind == "phrase":
+        return ""
+    return f'{kind} "{harmless_name(label)}"' + ("" if score is None else f", {shown_confidence(score)}")
 
 
 def shown_clock(seconds: float) -> str:
@@ -137,7 +153,7 @@ def shown_recording(
     alert: int | None = None,
 ) -> str:
     """A recording as a line of a list: score, name, metadata (agent), rules that fired, link, ids."""
-    line = f"{'not scored' if score is None else shown_score(score)} {harmless_name(name)}"
+    line = f"{'not scored' if score is None else f'sentiment {shown_score(score)}'} {harmless_name(name)}"
     known = [f"{harmless_name(key)} {harmless_name(value)}" for key, value in metadata.items()]
     if known:
         line += f" ({', '.join(known[:MOST_FIELDS])})"

@@ -39,6 +39,6 @@ def burst_summary(
         )
         for row in held[:WORST]
     ]
-    body = fitting([start], [("The worst by average score:", lines)], room_for(target, title))
+    body = fitting([start], [("The worst by average sentiment:", lines)], room_for(target, title))
     about = tuple(row["recording_id"] for row in held[:WORST])
     return AlertDraft(target.destination, target.index, severity, title, body, rules=rules, about=about)

@@ -15,7 +15,16 @@ from jinja2 import Template
 
 from daemon.alerts.template import Metadata, rendered
 from daemon.models import SEVERITIES, Analysis, Conversation, Match, Segment, from_iso, interleave
-from daemon.text import NAME_LENGTH, harmless, harmless_name, shorten, shorten_front, shown_clock, shown_score
+from daemon.text import (
+    NAME_LENGTH,
+    harmless,
+    harmless_name,
+    shorten,
+    shorten_front,
+    shown_clock,
+    shown_meaning,
+    shown_score,
+)
 
 TITLE_LIMIT = 100
 MAX_REASON = 1000
@@ -208,8 +217,8 @@ def _worst_second(matches: Sequence[Match]) -> int:
 def _quote(segment: Segment, length: int) -> str:
     time = "" if segment.start_seconds is None else f"[{shown_clock(segment.start_seconds)}]"
     speaker = harmless_name(segment.speaker or "")
-    score = "" if segment.score is None else f"({shown_score(segment.score)})"
-    start = " ".join(filter(None, (time, speaker, score)))
+    meaning = shown_meaning(segment.kind, segment.label, segment.score)
+    start = " ".join(filter(None, (time, speaker, f"({meaning})" if meaning else "")))
     text = f'"{shorten(harmless(segment.text), length)}"'
     return f"{start}: {text}" if start else text
 

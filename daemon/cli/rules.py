@@ -10,7 +10,7 @@ import click
 from daemon.cli.filters import filter_options
 from daemon.cli.groups import Group
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
-from daemon.cli.output import local_time, plural, print_json, print_paragraph, print_table, score
+from daemon.cli.output import local_time, plural, print_json, print_paragraph, print_table
 from daemon.errors import UsageError
 from daemon.logs import escaped
 from daemon.text import shown_clock
@@ -118,6 +118,8 @@ def _example(example: Example) -> dict[str, Any]:
             "text": segment.text,
             "start_seconds": segment.start_seconds,
             "speaker": segment.speaker,
+            "kind": segment.kind,
+            "label": segment.label,
             "score": segment.score,
         }
         for segment in example.segments
@@ -140,10 +142,10 @@ def _print_examples(outcome: Outcome) -> None:
 
 
 def _quote(segment: Segment) -> str:
-    from daemon.text import shorten
+    from daemon.text import shorten, shown_meaning
 
     time = "" if segment.start_seconds is None else f"[{shown_clock(segment.start_seconds)}]"
-    value = "" if segment.score is None else f"({score(segment.score)})"
-    start = " ".join(filter(None, (time, segment.speaker, value)))
+    meaning = shown_meaning(segment.kind, segment.label, segment.score)
+    start = " ".join(filter(None, (time, segment.speaker, f"({meaning})" if meaning else "")))
     text = f'"{shorten(" ".join(segment.text.split()), QUOTE_LENGTH)}"'
     return f"{start}: {text}" if start else text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.export.document import Document
-from daemon.text import shown_clock, shown_score
+from daemon.text import shown_clock, shown_confidence, shown_score
 
 MOST_TIMES = 6
 """Most moments that are listed for a topic or intent."""
@@ -42,8 +42,7 @@ def labels(segments: Sequence[dict[str, Any]], label: str) -> list[str]:
 
 def _confidence(group: Sequence[dict[str, Any]]) -> str:
     known = [segment["confidence_score"] for segment in group if segment["confidence_score"] is not None]
-    # Two significant digits, not two decimals: Deepgram's confidences can be very small.
-    return f" ({max(known):.2g})" if known else ""
+    return f" ({shown_confidence(max(known))})" if known else ""
 
 
 def _moments(group: Sequence[dict[str, Any]]) -> str:

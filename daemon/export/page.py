@@ -78,7 +78,7 @@ def _plot(recording: Any) -> dict[str, Any] | None:
             "y": round(HALF_HEIGHT - max(height, 0.0), 1),
             "height": round(max(abs(height), 1.0), 1),
             "kind": "up" if score > 0 else "down",
-            "title": f"{_moment(found.end, found.timed, number)}{shown_score(score)}",
+            "title": f"{_moment(found.end, found.timed, number)}sentiment {shown_score(score)}",
         }
         for number, score in enumerate(found.scores)
         if score is not None

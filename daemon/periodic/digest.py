@@ -121,7 +121,7 @@ def digest_body(
 ) -> str:
     """Return the text: numbers, then as much of the lists as there is room for. Pure."""
     lists = [
-        ("The worst by average score:", [_worst(row, link) for row in current.worst]),
+        ("The worst by average sentiment:", [_worst(row, link) for row in current.worst]),
         ("Folders:", _folders(current.folders, before)),
         ("Topics:", [f"{row['count']} {harmless_name(row['label'])}" for row in current.topics]),
         ("Intents:", [f"{row['count']} {harmless_name(row['label'])}" for row in current.intents]),
@@ -139,7 +139,7 @@ def digest_body(
 
 def _numbers(current: Figures, month_usd: float) -> list[str]:
     totals = current.totals
-    average = "" if totals["average"] is None else f", average score {shown_score(totals['average'])}"
+    average = "" if totals["average"] is None else f", average sentiment {shown_score(totals['average'])}"
     count = "1 recording" if totals["count"] == 1 else f"{totals['count']} recordings"
     lines = [f"{count} analyzed, {shown_clock(totals['seconds'])} of audio{average}"]
     failed = ", ".join(f"{row['count']} {harmless(row['code'])}" for row in current.failed)
@@ -172,7 +172,7 @@ def _folder(row: Row) -> str:
 
 
 def _average(row: Row) -> str:
-    return "not scored" if row["average"] is None else f"average {shown_score(row['average'])}"
+    return "not scored" if row["average"] is None else f"average sentiment {shown_score(row['average'])}"
 
 
 def _precision(verdicts: Mapping[str, Verdicts]) -> list[str]:

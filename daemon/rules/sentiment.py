@@ -49,10 +49,14 @@ def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Ana
         yield _average_sentiment(when.average_sentiment, side)
     if when.average_score_below is not None:
         worst = _lowest(side.passages)
-        yield _compared("average" + side.name, side.average, "below", when.average_score_below, worst)
+        yield _compared(
+            "average sentiment" + side.name, side.average, "below", when.average_score_below, worst
+        )
     if when.average_score_above is not None:
         best = _highest(side.passages)
-        yield _compared("average" + side.name, side.average, "above", when.average_score_above, best)
+        yield _compared(
+            "average sentiment" + side.name, side.average, "above", when.average_score_above, best
+        )
     if when.any_score_below is not None:
         yield _any_score_below(when.any_score_below, side)
     if when.negative_share_above is not None:
@@ -61,7 +65,7 @@ def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Ana
         yield _negative_passages_at_least(when.negative_passages_at_least, side)
     if when.last_part_score_below is not None:
         last, passages = _quarter(side, last=True)
-        name, worst = "last quarter" + side.name, _lowest(passages)
+        name, worst = "sentiment in the last quarter" + side.name, _lowest(passages)
         yield _compared(name, last, "below", when.last_part_score_below, worst)
     if when.score_drop_above is not None:
         yield _score_drop_above(when.score_drop_above, side)
@@ -113,7 +117,7 @@ def _any_score_below(bound: float, side: _Side) -> Finding:
     worst = _score(scored[0])
     if not fitting and not (side.complete and len(scored) == len(side.passages)):
         return UNKNOWN
-    return _compared("worst passage" + side.name, worst, "below", bound, fitting)
+    return _compared("worst sentiment" + side.name, worst, "below", bound, fitting)
 
 
 def _negative_share_above(bound: float, side: _Side) -> Finding:
@@ -141,7 +145,9 @@ def _score_drop_above(bound: float, side: _Side) -> Finding:
     if first is None or last is None:
         return UNKNOWN
     quarters = f"from {shown_score(first)} in the first quarter to {shown_score(last)} in the last"
-    return _compared(f"fall{side.name} {quarters}:", first - last, "above", bound, _lowest(passages))
+    return _compared(
+        f"fall of sentiment{side.name} {quarters}:", first - last, "above", bound, _lowest(passages)
+    )
 
 
 def _quarter(side: _Side, *, last: bool) -> tuple[float | None, list[Segment]]:

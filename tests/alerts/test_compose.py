@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -56,6 +57,18 @@ def body_of(limit: int = ROOMY, **changes: Any) -> str:
     return compose([match()], conversation(**changes), link=None, limit=limit).body
 
 
+def test_a_quote_says_what_its_number_is() -> None:
+    said = [
+        replace(passage("Stop it.", "cancel *now*", 0.63, start=1.0), kind="intent"),
+        replace(passage("The bill.", "billing", 0.0006, start=2.0, word=9), kind="topic"),
+        replace(passage("A lawyer.", "phrase", None, start=3.0, word=20), kind="phrase"),
+    ]
+    body = compose([match(segments=tuple(said))], conversation(), link=None, limit=ROOMY).body
+    assert '[00:01] customer (intent "cancel \u2217now\u2217", 63 %): "Stop it."' in body
+    assert '[00:02] customer (topic "billing", 0.06 %): "The bill."' in body
+    assert '[00:03] customer: "A lawyer."' in body
+
+
 def test_a_whole_message_has_everything_in_its_order() -> None:
     said = [
         passage("I want to cancel.", score=-0.62, start=12.9),
@@ -76,9 +89,9 @@ def test_a_whole_message_has_everything_in_its_order() -> None:
         "churn risk: one; two\n"
         "unhappy caller: average -0.52, negative at -0.33 and below\n"
         "\n"
-        '[1:02:34] (-0.91): "This is the worst."\n'
-        '[00:12] customer (-0.62): "I want to cancel."\n'
-        '[00:12] customer (-0.10): "A fourth."\n'
+        '[1:02:34] (sentiment -0.91): "This is the worst."\n'
+        '[00:12] customer (sentiment -0.62): "I want to cancel."\n'
+        '[00:12] customer (sentiment -0.10): "A fourth."\n'
         "\n"
         "Summary: The customer wants to cancel.\n"
         "\n"
@@ -173,7 +186,10 @@ def test_quotes_are_cut_before_the_summary_and_the_summary_before_the_facts() ->
 
 
 def test_a_reason_is_whole_in_the_smallest_channel_whatever_the_rule_is_called() -> None:
-    reason = "last quarter of speaker 1 -0.53, below -0.30; share of negative passages 0.56, above 0.30"
+    reason = (
+        "sentiment in the last quarter of speaker 1 -0.53, below -0.30; "
+        "share of negative passages 0.56, above 0.30"
+    )
     for name in ("unhappy caller", "a rule with a name of sixty characters, as long as it may be"):
         rules = [match(rule=name, reasons=(reason,))]
         message = compose(rules, conversation(), link=None, limit=125, title_in_body=True)

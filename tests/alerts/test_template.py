@@ -63,7 +63,7 @@ def test_a_template_says_it_its_own_way_at_every_address(tmp_path: Path) -> None
     lines = [
         "call.wav (negative -0.52, 12:34) by Ann & Bob",
         "- unhappy caller: average -0.52, negative at -0.33 and below",
-        '[00:12] customer (-0.50): "I want to cancel."',
+        '[00:12] customer (sentiment -0.50): "I want to cancel."',
         "THE CUSTOMER WANTS TO CANCEL. #1 at 12",
         "",
     ]

@@ -187,9 +187,12 @@ def test_a_burst_gives_the_first_messages_then_one_summary_with_the_worst_five(
     assert (len(http.requests), len(smtp.messages)) == (4, 4)
     assert titles(http)[-1] == "[warning] 7 alerts held back - burst"
     lines = http.requests[-1].json()["message"].splitlines()
-    worst = [line for line in lines if line.startswith("-0.")]
-    assert worst[0] == "-0.49 call-9.wav (agent ann): unhappy caller http://h/10#t=0 (alert 19, recording 10)"
-    assert [line.split()[1] for line in worst] == [f"call-{number}.wav" for number in (9, 8, 7, 6, 5)]
+    worst = [line for line in lines if line.startswith("sentiment -0.")]
+    assert (
+        worst[0]
+        == "sentiment -0.49 call-9.wav (agent ann): unhappy caller http://h/10#t=0 (alert 19, recording 10)"
+    )
+    assert [line.split()[2] for line in worst] == [f"call-{number}.wav" for number in (9, 8, 7, 6, 5)]
     assert lines[-1] == f"earshot alert {summary['id']}"
     assert json.loads(summary["rules"]) == ["unhappy caller"]
 

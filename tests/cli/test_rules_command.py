@@ -117,6 +117,8 @@ def test_one_rule_by_its_name_has_reasons_and_quotes(run: Run, site: Site) -> No
                     "text": "I will call my lawyer.",
                     "start_seconds": 12.0,
                     "speaker": "customer",
+                    "kind": "sentiment",
+                    "label": "negative",
                     "score": -0.61,
                 }
             ],
@@ -125,7 +127,7 @@ def test_one_rule_by_its_name_has_reasons_and_quotes(run: Run, site: Site) -> No
     text = run("rules", "test", "--rule", "lawyer").stdout
     assert "unhappy" not in text
     assert "\n\nrecording 1  2026-03-01 10:00:00  call-1.wav\n" in text
-    assert '[00:12] customer (-0.61): "I will call my lawyer."' in text
+    assert '[00:12] customer (sentiment -0.61): "I will call my lawyer."' in text
 
 
 def test_a_person_sees_a_table(run: Run, site: Site) -> None:

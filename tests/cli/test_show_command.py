@@ -94,7 +94,7 @@ def test_text_has_everything_a_person_asks_for(run: Run, site: Site) -> None:
         "sentiment     negative -0.52 on average",
         "not analyzed  topics (language)",
         "The customer asks for a refund.",
-        "refund (0.5) at 00:00, 01:01",
+        "refund (50 %) at 00:00, 01:01",
         "3  suppressed (age)  team  unhappy caller",
         "I want my money back.",
     ):

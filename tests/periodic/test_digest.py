@@ -97,16 +97,16 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
     assert message["title"] == "[info] digest 2026-03-04 08:00 - 2026-03-05 08:00"
     text = message["message"]
     for line in (
-        "8 recordings analyzed, 1:40:32 of audio, average score -0.51",
+        "8 recordings analyzed, 1:40:32 of audio, average sentiment -0.51",
         "failed: 1 corrupt_audio; `earshot list --state failed` says why",
         "estimated cost 2.50 USD",
         "estimated cost of the month so far 5.00 USD",
-        "The worst by average score:",
-        "-0.90 call-6.wav (agent ann, caller 49156) http://h/9 (recording 9)",
-        "-0.50 call-2.wav (agent ann, caller 49152) http://h/5 (recording 5)",
-        f"…{here.folder[-59:]}: 7, average -0.60 (before 1, average 0.20)",
-        "/srv/b: 1, average 0.10 (none before)",
-        "/srv/quiet: none (before 1, average 0.20)",
+        "The worst by average sentiment:",
+        "sentiment -0.90 call-6.wav (agent ann, caller 49156) http://h/9 (recording 9)",
+        "sentiment -0.50 call-2.wav (agent ann, caller 49152) http://h/5 (recording 5)",
+        f"…{here.folder[-59:]}: 7, average sentiment -0.60 (before 1, average sentiment 0.20)",
+        "/srv/b: 1, average sentiment 0.10 (none before)",
+        "/srv/quiet: none (before 1, average sentiment 0.20)",
         "7 cancel subscription",
         "1 topics: language",
         "unhappy caller: 1 of 2",

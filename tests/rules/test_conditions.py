@@ -75,19 +75,19 @@ SENTIMENT = [
     ({"average_sentiment": ("negative",)}, heard(), False, "average -0.20, neutral between -0.33 and 0.33"),
     ({"average_sentiment": ("neutral",)}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
     ({"average_sentiment": ("neutral",)}, heard(average=None), None, ""),
-    ({"average_score_below": -0.1}, heard(), True, "average -0.20, below -0.10"),
-    ({"average_score_below": -0.2}, heard(), False, "average -0.20, not below -0.20"),
+    ({"average_score_below": -0.1}, heard(), True, "average sentiment -0.20, below -0.10"),
+    ({"average_score_below": -0.2}, heard(), False, "average sentiment -0.20, not below -0.20"),
     ({"average_score_below": 1}, heard(score=None), None, ""),
-    ({"average_score_above": -0.3}, heard(), True, "average -0.20, above -0.30"),
-    ({"average_score_above": -0.2}, heard(), False, "average -0.20, not above -0.20"),
+    ({"average_score_above": -0.3}, heard(), True, "average sentiment -0.20, above -0.30"),
+    ({"average_score_above": -0.2}, heard(), False, "average sentiment -0.20, not above -0.20"),
     ({"average_score_above": -1}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
-    ({"any_score_below": -0.7}, heard(), True, "worst passage -0.80, below -0.70"),
-    ({"any_score_below": -0.8}, heard(), False, "worst passage -0.80, not below -0.80"),
+    ({"any_score_below": -0.7}, heard(), True, "worst sentiment -0.80, below -0.70"),
+    ({"any_score_below": -0.8}, heard(), False, "worst sentiment -0.80, not below -0.80"),
     ({"any_score_below": -0.7}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
     ({"any_score_below": -0.7}, heard(()), None, ""),
     ({"any_score_below": -0.7}, heard(NO_SCORES), None, ""),
     ({"any_score_below": -0.9}, heard((*CALL, said(None, 100))), None, ""),
-    ({"any_score_below": -0.7}, heard((*CALL, said(None, 100))), True, "worst passage -0.80, below -0.70"),
+    ({"any_score_below": -0.7}, heard((*CALL, said(None, 100))), True, "worst sentiment -0.80, below -0.70"),
     ({"negative_share_above": 0.5}, heard(), True, "share of negative passages 0.60, above 0.50"),
     ({"negative_share_above": 0.6}, heard(), False, "share of negative passages 0.60, not above 0.60"),
     ({"negative_share_above": 0}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
@@ -98,29 +98,34 @@ SENTIMENT = [
     ({"negative_passages_at_least": 1}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
     ({"negative_passages_at_least": 1}, heard(()), None, ""),
     # Of the last 25 s, 20 are the last passage; of the one before, 5 of 40 s are an eighth of its 20 words.
-    ({"last_part_score_below": -0.7}, heard(), True, "last quarter -0.74, below -0.70"),
-    ({"last_part_score_below": -0.75}, heard(), False, "last quarter -0.74, not below -0.75"),
+    ({"last_part_score_below": -0.7}, heard(), True, "sentiment in the last quarter -0.74, below -0.70"),
+    (
+        {"last_part_score_below": -0.75},
+        heard(),
+        False,
+        "sentiment in the last quarter -0.74, not below -0.75",
+    ),
     ({"last_part_score_below": 1}, heard(NO_TIMES), None, ""),
     ({"last_part_score_below": 1}, heard((*CALL[:3], NO_TIMES[3])), None, ""),
     ({"last_part_score_below": 1}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
-    ({"last_part_score_below": -0.4}, SHORT, True, "last quarter -0.50, below -0.40"),
+    ({"last_part_score_below": -0.4}, SHORT, True, "sentiment in the last quarter -0.50, below -0.40"),
     (
         {"score_drop_above": 1.2},
         heard(),
         True,
-        "fall from 0.52 in the first quarter to -0.74 in the last: 1.26, above 1.20",
+        "fall of sentiment from 0.52 in the first quarter to -0.74 in the last: 1.26, above 1.20",
     ),
     (
         {"score_drop_above": 1.3},
         heard(),
         False,
-        "fall from 0.52 in the first quarter to -0.74 in the last: 1.26, not above 1.30",
+        "fall of sentiment from 0.52 in the first quarter to -0.74 in the last: 1.26, not above 1.30",
     ),
     (
         {"score_drop_above": 0},
         SHORT,
         False,
-        "fall from -0.50 in the first quarter to -0.50 in the last: 0.00, ",
+        "fall of sentiment from -0.50 in the first quarter to -0.50 in the last: 0.00, ",
     ),
     ({"score_drop_above": 0}, heard(NO_TIMES), None, ""),
     ({"score_drop_above": 0}, heard(not_analyzed=UNKNOWN_SENTIMENT), None, ""),
@@ -130,14 +135,24 @@ CUSTOMER: dict[str, Any] = {"speaker": ("Customer",)}
 ONE_SIDE: list[tuple[dict[str, Any], Analysis, bool | None, str]] = [
     ({"average_sentiment": ("negative",)}, heard(), True, "average of Customer -0.40, negative at -0.33 and"),
     ({"average_sentiment": ("neutral",)}, heard(), False, "average of Customer -0.40, negative"),
-    ({"average_score_below": -0.3}, heard(), True, "average of Customer -0.40, below -0.30"),
-    ({"average_score_above": -0.3}, heard(), False, "average of Customer -0.40, not above -0.30"),
-    ({"any_score_below": -0.7}, heard(), True, "worst passage of Customer -0.80, below -0.70"),
-    ({"any_score_below": -0.9}, heard(), False, "worst passage of Customer -0.80, not below -0.90"),
+    ({"average_score_below": -0.3}, heard(), True, "average sentiment of Customer -0.40, below -0.30"),
+    ({"average_score_above": -0.3}, heard(), False, "average sentiment of Customer -0.40, not above -0.30"),
+    ({"any_score_below": -0.7}, heard(), True, "worst sentiment of Customer -0.80, below -0.70"),
+    ({"any_score_below": -0.9}, heard(), False, "worst sentiment of Customer -0.80, not below -0.90"),
     ({"negative_share_above": 0.7}, heard(), True, "share of negative passages of Customer 0.75, above 0.70"),
     ({"negative_passages_at_least": 2}, heard(), True, "2 negative passages of Customer, at least 2"),
-    ({"last_part_score_below": -0.7}, heard(), True, "last quarter of Customer -0.74, below -0.70"),
-    ({"score_drop_above": 0.9}, heard(), True, "fall of Customer from 0.20 in the first quarter to -0.74"),
+    (
+        {"last_part_score_below": -0.7},
+        heard(),
+        True,
+        "sentiment in the last quarter of Customer -0.74, below -0.70",
+    ),
+    (
+        {"score_drop_above": 0.9},
+        heard(),
+        True,
+        "fall of sentiment of Customer from 0.20 in the first quarter to -0.74",
+    ),
     # Nobody knows who said what, or the side is not there: unknown, also where the whole would decide.
     *(
         (condition, heard(passages), None, "")
@@ -154,7 +169,7 @@ ONE_SIDE: list[tuple[dict[str, Any], Analysis, bool | None, str]] = [
         for passages in (NO_SPEAKERS, CALL[:1], ())
     ),
     # With one passage of which nobody knows whose it is, what the others show is still true.
-    ({"any_score_below": -0.4}, heard(ONE_STRANGER), True, "worst passage of Customer -0.50, below -0.40"),
+    ({"any_score_below": -0.4}, heard(ONE_STRANGER), True, "worst sentiment of Customer -0.50, below -0.40"),
     ({"any_score_below": -0.6}, heard(ONE_STRANGER), None, ""),
     ({"negative_passages_at_least": 1}, heard(ONE_STRANGER), True, "1 negative passage of Customer"),
     ({"negative_passages_at_least": 2}, heard(ONE_STRANGER), None, ""),
@@ -167,25 +182,25 @@ LABELS = [
         {"intent": ("cancel*",)},
         about(intents=[("Cancel it", 0.4)]),
         True,
-        'intent "Cancel it" 0.40, pattern "c',
+        'intent "Cancel it" 40 %, pattern "c',
     ),
-    ({"intent": ("refund", "cancel*")}, about(intents=[("Cancel it", 0.4)]), True, 'intent "Cancel it" 0.40'),
+    ({"intent": ("refund", "cancel*")}, about(intents=[("Cancel it", 0.4)]), True, 'intent "Cancel it" 40 %'),
     ({"intent": ("refund",)}, about(intents=[("Cancel it", 0.4)]), False, 'no intent "refund"'),
-    ({"intent": ("*",), "intent_confidence": 0.5}, about(intents=[("Cancel", 0.4)]), False, "at least 0.50"),
+    ({"intent": ("*",), "intent_confidence": 0.5}, about(intents=[("Cancel", 0.4)]), False, "at least 50 %"),
     ({"intent": ("*",)}, about(intents=[]), False, 'no intent "*"'),
     ({"intent": ("*",)}, heard(not_analyzed={"intents": "language"}), None, ""),
     (
         {"topic": ("*bill*",)},
         about(topics=[("Billing", 0.9)]),
         True,
-        'topic "Billing" 0.90, pattern "*bill*"',
+        'topic "Billing" 90 %, pattern "*bill*"',
     ),
     ({"topic": ("*bill*",)}, about(topics=[("Weather", 0.9)]), False, 'no topic "*bill*"'),
     # Deepgram's confidences can be very small, and 0.00 against 0.00 says nothing.
-    ({"intent": ("*",), "intent_confidence": 0.001}, about(intents=[("C", 0.0042)]), True, "0.004, pattern"),
-    ({"intent": ("*",), "intent_confidence": 0.001}, about(intents=[("C", 0.0042)]), True, "at least 0.001"),
-    ({"topic": ("*",), "topic_confidence": 0.9}, about(topics=[("Bill", 0.9)]), True, "at least 0.90"),
-    ({"topic": ("*",), "topic_confidence": 0.95}, about(topics=[("Bill", 0.9)]), False, "at least 0.95"),
+    ({"intent": ("*",), "intent_confidence": 0.001}, about(intents=[("C", 0.0042)]), True, "0.4 %, pattern"),
+    ({"intent": ("*",), "intent_confidence": 0.001}, about(intents=[("C", 0.0042)]), True, "at least 0.1 %"),
+    ({"topic": ("*",), "topic_confidence": 0.9}, about(topics=[("Bill", 0.9)]), True, "at least 90 %"),
+    ({"topic": ("*",), "topic_confidence": 0.95}, about(topics=[("Bill", 0.9)]), False, "at least 95 %"),
     ({"topic": ("*",)}, about(intents=[("Bill", 0.9)]), False, 'no topic "*"'),
     ({"topic": ("*",)}, heard(not_analyzed={"topics": "too short"}), None, ""),
 ]
@@ -286,7 +301,7 @@ def test_not_any_and_all_keep_what_a_condition_says(
 
 def test_only_what_decided_gives_reasons_and_quotes() -> None:
     outcome = finding({"any": [{"tag": ("vip",)}, {"any_score_below": -0.7}, {"phrase": ("charged twice",)}]})
-    assert outcome.reasons == ("worst passage -0.80, below -0.70", 'phrase "charged twice" said')
+    assert outcome.reasons == ("worst sentiment -0.80, below -0.70", 'phrase "charged twice" said')
     assert list(outcome.segments) == [CALL[3], CALL[2]]
 
 
@@ -301,7 +316,7 @@ def test_a_speaker_counts_in_the_mappings_below_until_another_is_named() -> None
 
 def test_two_speakers_are_one_side() -> None:
     both = finding({"speaker": ("agent", "customer"), "average_score_below": 0})
-    assert both.reasons == ("average of agent or customer -0.20, below 0.00",)
+    assert both.reasons == ("average sentiment of agent or customer -0.20, below 0.00",)
 
 
 def test_a_speaker_limits_nothing_but_sentiment() -> None:

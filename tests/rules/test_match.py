@@ -10,7 +10,7 @@ import pytest
 from daemon.config.models import Rule, When
 from daemon.models import Recording
 from daemon.rules.match import conversation_of, matches
-from daemon.text import pattern_matches, shown_score
+from daemon.text import pattern_matches, shown_confidence, shown_score
 from tests.alerts.examples import UNHAPPY, analysis, conversation, passage
 
 
@@ -87,7 +87,7 @@ def test_a_rule_without_conditions_fires_nothing() -> None:
 def test_an_intent_fires_with_confidence_pattern_and_threshold() -> None:
     said = [passage(label="Cancel subscription", score=0.41)]
     (found,) = matches([churn("*refund*", "cancel*", at_least=0.3)], conversation(analysis(intents=said)))
-    assert found.reasons == ('intent "Cancel subscription" 0.41, pattern "cancel*", at least 0.30',)
+    assert found.reasons == ('intent "Cancel subscription" 41 %, pattern "cancel*", at least 30 %',)
     assert found.segments == tuple(said)
 
 
@@ -100,7 +100,7 @@ def test_a_missing_confidence_counts_as_zero() -> None:
     said = conversation(analysis(intents=[passage(label="Cancel", score=None)]))
     assert matches([churn("cancel", at_least=0.01)], said) == []
     (found,) = matches([churn("cancel", at_least=0.0)], said)
-    assert found.reasons == ('intent "Cancel", pattern "cancel", at least 0.00',)
+    assert found.reasons == ('intent "Cancel", pattern "cancel", at least 0 %',)
 
 
 def test_a_confidence_alone_takes_any_intent() -> None:
@@ -118,9 +118,9 @@ def test_each_intent_is_named_once_with_its_best_confidence_and_not_without_end(
     said.append(passage(label="Intent 6", score=0.9, word=20))
     (found,) = matches([churn("intent*")], conversation(analysis(intents=said)))
     assert found.reasons == (
-        'intent "Intent 6" 0.90, pattern "intent*"',
-        'intent "Intent 5" 0.50, pattern "intent*"',
-        'intent "Intent 4" 0.40, pattern "intent*"',
+        'intent "Intent 6" 90 %, pattern "intent*"',
+        'intent "Intent 5" 50 %, pattern "intent*"',
+        'intent "Intent 4" 40 %, pattern "intent*"',
         "and 3 more",
     )
 
@@ -191,6 +191,21 @@ def test_a_recording_without_a_folder_fires_only_rules_without_folders() -> None
 def test_rules_fire_in_the_order_of_the_configuration() -> None:
     other = rule(When(average_sentiment=("negative",)), name="second", severity="critical")
     assert [found.rule for found in matches([UNHAPPY, other], conversation())] == ["unhappy caller", "second"]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "shown"),
+    [
+        (0.634, "63 %"),
+        (1, "100 %"),
+        (0.0006, "0.06 %"),
+        (3.4e-6, "0.0003 %"),
+        (2e-9, "0.0000002 %"),
+        (0.0, "0 %"),
+    ],
+)
+def test_a_confidence_is_in_percent_and_no_small_one_looks_like_none(confidence: float, shown: str) -> None:
+    assert shown_confidence(confidence) == shown
 
 
 @pytest.mark.parametrize(
