@@ -22,6 +22,14 @@ ELLIPSIS = "…"
 MOST_FIELDS = 4
 """Fields of the metadata in a line."""
 
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff"
+    "\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without blanks: each of their characters is a
+word of its own, in the full-text index (`recordings_text` in storage/schema) as in the phrases of rules."""
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+
 NAME_LENGTH = 60
 """In characters: the limit for a rule's, speaker's or recording's name, a metadata key or value."""
 
@@ -82,6 +90,11 @@ def harmless(text: str) -> str:
 def pattern_matches(pattern: str, text: str) -> bool:
     """True when the whole text matches, in any letter case; only `*` and `?` are wildcards."""
     return fnmatch.fnmatchcase(text.casefold(), pattern.casefold().replace("[", "[[]"))
+
+
+def spaced_out(text: str | None) -> str | None:
+    """The text with a zero-width space on either side of each UNSPACED character, as the index has it."""
+    return text and _UNSPACED.sub(lambda found: BREAK + found[0] + BREAK, text)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -224,7 +224,8 @@ class When(Model):
     """The conditions of a rule; all that are given must hold, and for a tuple, any one of its values.
 
     Scores are from -1 to 1; `below` and `above` exclude the bound itself. `speaker` is no condition: it
-    limits those on sentiment, here and in inner mappings that name no `speaker`.
+    limits those on sentiment, here and in inner mappings that name no `speaker`. Nor is `fold_accents`: it
+    belongs to the phrases beside it.
     """
 
     any: tuple[When, ...] | None = None
@@ -245,6 +246,7 @@ class When(Model):
     topic_confidence: Share | None = None
     phrase: tuple[Phrase, ...] | None = None
     without_phrase: tuple[Phrase, ...] | None = None
+    fold_accents: bool = False
     duration_above: Seconds | None = None
     duration_below: PositiveSeconds | None = None
     tag: tuple[Text, ...] | None = None

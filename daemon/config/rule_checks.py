@@ -31,6 +31,8 @@ def condition_findings(when: Any, where: Location) -> Iterator[Finding]:
     for above, below in _OPPOSITES:
         if _excludes(when.get(above), when.get(below)):
             yield Finding((*where, below), f"can never hold together with {above}; write them under any:")
+    if "fold_accents" in when and not ("phrase" in when or "without_phrase" in when):
+        yield Finding((*where, "fold_accents"), "needs phrase: or without_phrase: beside it")
     if "speaker" in when and not _on_sentiment(when):
         text = "limits conditions on sentiment to one side; write one of them beside it, or remove it"
         yield Finding((*where, "speaker"), text)

@@ -9,7 +9,7 @@ from daemon.config.models import ALL_FEATURES, When
 from daemon.config.units import format_duration
 from daemon.models import Analysis, Segment, interleave
 from daemon.rules.logic import UNKNOWN, Finding, any_of, false, negated, true
-from daemon.rules.phrases import has_phrase, hits
+from daemon.rules.phrases import Hit, has_phrase, hits
 from daemon.text import harmless, pattern_matches, shorten, shown_clock, shown_confidence
 
 REASON_LENGTH = 80
@@ -29,9 +29,9 @@ def content_findings(when: When, analysis: Analysis) -> Iterator[Finding]:
     if when.topic is not None or when.topic_confidence is not None:
         yield _labels("topic", when.topic or ("*",), when.topic_confidence, analysis)
     if when.phrase is not None:
-        yield _phrases(when.phrase, analysis)
+        yield _phrases(when.phrase, analysis, fold_accents=when.fold_accents)
     if when.without_phrase is not None:
-        yield negated(_phrases(when.without_phrase, analysis))
+        yield negated(_phrases(when.without_phrase, analysis, fold_accents=when.fold_accents))
     if when.duration_above is not None:
         yield _duration(analysis, "above", when.duration_above)
     if when.duration_below is not None:
@@ -74,24 +74,26 @@ def _label_reason(kind: str, segment: Segment, pattern: str) -> str:
     return f"{kind} {_quoted(segment.label)}{score}, pattern {_written(pattern)}"
 
 
-def _phrases(phrases: Sequence[str], analysis: Analysis) -> Finding:
+def _phrases(phrases: Sequence[str], analysis: Analysis, *, fold_accents: bool) -> Finding:
     if not analysis.transcript.strip():
         return UNKNOWN
-    return any_of([_phrase(phrase, analysis) for phrase in phrases])
+    return any_of([_phrase(phrase, analysis, fold_accents) for phrase in phrases])
 
 
-def _phrase(phrase: str, analysis: Analysis) -> Finding:
+def _phrase(phrase: str, analysis: Analysis, fold_accents: bool) -> Finding:
     texts = _spoken(analysis)
-    if not any(has_phrase(phrase, text) for text in texts):
+    if not any(has_phrase(phrase, text, fold_accents=fold_accents) for text in texts):
         return false(f"phrase {_written(phrase)} not said")
     groups = (analysis.sentiments, analysis.intents, analysis.topics)
-    passages = [each for each in interleave(groups) if has_phrase(phrase, each.text)]
-    return true(f"phrase {_written(phrase)} said", passages or _snippets(phrase, texts))
+    passages = [
+        each for each in interleave(groups) if has_phrase(phrase, each.text, fold_accents=fold_accents)
+    ]
+    found = (hit for text in texts for hit in hits(phrase, text, fold_accents=fold_accents))
+    return true(f"phrase {_written(phrase)} said", passages or _snippets(found))
 
 
-def _snippets(phrase: str, texts: Sequence[str]) -> list[Segment]:
+def _snippets(found: Iterator[Hit]) -> list[Segment]:
     """Return the words around a phrase, for when no passage of the API holds the whole phrase."""
-    found = (hit for text in texts for hit in hits(phrase, text))
     return [
         Segment(position, hit.snippet, hit.word, None, None, None, None, "phrase", None, "phrase")
         for position, hit in enumerate(islice(found, SNIPPETS))

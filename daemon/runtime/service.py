@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 STORE_WAIT_SECONDS = 2.0
+GO_ON_WAITING = "EXTEND_TIMEOUT_USEC=60000000"
+"""Tells systemd that the start takes at most another minute from now."""
 
 
 @contextmanager
@@ -56,7 +58,7 @@ def prepared(
                     raise
                 # Do not exit: systemd gives up on a service that fails a few times in a row.
                 logger.error("database not usable, trying again: %s", error)
-                sdnotify.notify("STATUS=waiting for the database\nEXTEND_TIMEOUT_USEC=60000000")
+                sdnotify.notify(f"STATUS=waiting for the database\n{GO_ON_WAITING}")
                 patient.wake.wait(STORE_WAIT_SECONDS)
                 patient.wake.clear()
                 if patient.stop:
@@ -65,7 +67,8 @@ def prepared(
 
 
 def _bring_back(database: Path, now: datetime) -> None:
-    with closing(open_database(database)) as db:
+    # A large database may take longer to be brought up to date than systemd waits for a start.
+    with closing(open_database(database, going_on=lambda: sdnotify.notify(GO_ON_WAITING))) as db:
         with transaction(db):
             returned = recover(db, now)
             probe_now(db, now)

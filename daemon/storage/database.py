@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from daemon.errors import EarshotError, StoreBusyError, StoreError
 from daemon.files import KEY_BYTES, private_key
 from daemon.storage.digests import adopt_key, has_other_key, learn_digests
 from daemon.storage.lock import DaemonLock, beside_of, daemon_status, held
-from daemon.storage.migrations import SCHEMA, migrations, steps
+from daemon.storage.migrations import SCHEMA, migrations, saying_progress, steps
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,20 @@ _writer = threading.Lock()
 """One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
 
 
-def open_database(path: Path, *, busy_seconds: float = BUSY_SECONDS, schema: Path = SCHEMA) -> Database:
+def open_database(
+    path: Path,
+    *,
+    busy_seconds: float = BUSY_SECONDS,
+    schema: Path = SCHEMA,
+    going_on: Callable[[], object] = lambda: None,
+) -> Database:
     """Open the database at `path`, creating or migrating it, and return a connection for this thread.
 
     The file and its folder are made readable by their owner alone. Raises StoreError when the file is no
     earshot database, comes from a newer version, or cannot be written; StoreBusyError when that may
     pass. An existing file is never re-created; one that is not ours is not changed in any way.
-    A write waits `busy_seconds` for other writers; `schema` is the folder with the steps to today's tables.
+    A write waits `busy_seconds` for other writers; `schema` is the folder with the steps to today's tables,
+    and `going_on` is called now and then while they take long.
     """
     _create_private(path)
     db = _connect(path, busy_seconds)
@@ -60,7 +67,7 @@ def open_database(path: Path, *, busy_seconds: float = BUSY_SECONDS, schema: Pat
         db.conn.execute("PRAGMA synchronous=FULL")
         db.conn.execute("PRAGMA foreign_keys=ON")
         learn_digests(db, _key(path))
-        _migrate(db, path, schema)
+        _migrate(db, path, schema, going_on)
         _check_key(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
@@ -291,14 +298,14 @@ def _applied(db: Database, schema: Path) -> set[str]:
     return {migration.name for migration in migrations(schema).applied(db)}
 
 
-def _migrate(db: Database, path: Path, schema: Path) -> None:
+def _migrate(db: Database, path: Path, schema: Path, going_on: Callable[[], object]) -> None:
     applied = _applied(db, schema)
     if applied == steps(schema).keys():
         return
     if applied:
         _refuse_under_a_daemon(path)
         _back_up(db, path, len(applied))
-    with transaction(db):
+    with transaction(db), saying_progress(db, path, going_on):
         # Another process may have migrated while this one waited for the lock.
         if migrations(schema).pending(db):
             migrations(schema).apply(db)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.storage.database import tuples
-from daemon.text import pattern_matches
+from daemon.text import pattern_matches, spaced_out
 
 _RECORDED_AT = "coalesce(recordings.recorded_at, recordings.modified_at)"
 
@@ -84,13 +84,22 @@ def matching_ids(
 
 
 def match_expression(words: str) -> str:
-    """Return what a person typed as an FTS5 expression in which every word is quoted."""
+    """Return what a person typed as an FTS5 expression in which every word is quoted.
+
+    In scripts without blanks the characters of a word become a phrase.
+    """
     clean = words.encode("utf-8", "replace").decode().replace("\0", " ")
     quoted = (
-        (phrase if phrase else word.replace('"', " "), star)
+        ((phrase if phrase else word.replace('"', " ")), star)
         for phrase, word, star in re.findall(r'(?:"([^"]*)"|([^\s*]+))(\**)', clean)
     )
-    return " ".join(f'"{text}"{"*" if star else ""}' for text, star in quoted) or '""'
+    return " AND ".join(_any_spelling(text, star) for text, star in quoted) or '""'
+
+
+def _any_spelling(text: str, star: str) -> str:
+    """The index keeps ß apart from ss, as unicode61 does; rules do not."""
+    spellings = dict.fromkeys((text, text.replace("ß", "ss"), text.replace("ss", "ß")))
+    return "(" + " OR ".join(f'"{spaced_out(each)}"{"*" if star else ""}' for each in spellings) + ")"
 
 
 Part = tuple[str, tuple[Any, ...]]

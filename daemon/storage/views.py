@@ -15,6 +15,7 @@ from daemon.models import RecordingState
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.filters import Filters, condition, match_expression, matching_ids
 from daemon.storage.recordings import NOT_TAKEN
+from daemon.text import BREAK
 
 Row = dict[str, Any]
 
@@ -197,7 +198,8 @@ def search(db: Database, words: str, limit: int, filters: Filters = EVERYTHING) 
         """,  # noqa: S608 - our own text
         (SNIPPET_WORDS, match_expression(words), *values, limit),
     )
-    return [_public(row) for row in found]
+    # What the index puts around the characters of scripts without blanks is not part of the text.
+    return [_public(row) | {"snippet": row["snippet"].replace(BREAK, "")} for row in found]
 
 
 def alerts_list(

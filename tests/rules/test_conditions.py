@@ -218,6 +218,20 @@ WORDS = [
     ),
     ({"without_phrase": ("police", "lawyer")}, heard(), False, 'phrase "lawyer" said'),
     ({"without_phrase": ("police",)}, heard(transcript=""), None, ""),
+    (
+        {"without_phrase": ("dr miller",)},
+        heard(transcript="I am Dr. Miller."),
+        False,
+        'phrase "dr miller" said',
+    ),
+    ({"without_phrase": ("cafe",)}, heard(transcript="the café"), True, 'phrase "cafe" not said'),
+    (
+        {"without_phrase": ("cafe",), "fold_accents": True},
+        heard(transcript="the café"),
+        False,
+        'phrase "cafe" said',
+    ),
+    ({"phrase": ("cafe",), "fold_accents": True}, heard(transcript="the café"), True, 'phrase "cafe" said'),
 ]
 
 FACTS = [

@@ -50,11 +50,42 @@ from daemon.rules.phrases import has_phrase, hits
         ("\u89e3\u7d04\u3002", "\u3092\u89e3\u7d04\u3057\u305f\u3044", True),
         ("\u9000\u6b3e", "\u6211\u8981\u6c42\u9000\u94b1", False),
         ("VIP\u9867\u5ba2", "xVIP\u9867\u5ba2\u3067\u3059", False),
+        # Some services put blanks there, others none.
+        ("取消", "我 想 取 消 订 单", True),
+        ("取 消", "我想取消订单", True),
+        ("取消", "他来取。消息很好", False),
+        ("ยกเลิก", "ฉันต้องการยกเลิกบริการ", True),
+        ("ยกเลก", "ยกเลิก", False),
+        # Vowel signs belong to the words that they are in.
+        ("कर", "यह करें", False),
+        ("करें", "यह करें।", True),
+        # Not every period ends a sentence.
+        ("dr miller", "I saw Dr. Miller today.", True),
+        ("dr. miller", "I saw Dr Miller today.", True),
+        ("j miller", "It was J. Miller.", True),
+        ("p.m. tomorrow", "At 5 p.m. tomorrow.", True),
+        ("herr dr schulz", "Guten Tag, Herr Dr. Schulz.", True),
+        ("said no card", "I said no. Card fees too.", False),
+        ("cafe", "the café", False),
+        ("schon", "das ist schön", False),
     ],
 )
 def test_a_phrase_is_whole_words_in_order(phrase: str, text: str, said: bool) -> None:
     assert has_phrase(phrase, text) is said
     assert bool(list(hits(phrase, text))) is said
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [("cafe", "the café"), ("CAFÉ", "the cafe\u0301"), ("Résiliér", "resilier"), ("が", "か\u3099")],
+)
+def test_accents_do_not_count_where_the_rule_says_so(phrase: str, text: str) -> None:
+    assert has_phrase(phrase, text, fold_accents=True)
+
+
+def test_without_accents_the_marks_of_other_scripts_still_count() -> None:
+    assert not has_phrase("か", "が", fold_accents=True)
+    assert not has_phrase("ยกเลก", "ยกเลิก", fold_accents=True)
 
 
 def test_each_place_is_found_with_the_words_around_it() -> None:
