@@ -192,6 +192,18 @@ def _remove_abandoned(folder: Path) -> None:
                 path.unlink()
 
 
+def numbered_copies(file: Path) -> list[Path]:
+    """Return the copies FILE.1, FILE.2 and so on that are there, however many are missing between them."""
+    name = re.compile(re.escape(file.name) + r"\.([1-9]\d*)")
+    try:
+        found = {
+            int(number[1]): path for path in file.parent.iterdir() if (number := name.fullmatch(path.name))
+        }
+    except OSError:
+        return []
+    return [found[number] for number in sorted(found) if is_backup(found[number])]
+
+
 def _earlier(file: Path) -> list[Path]:
     """Return FILE.1, FILE.2 and so on, as far as they are there; raise EarshotError when one is no backup."""
     found: list[Path] = []
@@ -223,10 +235,7 @@ def _delete_surplus(file: Path, keep: int, *, is_folder: bool) -> list[Path]:
         dated = [path for path in file.parent.iterdir() if _DATED.fullmatch(path.name) and is_backup(path)]
         surplus = sorted(dated)[: max(len(dated) - keep, 0)]
     else:
-        name = re.compile(re.escape(file.name) + r"\.([1-9]\d*)")
-        numbers = [int(found[1]) for path in file.parent.iterdir() if (found := name.fullmatch(path.name))]
-        earlier = [_numbered(file, number) for number in sorted(numbers) if number >= keep]
-        surplus = [path for path in earlier if is_backup(path)]
+        surplus = [path for path in numbered_copies(file) if int(path.suffix[1:]) >= keep]
     for path in surplus:
         path.unlink()
     return surplus

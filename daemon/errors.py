@@ -22,7 +22,7 @@ class UsageError(EarshotError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One thing that is wrong in the configuration.
+    """One thing that is wrong in the configuration, or, with an empty `file`, with what it describes.
 
     `line` counts from 1; for a missing key it is its parent's, or None without one. `key` is dotted:
     `watch[0].settle`. `level` is `warning` if the configuration works all the same.
@@ -35,6 +35,8 @@ class ConfigProblem:
     level: str = "error"
 
     def __str__(self) -> str:
+        if not self.file:
+            return self.problem
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         return f"{place}: {self.key}: {self.problem}" if self.key else f"{place}: {self.problem}"
 

@@ -155,6 +155,13 @@ def shown_clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"
 
 
+def shown_usd(usd: float) -> str:
+    """`12.30`; below a cent `0.0027`, so that something never looks like nothing."""
+    if 0 < usd < 0.01:
+        return f"{usd:.4f}" if usd >= 0.0001 else "0.0001"
+    return f"{usd:.2f}"
+
+
 def shown_recording(
     recording_id: int,
     name: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,8 @@ import click
 from daemon.cli.options import say_error
 from daemon.cli.output import plural
 from daemon.errors import EXIT_FAILED
+from daemon.logs import escaped
+from daemon.text import shown_usd
 
 if TYPE_CHECKING:
     from daemon.costs.estimate import Estimate, Range
@@ -41,18 +44,24 @@ def _is_agreed(question: str) -> bool:
         return False
 
 
+def say_limits(reasons: Sequence[str]) -> None:
+    """Say which limits hold what was just put into the queue."""
+    for reason in reasons:
+        click.echo(f"they wait for now: {escaped(reason)}")
+
+
 def shown_estimate(total: Estimate) -> str:
     """Return `about 3.0 hours for about 0.80 USD`, and what that is made from."""
-    cost = f"for about {_range(total.usd, 2)} USD" if total.usd else "at a price that is not known"
+    cost = f"for about {_range(total.usd, shown_usd)} USD" if total.usd else "at a price that is not known"
     notes = ["estimated from the files' headers and the price list"]
     if total.guessed:
         notes.append(f"{plural(total.guessed, 'length')} guessed from the size")
     if total.unknown:
         notes.append(f"of {plural(total.unknown, 'hosted recording')} the length is not known")
-    return f"about {_range(total.hours, 1)} hours {cost} ({'; '.join(notes)})"
+    return f"about {_range(total.hours, '{:.1f}'.format)} hours {cost} ({'; '.join(notes)})"
 
 
-def _range(value: Range, digits: int) -> str:
+def _range(value: Range, shown: Callable[[float], str]) -> str:
     """`3.0`, or `3.0 (2.1 to 6.4)` where a part of it is guessed."""
-    usual, least, most = (f"{each:.{digits}f}" for each in (value.usual, value.least, value.most))
+    usual, least, most = map(shown, (value.usual, value.least, value.most))
     return usual if least == most else f"{usual} ({least} to {most})"

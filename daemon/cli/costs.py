@@ -8,7 +8,7 @@ import click
 
 from daemon.cli.options import Context, configuration_options, json_option, known_group, moment, pass_context
 from daemon.cli.output import plural, print_json, print_table
-from daemon.text import shown_clock
+from daemon.text import shown_clock, shown_usd
 
 BAR_COLUMNS = 24
 
@@ -56,7 +56,7 @@ def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
         stretch=(by,),
         numbers=("recordings", "length", "USD"),
     )
-    click.echo(f"about {usd:.2f} USD in all" if found else "nothing was spent", err=True)
+    click.echo(f"about {shown_usd(usd)} USD in all" if found else "nothing was spent", err=True)
     if unpriced:
         click.echo(
             f"the price of {plural(unpriced, 'request')} is not known; write it under `prices:` in the file",
@@ -66,5 +66,5 @@ def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
 
 def _cells(row: dict[str, Any], most: float) -> tuple[str, ...]:
     bar = "█" * round(BAR_COLUMNS * row["usd"] / most) if most else ""
-    length, usd = shown_clock(row["seconds"]), f"{row['usd']:.2f}"
+    length, usd = shown_clock(row["seconds"]), shown_usd(row["usd"])
     return str(row["key"] or "-"), str(row["recordings"]), length, usd, bar

@@ -25,7 +25,6 @@ from daemon.storage.inspection import (
 from daemon.storage.lock import beside_of
 from daemon.storage.long_statements import watched
 
-KEY = ("database",)
 MONTHS_OF_ROOM = 3
 LARGE_LOG_BYTES = 100_000_000
 """SQLite empties the write-ahead log at 4 MB, unless somebody reads."""
@@ -66,7 +65,7 @@ def _look_at_size(report: Report, path: Path, db: Database, now: datetime) -> No
         text += f", about {_size(growth)} more each month at the pace of the last 30 days"
     if growth and free < growth * MONTHS_OF_ROOM:
         report.warning(
-            KEY,
+            None,
             f"{text}; {_size(free)} are free, not enough for {MONTHS_OF_ROOM} months: "
             "make room, or set `retention`",
         )
@@ -82,12 +81,12 @@ def _look_at_log(report: Report, path: Path) -> None:
     report.facts["database"]["wal_bytes"] = size
     if size > LARGE_LOG_BYTES:
         text = (
-            f"its write-ahead log has {_size(size)}: another program that reads the database keeps "
+            f"the write-ahead log has {_size(size)}: another program that reads the database keeps "
             "SQLite from emptying it; end that program"
         )
-        report.warning(KEY, text)
+        report.warning(None, text)
     else:
-        report.fine.append(f"its write-ahead log takes {_size(size)}")
+        report.fine.append(f"the write-ahead log takes {_size(size)}")
 
 
 def _look_at_copies(report: Report, path: Path, now: datetime) -> None:
@@ -102,7 +101,7 @@ def _look_at_copies(report: Report, path: Path, now: datetime) -> None:
         text = f"{copy}: {_size(status.st_size)}, from before an upgrade {ago(iso(made), now)}"
         if now - made > OLD_COPY:
             report.warning(
-                KEY, f"{text}; delete it when this version has run well, what was erased since is in it"
+                None, f"{text}; delete it when this version has run well, what was erased since is in it"
             )
         else:
             report.fine.append(text)
@@ -113,16 +112,16 @@ def _look_at_backups(report: Report, db: Database, now: datetime) -> None:
     report.facts["last_backup"] = last
     if last is None:
         text = "no backup is known; `earshot backup FOLDER --keep 14` makes one (docs/operate.md)"
-        report.warning(KEY, text)
+        report.warning(None, text)
         return
     text = f"last backup {ago(last['at'], now)}: {last['path']}, {_size(last['size_bytes'])}"
     is_there: list[bool] = []
     # It may be on a share that hangs.
     within(BACKUP_SECONDS, lambda: is_there.append(Path(last["path"]).exists()))
     if not any(is_there):
-        report.warning(KEY, f"{text}; it is not there any more, or its disk does not answer")
+        report.warning(None, f"{text}; it is not there any more, or its disk does not answer")
     elif iso(now - OLD_BACKUP) > last["at"]:
-        report.warning(KEY, f"{text}; that is long ago, see to what makes them")
+        report.warning(None, f"{text}; that is long ago, see to what makes them")
     else:
         report.fine.append(text)
 
@@ -147,8 +146,8 @@ def _look_at_integrity(report: Report, db: Database) -> bool:
         report.fine.append("the database is whole (integrity_check)")
         return True
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-    text = f"it is damaged ({faults[0]}{more}); check the disk, and put back a backup (docs/operate.md)"
-    report.problem(KEY, text)
+    text = f"the database is damaged ({faults[0]}{more})"
+    report.problem(None, f"{text}; check the disk, and put back a backup (docs/operate.md)")
     return False
 
 

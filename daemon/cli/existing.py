@@ -31,8 +31,8 @@ class TakenIn:
             "recordings": self.queued,
             "hours": round(hours.usual, 2),
             "hours_range": [round(hours.least, 2), round(hours.most, 2)],
-            "estimated_cost_usd": usd and round(usd.usual, 2),
-            "estimated_cost_usd_range": usd and [round(usd.least, 2), round(usd.most, 2)],
+            "estimated_cost_usd": usd and round(usd.usual, 4),
+            "estimated_cost_usd_range": usd and [round(usd.least, 4), round(usd.most, 4)],
         }
 
 

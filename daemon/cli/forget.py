@@ -36,6 +36,7 @@ SWEEP_SECONDS = 10.0
 BACKUP_SECONDS = 5.0
 """Time to see which backups are still there; their disk may not answer."""
 
+MISSING = "is not there"
 COUNTED = ("copies", "passages", "replies", "alerts", "webhooks")
 
 
@@ -122,7 +123,7 @@ def _plan(db: Database, ids: tuple[int, ...], filters: Filters, *, has_filters: 
     for recording_id in dict.fromkeys(wanted):
         found = described(db, recording_id)
         if found is None:
-            plan.kept[recording_id] = "is not there; `earshot list` shows them"
+            plan.kept[recording_id] = MISSING
         elif found["kept"]:
             plan.kept[recording_id] = found["kept"]
         else:
@@ -212,13 +213,16 @@ def _sweep(db: Database, *, rewrite: bool) -> bool:
 def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: bool) -> None:
     copies = _copies(context)
     for recording_id, reason in plan.kept.items():
-        say_error(f"recording {recording_id} {reason}")
+        if reason == MISSING:
+            say_error(f"there is no recording {recording_id}; `earshot list` shows them")
+        else:
+            say_error(f"recording {recording_id} {reason}")
     for path, reason in plan.files_kept.items():
         say_error(f"{path}: {reason}")
     if as_json:
         print_json(
             {
-                "recordings": [{name: row[name] for name in row if name != "kept"} for row in plan.going],
+                "recordings": [_document(row) for row in plan.going],
                 "left_out": [{"id": number, "reason": reason} for number, reason in plan.kept.items()],
                 "erased": erased,
                 "not_reached": copies,
@@ -238,16 +242,31 @@ def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: 
         click.echo("not reached: other copies of the database, and the log, which has file names")
 
 
+def _document(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a recording as `--json` prints it."""
+    shown = {name: value for name, value in row.items() if name != "kept"}
+    return shown | {name: bool(shown[name]) for name in ("is_url", "protected")}
+
+
 def _copies(context: Context) -> list[str]:
     """Return the copies of the database that are known and, as far as can be told, still there."""
     from daemon.storage.copies import backup_paths
     from daemon.storage.database import upgrade_copies
 
-    backups = backup_paths(context.database)
-    gone: set[str] = set()
-    within(BACKUP_SECONDS, lambda: gone.update(path for path in backups if not Path(path).exists()))
+    backups = {path: [path] for path in backup_paths(context.database)}
+    # What a disk that does not answer has is taken to be there.
+    within(BACKUP_SECONDS, lambda: _look_for(backups))
     upgraded = [str(path) for path in upgrade_copies(context.config.database).values()]
-    return upgraded + [path for path in backups if path not in gone]
+    return upgraded + [each for found in backups.values() for each in found]
+
+
+def _look_for(backups: dict[str, list[str]]) -> None:
+    """Set which copies are there for each path: itself, and earlier ones that `backup --keep` numbered."""
+    from daemon.backups import numbered_copies
+
+    for path in backups:
+        file = Path(path)
+        backups[path] = [str(each) for each in (file, *numbered_copies(file)) if each.exists()]
 
 
 def _show_going(plan: Plan) -> None:

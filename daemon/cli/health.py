@@ -57,7 +57,7 @@ def look_at_service(report: Report, config: Config, db: Database | None, *, quic
         try:
             look()
         except EarshotError as error:
-            report.error(("database",), error)
+            report.error(None, error)
 
 
 def _look_at_process(report: Report, config: Config) -> None:
@@ -66,23 +66,23 @@ def _look_at_process(report: Report, config: Config) -> None:
     if service["ready"]:
         report.fine.append(f"the service is running (process {service['pid']})")
     elif service["running"]:
-        report.warning(("database",), f"the service is starting (process {service['pid']})")
+        report.warning(None, f"the service is starting (process {service['pid']})")
     else:
-        report.warning(("database",), f"the service is {not_running(config.database)}")
+        report.warning(None, f"the service is {not_running(config.database)}")
 
 
 def _look_at_queue(report: Report, config: Config, db: Database, now: datetime) -> None:
     """Say what holds recordings up; a folder of which `check` has said that is left out."""
     said = [problem.problem for problem in report.problems]
-    for number, folder in enumerate(config.watch):
+    for folder in config.watch:
         if not any(text.startswith(f"{folder.path} ") for text in said):
             for text in health.away(db, [folder.name]):
-                report.problem(("watch", number, "path"), text)
+                report.problem(None, text)
     for text in health.paused(db):
-        report.problem(("analyzer",), text)
+        report.problem(None, text)
     waiting = health.old_waiting(db, now, health.STUCK_AFTER)
     for text in waiting:
-        report.warning(("analyzer",), f"{text}; `earshot list --state waiting` says why")
+        report.warning(None, f"{text}; `earshot list --state waiting` says why")
     if not waiting:
         report.fine.append("no recording has waited for longer than an hour")
 
@@ -91,10 +91,10 @@ def _look_at_watches(report: Report, config: Config, db: Database, now: datetime
     known = watch_rows(db)
     found = {folder.name: known[folder.name] for folder in config.watch if folder.name in known}
     report.facts["folders"] = list(found.values())
-    for number, folder in enumerate(config.watch):
+    for folder in config.watch:
         if folder.name in found:
             longest = max(SELDOM, timedelta(seconds=3 * folder.rescan))
-            _say_watched(report, number, found[folder.name], now, longest)
+            _say_watched(report, found[folder.name], now, longest)
     _look_at_limits(report, [row for row in found.values() if row["method"] == "events"])
 
 
@@ -111,15 +111,15 @@ def _look_at_limits(report: Report, by_events: list[Row]) -> None:
     }
     if watches is not None and needed > watches * NEARLY:
         text = f"{needed} directories need a watch each, and a user may have {watches}"
-        report.warning(("watch",), f"{text}; raise the sysctl fs.inotify.max_user_watches")
+        report.warning(None, f"{text}; raise the sysctl fs.inotify.max_user_watches")
     elif by_events:
         report.fine.append(f"{used} inotify watches used, {needed} needed; a user may have {watches}")
     if instances is not None and len(by_events) > instances * NEARLY:
         text = f"{len(by_events)} folders need an inotify instance each, and a user may have {instances}"
-        report.warning(("watch",), f"{text}; raise the sysctl fs.inotify.max_user_instances")
+        report.warning(None, f"{text}; raise the sysctl fs.inotify.max_user_instances")
 
 
-def _say_watched(report: Report, number: int, row: Row, now: datetime, longest: timedelta) -> None:
+def _say_watched(report: Report, row: Row, now: datetime, longest: timedelta) -> None:
     if row["last_scan_at"] is None:
         return
     facts = "polled"
@@ -128,7 +128,7 @@ def _say_watched(report: Report, number: int, row: Row, now: datetime, longest: 
         facts = f"last event {ago(event, now)}" if event else "no event yet"
     text = f"{row['path']}: {facts}, last listed {ago(row['last_scan_at'], now)}"
     if report.facts["daemon"]["ready"] and now - from_iso(row["last_scan_at"]) > longest:
-        report.warning(("watch", number), f"{text}; the log says what keeps it from being listed")
+        report.warning(None, f"{text}; the log says what keeps it from being listed")
     else:
         report.fine.append(text)
 
@@ -144,14 +144,14 @@ def _look_at_times(report: Report, db: Database, now: datetime) -> None:
     newest = newest_moment(db)
     report.facts["newest_row_at"] = newest
     if newest is not None and from_iso(newest) > now + FUTURE:
-        text = f"it has rows of {local_time(newest)}, still to come: the clock was set back, or is wrong"
-        report.warning(("database",), text)
+        text = f"the database has rows of {local_time(newest)}, still to come"
+        report.warning(None, f"{text}: the clock was set back, or is wrong")
     found = last_doubt(db)
     report.facts["clock_doubted_since"] = None if found is None else iso(found.since)
     if found is not None:
         before, since, until = (local_time(iso(each)) for each in (found.before, found.since, found.until))
         text = f"the clock went from {before} to {since} at once, so retention deletes nothing for now"
-        report.warning(("retention",), f"{text}; if it is right, retention goes on at {until}, else set it")
+        report.warning(None, f"{text}; if it is right, retention goes on at {until}, else set it")
 
 
 def _look_at_outbox(report: Report, db: Database, now: datetime) -> None:
@@ -160,7 +160,7 @@ def _look_at_outbox(report: Report, db: Database, now: datetime) -> None:
     stuck = health.stuck_alerts(db, now)
     report.facts["outbox"] = {"counts": counts, "oldest_pending_at": oldest, "stuck": stuck}
     for text in stuck:
-        report.problem(("alerts",), f"{text}; `earshot alerts` says why")
+        report.problem(None, f"{text}; `earshot alerts` says why")
     if not stuck:
         since = f", the oldest of {local_time(oldest)}" if oldest else ""
         report.fine.append(f"{plural(counts['pending'], 'alert')} pending{since}, none stuck")
@@ -169,7 +169,7 @@ def _look_at_outbox(report: Report, db: Database, now: datetime) -> None:
 def _look_at_webhooks(report: Report, db: Database, now: datetime) -> None:
     stuck, orphans = stuck_webhooks(db, now - health.STUCK_AFTER), orphaned_messages(db)
     report.facts["webhooks"] = {"stuck": stuck, "orphaned": orphans}
-    for name, error in stuck.items():
-        report.problem(("webhooks",), f"messages for {name} do not arrive: {error}")
+    for text in health.undelivered_webhooks(db, now):
+        report.problem(None, f"{text}; `earshot webhooks` lists them")
     for name, count in orphans.items():
-        report.warning(("webhooks",), orphaned(name, count))
+        report.warning(None, orphaned(name, count))

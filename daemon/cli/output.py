@@ -102,9 +102,9 @@ def problem_rows(problems: Sequence[ConfigProblem]) -> list[dict[str, Any]]:
     return [
         {
             "level": each.level,
-            "file": shown_path(each.file),
+            "file": shown_path(each.file) or None,
             "line": each.line,
-            "key": each.key,
+            "key": each.key or None,
             "problem": redacted(each.problem),
         }
         for each in problems

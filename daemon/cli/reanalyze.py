@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.consent import ask, shown_estimate
+from daemon.cli.consent import ask, say_limits, shown_estimate
 from daemon.cli.filters import filter_options_with
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
 from daemon.cli.privacy import hide_memory
 from daemon.cli.progress import count_bar
 from daemon.errors import EXIT_FAILED
+from daemon.text import shown_usd
 
 if TYPE_CHECKING:
     from array import array
@@ -129,6 +130,7 @@ def _audio(context: Context, ids: array[int], *, muted: bool, yes: bool) -> dict
     from daemon.costs.estimate import estimate
     from daemon.runtime.reanalysis import Outcome
     from daemon.storage.database import transaction
+    from daemon.storage.limits import limits_holding
     from daemon.storage.queue import requeue_done
     from daemon.storage.views import sources
 
@@ -145,7 +147,8 @@ def _audio(context: Context, ids: array[int], *, muted: bool, yes: bool) -> dict
         with transaction(context.database) as db:
             queued += requeue_done(db, there[start : start + BATCH], datetime.now(UTC), muted=muted)
     document = _document(len(there), usd, Outcome(done=queued), left_out=left_out)
-    return document | {"is_running": _is_running(context)}
+    limits = limits_holding(context.database, there)
+    return document | {"is_running": _is_running(context), "limits": limits}
 
 
 def _cost(usd: float | None) -> str:
@@ -153,7 +156,7 @@ def _cost(usd: float | None) -> str:
         return "at a price that is not known"
     if not usd:
         return "free of charge"
-    return f"about {usd:.2f} USD by the price list" if usd >= 0.01 else "less than 0.01 USD by the price list"
+    return f"about {shown_usd(usd)} USD by the price list"
 
 
 def _of_alerts(muted: bool) -> str:
@@ -201,6 +204,7 @@ def _print(mode: str, document: dict[str, Any]) -> None:
     if mode == "audio":
         who = "the running service analyzes" if document["is_running"] else "`earshot run` or `scan` analyzes"
         click.echo(f"{done} back in the queue; {who} them")
+        say_limits(document["limits"])
         return
     what = "looked at" if mode == "rules" else "analyzed again"
     click.echo(f"{done} {what}; {_alerts(document['alerts'])}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.columns import columns_option, picked, wanted_columns
+from daemon.cli.consent import say_limits
 from daemon.cli.filters import filter_options
 from daemon.cli.options import (
     Context,
@@ -165,6 +166,7 @@ def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -
     until the limit's hour, day or month ends.
     """
     from daemon.storage.database import transaction
+    from daemon.storage.limits import limits_holding
     from daemon.storage.queue import requeue, requeue_failed
 
     if ids and failed:
@@ -182,9 +184,10 @@ def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -
         return
     with transaction(context.database) as db:
         refused = requeue(db, ids, now, anew=anew)
-    done = len(set(ids)) - len(refused)
+    done = set(ids) - refused.keys()
     if done:
-        click.echo(f"{plural(done, 'recording')} back in the queue")
+        click.echo(f"{plural(len(done), 'recording')} back in the queue")
+        say_limits(limits_holding(context.database, done))
     for reason in refused.values():
         say_error(reason)
     if refused:

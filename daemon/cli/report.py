@@ -28,17 +28,24 @@ class Report:
         self._file = file
         self._document = read_document(file)
 
-    def problem(self, location: Location, text: str) -> None:
-        """Note what is wrong at this place of the configuration, or at the nearest one that the file has."""
-        key, line = self._document.place(location)
-        self.problems.append(ConfigProblem(str(self._file), line, key, text))
+    def problem(self, location: Location | None, text: str) -> None:
+        """Note what is wrong at this place of the configuration, or at the nearest one that the file has.
 
-    def warning(self, location: Location, text: str) -> None:
+        None: with the service or its database, whatever the configuration says.
+        """
+        self.problems.append(self._found(location, text, "error"))
+
+    def warning(self, location: Location | None, text: str) -> None:
         """Note what works now, but may matter one day."""
-        key, line = self._document.place(location)
-        self.warnings.append(ConfigProblem(str(self._file), line, key, text, level="warning"))
+        self.warnings.append(self._found(location, text, "warning"))
 
-    def error(self, location: Location, error: EarshotError) -> None:
+    def _found(self, location: Location | None, text: str, level: str) -> ConfigProblem:
+        if location is None:
+            return ConfigProblem("", None, "", text, level)
+        key, line = self._document.place(location)
+        return ConfigProblem(str(self._file), line, key, text, level)
+
+    def error(self, location: Location | None, error: EarshotError) -> None:
         """Note an error; one that names its own file (of a key or URLs) keeps that file."""
         if not isinstance(error, ConfigError):
             self.problem(location, str(error))

@@ -15,6 +15,7 @@ from daemon.cli.places import not_running, owner_of, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
 from daemon.models import shown_path
+from daemon.text import shown_usd
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -180,9 +181,8 @@ def _print_recordings(document: dict[str, Any]) -> None:
         click.echo(f"            the oldest one waits since {local_time(oldest)} ({ago(oldest)})")
     if document["recordings"]["failed"]:
         click.echo("            `earshot list --state failed` says why they failed")
-    click.echo(
-        f"cost        about {document['cost_month_usd']:.2f} USD this month; `earshot costs` says of what"
-    )
+    cost = shown_usd(document["cost_month_usd"])
+    click.echo(f"cost        about {cost} USD this month; `earshot costs` says of what")
 
 
 def _print_folders(folders: list[dict[str, Any]]) -> None:
@@ -232,7 +232,7 @@ def orphaned(name: str, count: int) -> str:
     """Say that messages wait for a webhook that the configuration does not name, and what to do."""
     return (
         f"{plural(count, 'message')} pending for {name}, but no webhook has this name; give it back to"
-        " the webhook (`name`), or delete them from the table webhooks"
+        " the webhook (`name`), else they are given up after a week"
     )
 
 

@@ -33,6 +33,7 @@ from daemon.text import (
     shown_clock,
     shown_recording,
     shown_score,
+    shown_usd,
 )
 
 logger = logging.getLogger(__name__)
@@ -148,9 +149,9 @@ def _numbers(current: Figures, month_usd: float) -> list[str]:
         states = ", ".join(f"{count} {state}" for state, count in sorted(current.alerts.items()))
         lines.append(f"alerts: {states}")
     if totals["cost"] is not None:
-        lines.append(f"estimated cost {totals['cost']:.2f} USD")
+        lines.append(f"estimated cost {shown_usd(totals['cost'])} USD")
     if month_usd:
-        lines.append(f"estimated cost of the month so far {month_usd:.2f} USD")
+        lines.append(f"estimated cost of the month so far {shown_usd(month_usd)} USD")
     return lines
 
 

@@ -47,7 +47,7 @@ from daemon.storage.operations import (
     waiting_targets,
 )
 from daemon.storage.originals import stuck_originals
-from daemon.storage.outbox import add_messages
+from daemon.storage.outbox import ORPHANED, add_messages, give_up, orphans
 from daemon.storage.sidecars import stuck_sidecars
 from daemon.storage.webhooks import stuck_webhooks
 
@@ -62,6 +62,9 @@ GONE_FOR = timedelta(seconds=15)
 """A share that is mounted again within this time is not worth a message."""
 LOOKED_FOR = timedelta(seconds=60)
 """After a start or a return, what came meanwhile is noticed within this time, and then settles."""
+
+ORPHANS_KEPT = timedelta(days=7)
+"""Time to give a destination its name back. What waits longer would be sent when it is of no use any more."""
 
 STUCK_TRIES = 13
 """How often an original is tried in an hour, with growing pauses."""
@@ -110,6 +113,16 @@ def tell_troubles(db: Database, config: Config, targets: Sequence[Target], now: 
         told = [_tell(db, each, config, targets, now) for each in troubles(db)]
         forget_troubles(db, now - FLAP_WINDOW)
     return any(told)
+
+
+def drop_orphans(db: Database, targets: Sequence[Target], now: datetime) -> None:
+    """Give up the messages that have waited for ORPHANS_KEPT for what is not configured any more."""
+    known = {(target.destination, target.index) for target in targets}
+    for table, ids in orphans(db, known, now - ORPHANS_KEPT).items():
+        if ids:
+            with transaction(db):
+                give_up(db, table, ids, ORPHANED)
+            logger.error("given up, nothing in the configuration has their name: %s=%d", table, len(ids))
 
 
 def has_news(db: Database, config: Config, now: datetime) -> bool:

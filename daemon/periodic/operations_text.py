@@ -116,7 +116,10 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
         body = "The clock was set right, or is trusted by now: what is over is deleted again."
         return Message("info", "retention goes on", body)
     if cause == "orphans":
-        body = "It is in the configuration again, or the alerts were removed."
+        body = (
+            "It is in the configuration again, or the alerts were removed or given up:"
+            " `earshot alerts --state failed` lists those."
+        )
         return Message("info", f"no alerts wait for {name} any longer", body)
     if cause == "given_up":
         body = "`earshot alerts --state failed` lists them, `earshot alerts retry ID` sends one after all."
@@ -194,7 +197,8 @@ def _wrong_with_messages(cause: str, name: str, detail: str) -> Message:
     if cause == "orphans":
         body = (
             f"Nobody sends them ({detail}): the configuration has no such destination or address any"
-            " more. They go out when it has it again; `earshot alerts --state pending` lists them."
+            " more. They go out when it has it again, and are given up after a week;"
+            " `earshot alerts --state pending` lists them."
         )
         return Message("warning", f"alerts wait for {name}, which is not configured", body)
     destination = name.partition(", URL ")[0]

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from daemon.config.models import Config
 from daemon.models import Target, utc_now
 from daemon.periodic.digest import send_digest
-from daemon.periodic.operations import tell_failures, tell_troubles
+from daemon.periodic.operations import drop_orphans, tell_failures, tell_troubles
 from daemon.storage.database import transaction
 from daemon.storage.operations import begin_anew
 
@@ -53,4 +53,5 @@ def step(db: Database, config: Config, targets: Sequence[Target], now: datetime)
         tell_failures(db, config, targets, now),
         tell_troubles(db, config, targets, now),
     ]
+    drop_orphans(db, targets, now)
     return any(done)

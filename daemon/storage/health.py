@@ -11,6 +11,7 @@ from daemon.models import from_iso
 from daemon.storage.database import rows
 from daemon.storage.operations import waiting_targets
 from daemon.storage.views import folder_rows, pause_row, waiting_since
+from daemon.storage.webhooks import stuck_webhooks
 
 STUCK_AFTER = timedelta(hours=1)
 """What waits longer than this has more than a passing trouble."""
@@ -55,6 +56,15 @@ def old_waiting(db: Database, now: datetime, longest: timedelta) -> list[str]:
     return [f"a recording waiting since {oldest}"]
 
 
+def undelivered_webhooks(db: Database, now: datetime) -> list[str]:
+    """Return the webhooks whose messages have waited longer than STUCK_AFTER, or were given up since the
+    last delivery."""
+    return [
+        f"messages for webhook {name} do not arrive{f' ({error})' if error else ''}"
+        for name, error in stuck_webhooks(db, now - STUCK_AFTER).items()
+    ]
+
+
 def troubles_now(db: Database, folders: Collection[str], now: datetime) -> list[str]:
-    """Return all that keeps the service from its work, or its alerts from arriving."""
-    return paused(db) + away(db, folders) + stuck_alerts(db, now)
+    """Return all that keeps the service from its work, or what it tells from arriving."""
+    return paused(db) + away(db, folders) + stuck_alerts(db, now) + undelivered_webhooks(db, now)

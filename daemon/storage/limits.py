@@ -6,6 +6,7 @@ Times are UTC.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from daemon.models import from_iso, iso
 from daemon.storage.database import rows, transaction
 from daemon.storage.operations import begin_trouble, end_trouble
 from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, begin_pause, end_pause, pauses
+from daemon.text import shown_usd
 
 WARNED_FROM = 0.8
 """The share of a limit from which operations are warned."""
@@ -84,6 +86,13 @@ def lift_limits(db: Database, now: datetime) -> int:
         end_pause(db, pause, now)
     db.execute("UPDATE periods SET state = 'lifted' WHERE state = 'reached'")
     return len(lifted)
+
+
+def limits_holding(db: Database, ids: Collection[int]) -> list[str]:
+    """Return why limits let none of these recordings be sent now, one reason for each limit that does."""
+    sql = "SELECT DISTINCT folder FROM recordings WHERE id IN (SELECT value FROM json_each(?))"
+    scopes = {EVERYTHING, *(row["folder"] for row in rows(db, sql, (json.dumps(list(ids)),)))}
+    return [pause.reason for pause in pauses(db) if pause.cause == LIMIT and pause.scope in scopes]
 
 
 def _is_news(db: Database, limits: Sequence[Limit], periods: Periods, now: datetime) -> bool:
@@ -184,7 +193,9 @@ def _end_warnings(db: Database, limit: Limit, now: datetime) -> None:
 
 def _shown(limit: Limit, row: dict[str, Any]) -> str:
     used = row[limit.counts]
-    return f"{used:.2f} of {limit.most:.2f} USD" if limit.counts == "usd" else f"{used} of {limit.most:.0f}"
+    if limit.counts == "usd":
+        return f"{shown_usd(used)} of {shown_usd(limit.most)} USD"
+    return f"{used} of {limit.most:.0f}"
 
 
 def _full(db: Database, limits: Sequence[Limit]) -> frozenset[str]:

@@ -32,6 +32,9 @@ already."""
 MUTED = "reanalyzed"
 """Why an alert is suppressed that comes from analyzing a recording again, unless a person wants it sent."""
 
+ORPHANED = "nothing in the configuration has this name any more"
+"""Why a message was given up that nobody sends any more."""
+
 MAX_WAIT = timedelta(hours=25)
 """No alert is ever held back longer (quiet hours are shorter than a day); a row that says so was written
 before the clock was set back, and is due."""
@@ -205,6 +208,33 @@ def retry_alert(db: Database, alert_id: int, now: datetime, *, table: Table = "a
         f"UPDATE {table} SET state = 'pending', reason = NULL, attempts = 0, not_before = ?, due_at = ?"  # noqa: S608
         " WHERE id = ?",
         (iso(now), iso(now), alert_id),
+    )
+
+
+def orphans(db: Database, known: Collection[tuple[str, int]], before: datetime) -> dict[Table, list[int]]:
+    """Return the messages waiting since before then that nobody sends: what they are for is not configured.
+
+    `known` are the destinations with their targets; of webhooks the table `webhook_targets` says it.
+    """
+    due = "state = 'pending' AND coalesce(due_at, created_at) < ?"
+    alerts = rows(db, f"SELECT id, destination, target FROM alerts WHERE {due}", (iso(before),))  # noqa: S608
+    webhooks = rows(
+        db,
+        f"SELECT id FROM webhooks WHERE {due} AND destination NOT IN (SELECT name FROM webhook_targets)",  # noqa: S608
+        (iso(before),),
+    )
+    return {
+        "alerts": [row["id"] for row in alerts if (row["destination"], row["target"]) not in known],
+        "webhooks": [row["id"] for row in webhooks],
+    }
+
+
+def give_up(db: Database, table: Table, ids: Collection[int], error: str) -> None:
+    """Give these messages up without another attempt, as far as they still wait."""
+    db.execute(
+        f"UPDATE {table} SET state = 'failed', not_before = NULL, error = ?"  # noqa: S608
+        " WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?))",
+        (error, json.dumps(list(ids))),
     )
 
 

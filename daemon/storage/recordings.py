@@ -289,8 +289,9 @@ def lists_with_content(db: Database, folder: str, sha256: str) -> list[KnownList
 def remember_list(db: Database, folder: str, stamp: FileStamp, sha256: str | None) -> None:
     """Note that the list, as it looks now, was read."""
     db.execute(
-        "INSERT OR REPLACE INTO lists (directory, name, digest, folder, inode, size_bytes, mtime_ns, sha256)"
-        " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR REPLACE INTO lists"
+        " (directory, name, digest, folder, inode, size_bytes, mtime_ns, sha256, looks) VALUES"
+        " (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7, (SELECT looks FROM folders WHERE path = ?3))",
         (*stored_place(stamp.path), folder, *_numbers(stamp), sha256),
     )
     unmark(db, stamp.path)

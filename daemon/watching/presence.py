@@ -99,7 +99,9 @@ class Presence:
         if self._is_available is False:
             return
         trouble = self.source.trouble or "not there"
-        logger.warning("folder unavailable path=%r error=%s; waiting for it", self._folder.name, trouble)
+        # A service that finds another one at its start ends; it does not wait.
+        more = "" if self.source.rival else "; waiting for it"
+        logger.warning("folder unavailable path=%r error=%s%s", self._folder.name, trouble, more)
         with transaction(db):
             folder_unavailable(db, self._folder.name, trouble)
         self._is_available = False

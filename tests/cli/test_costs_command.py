@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -53,6 +53,13 @@ def test_recordings_that_were_deleted_still_count(run: Run, spent: Site) -> None
 def test_this_month_is_in_status(run: Run, spent: Site) -> None:
     assert json.loads(run("status", "--json").stdout)["cost_month_usd"] == 2.0
     assert "about 2.00 USD this month" in run("status").stdout
+
+
+def test_a_fraction_of_a_cent_is_not_shown_as_nothing(run: Run, spent: Site) -> None:
+    spent.sql("UPDATE costs SET usd = 0.002692 WHERE usd = 2.0")
+    assert "about 0.0027 USD this month" in run("status").stdout
+    answer = run("costs", "--since", iso(datetime.now(UTC) - timedelta(days=1)))
+    assert ("0.0027" in answer.stdout, answer.stderr) == (True, "about 0.0027 USD in all\n")
 
 
 def test_a_group_that_there_is_not_is_wrong_usage(run: Run, site: Site) -> None:

@@ -123,7 +123,7 @@ def test_protected_recordings_and_those_in_work_are_left_out_and_said(run: Run, 
     assert "recording 2 is protected" in done.stderr
     assert "recording 3 is being analyzed right now" in done.stderr
     assert "recording 4 stays for its copy: recording 5 is protected" in done.stderr
-    assert "recording 99 is not there" in done.stderr
+    assert "there is no recording 99; `earshot list`" in done.stderr
     assert run("protect", "--off", "2").returncode == 0
     assert run("forget", "--older-than", "0s", "--state", "done", "--yes").returncode == 0
     assert [row["id"] for row in site.sql("SELECT id FROM recordings ORDER BY id")] == [3, 4, 5]
@@ -160,14 +160,16 @@ def test_copies_from_before_an_upgrade_are_named(run: Run, site: Site) -> None:
 def test_backups_that_are_still_there_are_named(run: Run, site: Site, tmp_path: Path) -> None:
     add(site, 1)
     add(site, 2)
-    for name in ("gone.db", "kept.db"):
-        made = run("backup", str(tmp_path / name))
+    for name in ("gone.db", "kept.db", "kept.db"):
+        made = run("backup", str(tmp_path / name), "--keep", "3")
         assert made.returncode == 0, made.stderr
     (tmp_path / "gone.db").unlink()
     shown = run("forget", "1").stdout
     assert f"not reached: {tmp_path / 'kept.db'}" in shown
     assert "gone.db" not in shown
-    assert json.loads(run("forget", "2", "--json").stdout)["not_reached"] == [str(tmp_path / "kept.db")]
+    document = json.loads(run("forget", "2", "--json").stdout)
+    assert document["not_reached"] == [str(tmp_path / "kept.db"), str(tmp_path / "kept.db.1")]
+    assert document["recordings"][0]["protected"] is False
 
 
 def test_where_nothing_fits_that_is_said(run: Run, site: Site) -> None:

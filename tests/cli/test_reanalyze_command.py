@@ -118,7 +118,7 @@ def test_transcripts_get_what_the_present_settings_find_and_all_else_stays(
     answer = run("reanalyze", "--text", "--yes", "--json")
     found = document(answer)
     assert answer.stderr == (
-        "3 recordings, less than 0.01 USD by the price list (159 words); alerts are held back\n"
+        "3 recordings, about 0.0003 USD by the price list (159 words); alerts are held back\n"
     )
     assert (found["recordings"], found["done"], found["failed"], found["held"]) == (3, 3, [], None)
     after = filled.sql("SELECT * FROM recordings WHERE id = 1")[0]

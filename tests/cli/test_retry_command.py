@@ -55,6 +55,17 @@ def test_a_recording_is_due_now_and_its_history_stays(run: Run, site: Site, stat
     assert [after[column] for column in kept] == ["waiting", None, None, 0, 0, None, 4, 2]
 
 
+def test_a_limit_that_holds_them_is_said(run: Run, site: Site) -> None:
+    add_failed(site, 1)
+    add_failed(site, 2)
+    site.sql("UPDATE recordings SET folder = '/other' WHERE id = 2")
+    reason = f"cost_per_day of {site.watched}: 5.00 of 5.00 USD used"
+    times = {"since": SEEN_AT, "next_probe_at": SEEN_AT, "probe_seconds": 9}
+    site.add("pauses", cause="limit", scope=str(site.watched), reason=reason, **times)
+    assert run("retry", "1").stdout == f"1 recording back in the queue\nthey wait for now: {reason}\n"
+    assert run("retry", "2").stdout == "1 recording back in the queue\n"
+
+
 def test_one_that_waits_for_its_next_try_is_due_now_and_keeps_its_counts(run: Run, site: Site) -> None:
     site.add("recordings", id=1, state="waiting", not_before="2999-01-01T00:00:00.000Z", doubtful=2)
     answer = run("retry", "1")

@@ -245,6 +245,10 @@ def test_all_well_is_one_line_and_0(run: Run, serving: DaemonLock) -> None:
 
 PAUSE = {"cause": "key", "reason": "401 | no", "since": SEEN_AT, "next_probe_at": SEEN_AT, "probe_seconds": 9}
 GONE = {"path": "/gone", "reason": "not there", "configured_at": SEEN_AT}
+MESSAGE = {
+    "recording_id": 9, "destination": "crm", "event": "done", "message_id": "msg_1", "error": "503",
+    "created_at": SEEN_AT, "body": "{}",
+}  # fmt: skip
 TROUBLE = {"cause": "given_up", "subject": "mail", "since": SEEN_AT}
 
 
@@ -255,6 +259,7 @@ TROUBLE = {"cause": "given_up", "subject": "mail", "since": SEEN_AT}
         ("folders", GONE, "/gone not available (not there)"),
         ("alerts", {"state": "pending"}, "1 alert for team waiting since 2026"),
         ("troubles", TROUBLE, "alerts given up for mail"),
+        ("webhooks", MESSAGE, "messages for webhook crm do not arrive (503)"),
         ("recordings", {"id": 1, "state": "waiting"}, "a recording waiting since 2026-03-01"),
     ],
 )
@@ -262,6 +267,8 @@ def test_what_is_not_well_is_one_line_and_1(
     run: Run, site: Site, serving: DaemonLock, table: str, row: dict[str, object], said: str
 ) -> None:
     site.configure(watch=[str(site.watched), "/gone"])
+    site.add("recordings", id=9, state="done")
+    site.add("webhook_targets", name="crm", events=["done"], transcript=0)
     site.add(table, **row)
     code, line = check(run)
     assert code == 1

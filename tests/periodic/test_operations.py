@@ -13,10 +13,11 @@ import pytest
 
 from daemon.models import Ending, RecordingState, from_iso, iso
 from daemon.originals.originals import outcomes_of, tidy
-from daemon.storage.database import transaction
+from daemon.storage.database import rows, transaction
 from daemon.storage.folders import configure_folder, folder_available, folder_unavailable
 from daemon.storage.operations import begin_anew
 from daemon.storage.originals import configure_originals, original_of_recording
+from daemon.storage.outbox import ORPHANED
 from daemon.storage.pauses import begin_pause, end_pause, pauses
 from daemon.storage.queue import end, requeue
 from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
@@ -301,6 +302,26 @@ def test_alerts_for_a_destination_that_was_renamed_are_told_and_when_it_is_back(
         ]
         assert here.alerts()[0]["state"] == "sent"
         assert "1 in all" in here.alerts()[1]["body"]
+
+
+def test_alerts_and_messages_for_what_is_no_more_are_given_up_after_a_week(
+    tmp_path: Path, http: HttpSink
+) -> None:
+    """Else they would keep their recordings from retention, and monitors from quiet."""
+    with stage(tmp_path, operations(http)) as here:
+        recording_id = here.record(NOW)
+        here.db.execute(
+            "INSERT INTO webhooks (recording_id, destination, event, message_id, created_at, body)"
+            " VALUES (?, 'old', 'done', 'msg_1', ?, '{}')",
+            (recording_id, iso(NOW)),
+        )
+        here.configure({"destinations": {"ops": f"json://{http.address}/ops"}, "rules": []})
+        here.tick(NOW + timedelta(days=6, hours=23))
+        assert here.alerts()[0]["state"] == "pending"
+        here.tick(NOW + timedelta(days=7, hours=1))
+        for table in ("alerts", "webhooks"):
+            sql = f"SELECT state, error FROM {table} WHERE destination IN ('team', 'old')"  # noqa: S608
+            assert rows(here.db, sql) == [{"state": "failed", "error": ORPHANED}]
 
 
 def test_originals_that_cannot_be_moved_for_an_hour_are_told_and_when_it_is_over(

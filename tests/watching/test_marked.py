@@ -1,4 +1,4 @@
-"""The mark of a deleted recording's file lasts while the file may be there, and not for ever."""
+"""What is known of a deleted recording's file, or of a list, is dropped when it is long gone, not before."""
 
 from __future__ import annotations
 
@@ -57,6 +57,9 @@ class Days:
     def marks(self) -> int:
         return len(rows(self._db, "SELECT 1 FROM marks"))
 
+    def lists(self) -> set[str]:
+        return {row["name"].decode() for row in rows(self._db, "SELECT name FROM lists")}
+
     def forget_all(self) -> None:
         self._db.execute("DELETE FROM recordings")
 
@@ -68,15 +71,18 @@ def days(tmp_path: Path) -> Iterator[Days]:
 
 
 def test_a_file_that_is_long_gone_has_no_mark_and_one_that_stays_is_never_taken_again(days: Days) -> None:
-    days.put("gone.wav", "stays.wav")
+    days.put("gone.wav", "stays.wav", "gone.urls", "stays.urls")
     days.pass_by(1)
     assert days.names() == {"gone.wav", "stays.wav"}
     days.forget_all()
     (days.folder / "gone.wav").unlink()
+    (days.folder / "gone.urls").unlink()
     days.pass_by(GONE_LOOKS - 1)
     assert days.marks() == 2
+    assert days.lists() == {"gone.urls", "stays.urls"}
     days.pass_by(2)
     assert days.marks() == 1
+    assert days.lists() == {"stays.urls"}
     assert days.names() == set()
 
 
