@@ -165,6 +165,7 @@ class WatchFolder(Model):
     recursive: bool = True
     include: tuple[Text, ...] | None = None
     exclude: tuple[Text, ...] = ()
+    case_sensitive: bool = False
     method: Literal["auto", "events", "poll"] = "auto"
     rescan: PositiveSeconds = 60.0
     settle: Seconds = 2.0

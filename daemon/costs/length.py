@@ -28,10 +28,10 @@ LEAST_BYTES_PER_SECOND = 75.0
 _KILOBITS: dict[str, tuple[float, float, float]] = {
     **dict.fromkeys(("amr", "spx", "gsm"), (5, 13, 25)),
     **dict.fromkeys(("opus", "ogg", "oga", "3ga", "weba"), (12, 32, 128)),
-    **dict.fromkeys(("mp3", "mp2", "m4a", "m4b", "aac", "wma", "mka", "adts"), (16, 96, 320)),
+    **dict.fromkeys(("mp3", "mp2", "m4a", "m4b", "qta", "aac", "wma", "mka", "adts"), (16, 96, 320)),
     **dict.fromkeys(("flac", "alac", "wv", "ape"), (100, 400, 1400)),
     **dict.fromkeys(
-        ("wav", "wave", "aif", "aiff", "aifc", "caf", "au", "snd", "raw", "pcm"), (32, 256, 1536)
+        ("wav", "wav16", "wave", "aif", "aiff", "aifc", "caf", "au", "snd", "raw", "pcm"), (32, 256, 1536)
     ),
     **dict.fromkeys(
         ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "3gp", "flv"), (100, 1000, 8000)

@@ -9,6 +9,7 @@ import fnmatch
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import get_args
 
 from daemon.config.filenames import LIST_ENDINGS, ending_of
@@ -17,20 +18,19 @@ from daemon.config.values import marker_names
 
 _ENDINGS = """
     3g2 3ga 3gp aac ac3 adts aif aifc aiff alac amr asf au avi awb caf f4a f4v flac flv gsm m2ts m4a m4b m4v
-    mka mkv mov mp2 mp3 mp4 mpeg mpg mpga mts mxf oga ogg ogv ogx opus pcm ra raw snd spx ts vob voc vox wav
-    wave weba webm wma wmv wv
+    mka mkv mov mp2 mp3 mp4 mpeg mpg mpga mts mxf oga ogg ogv ogx opus pcm qta ra raw snd spx ts vob voc vox wav
+    wav16 wave weba webm wma wmv wv
 """
 ENDINGS = frozenset(_ENDINGS.split())
 """Endings of audio and video, without the dot: the formats that Deepgram documents
-(https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes."""
+(https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes. Not among them
+are samples without a header (sln16, g722, ulaw), which nobody can read without being told their rate."""
 
 SIDECAR_FORMATS: tuple[str, ...] = get_args(SidecarFormat)
 
 _ALL_ENDINGS = ENDINGS | LIST_ENDINGS
 
-_IGNORED_FILES = (
-    # Dotfiles; among them rsync's `.name.XXXXXX`, `.syncthing.*`, `.~lock*` and macOS' `._name`.
-    ".*",
+_UNFINISHED = (
     # Office and Syncthing temporary names.
     "~*",
     # Downloads and copies that other programs have not finished.
@@ -49,7 +49,13 @@ _IGNORED_FILES = (
     "*.lock",
     "*.swp",
     "*~",
-    "*.sync-conflict-*.tmp",
+)
+"""Names that programs give to what they are still writing: files, and directories with the files in them."""
+
+_IGNORED_FILES = (
+    # Dotfiles; among them rsync's `.name.XXXXXX`, `.syncthing.*`, `.~lock*` and macOS' `._name`.
+    ".*",
+    *_UNFINISHED,
     # What file managers leave behind.
     "thumbs.db",
     "desktop.ini",
@@ -57,8 +63,23 @@ _IGNORED_FILES = (
 )
 
 _IGNORED_DIRECTORIES = (
-    # Dot directories; among them `.stfolder`, `.stversions`, `.Trash-1000`, `.sync`.
+    # Dot directories; among them `.stfolder`, `.stversions`, `.Trash-1000`, `.sync`, `.recycle`.
     ".*",
+    *_UNFINISHED,
+    # Where programs keep what is not whole yet.
+    "incomplete",
+    "unfinished",
+    "partial",
+    # Saved by office programs and browsers: macOS' safe save, WinRAR, 7-Zip, unpackers of downloads.
+    "*.sb-????????-??????",
+    "(a document being saved by *)",
+    "rar$*",
+    "7z?????????",
+    "_unpack_*",
+    "_failed_*",
+    "*_unpackerred",
+    "__macosx",
+    # Trash cans and snapshots of shares.
     "@eadir",
     "@tmp",
     "@recycle",
@@ -66,15 +87,19 @@ _IGNORED_DIRECTORIES = (
     "#recycle",
     "#snapshot",
     "~snapshot",
-    "~syncthing~*",
     "$recycle.bin",
+    "recycler",
+    "recycled",
+    "network trash folder",
+    "temporary items",
     "system volume information",
     "lost+found",
 )
 
 
-def _any_of(globs: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)", re.IGNORECASE)
+def _any_of(globs: Iterable[str], *, case_sensitive: bool = False) -> re.Pattern[str]:
+    expression = "|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)"
+    return re.compile(expression, re.NOFLAG if case_sensitive else re.IGNORECASE)
 
 
 _ignored_file = _any_of(_IGNORED_FILES)
@@ -82,7 +107,7 @@ _ignored_directory = _any_of(_IGNORED_DIRECTORIES)
 
 
 def is_ignored_directory(name: str) -> bool:
-    """Return whether nobody puts recordings there: hidden ones, recycle bins, those of sync tools."""
+    """Return whether nobody puts recordings there: hidden ones, trash cans, those of files half written."""
     return _ignored_directory.match(name) is not None
 
 
@@ -92,8 +117,9 @@ def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
     Lists of addresses of recordings count too, where `include` does not say otherwise. It does not look at
     the directories in the path; the walk leaves the ignored ones out.
     """
-    included = _selection(folder.include) if folder.include is not None else _has_known_ending
-    excluded = _selection(folder.exclude)
+    select = partial(_selection, case_sensitive=folder.case_sensitive)
+    included = select(folder.include) if folder.include is not None else _has_known_ending
+    excluded = select(folder.exclude)
     is_marker = marker_names(folder.done_marker)
 
     def is_recording(relative: str) -> bool:
@@ -128,10 +154,10 @@ def _has_known_ending(relative: str) -> bool:
     return ending_of(relative) in _ALL_ENDINGS
 
 
-def _selection(globs: Iterable[str]) -> Callable[[str], bool]:
+def _selection(globs: Iterable[str], *, case_sensitive: bool) -> Callable[[str], bool]:
     patterns = [_composed(glob) for glob in globs]
-    by_name = _any_of(glob for glob in patterns if "/" not in glob)
-    by_path = _any_of(_path_glob(glob) for glob in patterns if "/" in glob)
+    by_name = _any_of((glob for glob in patterns if "/" not in glob), case_sensitive=case_sensitive)
+    by_path = _any_of((_path_glob(glob) for glob in patterns if "/" in glob), case_sensitive=case_sensitive)
 
     def is_selected(relative: str) -> bool:
         relative = _composed(relative)
