@@ -201,7 +201,7 @@ def _taken_in(db: Database, analysis: AnalysisContext, path: Path) -> int | None
     stamp = fresh_stamp(folder.root, str(path)) if folder else None
     if folder is None or stamp is None or not stamp.size_bytes:
         return None
-    facts_of = facts_reader(folder.filename_pattern, zone_of(analysis.config.timezone))
+    facts_of = facts_reader(folder.filename_pattern, zone_of(folder.timezone or analysis.config.timezone))
     take_in(db, Place(folder, analysis.clock(), facts_of), [Arrival(stamp)])
     directory, name = split_path(str(path))
     known = known_files(db, directory, [name]).get(name)

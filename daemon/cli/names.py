@@ -40,7 +40,7 @@ def _reading(config: Config, folder: WatchFolder, relative: str) -> dict[str, An
     from daemon.config.times import zone_of
     from daemon.watching.names import is_inside, recording_names
 
-    facts = facts_reader(folder.filename_pattern, zone_of(config.timezone))(relative)
+    facts = facts_reader(folder.filename_pattern, zone_of(folder.timezone or config.timezone))(relative)
     is_taken = recording_names(folder)(relative) and is_inside(relative, recursive=folder.recursive)
     return {
         "folder": folder.name,

@@ -11,10 +11,10 @@ import string
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 
-from daemon.config.moments import MomentFormat
+from daemon.config.moments import MomentFormat, is_marked_as_utc
 from daemon.models import iso, shown_path
 
 RECORDED_AT = "recorded_at"
@@ -76,7 +76,8 @@ class FilenamePattern:
     def facts(self, relative: str, timezone: tzinfo | None) -> Facts:
         """What a file's name says; `relative` is its path below the folder.
 
-        A time without an offset is in `timezone`; None is the zone of this machine.
+        A time without an offset is in UTC where Z, GMT or UTC is beside it, else in `timezone`; None is the
+        zone of this machine.
         """
         text = _composed(shown_path(relative))
         text = text if self._by_path else text.rpartition("/")[2]
@@ -92,7 +93,8 @@ class FilenamePattern:
             if isinstance(part, Field):
                 metadata[part.name] = text[position:end]
             elif isinstance(part, MomentFormat):
-                moment = part.moment(text[position:end], timezone)
+                zone = UTC if is_marked_as_utc(text[:position], text[end:]) else timezone
+                moment = part.moment(text[position:end], zone)
                 if moment is None:
                     return Facts(stopped_at=f"{text[position:end]!r} is no date and time")
                 recorded_at = moment

@@ -176,6 +176,7 @@ class WatchFolder(Model):
     after_failure: Annotated[AfterFailure, BeforeValidator(parse_after_failure)] = KEEP
     sidecars: Sidecars | None = None
     filename_pattern: Annotated[Text, AfterValidator(usable_pattern)] | None = None
+    timezone: TimeZone | None = None
     silent_after: PositiveSeconds | None = None
     channels: Annotated[tuple[Text, ...], Field(max_length=20), AfterValidator(unlike_each_other)] = ()
     tags: tuple[Text, ...] = ()

@@ -33,6 +33,16 @@ _DIRECTIVES = {
 _KNOWN = "%Y %y %m %b %d %H %I %p %M %S %f %z %s"
 
 
+_UTC_BEFORE = re.compile(r"(?:^|[^A-Za-z])(?:GMT|UTC)[ _-]?$")
+_UTC_AFTER = re.compile(r"(?:Z|[ _-]?(?:GMT|UTC))(?![A-Za-z])")
+_UTC_WITHIN = re.compile(r"(?:^|[^A-Za-z%])(?:GMT|UTC)(?![A-Za-z])|(?<=%[MSf])Z(?![A-Za-z])")
+
+
+def is_marked_as_utc(before: str, after: str) -> bool:
+    """Return whether the text beside a time says that it is in UTC: `GMT20260131-1400`, `20260131-1400Z`."""
+    return _UTC_BEFORE.search(before) is not None or _UTC_AFTER.match(after) is not None
+
+
 class MomentFormat:
     """A format such as `%Y%m%d-%H%M%S`; ValueError says what is wrong."""
 
@@ -40,6 +50,7 @@ class MomentFormat:
         self.text = text
         pattern, self._names = _pattern(text)
         self._pattern = re.compile(pattern, re.ASCII)
+        self._is_utc = _UTC_WITHIN.search(text) is not None
         if "epoch" not in self._names:
             for needed, directive in (("year", "%Y"), ("month", "%m"), ("day", "%d")):
                 if not any(name.endswith(needed) or name == f"{needed}_name" for name in self._names):
@@ -68,7 +79,8 @@ class MomentFormat:
         try:
             if "epoch" in parts:
                 return datetime.fromtimestamp(int(parts["epoch"]), UTC)
-            zone = _offset(parts["offset"]) if "offset" in parts else timezone
+            zone = UTC if self._is_utc else timezone
+            zone = _offset(parts["offset"]) if "offset" in parts else zone
             # Without a zone, the time is local to this machine, with the offset that was in force then.
             local = _local(parts).replace(tzinfo=zone)
             return local.astimezone(UTC)

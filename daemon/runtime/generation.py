@@ -105,9 +105,13 @@ class Generation:
         self._key = api_key(config, env=env)
         for secret in known_secrets(config, env):
             register_secret(secret)
-        timezone = zone_of(config.timezone)
         self.folders = [
-            FolderLoop(folder, on_new=self._workers_alarm.wake, timezone=timezone, guard=guard)
+            FolderLoop(
+                folder,
+                on_new=self._workers_alarm.wake,
+                timezone=zone_of(folder.timezone or config.timezone),
+                guard=guard,
+            )
             for folder in config.watch
         ]
 

@@ -88,7 +88,7 @@ def list_folders(config: Config) -> None:
     """List every folder once: files become rows, nothing is sent. Raises EarshotError as `run_once` does."""
     with prepared(config), closing(open_database(config.database)) as db, closing(Guard()) as guard:
         for folder in config.watch:
-            loop = FolderLoop(folder, timezone=zone_of(config.timezone), guard=guard)
+            loop = FolderLoop(folder, timezone=zone_of(folder.timezone or config.timezone), guard=guard)
             try:
                 while not loop.watch.is_ready:
                     loop.watch.wait(loop.step(db, time.monotonic(), utc_now()))

@@ -18,13 +18,13 @@ from daemon.config.values import marker_names
 
 _ENDINGS = """
     3g2 3ga 3gp aac ac3 adts aif aifc aiff alac amr asf au avi awb caf f4a f4v flac flv gsm m2ts m4a m4b m4v
-    mka mkv mov mp2 mp3 mp4 mpeg mpg mpga mts mxf oga ogg ogv ogx opus pcm qta ra raw snd spx ts vob voc vox wav
-    wav16 wave weba webm wma wmv wv
+    mka mkv mov mp2 mp3 mp4 mpeg mpg mpga mts mxf oga ogg ogv ogx opus pcm qta ra raw snd spx ts vob voc vox
+    wav wav16 wave weba webm wma wmv wv
 """
 ENDINGS = frozenset(_ENDINGS.split())
 """Endings of audio and video, without the dot: the formats that Deepgram documents
-(https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes. Not among them
-are samples without a header (sln16, g722, ulaw), which nobody can read without being told their rate."""
+(https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes. Samples
+without a header (sln16, g722, ulaw) are not among them: nobody can read them who is not told their rate."""
 
 SIDECAR_FORMATS: tuple[str, ...] = get_args(SidecarFormat)
 

@@ -31,6 +31,15 @@ def test_a_name_that_fits_shows_its_fields(run: Run, site: Site) -> None:
     ]
 
 
+def test_the_times_of_a_folder_may_be_in_a_zone_of_its_own(run: Run, site: Site) -> None:
+    configure(site, timezone="America/New_York")
+    names = [f"{site.watched}/20260131-{time}_anna_1.wav" for time in ("120000", "120000Z")]
+    answers = [run("check", "--json", "--file", name) for name in names]
+    (local,), (fits_not,) = (json.loads(answer.stdout)["readings"] for answer in answers)
+    assert local["recorded_at"] == "2026-01-31T17:00:00.000Z"
+    assert "'_' expected at 'Z_anna_1'" in fits_not["stopped_at"]
+
+
 def test_a_bare_name_is_held_against_every_pattern(run: Run, site: Site) -> None:
     configure(site)
     answer = run("check", "--json", "--file", "20260131-120000_anna_1.wav")

@@ -38,6 +38,32 @@ def test_a_name_gives_time_and_fields() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "name", "hour"),
+    [
+        ("GMT{recorded_at:%Y%m%d-%H%M%S}_{agent}", "GMT20230214-140001_anna.wav", 14),
+        ("{kind}{recorded_at:%Y%m%d-%H%M%S}", "GMT20230214-140001.mp4", 14),
+        ("{recorded_at:GMT%Y%m%d-%H%M%S}_Recording", "GMT20230214-140001_Recording.m4a", 14),
+        ("{recorded_at:%Y%m%d-%H%M%S}Z", "20230214-140001Z.wav", 14),
+        ("{recorded_at:%Y%m%d-%H%M%SZ}_{agent}", "20230214-140001Z_anna.wav", 14),
+        ("{recorded_at:%Y-%m-%dT%H%M%S}{rest}", "2023-02-14T140001Z.wav", 14),
+        ("{recorded_at:%Y%m%d-%H%M%S}_{rest}", "20230214-140001_UTC.wav", 14),
+        ("{recorded_at:%Y%m%d-%H%M%S%z}Z", "20230214-140001+0300Z.wav", 11),
+        # Names of people and queues.
+        ("{recorded_at:%Y%m%d-%H%M%S}_{agent}", "20230214-140001_Zoe.wav", 13),
+        ("{recorded_at:%Y%m%d-%H%M%S}{agent}", "20230214-140001Zoe.wav", 13),
+        ("{recorded_at:%Y%m%d-%H%M%S}_{agent}", "20230214-140001_Z.wav", 13),
+        ("{agent}{recorded_at:%Y%m%d-%H%M%S}", "Z20230214-140001.wav", 13),
+        ("{queue}_{recorded_at:%Y%m%d-%H%M%S}", "AGMT_20230214-140001.wav", 13),
+        ("{recorded_at:%Y%m%d-%H%M%S}_{agent}", "20230214-140001_utcher.wav", 13),
+    ],
+)
+def test_a_time_beside_which_utc_is_written_is_in_utc(pattern: str, name: str, hour: int) -> None:
+    facts = FilenamePattern(pattern).facts(name, BERLIN)
+    assert facts.stopped_at is None
+    assert facts.recorded_at == f"2023-02-14T{hour}:00:01.000Z"
+
+
+@pytest.mark.parametrize(
     ("pattern", "name", "expected"),
     [
         ("{a}_{b}", "x_y_z.wav", {"a": "x", "b": "y_z"}),
