@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Scale:
     """How much happens: in all, on a day with a surge, and the limit that it exceeds.
 
     `hours` is when something comes and the loops are called on every day; None: only where anything begins or
-    ends, on some days more, and for the digest.
+    ends, on some days more, and for the digest of every third day (a longer leap makes the clock doubtful).
     """
 
     recordings: int
@@ -109,6 +110,9 @@ SHORT = Scale(
     kinds={"calm": 75, "negative": 10, "cancel": 4, "corrupt": 4, "copy": 3, "empty": 2, "doubtful": 2},
 )
 
+
+MEASURED = 12
+"""The hour, on the last day of a month, when sizes are noted."""
 
 EVENTS = (
     *KEYS,
@@ -141,6 +145,12 @@ class Plan:
         """Every recording of the year."""
         for at in self.ticks:
             yield from self.drops.get(at, ())
+
+    def digests(self) -> set[datetime]:
+        """When digests are made: at 08:00 by the clocks on the wall, or by the next look after it."""
+        looks = [*self.ticks, END + 8 * HOUR]
+        days = (BEGIN.astimezone(ZONE) + timedelta(days=number) for number in range(366))
+        return {looks[bisect_left(looks, day.replace(hour=8))] for day in days}
 
     def processed(self, drop: Drop) -> datetime:
         """When the recording is analyzed; a limit of `calls` apart, which holds only calm ones."""
@@ -249,25 +259,32 @@ def _hours(begin: datetime, end: datetime) -> list[datetime]:
 def _ticks(scale: Scale) -> set[datetime]:
     """The hours of every day, and those around whatever begins or ends."""
     ticks: set[datetime] = set()
-    for number in range((END - BEGIN) // timedelta(days=1)):
-        day = date(YEAR, 1, 1) + timedelta(days=number)
-        hours = {8} | {*(scale.hours or ((2, 7, 12) if number % BUSY == 0 else ()))}
-        if {day, day - timedelta(days=1)} & {*SURGES}:
-            hours |= {0, 7, 12, 23}
-        ticks |= {datetime.combine(day, time(hour), tzinfo=ZONE).astimezone(UTC) for hour in hours}
     for start, end in EVENTS:
         ticks |= {*_hours(start - HOUR, start + 2 * HOUR), *_hours(end - HOUR, end + 2 * HOUR)}
+    eventful = {at.astimezone(ZONE).date() for at in ticks}
+    for number in range((END - BEGIN) // timedelta(days=1)):
+        day = date(YEAR, 1, 1) + timedelta(days=number)
+        hours = {*(scale.hours or ((2, 7, 8, 12) if number % BUSY == 0 else ()))}
+        if {day, day - timedelta(days=1)} & {*SURGES}:
+            hours |= {0, 7, 8, 12, 23}
+        if number % SOMETIMES == 0 or day in eventful or day.day == 1:
+            hours |= {8}
+        if (day + timedelta(days=1)).day == 1:
+            hours |= {8, MEASURED}
+        ticks |= {datetime.combine(day, time(hour), tzinfo=ZONE).astimezone(UTC) for hour in hours}
     return ticks
 
 
 BUSY = 30
 """In the short year, something comes every so many days, and wherever something else happens."""
+SOMETIMES = 3
+"""In the short year, the service is at work on every day of so many, and wherever something happens."""
 
 
 def _short_count(at: datetime) -> float:
     day = at.astimezone(ZONE).timetuple().tm_yday - 1
     if day % BUSY == 0:
-        return 3.0
+        return 2.0
     spans = EVENTS
     return 1.0 if within(at, *((start - HOUR, end + 2 * HOUR) for start, end in spans)) else 0.0
 

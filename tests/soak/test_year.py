@@ -158,7 +158,7 @@ def live(year: Year, plan: Plan, events: Events, books: Books) -> None:
         if hour.date() in planned.SURGES and hour.hour == 23:
             [found] = table(year.db, "SELECT count(*) AS n FROM recordings WHERE state = 'waiting'")
             assert found["n"] == plan.held_by_limit(hour.date())
-        if (hour + timedelta(days=1)).day == 1 and hour.hour == 8:
+        if (hour + timedelta(days=1)).day == 1 and hour.hour == planned.MEASURED:
             books.measure()
 
 
@@ -241,7 +241,7 @@ def check_alerts(books: Books, plan: Plan, ledger: Ledger) -> None:
     for row in of_recordings:
         if row["state"] == "sent" and row["severity"] == "warning":
             assert 8 <= from_iso(row["sent_at"]).astimezone(ZONE).hour < 22, row
-    check_digests(books)
+    check_digests(books, plan)
     assert sum("held back" in row["title"] for row in books.alerts.values()) == plan.bursts()
     # Long paths are cut at the front.
     titles = Counter(re.sub(r" - .*/(support|calls)$", r" - FOLDER/\1", title) for title in ledger.titles)
@@ -252,15 +252,14 @@ def check_alerts(books: Books, plan: Plan, ledger: Ledger) -> None:
     assert not twice(ledger.webhooks)
 
 
-def check_digests(books: Books) -> None:
+def check_digests(books: Books, plan: Plan) -> None:
     """One each day at 08:00 by the clocks on the wall, and one for the year that the clock jumped."""
     made = Counter(
         from_iso(row["created_at"]).astimezone(ZONE).replace(second=0, microsecond=0)
         for row in books.alerts.values()
         if "digest" in row["title"]
     )
-    days = [BEGIN.astimezone(ZONE) + timedelta(days=number) for number in range(366)]
-    expected = Counter(day.replace(hour=8) for day in days)
+    expected = Counter(plan.digests())
     expected[(planned.AHEAD[0] + timedelta(days=365)).astimezone(ZONE)] += 1
     assert made == expected
 
