@@ -315,3 +315,11 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def owner_of(path: Path) -> str | None:
+    """The name of the user to whom a file belongs; None when it is not there."""
+    try:
+        return user_name(path.stat().st_uid)
+    except OSError:
+        return None

@@ -329,7 +329,7 @@ class AlertDraft:
     """A message before it is a row: one per destination and URL (`target`), for rules or about the service.
 
     `not_before` is the end of the destination's quiet hours, None if it is due at once. `about` are the ids
-    of recordings in a message about several.
+    of recordings in a message about several. `moment_seconds` is where its first quote begins.
     """
 
     destination: str
@@ -342,6 +342,7 @@ class AlertDraft:
     reason: str | None = None
     not_before: datetime | None = None
     about: tuple[int, ...] = ()
+    moment_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

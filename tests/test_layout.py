@@ -13,14 +13,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "daemon"
 
 NOTHING: frozenset[str] = frozenset()
-BASE = frozenset({"errors", "models", "backoff", "files", "text"})
+BASE = frozenset({"errors", "models", "backoff", "files", "signing", "text"})
 STAGES = frozenset({"watching", "intake", "originals", "analysis", "rules", "alerts", "periodic"})
 """In the order in which data goes through them. A stage never imports another one: what two of them share is
 rows in storage, a record in models, or is handed in by runtime."""
 ALL_BELOW_RUNTIME = (
     BASE
     | STAGES
-    | {"backups", "config", "costs", "deepgram", "engine", "export", "logs", "metrics", "storage"}
+    | {"backups", "config", "costs", "deepgram", "documents", "engine", "export", "logs", "metrics", "status"}
+    | {"storage", "web"}
 )
 
 # The parts of `daemon` and the other parts that each may import.
@@ -31,6 +32,7 @@ MAY_IMPORT = {
     "models": NOTHING,
     "backoff": NOTHING,
     "files": frozenset({"errors", "models"}),
+    "signing": NOTHING,
     "text": NOTHING,
     "logs": NOTHING,
     "engine": frozenset({"errors"}),
@@ -41,6 +43,11 @@ MAY_IMPORT = {
     "costs": BASE | {"config", "deepgram"},
     "export": BASE,
     "metrics": BASE | {"config", "storage"},
+    "documents": BASE | {"config", "deepgram", "export", "rules", "storage"},
+    "status": BASE | {"config", "storage", "watching"},
+    "web": BASE
+    | {"alerts", "config", "costs", "deepgram", "documents", "engine", "export", "logs", "metrics", "status"}
+    | {"storage"},
     "watching": BASE | {"config", "storage"},
     "intake": BASE | {"config", "storage"},
     "originals": BASE | {"config", "storage"},

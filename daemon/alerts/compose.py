@@ -86,7 +86,7 @@ def compose(
     `title_in_body` says that the channel has no titles of its own and counts ours as a part of the body.
     Where a `template` fails, the built-in text is used; where it leaves out why a rule fired, that is added.
     """
-    ordered = _quotable(sorted(matches, key=lambda match: SEVERITIES.index(match.severity)), conversation)
+    ordered = _quotable(_ordered(matches), conversation)
     title = _title(
         ordered, conversation, limit=min(TITLE_LIMIT, limit // 3) if title_in_body else TITLE_LIMIT
     )
@@ -201,6 +201,10 @@ def _passages(matches: Sequence[Match], count: int) -> list[Segment]:
     return sorted(chosen, key=lambda segment: min(segment.score or 0.0, 0.0))[:count]
 
 
+def _ordered(matches: Sequence[Match]) -> list[Match]:
+    return sorted(matches, key=lambda match: SEVERITIES.index(match.severity))
+
+
 def _quotable(matches: Sequence[Match], conversation: Conversation) -> Sequence[Match]:
     """Return the matches; where none has a passage to quote, the first gets the worst of the conversation."""
     if any(match.segments for match in matches):
@@ -208,10 +212,18 @@ def _quotable(matches: Sequence[Match], conversation: Conversation) -> Sequence[
     return [replace(matches[0], segments=conversation.analysis.worst_passages()), *matches[1:]]
 
 
-def _worst_second(matches: Sequence[Match]) -> int:
-    """Return the second at which the first quote starts, 0 where that is not known."""
+def moment_seconds(matches: Sequence[Match], conversation: Conversation) -> float | None:
+    """Return where the first quote of the message starts, in seconds; None where that is not known."""
+    return _first_start(_quotable(_ordered(matches), conversation))
+
+
+def _first_start(matches: Sequence[Match]) -> float | None:
     starts = (segment.start_seconds for segment in _passages(matches, CUTS[0].quotes))
-    return int(next((start for start in starts if start is not None), 0.0))
+    return next((start for start in starts if start is not None), None)
+
+
+def _worst_second(matches: Sequence[Match]) -> int:
+    return int(_first_start(matches) or 0.0)
 
 
 def _quote(segment: Segment, length: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.alerts.compose import compose
+from daemon.alerts.compose import compose, moment_seconds
 from daemon.alerts.quiet_hours import quiet_until
 from daemon.config.models import Alerts
 from daemon.models import SEVERITIES, AlertDraft, AlertState, Conversation, Match, Target, from_iso
@@ -74,6 +74,7 @@ def draft_of(
         title=message.title,
         body=message.body,
         not_before=None if reason else quiet_until(target.quiet, severity, now),
+        moment_seconds=moment_seconds(asking, conversation),
     )
 
 

@@ -18,7 +18,7 @@ from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import explained, settle_failure
 from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
 from daemon.analysis.long_transcripts import read_parts
-from daemon.config.models import WatchFolder
+from daemon.config.places import root_of
 from daemon.deepgram.parts import merge, missing_parts
 from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
@@ -33,7 +33,7 @@ from daemon.deepgram.upload import (
 from daemon.errors import AnalysisError, FileReplacedError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording, shown_path
 from daemon.storage.database import transaction
-from daemon.storage.recordings import split_path, stamp_of, taken_in_as
+from daemon.storage.recordings import stamp_of, taken_in_as
 from daemon.storage.requests import begin_request, has_twin, known_hash, note_hash
 from daemon.storage.results import reply_in_hand
 
@@ -116,20 +116,7 @@ def _opened(db: Database, recording: Recording, context: Context) -> AbstractCon
     def is_expected(status: os.stat_result) -> bool:
         return known is None or stamp_of(status)[parts] == known[parts]
 
-    return open_recording(_root_of(recording, folder), recording.source, is_expected=is_expected)
-
-
-def _root_of(recording: Recording, folder: WatchFolder | None) -> str:
-    """The folder below which no link is followed on the way to the file.
-
-    In a path that a person named outside the folders, links are that person's. Where originals were moved to
-    once and are no longer, there is no folder to begin at: then no link at all is followed.
-    """
-    if recording.folder is None:
-        return split_path(recording.source)[0] or "/"
-    if folder is not None:
-        return folder.place_of(recording.source)
-    return recording.folder if recording.source.startswith(f"{recording.folder.rstrip('/')}/") else "/"
+    return open_recording(root_of(recording, folder), recording.source, is_expected=is_expected)
 
 
 def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:

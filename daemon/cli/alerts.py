@@ -21,7 +21,6 @@ from daemon.cli.options import (
     say_error,
 )
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
-from daemon.config.models import Config
 from daemon.config.units import parse_duration
 from daemon.errors import EXIT_FAILED, UsageError
 from daemon.logs import escaped
@@ -156,21 +155,14 @@ def snooze_rule(context: Context, rule: str, duration: str) -> None:
 @pass_context
 def test_alert(context: Context, destination: str) -> None:
     """Send a sample alert to every URL of DESTINATION."""
-    only = _only(context.config, destination)
+    destinations = context.config.alerts.destinations
+    if destination not in destinations:
+        raise UsageError(f"there is no destination {destination}; {_nearest(destination, destinations)}")
 
-    from daemon.alerts.sample import sample_message
-    from daemon.alerts.sender import AppriseSender
-    from daemon.alerts.targets import open_targets
-    from daemon.config.destinations import service_name
+    from daemon.alerts.trial import try_destination
 
-    targets = open_targets(only, context.env)
     failed = False
-    for target in targets:
-        message = sample_message(
-            limit=target.limit, title_in_body=target.title_in_body, template=target.template
-        )
-        error = AppriseSender(target.url).send(message.title, message.body)
-        place = f"{destination}, URL {target.index + 1} of {len(targets)} ({service_name(target.url)})"
+    for place, error in try_destination(context.config, destination, context.env):
         if error is None:
             click.echo(escaped(f"{place}: ok"))
         else:
@@ -178,15 +170,6 @@ def test_alert(context: Context, destination: str) -> None:
             failed = True
     if failed:
         click.get_current_context().exit(EXIT_FAILED)
-
-
-def _only(config: Config, name: str) -> Config:
-    """Return the configuration with only this destination, so that faults of others do not matter."""
-    destinations = config.alerts.destinations
-    if name not in destinations:
-        raise UsageError(f"there is no destination {name}; {_nearest(name, destinations)}")
-    alerts = config.alerts.model_copy(update={"destinations": {name: destinations[name]}})
-    return config.model_copy(update={"alerts": alerts})
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -41,6 +41,7 @@ GROUPS = {
         "doctor": "daemon.cli.doctor:doctor",
         "reload": "daemon.cli.reload:reload",
         "backup": "daemon.cli.backup:backup",
+        "web": "daemon.cli.web:web",
     },
     "Try": {
         "demo": "daemon.cli.demo:demo",

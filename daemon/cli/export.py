@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import secrets
 import stat
 import sys
@@ -124,7 +123,7 @@ def _texts(context: Context, name: str, ids: Sequence[int]) -> Iterator[str]:
 
 
 def _documents(context: Context, ids: Iterable[int]) -> Iterator[Document]:
-    from daemon.runtime.documents import document
+    from daemon.documents import document
 
     for recording_id in ids:
         # Leave out a recording that was deleted meanwhile.
@@ -134,7 +133,7 @@ def _documents(context: Context, ids: Iterable[int]) -> Iterator[Document]:
 
 def _write_each(context: Context, name: str, ids: Sequence[int], into: Path) -> None:
     from daemon.export.captions import NoTimesError
-    from daemon.export.formats import rendered
+    from daemon.export.formats import file_name, rendered
 
     into.mkdir(parents=True, exist_ok=True)
     count, failed = 0, False
@@ -145,19 +144,12 @@ def _write_each(context: Context, name: str, ids: Sequence[int], into: Path) -> 
             say_error(str(error))
             failed = True
             continue
-        with _written(into / _file_name(document, name)) as stream:
+        with _written(into / file_name(document, name)) as stream:
             stream.write(text.encode("utf-8", "backslashreplace"))
         count += 1
     click.echo(f"{plural(count, 'file')} in {into}", err=True)
     if failed:
         click.get_current_context().exit(EXIT_FAILED)
-
-
-def _file_name(document: Document, ending: str) -> str:
-    """Return a name such as `17-call.wav.vtt`: unique by its id, and with no path in it."""
-    shown = re.sub(r"[^\w .,()+@=-]", "_", document.recording["name"])
-    short = shown.encode()[:LONGEST_NAME_BYTES].decode("utf-8", "ignore")
-    return f"{document.recording['id']}-{short}.{ending}"
 
 
 def _directory(output: str | None) -> Path | None:

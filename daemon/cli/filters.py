@@ -106,8 +106,9 @@ def _with_options(command: Command, options: tuple[Callable[[Command], Command],
     def run(*arguments: Any, **given: Any) -> None:
         from daemon.storage.filters import Filters
 
-        # The command takes the ids as its own argument.
-        names = [field.name for field in dataclasses.fields(Filters) if field.name != "ids"]
+        # The command takes the ids as its own argument; the pages have some filters that commands have not.
+        known = (field.name for field in dataclasses.fields(Filters) if field.name != "ids")
+        names = [name for name in known if name in given]
         filters = Filters(**{name: given.pop(name) for name in names})
         command(*arguments, filters=filters, **given)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import click
 
 from daemon.cli.patience import within
-from daemon.files import user_name
 from daemon.watching.guard import watcher_of
 
 FOLDER_SECONDS = 1.0
@@ -62,14 +61,6 @@ def as_the_service() -> str:
     program = Path(sys.argv[0])
     shown = str(program) if program.name == "earshot" and program.is_absolute() else "earshot"
     return f"sudo -u {SERVICE_USER} {shown} {name} -c {SERVICE_CONFIG}"
-
-
-def owner_of(path: Path) -> str | None:
-    """The name of the user to whom a file belongs; None when it is not there."""
-    try:
-        return user_name(path.stat().st_uid)
-    except OSError:
-        return None
 
 
 def watched_by_others(folders: Sequence[str]) -> list[str]:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from daemon.cli.check_state import check_state
 from daemon.cli.options import Context, configuration_options, duration, json_option, pass_context, say_error
 from daemon.cli.output import ago, local_time, plural, print_json, problem_rows
-from daemon.cli.places import not_running, owner_of, watched_by_others
+from daemon.cli.places import not_running, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
-from daemon.models import shown_path
 from daemon.text import shown_usd
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
-
-    from daemon.config.models import WatchFolder
 
 
 @click.command(epilog="Example: earshot status --json | jq .recordings.waiting")
@@ -51,7 +45,7 @@ def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, 
         check_state(context, oldest, only_ready=is_ready, as_json=as_json)
         return
     faults = _faults(context)
-    document = status_document(context, usable=not faults)
+    document = _document(context, usable=not faults)
     if as_json:
         print_json(document | ({"problems": problem_rows(faults)} if faults else {}))
     else:
@@ -72,6 +66,16 @@ def _faults(context: Context) -> list[ConfigProblem]:
     return []
 
 
+def _document(context: Context, *, usable: bool) -> dict[str, Any]:
+    """A missing database counts as an empty one; without a usable configuration its folders are the rows'."""
+    from daemon.status import status_document
+    from daemon.storage.database import memory_database
+
+    db = context.database if context.has_database else memory_database()
+    config = context.config if usable else None
+    return status_document(db, context.database_file, config, datetime.now(UTC))
+
+
 def _print_document(document: dict[str, Any]) -> None:
     _print_daemon(document)
     _print_recordings(document)
@@ -83,77 +87,6 @@ def _print_document(document: dict[str, Any]) -> None:
         click.echo(f"webhooks    {escaped(orphaned(name, count))}")
     for rule, until in document["snoozed"].items():
         click.echo(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
-
-
-def status_document(context: Context, *, usable: bool = True) -> dict[str, Any]:
-    """Return what `status --json` prints. A missing database counts as an empty one.
-
-    When the configuration is not `usable`, the folders come from the database.
-    """
-    from daemon.storage import outbox, views
-    from daemon.storage.database import memory_database
-    from daemon.storage.lock import daemon_status
-    from daemon.storage.originals import originals_left
-    from daemon.storage.sidecars import sidecars_left
-    from daemon.storage.volume import snoozed_rules
-    from daemon.storage.webhooks import orphaned_messages
-
-    db = context.database if context.has_database else memory_database()
-    known = views.folder_rows(db)
-    watched = [_folder(known, folder) for folder in context.config.watch] if usable else list(known.values())
-    return {
-        "recordings": views.recording_counts(db),
-        "alerts": outbox.alert_counts(db),
-        "oldest_waiting_at": views.waiting_since(db),
-        "paused": views.pause_row(db),
-        "pauses": views.pause_rows(db),
-        "cost_month_usd": _cost_of_month(db, context.config.timezone if usable else None),
-        "daemon": daemon_status(context.database_file),
-        "originals": originals_left(db),
-        "sidecars": sidecars_left(db),
-        "snoozed": snoozed_rules(db, datetime.now(UTC)),
-        "webhooks_orphaned": orphaned_messages(db),
-        "folders": watched,
-        "database": shown_path(str(context.database_file)),
-        "database_owner": owner_of(context.database_file),
-    }
-
-
-def _cost_of_month(db: Database, timezone: str | None) -> float:
-    """Return the estimated USD since the month began in the configured time zone."""
-    from daemon.config.times import period, zone_of
-    from daemon.storage.costs import spent
-
-    month = period("month", datetime.now(UTC), zone_of(timezone))
-    return round(spent(db, *month), 6)
-
-
-def _folder(known: dict[str, dict[str, Any]], folder: WatchFolder) -> dict[str, Any]:
-    found = known.get(folder.name) or _unseen(folder)
-    return found if found["method"] else found | {"method": _method(folder)}
-
-
-def _method(folder: WatchFolder) -> str:
-    """Choose by the path alone: an unseen folder may be on a share that hangs."""
-    from daemon.watching.mounts import watch_method
-
-    return watch_method(folder, root=str(folder.path.absolute())).method
-
-
-def _unseen(folder: WatchFolder) -> dict[str, Any]:
-    """Return a row for a folder no daemon has seen, with the method that would watch it."""
-    return {
-        "path": folder.name,
-        "method": _method(folder),
-        "reason": None,
-        "settle_seconds": None,
-        "available": False,
-        "first_seen_at": None,
-        "last_scan_at": None,
-        "missed_by_events": 0,
-        "left_alone": 0,
-        "not_taken": {"lists": 0},
-    }
 
 
 def _print_daemon(document: dict[str, Any]) -> None:

@@ -82,6 +82,15 @@ def plain_host(host: str) -> str:
         return name
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this one, by its name or address."""
+    name = plain_host(host)
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
 def usable_host(host: str) -> str:
     """Returns the host; ValueError if it is no host."""
     name = plain_host(host)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
+from daemon.config.addresses import is_loopback
 from daemon.config.destinations import service_problem
 from daemon.config.document import Finding, Location, shown_name
 from daemon.config.option_checks import options_findings
 from daemon.config.rule_checks import condition_findings
 from daemon.config.secrets import text_problem
 from daemon.config.short_forms import CREDENTIAL
+from daemon.config.values import listen_address
 
 Data = dict[str, Any]
 
@@ -36,6 +39,7 @@ def logical_findings(data: Data) -> Iterator[Finding]:
         _rules,
         _names,
         _webhooks,
+        _web,
         options_findings,
     ):
         yield from check(data)
@@ -143,6 +147,24 @@ def _webhooks(data: Data) -> Iterator[Finding]:
         if isinstance(name, str) and name and seen.setdefault(name, index) != index:
             text = f"webhooks[{seen[name]}] is called the same; every webhook needs a name (else its host)"
             yield Finding(("webhooks", index), text)
+
+
+def _web(data: Data) -> Iterator[Finding]:
+    web = _mapping(data.get("web"))
+    listen, header = web.get("listen"), web.get("user_header")
+    if header is not None and not web.get("trusted_proxies"):
+        text = "anybody could send this header; write the address of your proxy under trusted_proxies"
+        yield Finding(("web", "user_header"), text)
+    if not isinstance(listen, str) or web.get("token_file") is not None or header is not None:
+        return
+    with suppress(ValueError):
+        address = listen_address(listen)
+        if address is not None and not is_loopback(address[0]):
+            text = (
+                "can be reached from other hosts; write token_file: FILE with a password in it, or listen on"
+                " 127.0.0.1 behind a proxy"
+            )
+            yield Finding(("web", "listen"), text)
 
 
 def _rules(data: Data) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from daemon.config.after_analysis import (
 from daemon.config.filenames import usable_pattern
 from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_quiet_hours
 from daemon.config.units import parse_duration, parse_size
-from daemon.config.urls import usable_base_url, usable_link, usable_secret_address
+from daemon.config.urls import usable_base_url, usable_link, usable_public_url, usable_secret_address
 from daemon.config.values import (
     known_language,
     more_than_nothing,
@@ -34,8 +34,11 @@ from daemon.config.values import (
     number_or_auto,
     unlike_each_other,
     usable_engine_model,
+    usable_header,
+    usable_listen,
     usable_marker,
     usable_metrics_file,
+    usable_proxy,
     with_a_word,
 )
 from daemon.models import shown_path
@@ -352,6 +355,21 @@ class Heartbeat(Model):
     every: PositiveSeconds = 300.0
 
 
+class Web(Model):
+    """The web pages. `listen` is `HOST:PORT` or the path of a Unix socket, None for no pages.
+
+    `user_header` names who is there, and is believed from `trusted_proxies` alone: addresses, networks, or
+    `unix` for whoever may connect to the socket. `operators` may do more than see, listen and judge.
+    """
+
+    listen: Annotated[str, AfterValidator(usable_listen)] | None = None
+    public_url: Annotated[str, AfterValidator(usable_public_url)] | None = None
+    token_file: FilePath | None = None
+    user_header: Annotated[str, AfterValidator(usable_header)] | None = None
+    trusted_proxies: tuple[Annotated[str, AfterValidator(usable_proxy)], ...] = ()
+    operators: tuple[Text, ...] = ()
+
+
 class Config(Model):
     """The whole file. `database` is always set after loading."""
 
@@ -368,6 +386,7 @@ class Config(Model):
     webhooks: tuple[Webhook, ...] = ()
     heartbeat: Heartbeat | None = None
     metrics_file: Annotated[FilePath, AfterValidator(usable_metrics_file)] | None = None
+    web: Web = Web()
 
     def retention_of(self, folder: WatchFolder) -> Retention:
         """How long a folder keeps things."""

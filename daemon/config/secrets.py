@@ -27,6 +27,8 @@ KEY_VARIABLE = "DEEPGRAM_API_KEY"
 
 _LARGEST_SECRET_BYTES = 64 * 1024
 _SHORTEST_PASSWORD = 4
+_SHORTEST_WEB_TOKEN = 12
+"""Of the web pages, which many may try to guess."""
 _WEBHOOK_PREFIX = "whsec_"
 _SHORTEST_WEBHOOK_BYTES = 24
 """From the specification of Standard Webhooks."""
@@ -85,6 +87,17 @@ def webhook_secret(webhook: Webhook, *, env: Mapping[str, str] = os.environ) -> 
     return secret
 
 
+def web_token(path: Path | None, *, env: Mapping[str, str] = os.environ) -> str | None:
+    """The password of the web pages, or None. Raises ConfigError when its file cannot be used."""
+    if path is None:
+        return None
+    token = _read_secret(_credential_path(path, "web.token_file", env), "web.token_file", env).strip()
+    if len(token) < _SHORTEST_WEB_TOKEN:
+        text = f"has no password of at least {_SHORTEST_WEB_TOKEN} characters in it"
+        raise _error(path, "web.token_file", f"{text}; write one by: openssl rand -hex 16")
+    return token
+
+
 def engine_key(path: Path | None, *, env: Mapping[str, str] = os.environ) -> str | None:
     """The key that clients of `earshot engine` must send, or None. ConfigError if its file is unusable."""
     if path is None:
@@ -116,6 +129,8 @@ def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[s
         for address in filter(None, (config.heartbeat.url, config.heartbeat.fail_url)):
             url = address.get_secret_value()
             secrets.update((url, *_secret_parts(url)))
+    with contextlib.suppress(ConfigError):
+        secrets.add(web_token(config.web.token_file, env=env) or "")
     return sorted(filter(None, secrets), key=lambda secret: (-len(secret), secret))
 
 

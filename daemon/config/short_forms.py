@@ -29,7 +29,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
         return absolute_path(value, folder, env) if isinstance(value, str) else value
 
     # If all keys below a heading are commented out, YAML reads null; people mean "nothing here".
-    given = _without_empty(data, "analyzer", "engine", "alerts", "database", "webhooks", "watch")
+    given = _without_empty(data, "analyzer", "engine", "alerts", "database", "webhooks", "watch", "web")
     database = default_database(env)
     full: dict[str, Any] = {"watch": []} | ({} if database is None else {"database": database}) | given
     analyzer = _keys(dict.fromkeys(_ANALYZER_LISTS, _as_list) | {"api_key_file": path_of})
@@ -40,6 +40,7 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
         "analyzer": analyzer,
         "engine": _keys({"api_key_file": _secret(path_of), "hosts": _as_list, "examples": _values(_as_list)}),
         "alerts": _alerts(path_of),
+        "web": _keys({"token_file": _secret(path_of), "trusted_proxies": _as_list, "operators": _as_list}),
         "webhooks": _each(_keys({"on": _as_list, "include": _as_list, "secret_file": _secret(path_of)})),
     }
     return dict(_keys(changes)(full))

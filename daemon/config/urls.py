@@ -10,6 +10,7 @@ from pydantic import SecretStr
 _BASE_URL_HELP = "write embedded, or an address such as https://api.deepgram.com or http://host:8080"
 _LINK_HELP = "write an address such as http://host:8765/recordings/{id}"
 _ADDRESS_HELP = "write an address such as https://example.com/hooks/earshot"
+_PUBLIC_HELP = "write the address of the web pages for people, such as https://calls.example.com"
 _PLACEHOLDERS = ("id", "seconds")
 
 
@@ -46,6 +47,14 @@ def usable_link(value: str) -> str:
     if any(field[1] not in _PLACEHOLDERS or field[2:] != ("", None) for field in fields):
         raise ValueError("has an unknown placeholder; there are {id} and {seconds}")
     return value
+
+
+def usable_public_url(value: str) -> str:
+    """The address without a final slash. Raises ValueError if no link could begin with it."""
+    parts = _split(value, _PUBLIC_HELP)
+    if "@" in parts.netloc or parts.query or parts.fragment or "{" in value or "}" in value:
+        raise ValueError(f"must have no user, no ?, no # and no braces; {_PUBLIC_HELP}")
+    return value.rstrip("/")
 
 
 def usable_secret_address(value: SecretStr) -> SecretStr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from string import Formatter
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ _Value = TypeVar("_Value")
 ENGINE_MODELS = ("base", "tiny.en")
 """The speech models that the embedded engine can fetch by itself."""
 _HUB_MODEL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_LISTEN_HELP = "write HOST:PORT such as 127.0.0.1:8765, or the whole path of a Unix socket"
 _MARKER_FIELDS = re.compile(r"\{(?:name|stem)\}")
 
 
@@ -102,6 +105,44 @@ def usable_metrics_file(path: _Value) -> _Value:
     if not str(path).endswith(".prom"):
         raise ValueError("must end with .prom; node_exporter reads no other files")
     return path
+
+
+def listen_address(value: str) -> tuple[str, int] | None:
+    """Host and port of `HOST:PORT`, None for the path of a Unix socket; ValueError for what is neither."""
+    if value.startswith("/"):
+        return None
+    host, _, port = value.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65535 or not host.isprintable():
+        raise ValueError(f"is no address to listen on; {_LISTEN_HELP}")
+    if ":" in host and f"[{host}]" not in value:
+        raise ValueError(f"must have an IPv6 address in brackets: [{host}]:{port}")
+    return host, int(port)
+
+
+def usable_listen(value: str) -> str:
+    """Refuses what is neither HOST:PORT nor the path of a Unix socket."""
+    listen_address(value)
+    return value
+
+
+def usable_header(name: str) -> str:
+    """Refuses what is no name of an HTTP header, and those that any client sends."""
+    if not _HEADER.fullmatch(name):
+        raise ValueError("is no name of a header; write the one that your proxy sets, such as X-Remote-User")
+    if name.lower() in ("host", "cookie", "origin", "authorization", "user-agent", "referer"):
+        raise ValueError("is sent by every client; write the one that your proxy sets, such as X-Remote-User")
+    return name
+
+
+def usable_proxy(value: str) -> str:
+    """Refuses what is neither an IP address, nor a network, nor `unix`."""
+    try:
+        return value if value == "unix" else str(ip_network(value))
+    except ValueError:
+        raise ValueError(
+            "must be an IP address such as 127.0.0.1, a network such as 10.1.0.0/24, or unix"
+        ) from None
 
 
 def marker_name(template: str, name: str) -> str:

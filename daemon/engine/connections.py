@@ -54,20 +54,18 @@ class Connection(H11Protocol):
             self._timer = None
 
 
-def listen_on_port(host: str, port: int) -> socket.socket:
-    """Listen on an address of this host; port 0 takes a free one. Raises EarshotError."""
+def listen_on_port(host: str, port: int, advice: str = "name others by --host and --port") -> socket.socket:
+    """Listen on an address of this host; port 0 takes a free one. Raises EarshotError with the advice."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # Python adds the address after the system's reason, in its own format.
         reason = (error.strerror or type(error).__name__).partition(" (while")[0]
-        raise EarshotError(
-            f"cannot listen on {host}, port {port}: {reason}; name others by --host and --port"
-        ) from error
+        raise EarshotError(f"cannot listen on {host}, port {port}: {reason}; {advice}") from error
 
 
-def listen_on_path(path: Path, *, for_all: bool) -> socket.socket:
+def listen_on_path(path: Path, *, for_all: bool, advice: str = "name another path by --uds") -> socket.socket:
     """Listen on a Unix socket, in place of one that nobody listens on any more. Raises EarshotError.
 
     `for_all`: every user of the host may connect, as a key is asked for; else its owner alone.
@@ -82,9 +80,7 @@ def listen_on_path(path: Path, *, for_all: bool) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise EarshotError(
-            f"cannot listen on {path}: {error.strerror or error}; name another path by --uds"
-        ) from error
+        raise EarshotError(f"cannot listen on {path}: {error.strerror or error}; {advice}") from error
     finally:
         os.umask(before)
     return listener

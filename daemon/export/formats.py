@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from daemon.export.document import Document
 from daemon.export.page import html
 from daemon.export.text import apart, markdown, txt
 from daemon.text import without_controls
+
+LONGEST_NAME_BYTES = 150
+"""Of a recording's name in that of a file, which may have 255 with what is added."""
 
 Write = Callable[[Iterable[Document]], Iterator[str]]
 
@@ -60,3 +64,10 @@ FORMATS = {
 def rendered(name: str, document: Document) -> str:
     """Return one recording as a file of this format."""
     return "".join(FORMATS[name].parts([document]))
+
+
+def file_name(document: Document, ending: str) -> str:
+    """Return a name such as `17-call.wav.vtt`: unique by its id, and with no path in it."""
+    shown = re.sub(r"[^\w .,()+@=-]", "_", document.recording["name"])
+    short = shown.encode()[:LONGEST_NAME_BYTES].decode("utf-8", "ignore")
+    return f"{document.recording['id']}-{short}.{ending}"

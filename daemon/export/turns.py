@@ -29,7 +29,8 @@ class Part:
     """A stretch of a turn that lies in one passage of the sentiment analysis, or in none.
 
     `passage` is that passage's position, `label` its sentiment; `rules` are those that fired because of what
-    is said here. Seconds from the start, None where they are not known.
+    is said here. Seconds from the start, None where they are not known. `words` are those of the text, where
+    they are stored.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Part:
     label: str | None = None
     score: float | None = None
     rules: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def _turn(
     for (_, because_of), group in groupby(zip(numbers, said, strict=True), key):
         these = list(group)
         text = " ".join(word.text for _, word in these)
-        part = Part(text, these[0][1].start, these[-1][1].end)
+        part = Part(text, these[0][1].start, these[-1][1].end, words=tuple(word for _, word in these))
         parts.append(_scored(part, scores.get(these[0][0]), because_of))
     return Turn(said[0].speaker, said[0].start, said[-1].end, tuple(parts))
 
@@ -248,7 +250,8 @@ def _whole(pending: Sequence[Turn]) -> Turn:
     for part in chain.from_iterable(turn.parts for turn in pending):
         before = parts[-1] if parts else None
         if before and (before.passage, before.rules) == (part.passage, part.rules):
-            parts[-1] = replace(before, text=f"{before.text} {part.text}", end=part.end)
+            words = (*before.words, *part.words)
+            parts[-1] = replace(before, text=f"{before.text} {part.text}", end=part.end, words=words)
         else:
             parts.append(part)
     return Turn(pending[0].speaker, pending[0].start, pending[-1].end, tuple(parts))

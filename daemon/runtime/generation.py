@@ -31,6 +31,7 @@ from daemon.config.times import zone_of
 from daemon.costs.estimate import expected
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
+from daemon.documents import render
 from daemon.errors import StoreBusyError
 from daemon.logs import register_secret
 from daemon.models import utc_now
@@ -38,7 +39,6 @@ from daemon.originals.originals import outcomes_of, tidy
 from daemon.originals.sidecars import write_sidecars
 from daemon.periodic.retention import retention
 from daemon.periodic.schedule import schedule
-from daemon.runtime.documents import render
 from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.heartbeat import heartbeat, manager_status

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
@@ -30,6 +31,9 @@ from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
 from daemon.storage.requests import recover_readings
 from daemon.watching.guard import Guard
+
+if TYPE_CHECKING:
+    from daemon.web.server import Pages
 
 logger = logging.getLogger(__name__)
 
@@ -98,15 +102,51 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
         ended = threading.Event()
         throttle = Throttle(config.analyzer.concurrency)
         build = partial(Generation, env=env, throttle=throttle, ended=ended.is_set, guard=Guard())
+        pages = _Pages(env)
         generation = build(config)
+        pages.take(config)
         generation.start()
-        generation, code = _serve(generation, signals, lock, lambda old: _renewed(old, reload, build))
+        renew = partial(_renewed, reload=reload, build=build, take_pages=pages.take)
+        generation, code = _serve(generation, signals, lock, renew, pages.troubles)
+        pages.end()
         lock.say(ready=False)
         sdnotify.notify("STOPPING=1")
         drain = generation.config.analyzer.drain
         logger.info("stopping in_flight=%d drain=%.0fs", generation.workers.in_flight, drain)
         wind_down(generation, throttle, ended, drain if code != EXIT_FAILED else 0.0)
+        pages.join()
     return code
+
+
+class _Pages:
+    """The web pages, whose server is loaded when a configuration wants it."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._pages: Pages | None = None
+
+    def take(self, config: Config) -> None:
+        """Serve what this configuration wants; raises EarshotError, and leaves all as it was."""
+        if self._pages is None and config.web.listen is not None:
+            from daemon.web.server import Pages
+
+            self._pages = Pages(self._env)
+        if self._pages is not None:
+            self._pages.take(config)
+
+    def troubles(self) -> list[str]:
+        """Return what is wrong with them."""
+        return self._pages.troubles() if self._pages else []
+
+    def end(self) -> None:
+        """Ask them to end."""
+        if self._pages is not None:
+            self._pages.end()
+
+    def join(self) -> None:
+        """Wait for their end."""
+        if self._pages is not None:
+            self._pages.join()
 
 
 def _serve(
@@ -114,6 +154,7 @@ def _serve(
     signals: Signals,
     lock: DaemonLock,
     renew: Callable[[Generation], tuple[Generation, list[str]]],
+    other_troubles: Callable[[], list[str]],
 ) -> tuple[Generation, int]:
     """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
     database = _identity(generation.config.database)
@@ -138,7 +179,7 @@ def _serve(
             lock.say(ready=True)
             sdnotify.notify("READY=1\nSTATUS=watching")
             logger.info("ready folders=%d pid=%d", len(generation.folders), os.getpid())
-        if troubles := _troubles(generation, database, lock) + rivals:
+        if troubles := _troubles(generation, database, lock) + rivals + other_troubles():
             logger.critical("ending, because %s", "; ".join(troubles))
             return generation, EXIT_FAILED
         sdnotify.notify("WATCHDOG=1")
@@ -166,7 +207,11 @@ def wind_down(
 
 
 def _renewed(
-    old: Generation, reload: Callable[[], Config], build: Callable[[Config], Generation]
+    old: Generation,
+    *,
+    reload: Callable[[], Config],
+    build: Callable[[Config], Generation],
+    take_pages: Callable[[Config], None],
 ) -> tuple[Generation, list[str]]:
     """Return the generation of the present configuration, or the old one and what is wrong, a line each."""
     try:
@@ -177,6 +222,7 @@ def _renewed(
         # Nothing has ended yet, so a locked or full database refuses the reload here, not half-way.
         with closing(open_database(config.database)) as db, transaction(db):
             probe_now(db, utc_now())
+        take_pages(config)
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays: %s", error)
         return old, _lines(error)
@@ -189,6 +235,7 @@ def _renewed(
     except EarshotError as error:
         logger.error("configuration not taken over, going back to the old one: %s", error)
         new.abandon()
+        take_pages(old.config)
         new = build(old.config)
         new.take_over(old)
         new.start()

@@ -90,6 +90,24 @@ def open_copy(path: Path) -> Database:
     return _connect(path, BUSY_SECONDS)
 
 
+def open_for_reading(path: Path) -> Database:
+    """Open an existing database that is never written to; one thread at a time may use the connection.
+
+    Raises StoreError or StoreBusyError. Its tables must be those of today: `open_existing` sees to that.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        connection = sqlite3.connect(
+            address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        # What is sorted on the way must not go to the disk.
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("SELECT 1 FROM recordings LIMIT 1")
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+    return Database(connection, execute_plugins=False)
+
+
 def memory_database() -> Database:
     """Return a database in memory with today's tables, for data that must not be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)

@@ -14,6 +14,8 @@ from daemon.storage.database import tuples
 from daemon.text import pattern_matches, spaced_out
 
 _RECORDED_AT = "coalesce(recordings.recorded_at, recordings.modified_at)"
+MADE_AT = "coalesce(recordings.recorded_at, recordings.modified_at, recordings.first_seen_at)"
+"""When a recording was made, as far as known; there is an index by it."""
 
 ORDERS = {
     "received": "recordings.id DESC",
@@ -35,7 +37,8 @@ class Filters:
     Patterns match whole values in any letter case, with `*` and `?` as in rules. `folder` includes what is
     below it. Times are as `iso` writes them, from `since` up to but without `until`: when earshot first
     saw it, and when it was recorded (by its name, else the time of its file). `text` is words as in
-    `search`. `alerted` wants an alert that was not suppressed, `not_analyzed` a feature without a result.
+    `search`. `alerted` wants an alert that was not suppressed, `not_analyzed` a feature without a result,
+    `worst_below` a passage with this score or a lower one, `rule` an alert of this rule, suppressed or not.
     """
 
     ids: tuple[int, ...] = ()
@@ -52,6 +55,11 @@ class Filters:
     where: tuple[tuple[str, str], ...] = ()
     alerted: bool = False
     not_analyzed: bool = False
+    made_since: str | None = None
+    made_until: str | None = None
+    worst_below: float | None = None
+    no_sentiment: bool = False
+    rule: str | None = None
 
 
 def condition(db: Database, filters: Filters) -> tuple[str, tuple[Any, ...]]:
@@ -122,6 +130,8 @@ def _of_columns(filters: Filters) -> list[Part]:
             ("recordings.first_seen_at", "<", filters.until),
             (_RECORDED_AT, ">=", filters.recorded_since),
             (_RECORDED_AT, "<", filters.recorded_until),
+            (MADE_AT, ">=", filters.made_since),
+            (MADE_AT, "<", filters.made_until),
         )
         if moment is not None
     ]
@@ -133,6 +143,8 @@ def _of_columns(filters: Filters) -> list[Part]:
                 (filters.folder, len(below), below),
             )
         )
+    if filters.no_sentiment:
+        parts.append(("recordings.average_sentiment IS NULL", ()))
     if filters.not_analyzed:
         parts.append(("recordings.not_analyzed <> '{}'", ()))
     return parts
@@ -161,6 +173,12 @@ def _of_other_tables(filters: Filters) -> list[Part]:
     if filters.text is not None:
         matching = "SELECT rowid FROM recordings_fts WHERE recordings_fts MATCH ?"
         parts.append((f"recordings.id IN ({matching})", (match_expression(filters.text),)))
+    if filters.worst_below is not None:
+        passage = "SELECT 1 FROM sentiments WHERE recording_id = recordings.id AND sentiment_score <= ?"
+        parts.append((f"EXISTS ({passage})", (filters.worst_below,)))
+    if filters.rule is not None:
+        told = "SELECT 1 FROM alerts, json_each(rules) WHERE recording_id = recordings.id AND value = ?"
+        parts.append((f"EXISTS ({told})", (filters.rule,)))
     if filters.alerted:
         fired = "SELECT 1 FROM alerts WHERE recording_id = recordings.id AND state <> 'suppressed'"
         parts.append((f"EXISTS ({fired})", ()))

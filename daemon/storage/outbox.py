@@ -264,6 +264,7 @@ def _add(db: Database, recording_id: int | None, draft: AlertDraft, now: datetim
         "created_at": iso(now),
         "title": draft.title,
         "body": draft.body,
+        "moment_seconds": draft.moment_seconds,
         # The trigger looks for a deleted id in this form: ,17,18,
         "about": f",{','.join(map(str, draft.about))}," if draft.about else None,
     }

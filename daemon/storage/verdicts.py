@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +12,7 @@ from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.models import iso
-from daemon.storage.database import rows, value
+from daemon.storage.database import rows, tuples, value
 
 
 class Verdict(StrEnum):
@@ -33,14 +35,20 @@ class Verdicts:
         return self.useful / self.total if self.total else None
 
 
-def give_verdict(db: Database, alert_id: int, verdict: Verdict, now: datetime) -> None:
-    """Store a judgement of an alert, replacing an earlier one; UsageError without such an alert."""
+def give_verdict(
+    db: Database, alert_id: int, verdict: Verdict, now: datetime, *, by: str | None = None
+) -> None:
+    """Store a judgement of an alert, replacing an earlier one; UsageError without such an alert.
+
+    `by` is who judged, None for the command line.
+    """
     if value(db, "SELECT id FROM alerts WHERE id = ?", (alert_id,)) is None:
         raise UsageError(f"there is no alert {alert_id}; `earshot alerts` lists them")
     db.execute(
-        "INSERT INTO verdicts (alert_id, verdict, given_at) VALUES (?, ?, ?)"
-        " ON CONFLICT (alert_id) DO UPDATE SET verdict = excluded.verdict, given_at = excluded.given_at",
-        (alert_id, verdict, iso(now)),
+        "INSERT INTO verdicts (alert_id, verdict, given_at, given_by) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (alert_id) DO UPDATE SET verdict = excluded.verdict, given_at = excluded.given_at,"
+        " given_by = excluded.given_by",
+        (alert_id, verdict, iso(now), by),
     )
 
 
@@ -48,6 +56,12 @@ def verdict_of(db: Database, alert_id: int) -> str | None:
     """Return an alert's verdict, or None."""
     found: str | None = value(db, "SELECT verdict FROM verdicts WHERE alert_id = ?", (alert_id,))
     return found
+
+
+def verdicts_of(db: Database, ids: Collection[int]) -> dict[int, str]:
+    """Return the verdicts of those of these alerts that have one."""
+    sql = "SELECT alert_id, verdict FROM verdicts WHERE alert_id IN (SELECT value FROM json_each(?))"
+    return dict(tuples(db, sql, (json.dumps(list(ids)),)))
 
 
 def verdicts_by_rule(db: Database) -> dict[str, Verdicts]:

@@ -51,6 +51,12 @@ def recording_counts(db: Database) -> dict[str, int]:
     return {state.value: 0 for state in RecordingState} | {row["state"]: row["n"] for row in found}
 
 
+def states_now(db: Database, states: Sequence[str]) -> dict[str, int]:
+    """Return the number of recordings in these states alone, which an index tells at once."""
+    sql = "SELECT count(*) FROM recordings WHERE state = ?"
+    return {state: value(db, sql, (state,)) for state in states}
+
+
 def waiting_since(db: Database) -> str | None:
     """Return since when the longest waiting recording has waited, or None.
 

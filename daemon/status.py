@@ -1,0 +1,76 @@
+"""What the service is doing: the document of `earshot status --json` and of the page `/api/status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daemon.config.models import Config, WatchFolder
+from daemon.config.times import period, zone_of
+from daemon.files import owner_of
+from daemon.models import shown_path
+from daemon.storage import outbox, views
+from daemon.storage.costs import spent
+from daemon.storage.lock import daemon_status
+from daemon.storage.originals import originals_left
+from daemon.storage.sidecars import sidecars_left
+from daemon.storage.volume import snoozed_rules
+from daemon.storage.webhooks import orphaned_messages
+from daemon.watching.mounts import watch_method
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Row = dict[str, Any]
+
+
+def status_document(db: Database, database: Path, config: Config | None, now: datetime) -> Row:
+    """Return counts, pauses, folders and alerts; without a configuration the folders are those of rows."""
+    known = views.folder_rows(db)
+    watched = list(known.values()) if config is None else [folder_row(known, each) for each in config.watch]
+    month = period("month", now, zone_of(config.timezone if config else None))
+    return {
+        "recordings": views.recording_counts(db),
+        "alerts": outbox.alert_counts(db),
+        "oldest_waiting_at": views.waiting_since(db),
+        "paused": views.pause_row(db),
+        "pauses": views.pause_rows(db),
+        "cost_month_usd": round(spent(db, *month), 6),
+        "daemon": daemon_status(database),
+        "originals": originals_left(db),
+        "sidecars": sidecars_left(db),
+        "snoozed": snoozed_rules(db, now),
+        "webhooks_orphaned": orphaned_messages(db),
+        "folders": watched,
+        "database": shown_path(str(database)),
+        "database_owner": owner_of(database),
+    }
+
+
+def folder_row(known: Mapping[str, Row], folder: WatchFolder) -> Row:
+    """Return what is known of a folder, and how it is or would be watched."""
+    found = known.get(folder.name) or _unseen(folder)
+    return found if found["method"] else found | {"method": _method(folder)}
+
+
+def _method(folder: WatchFolder) -> str:
+    """Choose by the path alone: an unseen folder may be on a share that hangs."""
+    return watch_method(folder, root=str(folder.path.absolute())).method
+
+
+def _unseen(folder: WatchFolder) -> Row:
+    """Return a row for a folder no daemon has seen, with the method that would watch it."""
+    return {
+        "path": folder.name,
+        "method": _method(folder),
+        "reason": None,
+        "settle_seconds": None,
+        "available": False,
+        "first_seen_at": None,
+        "last_scan_at": None,
+        "missed_by_events": 0,
+        "left_alone": 0,
+        "not_taken": {"lists": 0},
+    }

@@ -1,0 +1,95 @@
+"""For programs: JSON in the shapes of the command line, metrics, and whether the service is ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from daemon.metrics import render
+from daemon.status import status_document
+from daemon.storage.lock import daemon_status
+from daemon.storage.originals import original_of_recording
+from daemon.storage.stats import stats_by
+from daemon.storage.views import list_recordings
+from daemon.storage.views import recording as recording_row
+from daemon.storage.views import search as search_rows
+from daemon.web.query import filters_of
+from daemon.web.site import Site
+
+MOST_ROWS = 1000
+ROWS = 100
+
+
+def healthz(request: Request) -> Response:
+    """GET /healthz: 200 while the service runs and watches, else 503 and why."""
+    service = daemon_status(request.state.site.config.database)
+    problems = [] if service["ready"] else ["starting" if service["running"] else "not running"]
+    return JSONResponse({"ok": not problems, "problems": problems}, 503 if problems else 200)
+
+
+def metrics(request: Request) -> Response:
+    """GET /metrics: what `metrics_file` has."""
+    site: Site = request.state.site
+    is_ready = bool(daemon_status(site.config.database)["ready"])
+    with site.readers.lent() as db:
+        content = render(db, site.config, ready=is_ready, now=site.clock())
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def status(request: Request) -> Response:
+    """GET /api/status: as `earshot status --json`."""
+    site: Site = request.state.site
+    with site.readers.lent() as db:
+        return JSONResponse(status_document(db, site.config.database, site.config, site.clock()))
+
+
+def stats(request: Request) -> Response:
+    """GET /api/stats?by=folder|day|week|metadata.KEY and filters: as `earshot stats --json`."""
+    site: Site = request.state.site
+    by = request.query_params.get("by")
+    if (
+        by is not None
+        and by not in ("folder", "day", "week")
+        and not by.removeprefix("metadata.") not in ("", by)
+    ):
+        raise HTTPException(400, "by is none of folder, day, week, metadata.KEY")
+    with site.readers.lent() as db:
+        found = stats_by(db, by, filters_of(request.query_params, site), site.zone)
+    rows = [({by: row["key"]} if by else {}) | {k: row[k] for k in row if k != "key"} for row in found]
+    return JSONResponse({"by": by, "rows": rows})
+
+
+def recordings(request: Request) -> Response:
+    """GET /api/recordings?q=WORDS&limit=N and filters: as `earshot list --json` and `search --json`."""
+    site: Site = request.state.site
+    wanted = filters_of(request.query_params, site)
+    limit = _limit(request.query_params.get("limit"))
+    with site.readers.lent() as db:
+        words = request.query_params.get("q")
+        rows: list[dict[str, Any]] = (
+            search_rows(db, words, limit, wanted) if words else list(list_recordings(db, wanted, limit=limit))
+        )
+    return JSONResponse(rows)
+
+
+def recording(request: Request) -> Response:
+    """GET /api/recordings/ID: as `earshot show --json`."""
+    site: Site = request.state.site
+    recording_id = request.path_params["id"]
+    with site.readers.lent() as db:
+        found = recording_row(db, recording_id) if recording_id < 2**63 else None
+        if found is None:
+            raise HTTPException(404, f"There is no recording {recording_id}.")
+        found["original"] = original_of_recording(db, recording_id)
+    return JSONResponse(found)
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return ROWS
+    if not (given.isascii() and given.isdecimal()) or not 1 <= int(given[:9]) <= MOST_ROWS:
+        raise HTTPException(400, f"limit is no number from 1 to {MOST_ROWS}")
+    return int(given)

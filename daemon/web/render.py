@@ -1,0 +1,88 @@
+"""Make pages from templates: what all of them know, and how values are written."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlite_utils import Database
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from daemon import __version__
+from daemon.storage.health import troubles_now
+from daemon.storage.lock import daemon_status
+from daemon.storage.views import pause_row, states_now
+from daemon.web import shown
+from daemon.web.access import Person
+from daemon.web.site import Site
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+
+
+@functools.cache
+def environment() -> Environment:
+    """The templates' own world: everything from outside is escaped, a missing value is an error."""
+    made = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FileSystemLoader(FOLDER / "templates"),
+    )
+    made.filters |= {
+        name: getattr(shown, name)
+        for name in ("score", "mood", "clock", "duration", "size", "money", "plural")
+    }
+    made.globals |= {"version": __version__, "fingerprint": fingerprint()}
+    return made
+
+
+@functools.cache
+def fingerprint() -> str:
+    """Return what changes with any of the static files, so that browsers may keep them."""
+    digest = hashlib.sha256()
+    for file in sorted(STATIC.iterdir()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def page(
+    request: Request, template: str, db: Database | None, status_code: int = 200, **values: Any
+) -> HTMLResponse:
+    """Return a page; with a database its head says how the service is doing."""
+    site: Site = request.state.site
+    person: Person | None = request.state.person
+    now = site.clock()
+    common = {
+        "root": site.root,
+        "path": request.url.path,
+        "person": person,
+        "can_leave": site.access.token is not None,
+        "zone_name": site.zone_name,
+        "times": shown.Times(site.zone, now),
+        "live": None if db is None else live(db, site),
+    }
+    text = environment().get_template(template).render(common | values)
+    return HTMLResponse(text, status_code)
+
+
+def live(db: Database, site: Site) -> dict[str, Any]:
+    """Return how the service is doing, for the head of the pages: a word, its class, and two counts."""
+    service, pause = daemon_status(site.config.database), pause_row(db)
+    now = site.clock()
+    counts = states_now(db, ("waiting", "analyzing"))
+    times = shown.Times(site.zone, now)
+    if not service["running"]:
+        word, kind = "Not running", "bad"
+    elif pause is not None:
+        word, kind = f"Paused {times.since(pause['since'])}", "warn"
+    elif troubles_now(db, [folder.name for folder in site.config.watch], now):
+        word, kind = "Look here", "warn"
+    else:
+        word, kind = ("All well", "ok") if service["ready"] else ("Starting", "pending")
+    return {"word": word, "kind": kind, "pause": pause, **counts}

@@ -1,0 +1,172 @@
+"""The sound of a recording: a part of the file as a browser asks for it, or the way to a hosted one.
+
+The file is opened as for an upload: below its folder, through no link, and only as it was taken in. A share
+that hangs holds up those who listen, and no other page.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from anyio import CapacityLimiter, to_thread
+from sqlite_utils import Database
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from daemon.config.places import folder_of, root_of
+from daemon.deepgram.upload import OpenFile, open_recording
+from daemon.models import Recording
+from daemon.storage.recordings import Stamp, stamp_of, taken_in_as
+from daemon.storage.views import folder_rows
+from daemon.web.site import Site
+
+BLOCK_BYTES = 256 * 1024
+LISTENERS = 24
+TYPES = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "oga": "audio/ogg",
+    "opus": "audio/ogg",
+    "flac": "audio/flac",
+    "m4a": "audio/mp4",
+    "mp4": "video/mp4",
+    "aac": "audio/aac",
+    "webm": "video/webm",
+    "mov": "video/quicktime",
+    "m4v": "video/mp4",
+    "weba": "audio/webm",
+}
+"""What browsers play, by the ending of the name; anything else is offered as a download."""
+
+WAV_HEADER_BYTES = 64
+PLAYABLE_WAV = (1, 3, 6, 7, 0xFFFE)
+"""Formats in a WAV file that browsers play: PCM, float, A-law, mu-law, and one that names it later."""
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the sound of a recording is. `known` is the stamp that its file must have, as far as known;
+    `by_inode`: with the same inode, too.
+    """
+
+    recording: Recording
+    root: str
+    known: Stamp | None
+    by_inode: bool
+    size_bytes: int | None
+
+    def opened(self) -> AbstractContextManager[OpenFile]:
+        """Open the file; FileTrouble says why not."""
+
+        def is_expected(status: os.stat_result) -> bool:
+            if self.known is None:
+                return self.size_bytes in (None, status.st_size)
+            parts = slice(3) if self.by_inode else slice(2)
+            return stamp_of(status)[parts] == self.known[parts]
+
+        return open_recording(self.root, self.recording.source, is_expected=is_expected)
+
+
+def source_of(db: Database, site: Site, recording: Recording, size_bytes: int | None) -> Source:
+    """Return where the sound of a recording is, and how its file is known again.
+
+    Inodes count where the folder is not polled: shares give files others at any time.
+    """
+    folder = folder_of(site.config, recording.folder)
+    row = folder_rows(db).get(recording.folder or "")
+    by_inode = bool(row and row["method"] == "events")
+    root = root_of(recording, folder)
+    return Source(recording, root, taken_in_as(db, recording.id), by_inode, size_bytes)
+
+
+def ending_of(name: str) -> str:
+    """The ending of a file's name in small letters, without its dot."""
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def media_origin(recording: Recording) -> str:
+    """Return the host of a hosted recording, for the policy of its page; nothing for a file."""
+    if not recording.is_url:
+        return ""
+    parts = urlsplit(recording.source)
+    return f" {parts.scheme}://{parts.netloc}" if re.fullmatch(r"[\w.:\[\]-]+", parts.netloc) else ""
+
+
+async def answer(request: Request, source: Source) -> Response:
+    """Return the sound, or the part of it that is asked for; FileTrouble when the file cannot be read."""
+    recording = source.recording
+    if recording.is_url:
+        return RedirectResponse(recording.source, 302)
+    opened = ExitStack()
+    file = await to_thread.run_sync(
+        lambda: opened.enter_context(source.opened()), limiter=_limiter(request), abandon_on_cancel=True
+    )
+    span = _span(request.headers.get("range"), file.size_bytes)
+    if span is None:
+        opened.close()
+        return Response(None, 416, {"content-range": f"bytes */{file.size_bytes}"})
+    first, last = span
+    headers = {
+        "accept-ranges": "bytes",
+        "content-length": str(last - first + 1),
+        "content-disposition": _disposition(request, recording.name),
+    }
+    if "range" in request.headers and span != (0, file.size_bytes - 1):
+        headers["content-range"] = f"bytes {first}-{last}/{file.size_bytes}"
+    status = 206 if "content-range" in headers else 200
+    body = _blocks(request, opened, file, first, last)
+    kind = TYPES.get(ending_of(recording.name), "application/octet-stream")
+    return StreamingResponse(body, status, headers, media_type=kind)
+
+
+async def _blocks(
+    request: Request, opened: ExitStack, file: OpenFile, first: int, last: int
+) -> AsyncIterator[bytes]:
+    with opened:
+        while first <= last:
+            wanted = min(BLOCK_BYTES, last - first + 1)
+            block = await to_thread.run_sync(
+                os.pread, file.descriptor, wanted, first, limiter=_limiter(request)
+            )
+            if not block:
+                # The connection breaks off: better than silence that looks like the recording's own.
+                raise OSError(errno.EIO, "the file became shorter while it was read")
+            first += len(block)
+            yield block
+
+
+def _limiter(request: Request) -> CapacityLimiter:
+    state = request.app.state
+    if not hasattr(state, "listeners"):
+        state.listeners = CapacityLimiter(LISTENERS)
+    limiter: CapacityLimiter = state.listeners
+    return limiter
+
+
+def _span(header: str | None, size: int) -> tuple[int, int] | None:
+    """Return first and last byte to send; None for a range outside of the file. Of several, all is sent."""
+    found = _RANGE.fullmatch(header.strip()) if header else None
+    if found is None or found[0] == "bytes=-":
+        return 0, size - 1
+    if not found[1]:
+        count = min(int(found[2]), size)
+        return (size - count, size - 1) if count else None
+    first = int(found[1])
+    last = min(int(found[2]) if found[2] else size - 1, size - 1)
+    if found[2] and int(found[2]) < first:
+        return 0, size - 1
+    return (first, last) if first < size else None
+
+
+def _disposition(request: Request, name: str) -> str:
+    kind = "attachment" if "download" in request.query_params else "inline"
+    return f"{kind}; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"
