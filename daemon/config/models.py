@@ -187,6 +187,9 @@ class WatchFolder(Model):
     retention: Retention = Retention()
     lists: bool = False
     hosts: tuple[Annotated[Text, AfterValidator(usable_host)], ...] = ()
+    min_duration: Seconds = 0.0
+    min_size: Bytes = 0
+    check_container: bool = True
     analyzer: AnalyzerOverrides = AnalyzerOverrides()
 
     @property

@@ -52,7 +52,7 @@ class Length:
 
 def length_of(descriptor: int, name: str, size_bytes: int) -> Length:
     """The length of the open file `descriptor`: read, or guessed from `name` and size."""
-    seconds = _read_seconds(descriptor, size_bytes)
+    seconds = read_seconds(descriptor, size_bytes)
     if seconds is None:
         return guessed(name, size_bytes)
     return Length(seconds, seconds, seconds)
@@ -67,7 +67,8 @@ def guessed(name: str, size_bytes: int) -> Length:
     return Length(usual, least, most)
 
 
-def _read_seconds(descriptor: int, size_bytes: int) -> float | None:
+def read_seconds(descriptor: int, size_bytes: int) -> float | None:
+    """How many seconds the open file plays, by its header; None if it does not say."""
     try:
         found = TinyTag.get(file_obj=_view(descriptor, size_bytes), tags=False)  # type: ignore[arg-type]
     except (OSError, TinyTagException):

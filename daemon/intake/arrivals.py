@@ -25,11 +25,13 @@ class Kind(Enum):
     """Had no content for too long."""
     INCOMPLETE = auto()
     """Looked cut off for too long."""
+    SHORT = auto()
+    """Is shorter or smaller than the folder wants its recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file that is to become a row; `flaw` says what is wrong with one that is INCOMPLETE."""
+    """A file that is to become a row; `flaw` says what is wrong with one that is INCOMPLETE or SHORT."""
 
     stamp: FileStamp
     kind: Kind = Kind.COMPLETE
@@ -83,4 +85,6 @@ def early_ending(kind: Kind, flaw: str = "") -> Ending | None:
     if kind == Kind.INCOMPLETE:
         text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"
         return Ending(RecordingState.FAILED, "incomplete", text)
+    if kind == Kind.SHORT:
+        return Ending(RecordingState.SKIPPED, "short", f"{flaw}; it is taken up when it grows")
     return _ENDINGS.get(kind)

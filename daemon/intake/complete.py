@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from daemon.config.models import WatchFolder
-from daemon.files import fresh_stamp, has_writer, stamp_below
+from daemon.config.units import format_duration
+from daemon.files import fresh_stamp, has_writer, reading, stamp_below
 from daemon.intake.arrivals import Arrival, Kind
 from daemon.intake.done_markers import Markers
 from daemon.intake.settle import Outcome, Settler
@@ -14,6 +16,9 @@ from daemon.models import FileStamp
 
 logger = logging.getLogger(__name__)
 
+SecondsOf = Callable[[int, int], float | None]
+"""How many seconds an open file of so many bytes plays; None where its header does not say."""
+
 INCOMPLETE_GRACE_SECONDS = 60.0
 """How long a file that looks cut off is waited for after it fell quiet: a copy may have stalled."""
 
@@ -21,9 +26,13 @@ INCOMPLETE_GRACE_SECONDS = 60.0
 class Readiness:
     """Looks at the pending files of one folder, for the loop that watches it."""
 
-    def __init__(self, folder: WatchFolder, settler: Settler) -> None:
+    def __init__(
+        self, folder: WatchFolder, settler: Settler, *, seconds_of: SecondsOf = lambda _, __: None
+    ) -> None:
         self.markers = Markers(folder.done_marker)
+        self._folder = folder
         self._settler = settler
+        self._seconds_of = seconds_of
         self._root = folder.root
         self._flawed: dict[str, tuple[FileStamp, float]] = {}
 
@@ -67,8 +76,14 @@ class Readiness:
     def _whole(self, found: FileStamp, now: float) -> Arrival | None:
         kind = Kind.QUIET if self._settler.is_old(found.path) else Kind.COMPLETE
         # Where there is a marker, its sender says that it is whole.
-        trouble = flaw(self._root, found.path) if self.markers.marker_of(found.path) is None else None
-        if trouble is None:
+        is_checked = self._folder.check_container and self.markers.marker_of(found.path) is None
+        has_least = self._folder.min_duration > 0 or self._folder.min_size > 0
+        trouble = flaw(self._root, found.path) if is_checked or has_least else None
+        is_silent = trouble is not None and trouble.is_silent
+        is_cut = is_checked and trouble is not None and not is_silent
+        if has_least and not is_cut and (short := self._shortness(found, is_silent=is_silent)):
+            return Arrival(found, Kind.SHORT, short)
+        if trouble is None or not is_checked:
             return Arrival(found, kind)
         before, since = self._flawed.get(found.path, (found, now))
         if before != found:
@@ -83,6 +98,25 @@ class Readiness:
         if trouble.is_certain:
             return Arrival(found, Kind.INCOMPLETE, trouble.reason)
         return Arrival(found, kind)
+
+    def _shortness(self, found: FileStamp, *, is_silent: bool) -> str | None:
+        """Say in what the file is less than the folder wants; None if in nothing."""
+        least_seconds, least_bytes = self._folder.min_duration, self._folder.min_size
+        if found.size_bytes < least_bytes:
+            return f"has {found.size_bytes} bytes, and `min_size` is {least_bytes}"
+        if not least_seconds:
+            return None
+        seconds = 0.0 if is_silent else self._seconds(found)
+        if seconds is None or seconds >= least_seconds:
+            return None
+        return f"plays {seconds:.1f} s, and `min_duration` is {format_duration(least_seconds)}"
+
+    def _seconds(self, found: FileStamp) -> float | None:
+        try:
+            with reading(self._root, found.path) as descriptor:
+                return self._seconds_of(descriptor, found.size_bytes)
+        except OSError:
+            return None
 
     def _gone(self, path: str, now: float, *, is_remote: bool) -> None:
         if is_remote and stamp_below(self._root, path):

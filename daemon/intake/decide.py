@@ -75,7 +75,7 @@ def needs_hash(known: KnownFile | None, stamp: FileStamp) -> bool:
 def _is_unsent(known: KnownFile) -> bool:
     """Return whether no request was made for the recording, so that it may begin anew with other bytes."""
     if known.state == RecordingState.SKIPPED:
-        return known.error_code in ("empty", "gone")
+        return known.error_code in ("empty", "gone", "short")
     return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
 
 

@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from daemon.config.filenames import facts_reader, is_list
 from daemon.config.models import WatchFolder
 from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place
-from daemon.intake.complete import Readiness
+from daemon.intake.complete import Readiness, SecondsOf
 from daemon.intake.intake import take_in
 from daemon.intake.settle import Settler
 from daemon.intake.url_lists import take_in_lists
@@ -43,12 +43,17 @@ class FolderIntake:
     """
 
     def __init__(
-        self, folder: WatchFolder, *, timezone: tzinfo | None = None, asking: Asking = nullcontext
+        self,
+        folder: WatchFolder,
+        *,
+        timezone: tzinfo | None = None,
+        asking: Asking = nullcontext,
+        seconds_of: SecondsOf = lambda _, __: None,
     ) -> None:
         self._folder = folder
         self._asking = asking
         self._settler = Settler(folder.settle, folder.empty_after)
-        self._ready = Readiness(folder, self._settler)
+        self._ready = Readiness(folder, self._settler, seconds_of=seconds_of)
         self._facts_of = facts_reader(folder.filename_pattern, timezone)
         self._left_alone = 0
 

@@ -34,10 +34,14 @@ _PAGE_BYTES = 27 + 255 + 255 * 255
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a file looks cut off. Without `is_certain` it may be whole all the same."""
+    """Why a file looks cut off. Without `is_certain` it may be whole all the same.
+
+    `is_silent` says that it is whole but for its sound: there is only a header.
+    """
 
     reason: str
     is_certain: bool = True
+    is_silent: bool = False
 
 
 def flaw(root: str, path: str) -> Flaw | None:
@@ -84,7 +88,8 @@ def _silent_flaw(descriptor: int, size: int) -> Flaw | None:
     while head[8:12] == b"WAVE" and at + 8 <= len(head):
         (length,) = struct.unpack_from("<I", head, at + 4)
         if head[at : at + 4] == b"data":
-            return None if at + 8 < len(head) else Flaw("there is no sound in it, only its header")
+            is_silent = at + 8 >= len(head)
+            return Flaw("there is no sound in it, only its header", is_silent=True) if is_silent else None
         at += 8 + length + length % 2
     return None
 

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
+from daemon.costs.length import read_seconds
 from daemon.intake.folder import FolderIntake
 from daemon.watching.events import Events, EventsFactory
 from daemon.watching.folder import FolderWatch
@@ -30,7 +31,9 @@ class FolderLoop:
         guard: Guard | None = None,
     ) -> None:
         self.watch = FolderWatch(folder, events=events, guard=guard)
-        self.intake = FolderIntake(folder, timezone=timezone, asking=self.watch.asking)
+        self.intake = FolderIntake(
+            folder, timezone=timezone, asking=self.watch.asking, seconds_of=read_seconds
+        )
         self._on_new = on_new
         self._now = 0.0
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from daemon.config.models import WatchFolder
+from daemon.costs.length import read_seconds
 from daemon.files import stamp
-from daemon.intake.arrivals import Arrival, Kind
+from daemon.intake.arrivals import Arrival, Kind, early_ending
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, Readiness
 from daemon.intake.settle import MAX_PENDING, Settler
-from daemon.models import Sighting
+from daemon.models import Ending, RecordingState, Sighting
 from tests.harness import wav
 
 SETTLE = 2.0
@@ -29,7 +30,7 @@ def looker(tmp_path: Path) -> Callable[..., Look]:
     def make(**settings: Any) -> Look:
         folder = WatchFolder.model_validate({"path": tmp_path, "settle": SETTLE, **settings})
         settler = Settler(folder.settle, folder.empty_after)
-        ready = Readiness(folder, settler)
+        ready = Readiness(folder, settler, seconds_of=read_seconds)
         path = str(tmp_path / "a.wav")
         found = stamp(path)
         assert found
@@ -155,3 +156,56 @@ def test_a_file_whose_folder_becomes_a_link_while_it_settles_is_gone(tmp_path: P
     (root / "sub").symlink_to(outside)
     assert [Readiness(watched, settler).arrival(path, now, 60.0) for now in (1.0, 4.0)] == [None, None]
     assert settler.room == MAX_PENDING
+
+
+HEADER_ALONE = b"RIFF" + (36).to_bytes(4, "little") + wav("a")[8:40] + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "flaw"),
+    [
+        (wav("a", seconds=1), {"min_duration": "2s"}, "plays 1.0 s, and `min_duration` is 2s"),
+        (wav("a", seconds=1), {"min_duration": "1s"}, None),
+        (HEADER_ALONE, {"min_duration": "1s"}, "plays 0.0 s, and `min_duration` is 1s"),
+        (HEADER_ALONE, {"min_size": "1KB"}, "has 44 bytes, and `min_size` is 1000"),
+        (
+            HEADER_ALONE,
+            {"min_size": "1KB", "done_marker": "{name}.done"},
+            "has 44 bytes, and `min_size` is 1000",
+        ),
+        (b"\x00" * 3000, {"min_duration": "1h"}, None),
+        (b"\x00" * 3000, {"min_size": "3KB"}, None),
+        # A length that is not true is no length.
+        (CUT, {"check_container": False}, None),
+        (HEADER_ALONE, {"check_container": False}, None),
+        (CUT, {"check_container": False, "min_size": "1MB"}, "has 10000 bytes, and `min_size` is 1000000"),
+    ],
+)
+def test_what_is_too_short_for_its_folder_is_set_aside_at_once(
+    tmp_path: Path, looker: Callable[..., Look], content: bytes, settings: dict[str, Any], flaw: str | None
+) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    (tmp_path / "a.wav.done").touch()
+    arrival = looker(**settings)(SETTLE)
+    assert arrival
+    assert (arrival.kind, arrival.flaw) == ((Kind.SHORT, flaw) if flaw else (Kind.COMPLETE, ""))
+
+
+def test_a_copy_that_stalls_is_not_too_short_but_waited_for(
+    tmp_path: Path, looker: Callable[..., Look]
+) -> None:
+    (tmp_path / "a.wav").write_bytes(CUT)
+    look = looker(min_size="1MB", min_duration="1h")
+    assert look(SETTLE) is None
+    arrival = look(SETTLE + INCOMPLETE_GRACE_SECONDS)
+    assert arrival
+    assert arrival.kind == Kind.INCOMPLETE
+
+
+def test_what_is_too_short_is_skipped_without_a_word_to_operations() -> None:
+    ending = early_ending(Kind.SHORT, "plays 0.0 s, and `min_duration` is 3s")
+    assert ending == Ending(
+        RecordingState.SKIPPED,
+        "short",
+        "plays 0.0 s, and `min_duration` is 3s; it is taken up when it grows",
+    )

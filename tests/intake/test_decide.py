@@ -51,6 +51,7 @@ RETRIED = known(WAITING, has_reply=False)
 REPLIED = known(WAITING)
 LEFT_ALONE = known(SKIPPED, attempts=0, code="existing", sha256=None, has_reply=False)
 GONE = known(SKIPPED, attempts=0, code="gone", sha256=None, has_reply=False)
+SHORT = known(SKIPPED, attempts=0, code="short", sha256=None, has_reply=False)
 EMPTY = known(SKIPPED, attempts=0, code="empty", sha256=None, has_reply=False)
 UNREADABLE = known(FAILED, attempts=0, code="unreadable", has_reply=False)
 REFUSED = known(FAILED, code="corrupt_audio", has_reply=False)
@@ -68,6 +69,8 @@ REFUSED = known(FAILED, code="corrupt_audio", has_reply=False)
         (NEW, LONGER, None, Action.RENEW),
         (NEW, TOUCHED, None, Action.RENEW),
         (EMPTY, LONGER, None, Action.RENEW),
+        (SHORT, LONGER, None, Action.RENEW),
+        (SHORT, SAME, None, Action.NOTHING),
         (UNREADABLE, TOUCHED, None, Action.RENEW),
         (RETRIED, LONGER, None, Action.RENEW),
         (RETRIED, TOUCHED, "of others", Action.RENEW),
