@@ -33,6 +33,7 @@ from daemon.config.values import (
     not_blank,
     number_or_auto,
     unlike_each_other,
+    usable_ending,
     usable_engine_model,
     usable_header,
     usable_listen,
@@ -187,6 +188,7 @@ class WatchFolder(Model):
     retention: Retention = Retention()
     lists: bool = False
     hosts: tuple[Annotated[Text, AfterValidator(usable_host)], ...] = ()
+    prefer: tuple[Annotated[Text, AfterValidator(usable_ending)], ...] = ()
     min_duration: Seconds = 0.0
     min_size: Bytes = 0
     check_container: bool = True
@@ -196,6 +198,11 @@ class WatchFolder(Model):
     def name(self) -> str:
         """Its name in the database."""
         return shown_path(str(self.path))
+
+    def rank(self, path: str) -> int:
+        """The place of a file's ending in `prefer`, compared exactly; behind all if it is not there."""
+        ending = path.rpartition(".")[2]
+        return self.prefer.index(ending) if ending in self.prefer else len(self.prefer)
 
     @property
     def into(self) -> str | None:

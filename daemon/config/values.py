@@ -67,6 +67,14 @@ def known_language(code: str) -> str:
     return code
 
 
+def usable_ending(value: str) -> str:
+    """Returns what files end in after the last dot, without the dot; refuses what is no ending."""
+    ending = value.removeprefix(".")
+    if not ending or "." in ending or "/" in ending or "*" in ending:
+        raise ValueError("must be what names end in after their last dot, such as wav")
+    return ending
+
+
 def unlike_each_other(names: tuple[str, ...]) -> tuple[str, ...]:
     """Refuses a name that is given twice."""
     if len(set(names)) != len(names):

@@ -25,13 +25,16 @@ class Kind(Enum):
     """Had no content for too long."""
     INCOMPLETE = auto()
     """Looked cut off for too long."""
+    SIBLING = auto()
+    """Is the same recording in another format than the one that is analyzed."""
     SHORT = auto()
     """Is shorter or smaller than the folder wants its recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file that is to become a row; `flaw` says what is wrong with one that is INCOMPLETE or SHORT."""
+    """A file that is to become a row; `flaw` says what is wrong with one that is INCOMPLETE or SHORT,
+    or which file is analyzed in place of a SIBLING."""
 
     stamp: FileStamp
     kind: Kind = Kind.COMPLETE
@@ -80,11 +83,19 @@ _ENDINGS = {
 }
 
 
+def sibling_ending(taken: str) -> Ending:
+    """Return how the recording of a file ends where another one, called `taken`, is analyzed instead."""
+    text = f"the same recording as {taken}, which is taken; `earshot retry ID` has this file analyzed too"
+    return Ending(RecordingState.SKIPPED, "sibling", text)
+
+
 def early_ending(kind: Kind, flaw: str = "") -> Ending | None:
     """Return how the recording of such a file ends at once; None when it waits to be analyzed."""
     if kind == Kind.INCOMPLETE:
         text = f"the file is not whole: {flaw}; copy it again, it is taken up when it changes"
         return Ending(RecordingState.FAILED, "incomplete", text)
+    if kind == Kind.SIBLING:
+        return sibling_ending(flaw)
     if kind == Kind.SHORT:
         return Ending(RecordingState.SKIPPED, "short", f"{flaw}; it is taken up when it grows")
     return _ENDINGS.get(kind)

@@ -22,6 +22,9 @@ SecondsOf = Callable[[int, int], float | None]
 INCOMPLETE_GRACE_SECONDS = 60.0
 """How long a file that looks cut off is waited for after it fell quiet: a copy may have stalled."""
 
+SIBLING_SECONDS = 60.0
+"""How long a file waits for one beside it that is preferred (`prefer`) and not complete yet."""
+
 
 class Readiness:
     """Looks at the pending files of one folder, for the loop that watches it."""
@@ -66,7 +69,19 @@ class Readiness:
             # Written and closed between the two looks: quiet time starts again at the next one.
             self._settler.postpone(path, now)
             return None
+        if self._waits_for_sibling(path, now):
+            self._settler.postpone(path, now)
+            return None
         return self._whole(found, now)
+
+    def _waits_for_sibling(self, path: str, now: float) -> bool:
+        """Return whether a file that is preferred to this one is about to be complete."""
+        if not self._folder.prefer:
+            return False
+        stem = path.rpartition(".")[0]
+        better = self._folder.prefer[: self._folder.rank(path)]
+        known = [self._settler.seconds_known(f"{stem}.{ending}", now) for ending in better]
+        return any(seconds is not None and seconds < SIBLING_SECONDS for seconds in known)
 
     def forget(self, path: str) -> None:
         """Forget the file: it is stored, or gone."""

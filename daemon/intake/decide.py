@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 
 from daemon.models import FileStamp, RecordingState
@@ -72,14 +73,49 @@ def needs_hash(known: KnownFile | None, stamp: FileStamp) -> bool:
     return is_same_size and known.state != RecordingState.ANALYZING and not _is_unsent(known)
 
 
+def rival(rank: int, siblings: Iterable[tuple[int, KnownFile]], *, is_left_alone: bool) -> KnownFile | None:
+    """Return the sibling because of which a file of this rank is skipped; None when it is the one to take.
+
+    `siblings` have the ranks of their endings, the first of `prefer` being 0. One that was sent wins over
+    all; of those that were not, the better rank, and of the same rank the one that came first. A sibling that
+    failed, or was skipped for another reason, wins over none. `is_left_alone`: the file was there before
+    earshot, as perhaps its siblings were, and is not taken before any that waits.
+    """
+    for other, sibling in siblings:
+        if _is_sent(sibling) or (is_left_alone and _waits_unsent(sibling)):
+            return sibling
+        is_equal = _was_left_alone(sibling) if is_left_alone else _waits_unsent(sibling)
+        if is_equal and other <= rank:
+            return sibling
+    return None
+
+
+def beaten(siblings: Iterable[KnownFile]) -> list[KnownFile]:
+    """Return the siblings that are skipped now that another file is taken: those that were not sent."""
+    return [each for each in siblings if _waits_unsent(each) or _was_left_alone(each)]
+
+
+def _is_sent(known: KnownFile) -> bool:
+    if known.state in (RecordingState.FAILED, RecordingState.SKIPPED):
+        return False
+    return known.state != RecordingState.WAITING or known.attempts > 0 or known.has_reply
+
+
+def _waits_unsent(known: KnownFile) -> bool:
+    return known.state == RecordingState.WAITING and not _is_sent(known)
+
+
+def _was_left_alone(known: KnownFile) -> bool:
+    return known.state == RecordingState.SKIPPED and known.error_code == "existing"
+
+
 def _is_unsent(known: KnownFile) -> bool:
     """Return whether no request was made for the recording, so that it may begin anew with other bytes."""
     if known.state == RecordingState.SKIPPED:
-        return known.error_code in ("empty", "gone", "short")
+        return known.error_code in ("empty", "gone", "short", "sibling")
     return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
 
 
 def _is_same_left_alone(known: KnownFile, stamp: FileStamp) -> bool:
     """Return whether a file that was left alone has only another inode, as after a backup put it back."""
-    left_alone = known.state == RecordingState.SKIPPED and known.error_code == "existing"
-    return left_alone and known.has_stamp(stamp, inodes_last=False)
+    return _was_left_alone(known) and known.has_stamp(stamp, inodes_last=False)

@@ -15,11 +15,11 @@ from itertools import islice
 from sqlite_utils import Database
 
 from daemon.files import content_hash, device_above
-from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending
-from daemon.intake.decide import Action, decide, needs_hash
-from daemon.models import Ending, FileStamp, NewRecording
+from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending, sibling_ending
+from daemon.intake.decide import Action, beaten, decide, needs_hash, rival
+from daemon.models import Ending, FileStamp, NewRecording, RecordingState, shown_path
 from daemon.storage.database import transaction
-from daemon.storage.queue import add, renew
+from daemon.storage.queue import add, end, renew
 from daemon.storage.recordings import (
     KnownFile,
     describe_recording,
@@ -30,6 +30,7 @@ from daemon.storage.recordings import (
     modified_at,
     move_recording,
     remember_file,
+    siblings,
     split_path,
     touch_recording,
 )
@@ -136,6 +137,8 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
     if action == Action.MARK:
         mark(db, place.folder.name, stamp)
         return
+    if place.folder.prefer and (action == Action.ADD or _is_renewed(action, known)):
+        arrival = _among_siblings(db, place, arrival)
     if action == Action.ADD or known is None:
         recording_id = _add(db, place, arrival, intake)
         intake.new += [] if known else [stamp.path]
@@ -149,6 +152,28 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
             logger.debug("recording touched id=%d path=%r", recording_id, stamp.path)
             touch_recording(db, recording_id, stamp)
     remember_file(db, place.folder.name, stamp, recording_id)
+
+
+def _is_renewed(action: Action, known: KnownFile | None) -> bool:
+    """Return whether a file that was skipped is taken up again."""
+    is_skipped = known is not None and known.state == RecordingState.SKIPPED
+    return is_skipped and action in (Action.RENEW, Action.RENAME_AND_RENEW)
+
+
+def _among_siblings(db: Database, place: Place, arrival: Arrival) -> Arrival:
+    """Return the arrival, as a SIBLING where another file of the recording is taken; else skip the others."""
+    if arrival.kind not in (Kind.COMPLETE, Kind.QUIET, Kind.LEFT_ALONE):
+        return arrival
+    path, rank = arrival.stamp.path, place.folder.rank
+    others = siblings(db, path)
+    ranked = [(rank(each.path), each) for each in others]
+    if winner := rival(rank(path), ranked, is_left_alone=arrival.kind == Kind.LEFT_ALONE):
+        return replace(arrival, kind=Kind.SIBLING, flaw=shown_path(split_path(winner.path)[1]))
+    ending = sibling_ending(shown_path(split_path(path)[1]))
+    for loser in beaten(others):
+        end(db, loser.recording_id, ending, place.now)
+        logger.info("recording skipped id=%d path=%r code=%s", loser.recording_id, loser.path, ending.code)
+    return arrival
 
 
 def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:

@@ -133,6 +133,11 @@ class Settler:
         pending = self._pending.get(path)
         return pending is not None and pending.is_remote
 
+    def seconds_known(self, path: str, now: float) -> float | None:
+        """Return since how many seconds the file is pending; None when it is not."""
+        pending = self._pending.get(path)
+        return None if pending is None else now - pending.seen_since
+
     def is_old(self, path: str) -> bool:
         """Return whether the pending file was there before earshot, and has not changed since."""
         return path in self._old

@@ -210,6 +210,23 @@ def taken_in_as(db: Database, recording_id: int) -> Stamp | None:
     return next(iter(tuples(db, sql, (recording_id,))), None)
 
 
+def siblings(db: Database, path: str) -> list[KnownFile]:
+    """Return the other known files beside this one whose names differ in the ending alone."""
+    directory, name = split_path(path)
+    stem, dot, _ = name.rpartition(".")
+    if not dot or not stem:
+        return []
+    # In the order of the index `stem/` comes right after all that begins with `stem.`.
+    found = rows(
+        db,
+        f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name > ? AND files.name < ?",
+        (os.fsencode(directory), os.fsencode(f"{stem}."), os.fsencode(f"{stem}/")),
+    )
+    known = [_known(row) for row in found]
+    own = f"{directory}/{stem}"
+    return [each for each in known if each.path != path and each.path.rpartition(".")[0] == own]
+
+
 def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
     """Return the known files that this one may have been before a rename: same inode, size and time.
 

@@ -12,7 +12,7 @@ from daemon.config.models import WatchFolder
 from daemon.costs.length import read_seconds
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Kind, early_ending
-from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, Readiness
+from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, SIBLING_SECONDS, Readiness
 from daemon.intake.settle import MAX_PENDING, Settler
 from daemon.models import Ending, RecordingState, Sighting
 from tests.harness import wav
@@ -209,3 +209,24 @@ def test_what_is_too_short_is_skipped_without_a_word_to_operations() -> None:
         "short",
         "plays 0.0 s, and `min_duration` is 3s; it is taken up when it grows",
     )
+
+
+def test_a_file_waits_a_while_for_one_that_is_preferred_and_not_complete_yet(tmp_path: Path) -> None:
+    folder = WatchFolder(path=tmp_path, settle=SETTLE, prefer=("wav", "WAV"))
+    settler = Settler(folder.settle, folder.empty_after)
+    ready = Readiness(folder, settler)
+    for name in ("a.wav", "a.WAV"):
+        (tmp_path / name).write_bytes(wav("a"))
+        found = stamp(str(tmp_path / name))
+        assert found
+        settler.observe(Sighting(found), 0.0)
+
+    def kind(name: str, now: float) -> Kind | None:
+        arrival = ready.arrival(str(tmp_path / name), now, 60.0)
+        return arrival.kind if arrival else None
+
+    assert kind("a.WAV", SETTLE) is None
+    assert kind("a.wav", SETTLE) == Kind.COMPLETE
+    assert kind("a.WAV", SIBLING_SECONDS) == Kind.COMPLETE
+    settler.forget(str(tmp_path / "a.wav"))
+    assert kind("a.WAV", SETTLE) == Kind.COMPLETE

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.intake.decide import Action, decide, needs_hash
+from daemon.intake.decide import Action, beaten, decide, needs_hash, rival
 from daemon.models import FileStamp, RecordingState
 from daemon.storage.recordings import KnownFile
 
@@ -52,6 +52,7 @@ REPLIED = known(WAITING)
 LEFT_ALONE = known(SKIPPED, attempts=0, code="existing", sha256=None, has_reply=False)
 GONE = known(SKIPPED, attempts=0, code="gone", sha256=None, has_reply=False)
 SHORT = known(SKIPPED, attempts=0, code="short", sha256=None, has_reply=False)
+SIBLING = known(SKIPPED, attempts=0, code="sibling", sha256=None, has_reply=False)
 EMPTY = known(SKIPPED, attempts=0, code="empty", sha256=None, has_reply=False)
 UNREADABLE = known(FAILED, attempts=0, code="unreadable", has_reply=False)
 REFUSED = known(FAILED, code="corrupt_audio", has_reply=False)
@@ -71,6 +72,7 @@ REFUSED = known(FAILED, code="corrupt_audio", has_reply=False)
         (EMPTY, LONGER, None, Action.RENEW),
         (SHORT, LONGER, None, Action.RENEW),
         (SHORT, SAME, None, Action.NOTHING),
+        (SIBLING, LONGER, None, Action.RENEW),
         (UNREADABLE, TOUCHED, None, Action.RENEW),
         (RETRIED, LONGER, None, Action.RENEW),
         (RETRIED, TOUCHED, "of others", Action.RENEW),
@@ -129,3 +131,32 @@ def test_bytes_are_read_only_where_nothing_else_tells(
     before: KnownFile | None, stamp: FileStamp, is_needed: bool
 ) -> None:
     assert needs_hash(before, stamp) == is_needed
+
+
+@pytest.mark.parametrize(
+    ("rank", "other", "sibling", "is_left_alone", "is_skipped", "is_beaten"),
+    [
+        # Not sent yet: the better rank, and of the same rank the one that came first.
+        (0, 1, NEW, False, False, True),
+        (1, 0, NEW, False, True, True),
+        (1, 1, NEW, False, True, True),
+        # Sent: it stays, even if the new file is preferred.
+        *(
+            (0, 1, sent, False, True, False)
+            for sent in (RETRIED, REPLIED, known(ANALYZING), known(DONE), known(DUPLICATE))
+        ),
+        # Set aside: the new file is the one that is left.
+        *((1, 0, aside, False, False, False) for aside in (REFUSED, UNREADABLE, GONE, EMPTY, SHORT, SIBLING)),
+        # There before earshot: by rank among its like, and behind all that is new.
+        (0, 1, LEFT_ALONE, True, False, True),
+        (1, 0, LEFT_ALONE, True, True, True),
+        (1, 0, LEFT_ALONE, False, False, True),
+        (0, 1, NEW, True, True, True),
+    ],
+)
+def test_of_siblings_one_is_taken(
+    rank: int, other: int, sibling: KnownFile, is_left_alone: bool, is_skipped: bool, is_beaten: bool
+) -> None:
+    """`is_beaten`: the sibling is skipped if the new file is taken."""
+    assert (rival(rank, [(other, sibling)], is_left_alone=is_left_alone) is sibling) == is_skipped
+    assert beaten([sibling]) == ([sibling] if is_beaten else [])

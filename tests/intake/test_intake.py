@@ -404,3 +404,60 @@ def test_a_file_of_a_deleted_recording_is_not_taken_again_and_new_content_is(
     write(root / "b.wav", b"two two")
     assert arrive("b.wav").queued == 1
     assert [row["name"] for row in recordings(db)] == ["b.wav"]
+
+
+@pytest.fixture
+def choose(db: Database, root: Path) -> Callable[..., dict[str, str]]:
+    """Take in files of a folder with `prefer: [wav, WAV]`; returns the code, else the state, by name."""
+    folder = WatchFolder(path=root, prefer=("wav", "WAV"))
+
+    def take(*names: str, kind: Kind = Kind.COMPLETE) -> dict[str, str]:
+        for name in names:
+            write(root / name, name.encode())
+            found = stamp(f"{root}/{name}")
+            assert found
+            take_in(db, Place(folder, NOW), [Arrival(found, kind)])
+        return {row["name"]: row["error_code"] or row["state"] for row in recordings(db)}
+
+    return take
+
+
+def test_of_a_recording_in_several_formats_the_preferred_one_is_taken(
+    db: Database, choose: Callable[..., dict[str, str]]
+) -> None:
+    choose("msg1.gsm", "msg1.WAV", "msg1.wav", "msg1.mp3", "msg10.WAV", "msg1.a.WAV", "msg1")
+    assert {row["name"]: row["error_code"] or row["state"] for row in recordings(db)} == {
+        "msg1.gsm": "sibling",
+        "msg1.WAV": "sibling",
+        "msg1.wav": "waiting",
+        "msg1.mp3": "sibling",
+        "msg10.WAV": "waiting",
+        "msg1.a.WAV": "waiting",
+        "msg1": "waiting",
+    }
+    skipped = recordings(db)[0]
+    assert skipped["state"] == "skipped"
+    assert skipped["error"].startswith("the same recording as msg1.WAV, which is taken")
+
+
+def test_a_preferred_file_that_comes_after_its_sibling_was_sent_is_skipped(
+    db: Database, choose: Callable[..., dict[str, str]]
+) -> None:
+    choose("msg1.WAV", "msg2.WAV")
+    analyzed(db)
+    db.execute("UPDATE recordings SET state = 'failed', error_code = 'corrupt_audio' WHERE name = 'msg2.WAV'")
+    found = choose("msg1.wav", "msg2.wav")
+    assert found == {
+        "msg1.WAV": "done",
+        "msg2.WAV": "corrupt_audio",
+        "msg1.wav": "sibling",
+        "msg2.wav": "waiting",
+    }
+
+
+def test_of_siblings_that_were_there_before_one_is_left_for_later(
+    choose: Callable[..., dict[str, str]],
+) -> None:
+    found = choose("msg1.WAV", "msg1.wav", kind=Kind.LEFT_ALONE)
+    assert found == {"msg1.WAV": "sibling", "msg1.wav": "existing"}
+    assert choose("msg1.mp3") == {"msg1.WAV": "sibling", "msg1.wav": "sibling", "msg1.mp3": "waiting"}
