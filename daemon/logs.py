@@ -1,7 +1,7 @@
-"""Logging set-up: one handler on stderr that lets nothing secret or forged pass.
+"""Logging set-up: one handler on stderr that lets nothing secret or forged pass, as text or as JSON.
 
 Secrets are registered when they are read, and replaced in all that is logged later, by earshot or by a
-library.
+library. Names of files are left out where the configuration says so.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from daemon.log_lines import HIDDEN, Line, file_names, json_line, keys_and_values, read_call, without_names
+
 logger = logging.getLogger(__name__)
 
-HIDDEN = "***"
 SHORTEST_SECRET = 6
 """In characters. Shorter strings are parts of ordinary words: hiding them would make logs unreadable."""
 
@@ -42,9 +44,6 @@ _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+(?:[-_.][a-z]+)*")
 _URL = re.compile(r"://\S+")
 """What follows a scheme. Searching for the scheme too would take quadratic time on a long word."""
 _NEVER = re.compile(r"(?!)")
-_PLACEHOLDER = re.compile(r"%%|=?%[-#0 +]*[0-9]*(?:[.][0-9]+)?[a-zA-Z]")
-_BARE = re.compile(r"""[^\s='"\\[{]+""")
-"""What needs no quotes after `key=`."""
 _LINE_BREAKS_KEPT = re.compile(r"([\n\t])")
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 """Priorities of syslog; other levels get 7 (debug)."""
@@ -56,8 +55,8 @@ class Redaction(logging.Filter):
     """Rewrites a record before it is formatted: registered secrets become `***`, control characters become
     escapes, and a value after `key=` is quoted if it has a blank, a quote or `=` in it.
 
-    Works on the finished message, so a secret in an argument or in an exception is found too. A traceback
-    keeps its line breaks; the formatter indents its lines, so that none looks like a line of the log.
+    Works on what is written in the end, so a secret in an argument or in an exception is found too. A
+    traceback keeps its line breaks; the formatter indents its lines, so that none looks like one of the log.
     """
 
     def __init__(self) -> None:
@@ -67,6 +66,8 @@ class Redaction(logging.Filter):
         self._in_urls: set[str] = set()
         self._anywhere_pattern = _NEVER
         self._in_urls_pattern = _NEVER
+        self.roots: tuple[str, ...] | None = None
+        """The folders below which names are left out; None: names are written."""
 
     def register(self, text: str) -> None:
         """Hide this text from now on, in every spelling a URL or an exception may give it."""
@@ -90,17 +91,40 @@ class Redaction(logging.Filter):
         """Cleans a record in place; False, to drop it, for a library's below WARNING."""
         if record.levelno < logging.WARNING and not _is_own(record.name):
             return False
-        record.msg = escaped(self.clean(_message(record)))
+        line, names = self._read(record)
+        record.__dict__["line"] = line
+        record.msg = line.text
         record.args = None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = _escaped_lines(self.clean(record.exc_text))
+            record.exc_text = _escaped_lines(self._nameless(self.clean(record.exc_text), names))
             # Otherwise a second handler with its own formatter would write the exception with its secrets.
             record.exc_info = None
         if record.stack_info:
-            record.stack_info = _escaped_lines(self.clean(record.stack_info))
+            record.stack_info = _escaped_lines(self._nameless(self.clean(record.stack_info), names))
         return True
+
+    def _read(self, record: logging.LogRecord) -> tuple[Line, list[str]]:
+        """Return what the call says, clean, and the names of files in it."""
+        message, values = str(record.msg), record.args
+        if not values or not isinstance(values, tuple):
+            message, values = _formatted(record), ()
+        names = file_names(keys_and_values(message, values))
+
+        def clean(text: str) -> str:
+            return escaped(self.clean(self._nameless(text, names)))
+
+        try:
+            line = read_call(message, values, clean) if values else Line(clean(message), clean(message))
+        except Exception:  # noqa: BLE001 - logging would print the arguments to stderr as they are
+            text = clean(f"{message} (arguments do not fit: {values!r})")
+            return Line(text, text), names
+        # Once more as a whole: an address may be put together of the message and its values.
+        return replace(line, text=self.clean(line.text), event=self.clean(line.event)), names
+
+    def _nameless(self, text: str, names: Iterable[str]) -> str:
+        return text if self.roots is None else without_names(text, names, self.roots)
 
 
 _redaction = Redaction()
@@ -127,6 +151,17 @@ def escaped(text: str) -> str:
         _escape(character) if unicodedata.category(character) in _UNPRINTABLE else character
         for character in text
     )
+
+
+def arrange(log_format: str, *, nameless_below: Iterable[str] | None) -> None:
+    """Write lines as `text` or `json` from now on, with names of files or, given their folders, without."""
+    _redaction.roots = None if nameless_below is None else tuple(nameless_below)
+    _Lines.writes_json = log_format == "json"
+
+
+def writes_json() -> bool:
+    """Return whether each line is a JSON object."""
+    return _Lines.writes_json
 
 
 def set_up(level: str, *, stream: TextIO | None = None, env: Mapping[str, str] = os.environ) -> None:
@@ -159,10 +194,12 @@ class _OwnHandler(logging.StreamHandler[TextIO]):
 
 
 class _Lines(logging.Formatter):
-    """One line per record, its traceback indented below.
+    """One line per record, its traceback indented below, or as one JSON object.
 
     The journal adds the time itself, and reads the priority of a line from `<N>` at its start.
     """
+
+    writes_json = False
 
     def __init__(self, *, journal: str | None, stream: TextIO) -> None:
         super().__init__(("" if journal else "%(asctime)s %(levelname)s ") + "%(name)s: %(message)s")
@@ -171,7 +208,7 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text without a final line break."""
-        text = super().format(record).replace("\n", "\n    ")
+        text = _as_json(record) if self.writes_json else super().format(record).replace("\n", "\n    ")
         if not self._with_priority:
             return text
         priority = f"<{_PRIORITIES.get(record.levelno, 7)}>"
@@ -182,26 +219,19 @@ def _is_own(name: str) -> bool:
     return name in (OWN_LOGGER, "__main__") or name.startswith(OWN_LOGGER + ".")
 
 
-def _message(record: logging.LogRecord) -> str:
+def _formatted(record: logging.LogRecord) -> str:
     try:
-        if isinstance(record.args, tuple) and "=%s" in str(record.msg):
-            return str(record.msg) % _quoted_fields(str(record.msg), record.args)
         return record.getMessage()
     except Exception:  # noqa: BLE001 - logging would print the arguments to stderr as they are
         return f"{record.msg} (arguments do not fit: {record.args!r})"
 
 
-def _quoted_fields(text: str, values: tuple[object, ...]) -> tuple[object, ...]:
-    """The arguments; those of `key=%s` are quoted if needed, so that each stays one value."""
-    marks = [found[0] for found in _PLACEHOLDER.finditer(text) if found[0] != "%%"]
-    return tuple(_field(value) if mark == "=%s" else value for mark, value in zip(marks, values, strict=True))
-
-
-def _field(value: object) -> str:
-    if isinstance(value, list | tuple | set | frozenset):
-        return json.dumps(list(value), ensure_ascii=False, default=str)
-    text = str(value)
-    return text if _BARE.fullmatch(text) else repr(text)
+def _as_json(record: logging.LogRecord) -> str:
+    line = record.__dict__.get("line") or Line(record.getMessage(), record.getMessage())
+    exception = "\n".join(filter(None, (record.exc_text, record.stack_info)))
+    return json_line(
+        line, created=record.created, level=record.levelname, logger=record.name, exception=exception
+    )
 
 
 def _secret_parts(url: str) -> tuple[set[str], set[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import json
 import logging
 import os
 import re
@@ -10,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -35,6 +38,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     stream = io.StringIO()
     logs.set_up("debug", stream=stream, env={})
     yield stream
+    logs.arrange("text", nameless_below=None)
     logging.captureWarnings(False)
     logging.getLogger().handlers[:] = handlers
     for name, level in levels.items():
@@ -81,13 +85,13 @@ def test_secret_is_hidden_in_an_exception_its_cause_and_the_stack(log: io.String
     [
         ("call.wav", "call.wav"),
         ("Gespräch-1.wav", "Gespräch-1.wav"),
-        ("a.wav code=ok alerts=0.wav", "'a.wav code=ok alerts=0.wav'"),
-        ("a.wav' code='ok", "\"a.wav' code='ok\""),
-        ("x=1", "'x=1'"),
-        ("", "''"),
-        (OSError("no such file"), "'no such file'"),
+        ("a.wav code=ok alerts=0.wav", '"a.wav code=ok alerts=0.wav"'),
+        ("a.wav' code=\"ok", '"a.wav\' code=\\"ok"'),
+        ("x=1", '"x=1"'),
+        ("", '""'),
+        (OSError("no such file"), '"no such file"'),
         (["unhappy caller", 'a"b'], '["unhappy caller", "a\\"b"]'),
-        ('["a"]', "'[\"a\"]'"),
+        ('["a"]', '"[\\"a\\"]"'),
         (None, "None"),
         (7, "7"),
     ],
@@ -95,9 +99,70 @@ def test_secret_is_hidden_in_an_exception_its_cause_and_the_stack(log: io.String
 def test_a_value_stays_one_value_whatever_a_name_or_an_answer_says(
     log: io.StringIO, value: object, written: str
 ) -> None:
-    ours.info("recording done 100%% id=%d name=%s seconds=%.1f path=%r at %s", 7, value, 1.0, "a b", "c d")
+    ours.info("recording done 100%% id=%d name=%s seconds=%.1f path=%s at %s", 7, value, 1.04, "a b", "c d")
 
-    assert log.getvalue().endswith(f"recording done 100% id=7 name={written} seconds=1.0 path='a b' at c d\n")
+    assert log.getvalue().endswith(f'recording done 100% id=7 name={written} seconds=1.0 path="a b" at c d\n')
+
+
+def test_every_message_is_an_event_and_then_a_value_after_each_key() -> None:
+    shape = re.compile(r"(%s|[^=%:])+( [a-z_]+=%(s|d|\.[0-9]f))+")
+    for file in sorted(Path(logs.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and "\n" not in text and re.search(r"[a-z]=%[a-z0-9.]", text):
+                assert shape.fullmatch(text), f"{file}:{node.lineno}: {text}"
+
+
+JSON_VALUES = {
+    "recording": 7,
+    "name": 'Gespräch "1"\\.wav',
+    "folder": "/srv/Aufnahmen hier",
+    "duration": 3.1,
+    "rules": ["unhappy caller", "b"],
+    "alerts": None,
+}
+
+
+def test_in_json_each_line_is_an_object_with_the_values_as_they_are(log: io.StringIO) -> None:
+    logs.arrange("json", nameless_below=None)
+    text = "recording done recording=%d name=%s folder=%s duration=%.1f rules=%s alerts=%s"
+    ours.info(text, *({**JSON_VALUES, "duration": 3.14}).values())
+    logs.register_secret(KEY)
+    try:
+        raise ValueError(f"bad {KEY}\n<0>forged")
+    except ValueError:
+        ours.exception("%s failed", "alert")
+    logging.getLogger("apprise").warning("cannot send %s", "a\nb")
+
+    done, failed, foreign = map(json.loads, log.getvalue().splitlines())
+    assert datetime.fromisoformat(done.pop("time")).utcoffset() == timedelta(0)
+    head = {"level": "info", "logger": "daemon.somewhere", "event": "recording done"}
+    assert done == head | JSON_VALUES
+    assert failed["event"] == "alert failed"
+    assert failed["exception"].splitlines()[-2:] == ["ValueError: bad ***", "<0>forged"]
+    assert foreign["event"] == r"cannot send a\x0ab"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_without_names_no_file_is_named_by_a_value_an_error_or_a_traceback(
+    log: io.StringIO, log_format: str
+) -> None:
+    logs.arrange(log_format, nameless_below=["/srv/calls", "/srv/done/"])
+    name = "CANARY (1)'s.wav"
+    path = f"/srv/calls/team CANARY/{name}"
+    ours.info("recording found recording=%d path=%s folder=%s", 1, path, "/srv/calls")
+    ours.info("original moved recording=%d path=%s to=%s", 1, path, f"/srv/done/{name}")
+    ours.error("recording failed recording=%d name=%s error=%s", 1, name, f"{name}: it is empty; {path}")
+    ours.warning("loop failed error=%s", FileNotFoundError(2, "No such file", path))
+    ours.warning(f"the library says {path}")
+    try:
+        raise OSError(5, "Input/output error", path)
+    except OSError:
+        ours.exception("loop interrupted loop=%s", "folder /srv/calls")
+
+    assert "CANARY" not in log.getvalue()
+    assert "/srv/calls" in log.getvalue()
+    assert ": it is empty" in log.getvalue()
 
 
 def test_a_secret_is_hidden_in_quotes_and_lists(log: io.StringIO) -> None:
@@ -302,7 +367,7 @@ def test_end_of_a_thread_by_an_exception_is_logged_without_secrets(
     thread = threading.Thread(target=fail, name="worker 1")
     thread.start()
     thread.join(5)
-    assert "uncaught exception thread='worker 1'" in log.getvalue()
+    assert 'uncaught exception thread="worker 1"' in log.getvalue()
     assert "cannot use ***" in log.getvalue()
     assert capsys.readouterr().err == ""
 

@@ -157,7 +157,7 @@ def _attempt(
         with transaction(db):
             alert_retry(db, message.id, error, now + wait, table=place.table)
         logger.warning(
-            "%s not delivered id=%d destination=%s target=%d error=%r retry_seconds=%.0f",
+            "%s not delivered id=%d destination=%s target=%d error=%s retry_seconds=%.0f",
             kind, message.id, place.destination, place.index, error, wait.total_seconds(),
         )  # fmt: skip
     else:
@@ -168,7 +168,7 @@ def _attempt(
             alert_failed(db, message.id, error, table=place.table)
             place.on_give_up(db, detail)
         logger.error(
-            "%s given up id=%d destination=%s target=%d attempts=%d error=%r",
+            "%s given up id=%d destination=%s target=%d attempts=%d error=%s",
             kind, message.id, place.destination, place.index, message.attempts + 1, error,
         )  # fmt: skip
 

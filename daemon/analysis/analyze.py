@@ -78,9 +78,11 @@ def _finish(
 ) -> None:
     count = insist(lambda: context.store(db, recording, analysis), context)
     logger.info(
-        "recording done id=%d name=%s seconds=%.1f audio_seconds=%.1f sentiment=%s alerts=%d",
+        "recording done recording=%d name=%s folder=%s duration=%.1f"
+        " audio_seconds=%.1f sentiment=%s alerts=%d",
         recording.id,
         recording.name,
+        recording.folder,
         seconds,
         analysis.duration_seconds or 0.0,
         analysis.average_sentiment or "not analyzed",
@@ -131,7 +133,7 @@ def _keep_hash(db: Database, recording: Recording, sha256: str) -> None:
         with transaction(db):
             note_hash(db, recording.id, sha256)
     except StoreBusyError as error:
-        logger.warning("hash kept with the reply only id=%d error=%s", recording.id, error)
+        logger.warning("hash kept with the reply only recording=%d error=%s", recording.id, error)
 
 
 def _converse(
@@ -172,7 +174,9 @@ def _begin(
                 now=context.clock(),
             )
         if decision == "duplicate":
-            logger.info("recording is a copy id=%d name=%s of=%d", recording.id, recording.name, number)
+            logger.info(
+                "recording is a copy recording=%d name=%s of=%d", recording.id, recording.name, number
+            )
         if decision != "hash" or upload is None:
             return decision == "send", number
         upload.sha256 = content_hash(upload.file)

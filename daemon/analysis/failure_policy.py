@@ -32,7 +32,7 @@ from daemon.errors import (
 from daemon.files import is_unmounted
 from daemon.models import Ending, Recording, RecordingState, from_iso
 from daemon.storage.pauses import EVERYTHING, pauses
-from daemon.storage.queue import DOUBTFUL_RESENDS, end, reopen_refused, return_to_queue
+from daemon.storage.queue import DOUBTFUL_RESENDS, end, last_error, reopen_refused, return_to_queue
 from daemon.storage.recordings import places_of
 from daemon.storage.requests import uncount_attempt
 from daemon.storage.results import analyze_in_parts, reply_in_hand, store_response
@@ -219,10 +219,14 @@ def _wait(
     *,
     failing: bool = False,
 ) -> None:
+    # A queue that is paused for a day tries it a thousand times.
+    is_known = last_error(db, recording.id) == str(error)
     return_to_queue(db, recording, now, error=str(error), seconds=seconds, failing=failing)
-    logger.warning(
-        "recording waits id=%d name=%s retry_in=%.1fs error=%s", recording.id, recording.name, seconds, error
-    )
+    logger.log(
+        logging.DEBUG if is_known else logging.WARNING,
+        "recording waits recording=%d name=%s folder=%s retry_seconds=%.1f error=%s",
+        recording.id, recording.name, recording.folder, seconds, error,
+    )  # fmt: skip
 
 
 def _end(db: Database, recording: Recording, error: Trouble, code: str, message: str, now: datetime) -> None:
@@ -230,5 +234,11 @@ def _end(db: Database, recording: Recording, error: Trouble, code: str, message:
     request_id = getattr(error, "request_id", None)
     end(db, recording.id, Ending(state, code, message), now, request_id=request_id)
     logger.error(
-        "recording %s id=%d name=%s code=%s error=%s", state, recording.id, recording.name, code, message
+        "recording %s recording=%d name=%s folder=%s code=%s error=%s",
+        state,
+        recording.id,
+        recording.name,
+        recording.folder,
+        code,
+        message,
     )

@@ -83,7 +83,7 @@ def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply,
             return_to_queue(db, recording, now, error=error, seconds=2.0)
 
     insist(store, context)
-    logger.warning("file changed during analysis id=%d name=%s", recording.id, recording.name)
+    logger.warning("file changed during analysis recording=%d name=%s", recording.id, recording.name)
 
 
 def note_failed(
@@ -126,6 +126,6 @@ def insist(store: Callable[[], Result], context: Context) -> Result:
             if context.ended():
                 raise
             if attempt % STORE_RETRIES_PER_WORD == 0:
-                logger.error("cannot store a result, trying again: %s", error)
+                logger.error("cannot store a result, trying again error=%s", error)
             time.sleep(STORE_RETRY_SECONDS)
     raise AssertionError("it is tried for ever")

@@ -61,7 +61,9 @@ def _read_part(
             note_failed(db, sent, entry, error, context)
             return None
         # The transcript and the other parts are worth having without this one.
-        logger.warning("part not analyzed id=%d first_word=%d error=%s", recording.id, part.first_word, error)
+        logger.warning(
+            "part not analyzed recording=%d first_word=%d error=%s", recording.id, part.first_word, error
+        )
         reply = Reply(json.dumps({"results": {}, "error": str(error)}).encode(), error.request_id)
         refused = True
     note_received(db, recording, entry, reply, context, kind="read", billed=not refused)

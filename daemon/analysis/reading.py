@@ -266,4 +266,4 @@ def _note_failed(
 
     insist(store, context)
     if isinstance(error, DoubtfulReplyError):
-        logger.warning("reply to a transcript of no use id=%d error=%s", recording.id, error)
+        logger.warning("reply to a transcript of no use recording=%d error=%s", recording.id, error)

@@ -200,7 +200,7 @@ class Workers:
             with transaction(db):
                 changed = clamp_waits(db, self._context.clock())
             if changed:
-                logger.warning("clock set back? made due recordings=%d", changed)
+                logger.warning("clock may have been set back, so these are due now recordings=%d", changed)
 
     def _has_room(self, db: Database) -> bool:
         """Whether there is room for results beside the database; without it the queue is paused, unpaid."""
@@ -225,23 +225,23 @@ class Workers:
                 try:
                     analyze(db, recording, self._context)
                 except StoreBusyError as error:
-                    logger.error("recording interrupted id=%d error=%s", recording.id, error)
+                    logger.error("recording interrupted recording=%d error=%s", recording.id, error)
                     self._return(db, recording, error)
                 except StoreError:
                     raise
                 except Exception as error:
                     if not is_there(db, recording.id):
-                        logger.warning("recording deleted while it was analyzed id=%d", recording.id)
+                        logger.warning("recording deleted while it was analyzed recording=%d", recording.id)
                         return
-                    logger.exception("recording failed id=%d name=%s", recording.id, recording.name)
+                    logger.exception("recording failed recording=%d name=%s", recording.id, recording.name)
                     self._set_aside(db, recording, error)
         except StoreError as error:
             # True for every recording: the next step ends the service, and its next start tells, or goes on.
-            logger.error("recording left behind id=%d error=%s", recording.id, error)
+            logger.error("recording left behind recording=%d error=%s", recording.id, error)
             self._unusable = error
         except Exception:
             # The outer edge of the job: its row stays `analyzing`, and the next start finds it.
-            logger.exception("recording left behind id=%d", recording.id)
+            logger.exception("recording left behind recording=%d", recording.id)
         finally:
             self._context.throttle.leave()
             self._wake()
@@ -256,7 +256,7 @@ class Workers:
             except StoreBusyError as error:
                 if self._context.ended():
                     raise
-                logger.error("database not usable, trying again: %s", error)
+                logger.error("database not usable, trying again error=%s", error)
                 time.sleep(STORE_WAIT_SECONDS)
 
     def _return(self, db: Database, recording: Recording, error: Exception) -> None:
@@ -269,7 +269,7 @@ class Workers:
                     return_to_queue(db, recording, now, error=str(error), seconds=STORE_WAIT_SECONDS)
                 return
             except StoreBusyError as again:
-                logger.error("recording interrupted id=%d error=%s", recording.id, again)
+                logger.error("recording interrupted recording=%d error=%s", recording.id, again)
 
     def _set_aside(self, db: Database, recording: Recording, error: Exception) -> None:
         message = (

@@ -15,6 +15,7 @@ from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 from daemon.engine.access import Access, is_loopback
 from daemon.errors import EarshotError
+from daemon.logs import arrange
 
 if TYPE_CHECKING:
     from daemon.engine.settings import Settings
@@ -66,6 +67,7 @@ def engine_packages() -> Iterator[None]:
     "--check", is_flag=True, help="Say model, hash, device and speed, and end; 1 if it does not work."
 )
 @click.option("--exit-with-stdin", is_flag=True, hidden=True)
+@click.option("--log-json", is_flag=True, hidden=True)
 @pass_context
 def engine(
     context: Context,
@@ -76,6 +78,7 @@ def engine(
     into: Path | None,
     check: bool,
     exit_with_stdin: bool,
+    log_json: bool,
 ) -> None:
     """Run the embedded engine alone, as an HTTP server.
 
@@ -97,6 +100,8 @@ def engine(
         raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
     # When the service starts it, its requests are in the service's log already.
     context.start_logging("WARNING" if exit_with_stdin else "INFO")
+    if log_json:
+        arrange("json", nameless_below=None)
     with engine_packages():
         from daemon.engine.connections import listen_on_path, listen_on_port
         from daemon.engine.server import serve

@@ -15,7 +15,7 @@ import click
 
 from daemon.cli.output import ON_TERMINAL_ROWS
 from daemon.errors import ConfigError, ConfigProblem, StoreError
-from daemon.logs import escaped, redacted, register_secret, set_up
+from daemon.logs import arrange, escaped, redacted, register_secret, set_up
 from daemon.models import iso
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ class Context:
     def config(self) -> Config:
         """The loaded configuration, with logging set up so that no secret of it is ever shown."""
         from daemon.config.load import load_config
+        from daemon.config.secrets import nameless_below
 
         if not self._logging:
             self.start_logging()
         config = load_config(self.config_file, env=self.env)
         _register_secrets(config, self.env)
+        arrange(config.log_format, nameless_below=nameless_below(config))
         return config
 
     @cached_property

@@ -397,6 +397,8 @@ class Config(Model):
     heartbeat: Heartbeat | None = None
     metrics_file: Annotated[FilePath, AfterValidator(usable_metrics_file)] | None = None
     web: Web = Web()
+    log_format: Literal["text", "json"] = "text"
+    log_names: bool = True
 
     def retention_of(self, folder: WatchFolder) -> Retention:
         """How long a folder keeps things."""

@@ -106,6 +106,13 @@ def engine_key(path: Path | None, *, env: Mapping[str, str] = os.environ) -> str
     return _checked_key(text, path, "engine.api_key_file")
 
 
+def nameless_below(config: Config) -> list[str] | None:
+    """Return the folders of which the log names no file; None if it names files."""
+    if config.log_names:
+        return None
+    return [place for folder in config.watch for place in (*folder.places, folder.into) if place]
+
+
 def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[str]:
     """Every text that a log must not show, longest first; unreadable files are left out.
 
@@ -217,7 +224,7 @@ def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
 @functools.cache
 def _warn_once(path: Path) -> None:
     # Only a warning: a service that does not start because of a file's mode watches nothing.
-    logger.warning("secret readable by others path=%s; run chmod 600 on it", path)
+    logger.warning("secret readable by others, run chmod 600 on it file=%s", path)
 
 
 def _is_credential(path: Path, env: Mapping[str, str]) -> bool:

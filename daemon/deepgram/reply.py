@@ -123,7 +123,7 @@ def read_reply(reply: Mapping[str, Any], request: Request) -> Analysis:
     analyzed = reasons.not_analyzed
     named = clean_name(metadata.get("request_id"))
     if reasons.cut:
-        logger.warning("reply too large, cut request_id=%r cut=%r", named, ", ".join(reasons.cut))
+        logger.warning("reply too large, cut request_id=%s cut=%s", named, list(reasons.cut))
     return Analysis(
         request_id=named,
         model=request.model,

@@ -99,7 +99,7 @@ def uploads_folder(env: Mapping[str, str] = os.environ, mounts: Path = Path("/pr
             return folder
     if not usable:
         raise OSError("there is no folder for uploads; set XDG_CACHE_HOME or TMPDIR to one on disk")
-    logger.warning("recordings are kept in memory while they are worked on folder=%s", usable[0])
+    logger.warning("recordings are kept in memory while they are worked on directory=%s", usable[0])
     return usable[0]
 
 

@@ -85,7 +85,7 @@ class Workers:
             job = replace(self._job(file, upload, options), reads=reads)
             status, reply = await self._template.run(file, job, on_progress)
         if self._may_be_anothers_fault(status):
-            logger.warning("worker ended request=%s by=%s; once more, alone", name, shown_status(status))
+            logger.warning("worker ended, once more alone request=%s by=%s", name, shown_status(status))
             async with self.slots.alone():
                 bounds = replace(job.bounds, memory_bytes=self._capacity.alone_bytes)
                 status, reply = await self._template.run(file, replace(job, bounds=bounds), on_progress)

@@ -62,7 +62,7 @@ class Readiness:
         if not found.size_bytes:
             return None
         if not is_remote and has_writer(self._root, path):
-            logger.debug("file still open for writing path=%r", path)
+            logger.debug("file still open for writing path=%s", path)
             self._settler.postpone(path, now)
             return None
         if not is_remote and stamp_below(self._root, path) != found:
@@ -105,7 +105,7 @@ class Readiness:
             since = now
         if now - since < INCOMPLETE_GRACE_SECONDS:
             if found.path not in self._flawed or before != found:
-                text = "file does not look whole path=%r waiting_for=%.0fs: %s"
+                text = "file does not look whole path=%s waiting_seconds=%.0f reason=%s"
                 logger.info(text, found.path, INCOMPLETE_GRACE_SECONDS, trouble.reason)
             self._flawed[found.path] = (found, since)
             self._settler.postpone(found.path, now, since + INCOMPLETE_GRACE_SECONDS - now)
@@ -138,6 +138,6 @@ class Readiness:
             # It is there, but the server lets nobody else open it now.
             self._settler.postpone(path, now)
             return
-        logger.debug("file gone before it was complete path=%r", path)
+        logger.debug("file gone before it was complete path=%s", path)
         self._settler.forget(path)
         self.forget(path)

@@ -113,7 +113,7 @@ class FolderIntake:
         self._store(db, left_alone, now_utc)
         self._left_alone += len(left_alone)
         if seen.is_listed and self._left_alone:
-            text = "existing files left alone path=%r files=%d; `earshot scan --existing` takes them in"
+            text = "existing files left alone, `earshot scan --existing` takes them in folder=%s files=%d"
             logger.info(text, self._folder.name, self._left_alone)
             self._left_alone = 0
 

@@ -149,7 +149,7 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
         if action in (Action.RENEW, Action.RENAME_AND_RENEW):
             _renew(db, place, arrival, recording_id, intake)
         if action == Action.TOUCH:
-            logger.debug("recording touched id=%d path=%r", recording_id, stamp.path)
+            logger.debug("recording touched recording=%d path=%s", recording_id, stamp.path)
             touch_recording(db, recording_id, stamp)
     remember_file(db, place.folder.name, stamp, recording_id)
 
@@ -193,12 +193,12 @@ def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
     recording_id = add(db, new, place.now, ending=ending)
     intake.queued += ending is None
     is_left_alone = kind == Kind.LEFT_ALONE
-    text = "recording found id=%d path=%r kind=%s"
+    text = "recording found recording=%d path=%s folder=%s kind=%s"
     level = logging.DEBUG if is_left_alone else logging.INFO
-    logger.log(level, text, recording_id, stamp.path, kind.name.lower())
+    logger.log(level, text, recording_id, stamp.path, place.folder.name, kind.name.lower())
     _say_incomplete(recording_id, arrival, ending)
     if facts.stopped_at:
-        text = "name does not fit filename_pattern id=%d path=%r: %s"
+        text = "name does not fit filename_pattern recording=%d path=%s rest=%s"
         level = logging.DEBUG if is_left_alone else logging.WARNING
         logger.log(level, text, recording_id, stamp.path, facts.stopped_at)
     return recording_id
@@ -209,18 +209,18 @@ def _renew(db: Database, place: Place, arrival: Arrival, recording_id: int, inta
     stamp = arrival.stamp
     renew(db, recording_id, stamp.size_bytes, modified_at(stamp), place.now, ending=ending)
     intake.queued += ending is None
-    logger.info("recording changed before it was sent id=%d path=%r", recording_id, stamp.path)
+    logger.info("recording changed before it was sent recording=%d path=%s", recording_id, stamp.path)
     _say_incomplete(recording_id, arrival, ending)
 
 
 def _say_incomplete(recording_id: int, arrival: Arrival, ending: Ending | None) -> None:
     if arrival.kind == Kind.INCOMPLETE and ending:
-        text = "recording failed id=%d path=%r code=%s error=%s"
+        text = "recording failed recording=%d path=%s code=%s error=%s"
         logger.error(text, recording_id, arrival.stamp.path, ending.code, ending.error)
 
 
 def _rename(db: Database, place: Place, path: str, known: KnownFile) -> None:
-    logger.info("recording renamed id=%d path=%r from=%r", known.recording_id, path, known.path)
+    logger.info("recording renamed recording=%d path=%s from=%s", known.recording_id, path, known.path)
     move_recording(db, place.folder.name, known, path)
     facts = place.facts(path)
     if facts.metadata or facts.recorded_at:

@@ -107,7 +107,7 @@ def _take_in(db: Database, place: Place, arrival: Arrival, content: bytes) -> in
         if arrival.kind != Kind.LEFT_ALONE:
             _refuse(db, place, arrival, refusal)
     if found:
-        logger.info("list of addresses read path=%r addresses=%d new=%d", path, len(found), len(new))
+        logger.info("list of addresses read path=%s addresses=%d new=%d", path, len(found), len(new))
     return 0 if arrival.kind == Kind.LEFT_ALONE else len(new)
 
 
@@ -117,7 +117,7 @@ def _pass_over(db: Database, place: Place, arrival: Arrival) -> None:
     with transaction(db):
         remember_list(db, place.folder.name, arrival.stamp, None if is_old else NOT_TAKEN)
     if not is_old:
-        text = "list of addresses not taken path=%r; `lists: true` at its folder under watch has it taken"
+        text = "list of addresses not taken, as `lists` of its folder is false path=%s"
         logger.warning(text, arrival.stamp.path)
 
 
@@ -151,7 +151,7 @@ def _refuse(db: Database, place: Place, arrival: Arrival, refusal: str | None) -
         )
         known = add(db, new, place.now, ending=ending)
     if refusal is not None:
-        logger.error("addresses not taken id=%d path=%r error=%s", known, stamp.path, refusal)
+        logger.error("addresses not taken recording=%d path=%s error=%s", known, stamp.path, refusal)
 
 
 def _gone(db: Database, place: Place, digest: str | None) -> set[str]:
@@ -174,9 +174,11 @@ def _add(db: Database, place: Place, kind: Kind, url: str) -> None:
     )
     recording_id = add(db, new, place.now, ending=early_ending(kind))
     # Its name only: an address may hold a key.
-    logger.debug("recording found id=%d name=%r", recording_id, hosted_name(url))
+    logger.debug("recording found recording=%d name=%s", recording_id, hosted_name(url))
     if facts.stopped_at and kind != Kind.LEFT_ALONE:
-        logger.warning("name does not fit filename_pattern id=%d: %s", recording_id, facts.stopped_at)
+        logger.warning(
+            "name does not fit filename_pattern recording=%d rest=%s", recording_id, facts.stopped_at
+        )
 
 
 def _content(root: str, stamp: FileStamp) -> bytes | None:

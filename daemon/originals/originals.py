@@ -200,7 +200,7 @@ def _act(
         _remove(file)
         with transaction(db):
             original_settled(db, original, is_away=True)
-        logger.info("original deleted id=%d path=%r", original.recording_id, original.path)
+        logger.info("original deleted recording=%d path=%s", original.recording_id, original.path)
     else:
         _note_moved(db, original, _moved(db, folder, original, str(action.folder), file, roots))
     _remove_marker(folder, file)
@@ -299,13 +299,13 @@ def _gone(db: Database, folder: WatchFolder, original: Original) -> None:
         return
     with transaction(db):
         original_settled(db, original)
-    logger.info("original gone already id=%d path=%r", original.recording_id, original.path)
+    logger.info("original gone already recording=%d path=%s", original.recording_id, original.path)
 
 
 def _note_moved(db: Database, original: Original, target: str) -> None:
     with transaction(db):
         original_settled(db, original, moved_to=target)
-    logger.info("original moved id=%d path=%r to=%r", original.recording_id, original.path, target)
+    logger.info("original moved recording=%d path=%s to=%s", original.recording_id, original.path, target)
 
 
 def _has_arrived(folder: WatchFolder, original: Original, target: str) -> bool:
@@ -319,7 +319,7 @@ def _has_arrived(folder: WatchFolder, original: Original, target: str) -> bool:
 def _leave(db: Database, original: Original) -> None:
     with transaction(db):
         original_settled(db, original)
-    text = "original left alone id=%d path=%r: it is another file than was analyzed"
+    text = "original left alone, it is another file than was analyzed recording=%d path=%s"
     logger.warning(text, original.recording_id, original.path)
 
 
@@ -328,7 +328,7 @@ def _postpone(db: Database, original: Original, reason: str, now: datetime) -> N
     with transaction(db):
         original_stays(db, original, reason, now + timedelta(seconds=pause))
     level = logging.DEBUG if original.tries else logging.WARNING
-    text = "original not moved or deleted id=%d path=%r retry_in=%.0fs error=%s"
+    text = "original not moved or deleted recording=%d path=%s retry_seconds=%.0f error=%s"
     logger.log(level, text, original.recording_id, original.path, pause, reason)
 
 

@@ -77,7 +77,7 @@ def remove_left(db: Database, folder: WatchFolder) -> dict[str, str]:
             stay[path] = reason_of(error)
         else:
             left_sidecar_gone(db, path)
-            logger.info("sidecar of a deleted recording deleted path=%r", shown_path(path))
+            logger.info("sidecar of a deleted recording deleted path=%s", shown_path(path))
     return stay
 
 
@@ -107,7 +107,9 @@ def _write(db: Database, folder: WatchFolder, sidecar: Sidecar, render: Render) 
     try:
         content = render(db, sidecar.recording_id, sidecar.format)
     except EarshotError as error:
-        logger.warning("no sidecar id=%d format=%s: %s", sidecar.recording_id, sidecar.format, error)
+        logger.warning(
+            "no sidecar recording=%d format=%s error=%s", sidecar.recording_id, sidecar.format, error
+        )
         sidecar_settled(db, sidecar, error=str(error))
         return
     if content is None:
@@ -133,7 +135,10 @@ def _write(db: Database, folder: WatchFolder, sidecar: Sidecar, render: Render) 
         os.close(directory)
     sidecar_settled(db, sidecar)
     logger.info(
-        "sidecar written id=%d format=%s path=%r", sidecar.recording_id, sidecar.format, shown_path(written)
+        "sidecar written recording=%d format=%s path=%s",
+        sidecar.recording_id,
+        sidecar.format,
+        shown_path(written),
     )
 
 
@@ -193,5 +198,5 @@ def _postpone(db: Database, sidecar: Sidecar, reason: str, now: datetime) -> Non
     pause = backoff(sidecar.tries, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
     sidecar_stays(db, sidecar, reason, now + timedelta(seconds=pause))
     level = logging.DEBUG if sidecar.tries else logging.WARNING
-    text = "sidecar not written id=%d format=%s retry_in=%.0fs error=%s"
+    text = "sidecar not written recording=%d format=%s retry_seconds=%.0f error=%s"
     logger.log(level, text, sidecar.recording_id, sidecar.format, pause, reason)

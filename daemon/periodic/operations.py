@@ -122,7 +122,7 @@ def drop_orphans(db: Database, targets: Sequence[Target], now: datetime) -> None
         if ids:
             with transaction(db):
                 give_up(db, table, ids, ORPHANED)
-            logger.error("given up, nothing in the configuration has their name: %s=%d", table, len(ids))
+            logger.error("%s given up, nothing in the configuration has their name count=%d", table, len(ids))
 
 
 def has_news(db: Database, config: Config, now: datetime) -> bool:
@@ -165,7 +165,7 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
         trouble_told(db, trouble, now)
         is_told = True
         logger.warning(
-            "trouble cause=%s subject=%r operations_told=%d", trouble.cause, trouble.subject, len(audience)
+            "trouble cause=%s subject=%s operations_told=%d", trouble.cause, trouble.subject, len(audience)
         )
     if trouble.over_at is None:
         return sent
@@ -173,7 +173,7 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
     if not is_told or not _is_configured(trouble, config, about):
         return sent
     logger.info(
-        "trouble over cause=%s subject=%r operations_told=%d", trouble.cause, trouble.subject, len(audience)
+        "trouble over cause=%s subject=%s operations_told=%d", trouble.cause, trouble.subject, len(audience)
     )
     was_delivered = about is not None and _was_delivered(db, about, trouble)
     return _send(db, over_message(trouble, now, was_delivered=was_delivered), audience, now) or sent

@@ -74,7 +74,7 @@ def _is_held(db: Database, now: datetime, *, is_told: bool) -> bool:
             elif is_told:
                 begin_trouble(db, CLOCK, "", _leap(found), now)
         if found and found.since == now:
-            logger.warning("retention waits, because the clock may be wrong: %s", _leap(found))
+            logger.warning("retention waits, because the clock may be wrong reason=%s", _leap(found))
     return last_doubt(db) is not None
 
 

@@ -22,6 +22,7 @@ from daemon.engine.languages import is_multilingual
 from daemon.engine.settings import PROGRESS_PATH, Settings
 from daemon.engine.weights import SENTENCES, find
 from daemon.errors import EarshotError
+from daemon.logs import writes_json
 
 logger = logging.getLogger(__name__)
 
@@ -78,18 +79,19 @@ class EmbeddedEngine:
         code = self._child.poll()
         if code is None or time.monotonic() < self._retry_at:
             return
-        logger.error("embedded engine ended code=%d; starting it again", code)
+        logger.error("embedded engine ended, starting it again code=%d", code)
         self._retry_at = time.monotonic() + RESTART_SECONDS
         try:
             # What cleans up temporary folders may have taken it; others still cannot make one of this name.
             self.socket.parent.mkdir(mode=0o700, exist_ok=True)
             self._start()
         except (EarshotError, OSError) as error:
-            logger.error("%s", error)
+            logger.error("embedded engine does not start error=%s", error)
 
     def _start(self) -> None:
+        log = ["--log-json"] if writes_json() else []
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "engine", "--uds", str(self.socket), "--exit-with-stdin"],
+            [sys.executable, "-m", "daemon", "engine", "--uds", str(self.socket), "--exit-with-stdin", *log],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C at a terminal is for this process alone; the engine ends with it.

@@ -208,7 +208,7 @@ class Generation:
             try:
                 loop.watch.tell_stall(lambda: open_database(self.config.database))
             except StoreBusyError as error:
-                logger.error("folder does not answer, and that cannot be stored: %s", error)
+                logger.error("folder does not answer, and that cannot be stored error=%s", error)
 
     def abandon(self) -> None:
         """Close what was opened by a `start` that failed."""
@@ -229,7 +229,7 @@ class Generation:
         self._loops.end(0.0)
         if not self.workers.drain(drain_seconds):
             logger.warning(
-                "ended with requests in flight count=%d; they count as possibly billed",
+                "ended with requests in flight, which count as possibly billed count=%d",
                 self.workers.in_flight,
             )
         # They were asked at the start: a full wait from here would end after systemd's TimeoutStopSec.

@@ -39,12 +39,12 @@ def heartbeat(settings: Heartbeat, folders: Collection[str], is_ready: Callable[
         troubles = troubles_now(db, folders, utc_now())
         address = settings.fail_url if troubles else settings.url
         if address is None:
-            logger.warning("heartbeat held back reason=%r", "; ".join(troubles))
+            logger.warning("heartbeat held back reason=%s", "; ".join(troubles))
             return settings.every
         problem = _call(address.get_secret_value())
         if problem is None:
             return settings.every
-        logger.warning("heartbeat not delivered error=%r", problem)
+        logger.warning("heartbeat not delivered error=%s", problem)
         return min(settings.every, RETRY_SECONDS)
 
     return step

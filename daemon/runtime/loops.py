@@ -171,10 +171,10 @@ class Loops:
                     logger.error("database not usable, trying again loop=%s error=%s", loop.name, error)
                     seconds = self._retry_seconds
                 except StoreError as error:
-                    logger.critical("loop ended name=%s error=%s", loop.name, error)
+                    logger.critical("loop ended loop=%s error=%s", loop.name, error)
                     return
                 except Exception:
-                    logger.exception("loop interrupted, trying again name=%s", loop.name)
+                    logger.exception("loop interrupted, trying again loop=%s", loop.name)
                     seconds = backoff(failures, first=self._retry_seconds, longest=LONGEST_RETRY_SECONDS)
                     failures += 1
                 if seconds > 0 and not self.stop.is_set():

@@ -42,7 +42,7 @@ def metrics_file(
         try:
             _replace(path, content)
         except OSError as error:
-            logger.warning("metrics not written path=%s error=%s", path, error.strerror)
+            logger.warning("metrics not written file=%s error=%s", path, error.strerror)
             return RETRY_SECONDS
         return max(EVERY_SECONDS if is_ready() else STARTING_SECONDS, worked / LARGEST_SHARE)
 

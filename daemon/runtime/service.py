@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
+from daemon.config.secrets import nameless_below
 from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError, StoreError
-from daemon.logs import redacted
+from daemon.logs import arrange, redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
@@ -61,7 +62,7 @@ def prepared(
                 if patient is None:
                     raise
                 # Do not exit: systemd gives up on a service that fails a few times in a row.
-                logger.error("database not usable, trying again: %s", error)
+                logger.error("database not usable, trying again error=%s", error)
                 sdnotify.notify(f"STATUS=waiting for the database\n{GO_ON_WAITING}")
                 patient.wake.wait(STORE_WAIT_SECONDS)
                 patient.wake.clear()
@@ -112,7 +113,7 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
         lock.say(ready=False)
         sdnotify.notify("STOPPING=1")
         drain = generation.config.analyzer.drain
-        logger.info("stopping in_flight=%d drain=%.0fs", generation.workers.in_flight, drain)
+        logger.info("stopping in_flight=%d drain_seconds=%.0f", generation.workers.in_flight, drain)
         wind_down(generation, throttle, ended, drain if code != EXIT_FAILED else 0.0)
         pages.join()
     return code
@@ -180,7 +181,7 @@ def _serve(
             sdnotify.notify("READY=1\nSTATUS=watching")
             logger.info("ready folders=%d pid=%d", len(generation.folders), os.getpid())
         if troubles := _troubles(generation, database, lock) + rivals + other_troubles():
-            logger.critical("ending, because %s", "; ".join(troubles))
+            logger.critical("ending reason=%s", "; ".join(troubles))
             return generation, EXIT_FAILED
         sdnotify.notify("WATCHDOG=1")
         generation.keep_alive()
@@ -224,7 +225,7 @@ def _renewed(
             probe_now(db, utc_now())
         take_pages(config)
     except EarshotError as error:
-        logger.error("configuration not taken over, the old one stays: %s", error)
+        logger.error("configuration not taken over, the old one stays error=%s", error)
         return old, _lines(error)
     new.take_over(old)
     threading.Thread(
@@ -233,13 +234,14 @@ def _renewed(
     try:
         new.start()
     except EarshotError as error:
-        logger.error("configuration not taken over, going back to the old one: %s", error)
+        logger.error("configuration not taken over, going back to the old one error=%s", error)
         new.abandon()
         take_pages(old.config)
         new = build(old.config)
         new.take_over(old)
         new.start()
         return new, _lines(error)
+    arrange(config.log_format, nameless_below=nameless_below(config))
     logger.info("configuration taken over")
     return new, []
 

@@ -276,7 +276,9 @@ def _check_key(db: Database, path: Path) -> None:
     with transaction(db):
         lost = adopt_key(db)
     if lost:
-        text = "the key beside the database is another one path=%s: what is left of %d deleted files is new"
+        text = (
+            "the key beside the database is another one, files of deleted recordings are new file=%s files=%d"
+        )
         logger.warning(text, path, lost)
 
 

@@ -114,6 +114,12 @@ def is_there(db: Database, recording_id: int) -> bool:
 # Back into the queue
 
 
+def last_error(db: Database, recording_id: int) -> str | None:
+    """Return what a recording waited for last, or why it failed."""
+    found = db.execute("SELECT error FROM recordings WHERE id = ?", [recording_id]).fetchone()
+    return found[0] if found else None
+
+
 def return_to_queue(
     db: Database,
     recording: Recording,

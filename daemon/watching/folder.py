@@ -295,7 +295,7 @@ class FolderWatch:
         """Count what no event announced although events are watched, and have them watched anew."""
         if not missed:
             return
-        logger.warning("files found by listing only path=%r files=%d", self.folder.name, len(missed))
+        logger.warning("files found by listing only folder=%s files=%d", self.folder.name, len(missed))
         with transaction(db):
             count_missed(db, self.folder.name, len(missed))
         if FoundBy.LISTING_ONLY in missed:

@@ -109,8 +109,8 @@ class Guard:
         if path not in self._warned:
             self._warned.add(path)
             logger.warning(
-                "folder held by another program path=%r by=%r; if that is an earshot, "
-                "each recording is analyzed and paid for twice",
+                "folder held by another program, and if that is an earshot, "
+                "each recording is analyzed and paid for twice folder=%s by=%s",
                 path,
                 str(watcher or "a process that cannot be seen from here"),
             )

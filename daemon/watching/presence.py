@@ -65,7 +65,7 @@ class Presence:
         with self.asking():
             condition = self.source.tend(now)
         if self._is_stalled:
-            logger.warning("folder answers again path=%r", self._folder.name)
+            logger.warning("folder answers again folder=%s", self._folder.name)
             self._is_stalled, self._is_available = False, None
         if condition == Condition.MISSING:
             self._lose(db)
@@ -91,7 +91,7 @@ class Presence:
             return False
         with closing(open_db()) as db, transaction(db):
             folder_unavailable(db, self._folder.name, "the file system does not answer")
-        logger.warning("folder does not answer path=%r; the other folders go on", self._folder.name)
+        logger.warning("folder does not answer, the other folders go on folder=%s", self._folder.name)
         self._is_stalled = True
         return True
 
@@ -100,8 +100,8 @@ class Presence:
             return
         trouble = self.source.trouble or "not there"
         # A service that finds another one at its start ends; it does not wait.
-        more = "" if self.source.rival else "; waiting for it"
-        logger.warning("folder unavailable path=%r error=%s%s", self._folder.name, trouble, more)
+        event = "folder unavailable" if self.source.rival else "folder unavailable, waiting for it"
+        logger.warning("%s folder=%s error=%s", event, self._folder.name, trouble)
         with transaction(db):
             folder_unavailable(db, self._folder.name, trouble)
         self._is_available = False

@@ -70,7 +70,7 @@ class Walker:
             except OSError as error:
                 unreadable.add(directory)
                 if directory not in self.unreadable:
-                    logger.warning("directory unreadable path=%r error=%s", directory, error.strerror)
+                    logger.warning("directory unreadable path=%s error=%s", directory, error.strerror)
             else:
                 read += 1
         if start is None:

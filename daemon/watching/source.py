@@ -152,7 +152,7 @@ class Source:
     def tend(self, now: float) -> Condition:
         """Look whether the folder is there, and see that it is watched; return how it is."""
         if self._events and not self._events.is_alive:
-            logger.warning("folder events ended path=%r", self.path)
+            logger.warning("folder events ended folder=%s", self.path)
             self.close()
             self.look_soon()
             self.repair(now)
@@ -253,11 +253,11 @@ class Source:
             except (OSError, RuntimeError) as error:
                 self._refusal = _refusal(error)
         if self.method.method == "events" and self._refusal is not None:
-            logger.warning("folder polled instead of watched path=%r reason=%s", self.path, self._refusal)
+            logger.warning("folder polled instead of watched folder=%s reason=%s", self.path, self._refusal)
             self.method = replace(self.method, method="poll", reason=self._refusal)
         if not self._is_started:
             logger.info(
-                "folder watched path=%r method=%s reason=%s",
+                "folder watched folder=%s method=%s reason=%s",
                 self.path,
                 self.method.method,
                 self.method.reason,

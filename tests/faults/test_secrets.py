@@ -58,6 +58,8 @@ def secret_settings(place: Path, api: ScriptedApi, sink: HttpSink) -> dict[str, 
     )
     down = f"json://127.0.0.1:{free_port()}/CANARYdown"
     return {
+        "log_format": "json",
+        "log_names": False,
         "analyzer": {
             "base_url": api.url,
             "api_key": None,
@@ -139,6 +141,11 @@ def test_no_secret_leaves_its_place_under_faults(tmp_path: Path, sink: HttpSink)
         service.stop()
         log = service.log()
         assert_absent((KEY, *ALERT_SECRETS, *BAD_SECRETS, SAID, "CANARY"), log.encode(), "the log")
+        assert_absent(tuple(f"{number}.wav" for number in range(6)), log.encode(), "the log without names")
+        lines = [json.loads(line) for line in log.splitlines()]
+        assert {"recording done", "recording waits"} <= {line["event"] for line in lines}
+        for done in (line for line in lines if line["event"] == "recording done"):
+            assert {"recording", "folder", "duration", "time", "level"} <= done.keys()
         assert_absent((KEY, *ALERT_SECRETS, *BAD_SECRETS), "".join(printed).encode(), "what commands print")
         assert_absent((KEY, *ALERT_SECRETS), commandline, "the process list")
         with closing(sqlite3.connect(service.database)) as db:

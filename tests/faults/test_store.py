@@ -129,7 +129,7 @@ def test_reload_with_a_full_disk_ends_nothing(tmp_path: Path, small_disk: Path) 
         held.release()
         wait_until(lambda: "cannot store a result" in service.log(), what="a reply that waits")
         service.reload()
-        assert "configuration not taken over, the old one stays: the disk" in service.log()
+        assert 'configuration not taken over, the old one stays error="the disk' in service.log()
         filler.unlink()
         service.wait_states(done=1)
         assert len(api.calls) == 1
@@ -231,7 +231,7 @@ def test_locked_database_at_a_reload_does_not_end_the_service(tmp_path: Path, ap
         with closing(sqlite3.connect(service.database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             service.signal(1)
-            refused = "configuration not taken over, the old one stays: the database is locked"
+            refused = 'configuration not taken over, the old one stays error="the database is locked'
             wait_until(lambda: refused in service.log(), seconds=90, what="the reload to be refused")
             other.execute("ROLLBACK")
         service.reload()

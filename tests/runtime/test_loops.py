@@ -53,7 +53,7 @@ def test_a_loop_goes_on_after_any_error_and_says_its_name(
 
     wait_until(lambda: steps.calls == 4, what="it to go on")
     assert loops.troubles() == []
-    assert "loop interrupted, trying again name=folder /r" in caplog.text
+    assert "loop interrupted, trying again loop=folder /r" in caplog.text
     assert "a mistake" in caplog.text
     assert "database not usable, trying again loop=folder /r error=locked" in caplog.text
 

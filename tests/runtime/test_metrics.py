@@ -202,7 +202,7 @@ def test_a_file_that_cannot_be_written_is_told_and_tried_again(
     file = tmp_path / "not-there" / "earshot.prom"
     step = metrics_file(configured(tmp_path, "/r"), file, lambda: True)
     assert step(db) == RETRY_SECONDS
-    assert f"metrics not written path={file} error=No such file or directory" in caplog.text
+    assert f"metrics not written file={file} error=No such file or directory" in caplog.text
     file.parent.mkdir()
     assert step(db) == EVERY_SECONDS
     assert read(file.read_bytes())["earshot_ready", ()] == 1

@@ -182,7 +182,7 @@ def test_another_key_keeps_what_is_known_and_deletes_marks_that_say_nothing_any_
     with closing(open_database(path)) as db:
         by_earshot(path, 2)
         assert set(known_stamps(db, "/r", ["0000.wav", "0001.wav"])) == {"0001.wav"}
-    assert "1 deleted files" in caplog.text
+    assert "files=1" in caplog.text
 
 
 def test_everything_that_refers_to_recordings_is_known_to_these_tests(db: Database) -> None:

@@ -1,0 +1,120 @@
+"""Take a call of the logger apart into its event and its fields, and write them as text or JSON. Pure.
+
+A call is `logger.info("recording done recording=%d name=%s", …)`: an event, then `key=%s` for each value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePath
+
+HIDDEN = "***"
+
+NAME_KEYS = frozenset({"name", "path", "from", "to", "rest"})
+"""The fields that have the name of a file, or a part of it, as their value."""
+
+_PLACEHOLDER = re.compile(r"%%|%[-#0 +]*[0-9]*(?:[.][0-9]+)?[a-zA-Z]")
+_KEY = re.compile(r"(?:^|(?<=\s))([a-z_]+)=$")
+_BARE = re.compile(r"""[^\s='"\\[{]+""")
+"""What needs no quotes after `key=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One call of the logger: the line as text, its event, its fields, and what else it says after them."""
+
+    text: str
+    event: str
+    fields: dict[str, object] = field(default_factory=dict)
+    note: str = ""
+
+
+def read_call(message: str, values: tuple[object, ...], clean: Callable[[str], str]) -> Line:
+    """Return a call's line, each text in it passed through `clean`; ValueError if the values do not fit."""
+    fields: dict[str, object] = {}
+    pieces: list[str] = []
+    event = None
+    end, rest = 0, list(values)
+    for found in _PLACEHOLDER.finditer(message):
+        literal = message[end : found.start()]
+        end = found.end()
+        pieces.append(clean(literal))
+        if found[0] == "%%":
+            pieces.append("%")
+            continue
+        if not rest:
+            raise ValueError("too few values")
+        value = rest.pop(0)
+        key = _KEY.search(literal)
+        if key is None:
+            pieces.append(clean(found[0] % (value,)))
+            continue
+        if event is None:
+            event = "".join(pieces)[: -len(key[0])].rstrip()
+        fields[key[1]], text = _field(found[0], value, clean)
+        pieces.append(text)
+    if rest:
+        raise ValueError("too many values")
+    note = clean(message[end:])
+    text = "".join(pieces) + note
+    return Line(text, text, {}) if event is None else Line(text, event, fields, note.strip())
+
+
+def json_line(line: Line, *, created: float, level: str, logger: str, exception: str | None) -> str:
+    """Return a call as one JSON object; times are UTC."""
+    at = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    content = {"time": at, "level": level.lower(), "logger": logger, "event": line.event, **line.fields}
+    if line.note:
+        content["note"] = line.note
+    if exception:
+        content["exception"] = exception
+    return json.dumps(content, ensure_ascii=False)
+
+
+def file_names(fields: Iterable[tuple[str, object]]) -> list[str]:
+    """Return every spelling of the file names among the values of a call, the longest first."""
+    texts = {str(value) for key, value in fields if key in NAME_KEYS}
+    return sorted(
+        {each for text in texts for each in (text, PurePath(text).name)} - {""}, key=len, reverse=True
+    )
+
+
+def keys_and_values(message: str, values: tuple[object, ...]) -> list[tuple[str, object]]:
+    """Return the values of a call that have a key, with it, as they were given."""
+    ends = [found for found in _PLACEHOLDER.finditer(message) if found[0] != "%%"]
+    keys = [_KEY.search(message[: found.start()]) for found in ends]
+    return [(key[1], value) for key, value in zip(keys, values, strict=False) if key]
+
+
+def without_names(text: str, names: Iterable[str], roots: Iterable[str]) -> str:
+    """Return the text without these names, and without what follows a folder of `roots` on its line."""
+    names = list(names)
+    # A path is taken out whole, so that what an error says after it stays.
+    for path in (each for each in names if "/" in each):
+        text = text.replace(path, HIDDEN)
+    for root in roots:
+        # A name may have any character in it: only the end of the line certainly ends it.
+        text = re.sub(rf"({re.escape(root.rstrip('/'))}/)[^\n]+", rf"\1{HIDDEN}", text)
+    for name in (each for each in names if "/" not in each):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", HIDDEN, text)
+    return text
+
+
+def _field(placeholder: str, value: object, clean: Callable[[str], str]) -> tuple[object, str]:
+    """Return a value as JSON has it, and as text, quoted if needed so that it stays one value."""
+    if placeholder[-1] not in "sr":
+        text = placeholder % (value,)
+        return json.loads(text.strip()), text
+    if value is None or isinstance(value, bool | int | float):
+        return value, str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [clean(str(each)) for each in value]
+        return items, json.dumps(items, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        value = json.dumps(dict(value), ensure_ascii=False, default=str)
+    shown = clean(str(value))
+    return shown, shown if _BARE.fullmatch(shown) else json.dumps(shown, ensure_ascii=False)
