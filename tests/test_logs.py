@@ -108,8 +108,10 @@ def test_every_message_is_an_event_and_then_a_value_after_each_key() -> None:
     shape = re.compile(r"(%s|[^=%:])+( [a-z_]+=%(s|d|\.[0-9]f))+")
     for file in sorted(Path(logs.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            text = node.value if isinstance(node, ast.Constant) else None
-            if isinstance(text, str) and "\n" not in text and re.search(r"[a-z]=%[a-z0-9.]", text):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            text = node.value
+            if "\n" not in text and re.search(r"[a-z]=%[a-z0-9.]", text):
                 assert shape.fullmatch(text), f"{file}:{node.lineno}: {text}"
 
 

@@ -172,7 +172,9 @@ def _among_siblings(db: Database, place: Place, arrival: Arrival) -> Arrival:
     ending = sibling_ending(shown_path(split_path(path)[1]))
     for loser in beaten(others):
         end(db, loser.recording_id, ending, place.now)
-        logger.info("recording skipped id=%d path=%r code=%s", loser.recording_id, loser.path, ending.code)
+        logger.info(
+            "recording skipped recording=%d path=%s code=%s", loser.recording_id, loser.path, ending.code
+        )
     return arrival
 
 

@@ -8,6 +8,7 @@ they are no trouble that could end.
 from __future__ import annotations
 
 import logging
+import platform
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from daemon.periodic.operations_text import (
     begun_message,
     failed_message,
     over_message,
+    place_line,
 )
 from daemon.storage.database import transaction
 from daemon.storage.health import STUCK_AFTER
@@ -44,11 +46,13 @@ from daemon.storage.operations import (
     troubles,
     untold_failures,
     waiting_alerts,
+    waiting_count,
     waiting_targets,
 )
 from daemon.storage.originals import stuck_originals
 from daemon.storage.outbox import ORPHANED, add_messages, give_up, orphans
 from daemon.storage.sidecars import stuck_sidecars
+from daemon.storage.views import waiting_since
 from daemon.storage.webhooks import stuck_webhooks
 
 logger = logging.getLogger(__name__)
@@ -180,9 +184,9 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
 
 
 def _send(db: Database, message: Message, audience: Collection[tuple[str, int]], now: datetime) -> bool:
+    body = f"{message.body}\n\n{place_line(platform.node(), waiting_count(db), waiting_since(db), now)}"
     drafts = [
-        AlertDraft(*each, message.severity, message.title, message.body, about=message.about)
-        for each in audience
+        AlertDraft(*each, message.severity, message.title, body, about=message.about) for each in audience
     ]
     return bool(add_messages(db, drafts, now))
 

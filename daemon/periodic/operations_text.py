@@ -33,6 +33,22 @@ PAUSES = {
 }
 """The causes of pauses: how a message says that one began, and that it is over."""
 
+REMEDIES = {
+    "key": "Correct the key (`earshot check` tries it). One that systemd hands over as a credential is read"
+    " again by `systemctl restart earshot` alone.",
+    "credit": "Top up the account.",
+    "request": "Correct the setting that is named above (`earshot check` looks at all of them),"
+    " then run `earshot reload`.",
+    "service": "`earshot check` says whether the service can be reached from here.",
+    "store": "Make room on its disk (`earshot status` says where it is). earshot looks again every few"
+    " seconds and goes on by itself.",
+    "limit": "What is in flight ends as usual, the rest goes on with the next period; `earshot retry` lets it"
+    " go now. `earshot costs` shows what was spent.",
+}
+"""What to do about each pause."""
+TRIED = frozenset({"key", "credit", "request", "service"})
+"""The pauses in which a recording is tried now and then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -63,10 +79,20 @@ def failed_message(failed: Sequence[Mapping[str, Any]]) -> Message:
         lines.append(f"and {len(failed) - FAILURES_NAMED} more")
     lines += [
         "",
-        "`earshot list --state failed` lists them; `earshot retry ID`, or `--failed` for all, tries again.",
+        "`earshot list --state failed` lists them; `earshot retry ID` tries one again,"
+        " `earshot retry --failed` all of them.",
     ]
     about = tuple(row["recording_id"] for row in failed[:FAILURES_NAMED])
     return Message("warning", f"{number} failed", "\n".join(lines), about)
+
+
+def place_line(host: str, waiting: int, since: str | None, now: datetime) -> str:
+    """Return the last line of each message: on which machine, and how many recordings wait there."""
+    if not waiting:
+        return f"On {harmless(host)}; no recording is waiting."
+    number = "1 recording is" if waiting == 1 else f"{waiting} recordings are"
+    oldest = f", the oldest for {_interval(abs(now - from_iso(since)))}" if since else ""
+    return f"On {harmless(host)}; {number} waiting{oldest}."
 
 
 def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> Message:
@@ -131,18 +157,11 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
 
 
 def _paused(trouble: Trouble, probe_seconds: float) -> Message:
-    body = f"Recordings wait, none is lost: {harmless(trouble.detail)}.\n\n"
-    if trouble.cause == "limit":
-        body += "What is in flight ends as usual. `earshot costs` shows what was spent."
-    elif trouble.cause == "store":
-        body += "earshot looks again every few seconds and goes on by itself."
-    else:
+    body = f"Recordings wait, none is lost: {harmless(trouble.detail)}.\n\n{REMEDIES[trouble.cause]}"
+    if trouble.cause in TRIED:
         every = _interval(timedelta(seconds=probe_seconds))
         rhythm = "at least once a minute" if trouble.cause == "service" else f"every {every}"
-        body += (
-            f"earshot tries one recording {rhythm} and goes on by itself. After a repair, `systemctl reload"
-            " earshot` or `earshot retry --failed` makes it try at once."
-        )
+        body += f" earshot tries a recording {rhythm} and goes on by itself, at once after `earshot retry`."
     return Message("critical", f"earshot paused - {PAUSES[trouble.cause][0]}", body)
 
 
@@ -153,13 +172,17 @@ def _wrong(cause: str, name: str, detail: str) -> Message:
 def _wrong_with_recordings(cause: str, name: str, detail: str) -> Message | None:
     if cause == "folder":
         body = (
-            f"{name} is missing or cannot be read. The other folders go on, and so does this one when it is"
-            " back: what is dropped meanwhile is found then."
+            f"{name} is missing or cannot be read; is it mounted? `earshot status` says what is wrong. The"
+            " other folders go on, and so does this one when it is back: what is dropped meanwhile is found"
+            " then."
         )
         return Message("warning", f"a watched folder is gone - {_end(name)}", body)
     if cause == "silent":
         since = f" since {from_iso(detail):%Y-%m-%d %H:%M} UTC" if detail else ""
-        body = f"No recording has come into {name}{since}. Is what records them still working?"
+        body = (
+            f"No recording has come into {name}{since}. Is what records them still working?"
+            " `earshot status` says what was not taken."
+        )
         return Message("warning", f"a watched folder is silent - {_end(name)}", body)
     if cause == "originals":
         body = (
@@ -171,7 +194,8 @@ def _wrong_with_recordings(cause: str, name: str, detail: str) -> Message | None
     if cause == "sidecars":
         body = (
             f"Results of {name} could not be written as files for an hour"
-            f" ({shorten(harmless(detail), ERROR_LENGTH)}). It is tried again for as long as it takes."
+            f" ({shorten(harmless(detail), ERROR_LENGTH)}). It is tried again for as long as it takes;"
+            " `earshot status` shows how many are left."
         )
         return Message("warning", f"sidecars are not written - {_end(name)}", body)
     if cause == CLOCK:
@@ -182,7 +206,7 @@ def _wrong_with_recordings(cause: str, name: str, detail: str) -> Message | None
         return Message("warning", "retention waits, because the clock may be wrong", body)
     if cause in (NEAR, OVER):
         subject = "a limit is nearly reached" if cause == NEAR else "a limit is exceeded"
-        body = f"{harmless(detail)}. `earshot costs` shows what was spent."
+        body = f"{harmless(detail)}. `earshot costs --by day` shows what was spent."
         return Message("warning", f"{subject} - {_end(name)}", body)
     return None
 

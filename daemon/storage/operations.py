@@ -160,6 +160,12 @@ def waiting_alerts(db: Database, destination: str, target: int) -> dict[str, Any
     return found
 
 
+def waiting_count(db: Database) -> int:
+    """Return how many recordings wait in the queue."""
+    count: int = db.execute("SELECT count(*) FROM recordings WHERE state = 'waiting'").fetchone()[0]
+    return count
+
+
 def waiting_targets(db: Database) -> list[dict[str, Any]]:
     """Return for each target with pending alerts, configured or not, their `count` and `oldest` time."""
     return rows(

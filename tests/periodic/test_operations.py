@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -61,6 +62,7 @@ def test_failed_recordings_are_told_in_one_message_with_the_first_five(
     (request,) = http.requests
     message = request.json()
     assert (request.path, message["title"]) == ("/ops", "[warning] 7 recordings failed")
+    assert f"On {platform.node()}; no recording is waiting." in message["message"]
     assert "recording 1, broken-0.wav: it is broken" in message["message"]
     assert "broken-4.wav" in message["message"]
     assert "broken-5.wav" not in message["message"]
