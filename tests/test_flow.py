@@ -487,7 +487,7 @@ def test_a_file_that_goes_while_it_waits_is_skipped(tmp_path: Path, api: Scripte
     release = threading.Event()
 
     def slow(conversation: Conversation) -> None:
-        release.wait(20)
+        release.wait(60)
         conversation.reply()
 
     api.then(slow)
@@ -531,7 +531,7 @@ def test_a_file_replaced_while_it_is_analyzed_is_analyzed_as_it_is_now(
     hold = threading.Event()
 
     def slow(conversation: Conversation) -> None:
-        hold.wait(20)
+        hold.wait(60)
         conversation.reply()
 
     api.then(slow, slow, slow)

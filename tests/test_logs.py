@@ -368,7 +368,7 @@ def test_end_of_a_thread_by_an_exception_is_logged_without_secrets(
 
     thread = threading.Thread(target=fail, name="worker 1")
     thread.start()
-    thread.join(5)
+    thread.join(60)
     assert 'uncaught exception thread="worker 1"' in log.getvalue()
     assert "cannot use ***" in log.getvalue()
     assert capsys.readouterr().err == ""
@@ -390,7 +390,7 @@ def test_secrets_may_be_registered_while_others_log(log: io.StringIO) -> None:
     for number in range(200):
         ours.info("line %s", number)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     ours.info("CANARY-0000 CANARY-0049")
     assert log.getvalue().endswith("*** ***\n")
 

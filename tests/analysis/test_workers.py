@@ -89,7 +89,7 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
     def away() -> frozenset[str]:
         # Asked just before the claim.
         claiming.set()
-        go_on.wait(20)
+        go_on.wait(60)
         return frozenset()
 
     add(db, folder=str(tmp_path))
@@ -110,7 +110,7 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
 
     claim_thread = threading.Thread(target=claim)
     claim_thread.start()
-    claiming.wait(20)
+    claiming.wait(60)
     retired.set()
     ended: list[bool] = []
     draining = threading.Thread(target=lambda: ended.append(workers.drain(20)))
@@ -118,8 +118,8 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
     draining.join(0.2)
     assert not ended
     go_on.set()
-    draining.join(20)
-    claim_thread.join(20)
+    draining.join(60)
+    claim_thread.join(60)
     assert ended == [True]
     assert rows(db, "SELECT state FROM recordings") == [{"state": "skipped"}], "gone before it was read"
 

@@ -51,13 +51,13 @@ def test_its_section_of_a_configuration_is_enough_and_it_answers_where_it_says(s
 def test_sigterm_ends_it_in_peace(section: Path) -> None:
     with engine(section) as (process, _):
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_an_interrupt_ends_it_with_130(section: Path) -> None:
     with engine(section) as (process, _):
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
 
 
 def test_a_port_that_is_taken_is_one_line(run: Run, section: Path) -> None:

@@ -274,7 +274,7 @@ def test_an_interrupt_stores_what_is_under_way_and_begins_nothing_more(
     ) as process:
         wait_until(lambda: reads(api) == 2, what="two requests")
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     assert filled.sql("SELECT count(*) AS n FROM recordings WHERE summary = 'A refund.'") == [{"n": 2}]
     assert reads(api) == 2
 

@@ -252,7 +252,7 @@ class SlowServer:
         with connection:
             self.received = connection.recv(65536)
             self.started.set()
-            self._go.wait(20)
+            self._go.wait(60)
             while block := connection.recv(1 << 20):
                 self.received += block
 
@@ -260,12 +260,12 @@ class SlowServer:
         self._go.set()
 
     def body_size(self) -> int:
-        self._thread.join(20)
+        self._thread.join(60)
         return len(self.received.partition(b"\r\n\r\n")[2])
 
     def close(self) -> None:
         self._go.set()
-        self._thread.join(20)
+        self._thread.join(60)
         self._listener.close()
 
 
@@ -276,7 +276,7 @@ def test_a_file_that_changes_during_the_upload_is_not_received_whole(big: Path, 
     with closing(SlowServer()) as server:
 
         def disturb() -> None:
-            server.started.wait(20)
+            server.started.wait(60)
             if change == "is rewritten":
                 with big.open("r+b") as stream:
                     stream.seek(BIG - 1)

@@ -70,7 +70,7 @@ class Balancer:
     ) -> None:
         # Both end their other processes with them at SIGTERM.
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
 
     def configure(self, *engines: str) -> None:
         """Write the example down with these engines in the place of its own."""

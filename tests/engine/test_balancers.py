@@ -79,7 +79,7 @@ def test_when_an_engine_dies_the_service_loses_nothing_and_only_its_work_is_begu
 
     def die(conversation: Conversation) -> None:
         begun.set()
-        conversation.closing.wait(30)
+        conversation.closing.wait(60)
         conversation.reset()
 
     with Engine() as staying, ExitStack() as mortal:
@@ -92,7 +92,7 @@ def test_when_an_engine_dies_the_service_loses_nothing_and_only_its_work_is_begu
         ):
             for number in range(12):
                 service.drop(f"{number}.wav")
-            assert begun.wait(20)
+            assert begun.wait(60)
             mortal.close()
             service.wait_states(done=12, seconds=60)
         done = Counter(dying.done() + staying.done())
@@ -124,7 +124,7 @@ def test_an_engine_that_is_added_gets_work_and_what_was_in_work_goes_on(
     finish = threading.Event()
 
     def until_told(conversation: Conversation) -> None:
-        finish.wait(30)
+        finish.wait(60)
         conversation.reply()
 
     with Balancer(kind, tmp_path, first.address) as balancer, ThreadPoolExecutor(1) as pool:
@@ -231,7 +231,7 @@ def test_a_client_that_hangs_up_ends_the_work(
     with Balancer(kind, tmp_path, engines[0].address) as balancer:
         with pytest.raises(httpx.ReadTimeout):
             send(balancer.url, timeout=0.5)
-        assert ended.wait(10)
+        assert ended.wait(60)
 
 
 @BALANCERS

@@ -56,7 +56,7 @@ def waiting(tmp_path: Path, **watch: Any) -> Iterator[Site]:
     release = threading.Event()
 
     def slow(conversation: Conversation) -> None:
-        release.wait(20)
+        release.wait(60)
         conversation.reply()
 
     folder = {"path": str(tmp_path / "recordings"), "settle": "0.1s", "rescan": "1s", **watch}

@@ -34,7 +34,7 @@ def first_slow(then: Script, *, go: threading.Event) -> Script:
 
     def script(conversation: Conversation) -> None:
         if next(calls) == 0:
-            go.wait(20)
+            go.wait(60)
             conversation.reply()
         else:
             then(conversation)
@@ -124,7 +124,7 @@ def test_refusal_of_a_key_that_was_replaced_meanwhile_holds_nothing(tmp_path: Pa
 
     def script(conversation: Conversation) -> None:
         if "old" in conversation.call.headers["authorization"]:
-            go.wait(20)
+            go.wait(60)
             refuse("e401_key")(conversation)
         else:
             conversation.reply()

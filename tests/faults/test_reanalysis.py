@@ -140,7 +140,7 @@ def test_a_service_that_starts_meanwhile_takes_nothing_for_lost(tmp_path: Path, 
         with processes.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             wait_until(lambda: reads(api), what="a request")
             service.start()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         assert summaries(service) == ["New."]
         assert service.rows("SELECT possibly_billed FROM recordings") == [{"possibly_billed": 2}]
         assert service.rows("SELECT count(*) AS n FROM costs") == [{"n": 2}]

@@ -163,7 +163,7 @@ def test_what_finishes_after_a_reload_is_told_at_once(tmp_path: Path) -> None:
     go_on = Event()
 
     def late(conversation: Conversation) -> None:
-        go_on.wait(20)
+        go_on.wait(60)
         conversation.reply(body=reply(average=-0.8))
 
     with ScriptedApi(late) as api, HttpSink() as slow, HttpSink() as quick:

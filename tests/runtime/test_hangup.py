@@ -38,7 +38,7 @@ def test_a_closed_terminal_ends_the_service_in_order(tmp_path: Path) -> None:
     with Service(tmp_path) as service:
         process, terminal = started_at_a_terminal(service)
         os.close(terminal)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_what_is_to_survive_its_terminal_reloads_instead(
@@ -83,7 +83,7 @@ def test_the_processes_of_the_demo_end_with_it(
     assert processes_about(place)
 
     end(demo, ours)
-    demo.wait(30)
+    demo.wait(60)
 
     wait_until(lambda: not processes_about(place), what=f"the end of {processes_about(place)}")
     assert end is kill or not place.exists()

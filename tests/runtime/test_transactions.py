@@ -100,6 +100,8 @@ def test_a_share_that_hangs_as_a_transaction_begins_locks_nobody_out(
             wait_until(watching.has_hung.is_set, what="the transaction")
             with transaction(db):
                 pass
+            # Else it asks nothing of the share until it next looks whether it is there.
+            list_again(watching, share.path)
             wait_until(lambda: tells_stall(watching, database), what="the share to be called away")
         finally:
             watching.stop()

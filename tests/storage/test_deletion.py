@@ -32,13 +32,13 @@ def by_shell(path: Path, recording_id: int) -> None:
     if program is None:
         pytest.skip("needs the program sqlite3")
     sql = f"DELETE FROM recordings WHERE id = {recording_id};"  # noqa: S608
-    subprocess.run([program, path, sql], check=True, timeout=30)
+    subprocess.run([program, path, sql], check=True, timeout=60)
 
 
 def by_sqlite_utils(path: Path, recording_id: int) -> None:
     program = [sys.executable, "-m", "sqlite_utils"]
     sql = f"DELETE FROM recordings WHERE id = {recording_id}"  # noqa: S608
-    subprocess.run([*program, "query", path, sql], check=True, timeout=30)
+    subprocess.run([*program, "query", path, sql], check=True, timeout=60)
 
 
 def by_earshot(path: Path, recording_id: int) -> None:

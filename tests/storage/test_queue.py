@@ -114,7 +114,7 @@ def test_no_recording_is_claimed_twice(path: Path) -> None:
     def work() -> None:
         try:
             with closing(open_database(path)) as db:
-                start.wait(20)
+                start.wait(60)
                 while recording := committed(claim, db, NOW):
                     found.append(recording.id)
         except Exception as error:  # noqa: BLE001 - told below, in the test's own thread

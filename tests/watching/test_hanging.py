@@ -150,6 +150,6 @@ def test_check_says_which_share_does_not_answer(service: Service, share: Share) 
     """It ends all the same: it is what a person calls who wants to know what is wrong."""
     share.hang()
     command = service.command("check", "--offline")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert str(share.path) in done.stdout + done.stderr
