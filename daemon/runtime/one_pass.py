@@ -69,7 +69,7 @@ def run_once(
         try:
             while not signals.stop and not _is_idle(db, generation):
                 show(_progress(db, generation.workers.in_flight))
-                signals.wake.wait(LOOK_SECONDS)
+                signals.wait(LOOK_SECONDS)
                 generation.keep_alive()
                 if troubles := generation.troubles() + generation.rivals():
                     raise EarshotError(f"stopped, because {'; '.join(troubles)}; the log above says why")

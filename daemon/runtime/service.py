@@ -64,8 +64,7 @@ def prepared(
                 # Do not exit: systemd gives up on a service that fails a few times in a row.
                 logger.error("database not usable, trying again error=%s", error)
                 sdnotify.notify(f"STATUS=waiting for the database\n{GO_ON_WAITING}")
-                patient.wake.wait(STORE_WAIT_SECONDS)
-                patient.wake.clear()
+                patient.wait(STORE_WAIT_SECONDS)
                 if patient.stop:
                     break
         yield lock
@@ -161,8 +160,7 @@ def _serve(
     database = _identity(generation.config.database)
     is_ready, was_ready, answered = False, False, 0
     while True:
-        signals.wake.wait(LOOK_SECONDS)
-        signals.wake.clear()
+        signals.wait(LOOK_SECONDS)
         if signals.stop:
             return generation, exit_code(signals.stop)
         # Read this first and the file after it: whoever asks wrote the file before asking.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from daemon.errors import EXIT_INTERRUPTED
@@ -14,11 +14,17 @@ from daemon.errors import EXIT_INTERRUPTED
 
 @dataclass(slots=True)
 class Signals:
-    """Which signals came. The handlers only note them and set `wake`; the service acts."""
+    """Which signals came. The handlers only note them and end a `wait`; the service acts."""
 
     stop: int = 0
     reload: bool = False
-    wake: threading.Event = field(default_factory=threading.Event)
+    # Not an Event: a handler that sets it while this same thread holds its lock, in a wait, never returns.
+    _came: SimpleQueue[None] = field(default_factory=SimpleQueue)
+
+    def wait(self, seconds: float) -> None:
+        """Return when a signal has come since the last wait, else after so many seconds."""
+        with suppress(Empty):
+            self._came.get(timeout=seconds)
 
     def install(self) -> None:
         """Take over SIGTERM, SIGINT and SIGHUP."""
@@ -32,11 +38,11 @@ class Signals:
             # The second signal ends it at once. The next start repairs what is cut off; see `recover`.
             os._exit(exit_code(number))
         self.stop = number
-        self.wake.set()
+        self._came.put(None)
 
     def _on_reload(self, number: int, frame: FrameType | None) -> None:
         self.reload = True
-        self.wake.set()
+        self._came.put(None)
 
 
 def hangup_ends() -> bool:

@@ -66,7 +66,7 @@ def settings() -> dict[str, object]:
     return {"analyzer": analyzer, "engine": {"model": "tiny.en"}}
 
 
-def test_a_spoken_complaint_becomes_an_alert_and_thanks_do_not(
+def test_a_spoken_complaint_becomes_an_alert_and_silence_does_not(
     tmp_path: Path, settings: dict[str, object]
 ) -> None:
     with HttpSink() as sink:
@@ -80,14 +80,12 @@ def test_a_spoken_complaint_becomes_an_alert_and_thanks_do_not(
         with Service(tmp_path, settings | {"alerts": alerts}) as service:
             service.start()
             service.drop("complaint.wav", excerpt("complaint", 24, 38))
-            service.drop("thanks.wav", excerpt("thanks", 0, 13))
             service.drop("silence.wav", excerpt("silence", 0, 4))
-            service.wait_states(done=3, seconds=100)
+            service.wait_states(done=2)
             (request,) = sink.wait_for(1)
 
             rows = {row["name"]: row for row in service.rows("SELECT * FROM recordings")}
     assert rows["complaint.wav"]["average_sentiment"] == "negative"
-    assert rows["thanks.wav"]["average_sentiment"] == "positive"
     assert set(json.loads(rows["silence.wav"]["not_analyzed"]).values()) == {"no speech"}
     assert rows["complaint.wav"]["model"] == "embedded"
     assert "unhappy: average -0." in request.json()["message"]
@@ -137,7 +135,7 @@ def test_an_engine_that_dies_is_started_again_and_the_recording_is_analyzed(
         wait_until(lambda: not is_running(engine), what="the engine to die")
         service.drop("silence.mp3", (SAMPLES / "silence.mp3").read_bytes())
 
-        service.wait_states(done=1, seconds=60)
+        service.wait_states(done=1)
         assert service.stop() == 0
 
 
