@@ -307,7 +307,7 @@ class Target:
     """One URL of a destination, or one recipient of a URL that names several.
 
     `index` counts them from 0. `limit` is the most characters of a message, including the title if that is
-    part of the body.
+    part of the body. Times in it are shown in `zone`.
     """
 
     destination: str
@@ -317,6 +317,7 @@ class Target:
     title_in_body: bool
     quiet: QuietHours | None = None
     template: Template | None = field(default=None, repr=False, compare=False)
+    zone: tzinfo = UTC
 
     @property
     def name(self) -> str:

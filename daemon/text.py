@@ -12,6 +12,7 @@ import fnmatch
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from html.entities import html5
 
@@ -160,6 +161,11 @@ def shown_usd(usd: float) -> str:
     if 0 < usd < 0.01:
         return f"{usd:.4f}" if usd >= 0.0001 else "0.0001"
     return f"{usd:.2f}"
+
+
+def shown_time(stored: str, zone: tzinfo | None) -> str:
+    """A stored time by the clocks of a zone (None: the system's), which is named: `2026-03-01 10:00 CET`."""
+    return f"{datetime.fromisoformat(stored).astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 def shown_recording(

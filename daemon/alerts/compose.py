@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from itertools import islice
 from typing import Any
 
 from jinja2 import Template
 
 from daemon.alerts.template import Metadata, rendered
-from daemon.models import SEVERITIES, Analysis, Conversation, Match, Segment, from_iso, interleave
+from daemon.models import SEVERITIES, Analysis, Conversation, Match, Segment, interleave
 from daemon.text import (
     NAME_LENGTH,
     harmless,
@@ -24,6 +25,7 @@ from daemon.text import (
     shown_clock,
     shown_meaning,
     shown_score,
+    shown_time,
 )
 
 TITLE_LIMIT = 100
@@ -80,6 +82,7 @@ def compose(
     limit: int,
     title_in_body: bool = False,
     template: Template | None = None,
+    zone: tzinfo = UTC,
 ) -> Message:
     """Compose one message for all rules that fired, its body at most `limit` characters.
 
@@ -95,9 +98,11 @@ def compose(
     text = None
     for cut in CUTS:
         if template is not None:
-            text = rendered(template, variables(ordered, conversation, title, link=link, cut=cut))
+            text = rendered(template, variables(ordered, conversation, title, link=link, cut=cut, zone=zone))
             template = template if text is not None else None
-        body = _body(ordered, conversation, summary, link=link, cut=cut) if text is None else text
+        body = text
+        if body is None:
+            body = _body(ordered, conversation, summary, link=link, cut=cut, zone=zone)
         if any(line not in body for line in _reason_lines(ordered)):
             body = f"{body}\n\n{_reasons(ordered)}".strip()
         if len(body) <= room:
@@ -120,6 +125,7 @@ def variables(
     *,
     link: str | None = None,
     cut: Cut = CUTS[0],
+    zone: tzinfo = UTC,
 ) -> dict[str, Any]:
     """Return what a template may use: everything harmless, and cut as in the built-in message."""
     analysis = conversation.analysis
@@ -131,7 +137,7 @@ def variables(
         "reasons": _reason_lines(matches),
         "quotes": _quotes(matches, cut),
         "summary": shorten(_summary(analysis), cut.summary_length),
-        "facts": list(_facts(conversation)) if cut.facts else [],
+        "facts": list(_facts(conversation, zone)) if cut.facts else [],
         "tags": [harmless_name(tag) for tag in conversation.tags[:MAX_FACTS]],
         "metadata": Metadata(
             (harmless_name(key), harmless_name(value)) for key, value in conversation.metadata.items()
@@ -141,7 +147,7 @@ def variables(
         "name": harmless_name(conversation.name),
         "folder": shorten_front(harmless(conversation.folder or ""), MAX_PATH),
         "recording_id": conversation.recording_id,
-        "recorded_at": "" if recorded is None else _moment(recorded),
+        "recorded_at": "" if recorded is None else shown_time(recorded, zone),
         "length": "" if length is None else shown_clock(length),
         "sentiment": analysis.average_sentiment or "",
         "score": ""
@@ -160,13 +166,19 @@ def _title(matches: Sequence[Match], conversation: Conversation, *, limit: int) 
 
 
 def _body(
-    matches: Sequence[Match], conversation: Conversation, summary: str, *, link: str | None, cut: Cut
+    matches: Sequence[Match],
+    conversation: Conversation,
+    summary: str,
+    *,
+    link: str | None,
+    cut: Cut,
+    zone: tzinfo,
 ) -> str:
     sections = [
         _reasons(matches),
         "\n".join(_quotes(matches, cut)),
         f"Summary: {shorten(summary, cut.summary_length)}" if summary and cut.summary_length else "",
-        "\n".join(_facts(conversation)) if cut.facts else "",
+        "\n".join(_facts(conversation, zone)) if cut.facts else "",
         _place(conversation, link, matches) if cut.link else "",
     ]
     return "\n\n".join(filter(None, sections))
@@ -241,10 +253,10 @@ def _summary(analysis: Analysis) -> str:
     return "" if summary.casefold() == _one_line(analysis.transcript).casefold() else harmless(summary)
 
 
-def _facts(conversation: Conversation) -> Iterable[str]:
+def _facts(conversation: Conversation, zone: tzinfo) -> Iterable[str]:
     facts = []
     if conversation.recorded_at is not None:
-        facts.append(f"recorded {_moment(conversation.recorded_at)}")
+        facts.append(f"recorded {shown_time(conversation.recorded_at, zone)}")
     if conversation.analysis.duration_seconds is not None:
         facts.append(f"length {shown_clock(conversation.analysis.duration_seconds)}")
     if conversation.folder is not None:
@@ -271,7 +283,3 @@ def _place(conversation: Conversation, link: str | None, matches: Sequence[Match
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _moment(stored: str) -> str:
-    return f"{from_iso(stored):%Y-%m-%d %H:%M} UTC"

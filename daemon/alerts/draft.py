@@ -62,6 +62,7 @@ def draft_of(
         limit=target.limit - last_line_room(conversation.recording_id),
         title_in_body=target.title_in_body,
         template=target.template,
+        zone=target.zone,
     )
     severity = min((match.severity for match in asking), key=SEVERITIES.index)
     return AlertDraft(

@@ -26,7 +26,8 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
     targets: list[Target] = []
     problems: list[ConfigProblem] = []
     for name, destination in config.alerts.destinations.items():
-        quiet = _quiet_hours(destination, config.timezone)
+        zone = zone_of(destination.timezone, config.timezone)
+        quiet = None if destination.quiet_hours is None else QuietHours(*destination.quiet_hours, zone)
         template = destination_template(destination)
         services = []
         for number, url in enumerate(destination_urls(destination, env=env), 1):
@@ -37,7 +38,7 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
             else:
                 services += [(each, service) for each in one_recipient_each(url, service)]
         for index, (url, service) in enumerate(services):
-            targets.append(Target(name, index, url, *limit_of(service), quiet, template))
+            targets.append(Target(name, index, url, *limit_of(service), quiet, template, zone))
     if problems:
         raise ConfigError("configuration", problems)
     return targets
@@ -55,9 +56,3 @@ def fit(target: Target, title: str, body: str) -> str:
         return body
     text, gap, last = body.rpartition("\n\n")
     return shorten(text, max(room - len(gap) - len(last), 0)) + gap + last
-
-
-def _quiet_hours(destination: Destination, timezone: str | None) -> QuietHours | None:
-    if destination.quiet_hours is None:
-        return None
-    return QuietHours(*destination.quiet_hours, zone=zone_of(destination.timezone, timezone))

@@ -23,7 +23,7 @@ from daemon.cli.options import (
 from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
 from daemon.config.units import parse_duration
 from daemon.errors import EXIT_FAILED, UsageError
-from daemon.logs import escaped
+from daemon.logs import escaped, redacted
 from daemon.models import AlertState, iso
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
     command = click.get_current_context()
     if command.invoked_subcommand is not None:
         # `alerts --json show 5` means what `alerts show --json 5` does.
-        command.default_map = {"show": {"as_json": as_json}}
+        command.default_map = {name: {"as_json": as_json} for name in ("show", "retry", "snooze")}
         return
     from daemon.storage.views import alerts_list
 
@@ -92,28 +92,33 @@ def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
 @alerts.command("retry", epilog="Example: earshot alerts retry 5 6")
 @configuration_options
 @click.argument("alert_ids", type=row_id, metavar="ID...", nargs=-1, required=True)
+@json_option
 @pass_context
-def retry_alerts(context: Context, alert_ids: tuple[int, ...]) -> None:
+def retry_alerts(context: Context, alert_ids: tuple[int, ...], as_json: bool) -> None:
     """Send failed or suppressed alerts after all, pending ones now."""
-    retry_each(context, alert_ids, "alerts")
+    retry_each(context, alert_ids, "alerts", as_json=as_json)
 
 
-def retry_each(context: Context, ids: tuple[int, ...], table: Table) -> None:
+def retry_each(context: Context, ids: tuple[int, ...], table: Table, *, as_json: bool = False) -> None:
     """Make these messages of an outbox pending again; exit with 1 when one cannot be."""
     from daemon.storage.database import transaction
     from daemon.storage.outbox import retry_alert
 
     now = datetime.now(UTC)
-    refused = False
+    refused: dict[int, str] = {}
     for row in dict.fromkeys(ids):
         try:
             with transaction(context.database) as db:
                 retry_alert(db, row, now, table=table)
         except UsageError as error:
             say_error(str(error))
-            refused = True
+            refused[row] = str(error)
         else:
-            click.echo(f"{table[:-1]} {row} is pending, due now")
+            if not as_json:
+                click.echo(f"{table[:-1]} {row} is pending, due now")
+    if as_json:
+        due = [row for row in dict.fromkeys(ids) if row not in refused]
+        print_json({"due": due, "refused": [{"id": row, "reason": why} for row, why in refused.items()]})
     if refused:
         click.get_current_context().exit(EXIT_FAILED)
 
@@ -122,8 +127,9 @@ def retry_each(context: Context, ids: tuple[int, ...], table: Table) -> None:
 @configuration_options
 @click.argument("rule")
 @click.argument("duration")
+@json_option
 @pass_context
-def snooze_rule(context: Context, rule: str, duration: str) -> None:
+def snooze_rule(context: Context, rule: str, duration: str, as_json: bool) -> None:
     """Hold the alerts of RULE back for a while; 0s ends that.
 
     They stay in the outbox as suppressed, with the reason snooze.
@@ -143,7 +149,9 @@ def snooze_rule(context: Context, rule: str, duration: str) -> None:
         raise click.BadParameter(text, param_hint="DURATION") from None
     with transaction(context.database) as db:
         snooze(db, rule, until, now)
-    if seconds:
+    if as_json:
+        print_json({"rule": rule, "until": iso(until) if seconds else None})
+    elif seconds:
         click.echo(escaped(f"rule {rule} is held back until {local_time(iso(until))}"))
     else:
         click.echo(escaped(f"rule {rule} is not held back any longer"))
@@ -152,8 +160,9 @@ def snooze_rule(context: Context, rule: str, duration: str) -> None:
 @click.command("test-alert", epilog="Example: earshot test-alert team")
 @configuration_options
 @click.argument("destination")
+@json_option
 @pass_context
-def test_alert(context: Context, destination: str) -> None:
+def test_alert(context: Context, destination: str, as_json: bool) -> None:
     """Send a sample alert to every URL of DESTINATION."""
     destinations = context.config.alerts.destinations
     if destination not in destinations:
@@ -161,14 +170,16 @@ def test_alert(context: Context, destination: str) -> None:
 
     from daemon.alerts.trial import try_destination
 
-    failed = False
-    for place, error in try_destination(context.config, destination, context.env):
-        if error is None:
-            click.echo(escaped(f"{place}: ok"))
-        else:
+    results = []
+    for number, (place, error) in enumerate(try_destination(context.config, destination, context.env)):
+        results.append({"target": number, "place": place, "error": error and redacted(error)})
+        if error is not None:
             say_error(f"{place}: {error}")
-            failed = True
-    if failed:
+        elif not as_json:
+            click.echo(escaped(f"{place}: ok"))
+    if as_json:
+        print_json({"destination": destination, "targets": results})
+    if any(result["error"] for result in results):
         click.get_current_context().exit(EXIT_FAILED)
 
 

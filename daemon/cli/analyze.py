@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.look import console, text_width
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import print_json
 from daemon.cli.privacy import hide_memory
-from daemon.cli.show import print_recording
+from daemon.cli.show import print_document
 from daemon.cli.waiting import analysis_bar
 from daemon.errors import EXIT_FAILED, EarshotError
+from daemon.models import iso
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -25,23 +27,31 @@ if TYPE_CHECKING:
     from daemon.config.models import WatchFolder
     from daemon.models import NewRecording
 
+_BEFORE = "was analyzed before, as recording {}, whose result is shown"
+
 
 @click.command(epilog="Example: earshot analyze --json call.wav https://example.com/call.mp3")
 @configuration_options
 @click.argument("inputs", metavar="FILE_OR_URL...", nargs=-1, required=True)
 @click.option("--save", is_flag=True, help="Store the results, and the alerts that the rules ask for.")
+@click.option("--anew", is_flag=True, help="Also what was analyzed before: it is paid for again.")
 @click.option("--over-limit", is_flag=True, help="Also where `limits` let nothing be sent any more.")
 @json_option
 @pass_context
-def analyze(context: Context, inputs: Sequence[str], save: bool, over_limit: bool, as_json: bool) -> None:
+def analyze(
+    context: Context, inputs: Sequence[str], *, save: bool, anew: bool, over_limit: bool, as_json: bool
+) -> None:
     """Analyze files and hosted recordings now and print the result.
 
     Nothing is stored without --save but what it cost, where there is a database, and no alert is sent:
     `alerts` shows what would be sent. With --save a file of a watched folder is the recording that the
-    service has of it; what is analyzed already is shown, and not paid for again.
+    service has of it. What was analyzed before (the same bytes or address, in the same way) is shown and not
+    paid for again.
     """
-    from daemon.storage.views import recording
+    from daemon.documents import document
 
+    if save and anew:
+        raise click.UsageError("--anew stores nothing; `earshot reanalyze ID --audio` stores a new result")
     hide_memory()
     for source in inputs:
         _refuse_unusable(source)
@@ -51,28 +61,56 @@ def analyze(context: Context, inputs: Sequence[str], save: bool, over_limit: boo
     failed = False
     with _analysis(context, save) as (db, analysis), _ledger(context, db, save) as ledger:
         for source in inputs:
-            if not over_limit and (reason := _limit(ledger, analysis, source)):
+            before = None if anew or save else _analyzed_before(ledger, analysis, source)
+            if not before and not over_limit and (reason := _limit(ledger, analysis, source)):
                 failed = True
                 say_error(f"{source}: not sent: {reason}; --over-limit sends it all the same")
                 continue
-            path = None if _is_address(source) else _path_of(source)
-            with analysis_bar(ledger, analysis, source.rpartition("/")[2], path):
-                number = _counted(ledger, db, analysis, source)
-            found = recording(db, number)
+            number, origin, began_at = before, ledger, iso(analysis.clock())
+            if number is None or origin is None:
+                path = None if _is_address(source) else _path_of(source)
+                with analysis_bar(ledger, analysis, source.rpartition("/")[2], path):
+                    number, origin = _counted(ledger, db, analysis, source), db
+            found = document(origin, context.config, number, rules=context.config.alerts.rules)
             if found is None:
                 continue
-            shown.append(found)
-            if found["state"] not in ("done", "duplicate"):
+            # What is not stored has no id.
+            result = {**found.recording, "id": number if origin is ledger else None}
+            shown.append(result)
+            if result["id"] and (result["analyzed_at"] or began_at) < began_at:
+                again = "`earshot reanalyze --audio` pays" if save else "--anew pays"
+                say_error(f"{source} {_BEFORE.format(number)}; {again} for it again")
+            if result["state"] not in ("done", "duplicate"):
                 failed = True
-                say_error(_trouble(found))
-            if not as_json and found["state"] in ("done", "duplicate"):
+                say_error(_trouble(result))
+            elif not as_json:
                 if len(shown) > 1:
                     click.echo()
-                print_recording(found)
+                print_document(console(width=text_width()), found, result)
     if as_json:
         print_json(shown)
     if failed:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _analyzed_before(ledger: Database | None, analysis: AnalysisContext, source: str) -> int | None:
+    """Return the stored recording that was analyzed from the same bytes or address, in the same way."""
+    from daemon.config.addresses import usable_address
+    from daemon.files import content_hash, stamp
+    from daemon.storage.requests import analyzed_before
+
+    if ledger is None:
+        return None
+    if _is_address(source):
+        request = analysis.requests[None]
+        return analyzed_before(ledger, usable_address(source, None), None, request.key)
+    path = _path_of(source)
+    folder = _folder_of(analysis, path)
+    request = (folder and analysis.requests.get(folder.name)) or analysis.requests[None]
+    real = path.resolve()
+    found = stamp(str(real))
+    sha256 = found and content_hash(str(real.parent), found)
+    return analyzed_before(ledger, None, sha256, request.key) if sha256 else None
 
 
 def _refuse_unusable(source: str) -> None:

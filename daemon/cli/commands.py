@@ -17,11 +17,11 @@ GROUPS = {
     "Everyday": {
         "list": "daemon.cli.recordings:list_command",
         "show": "daemon.cli.show:show",
-        "search": "daemon.cli.recordings:search",
+        "search": "daemon.cli.search:search",
         "stats": "daemon.cli.stats:stats",
         "costs": "daemon.cli.costs:costs",
         "export": "daemon.cli.export:export",
-        "retry": "daemon.cli.recordings:retry",
+        "retry": "daemon.cli.retry:retry",
         "reanalyze": "daemon.cli.reanalyze:reanalyze",
         "forget": "daemon.cli.forget:forget",
         "protect": "daemon.cli.protect:protect",

@@ -35,6 +35,8 @@ from daemon.storage.lock import daemon_status
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from daemon.export.document import Document
+
 SAMPLE = Path(__file__).parent.parent / "samples" / "call.ogg"
 PATIENCE_SECONDS = 180.0
 ENDING_SECONDS = 3.0
@@ -139,20 +141,20 @@ def _configured(place: Path, port: int, model: str) -> tuple[Path, Path]:
     return file, database
 
 
-def _found(database: Path) -> dict[str, Any]:
-    """Return the recording as `show --json` does."""
+def _found(database: Path) -> Document:
+    """Return the recording with all that belongs to it."""
+    from daemon.documents import document
     from daemon.storage.database import open_existing
-    from daemon.storage.views import recording
 
     with closing(open_existing(database)) as db:
-        found = recording(db, 1)
+        found = document(db, None, 1)
     if found is None:
         raise EarshotError("the recording is not in the database; run again with --debug")
     return found
 
 
 def _is_told(database: Path) -> bool:
-    return any(alert["state"] == "sent" for alert in _found(database)["alerts"])
+    return any(alert["state"] == "sent" for alert in _found(database).recording["alerts"])
 
 
 def _end(number: int, frame: FrameType | None) -> None:

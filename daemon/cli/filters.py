@@ -6,11 +6,13 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.options import moment
+from daemon.cli.options import Context, moment, say_error
+from daemon.errors import ConfigError
 from daemon.models import RecordingState, shown_path
 
 
@@ -84,6 +86,9 @@ _AFTER_TEXT = (
 )
 
 
+if TYPE_CHECKING:
+    from daemon.storage.filters import Filters
+
 Command = Callable[..., None]
 
 
@@ -100,6 +105,21 @@ def filter_options_with(text: str) -> Callable[[Command], Command]:
     return lambda command: _with_options(command, (*_BEFORE_TEXT, words, *_AFTER_TEXT))
 
 
+def _say_what_is_unknown(filters: Filters) -> None:
+    """Say on stderr which filters name what there is not: an empty answer may be a typing error."""
+    from daemon.storage.unknown import unknown_names
+
+    context = click.get_current_context().find_object(Context)
+    is_named = filters.folder or filters.intents or filters.topics or filters.where
+    if context is None or not is_named or not context.has_database:
+        return
+    folders: list[str] = []
+    with suppress(ConfigError):
+        folders = [folder.name for folder in context.config.watch]
+    for text in unknown_names(context.database, filters, folders):
+        say_error(text)
+
+
 def _with_options(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
 
     @functools.wraps(command)
@@ -110,6 +130,7 @@ def _with_options(command: Command, options: tuple[Callable[[Command], Command],
         known = (field.name for field in dataclasses.fields(Filters) if field.name != "ids")
         names = [name for name in known if name in given]
         filters = Filters(**{name: given.pop(name) for name in names})
+        _say_what_is_unknown(filters)
         command(*arguments, filters=filters, **given)
 
     # The first one that is added is the last one in --help.

@@ -30,7 +30,7 @@ def print_readings(readings: list[dict[str, Any]]) -> None:
         click.echo(f"{escaped(reading['folder'])}: {escaped(_sentence(reading))}")
         moment = reading["recorded_at"]
         if moment:
-            click.echo(f"  recorded_at:  {moment} ({local_time(moment)} here)")
+            click.echo(f"  recorded_at:  {local_time(moment)} ({moment})")
         for name, value in reading["metadata"].items():
             click.echo(f"  {name + ':':<14}{escaped(value)}")
 

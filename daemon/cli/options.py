@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from daemon.cli.output import ON_TERMINAL_ROWS
+from daemon.cli.output import ON_TERMINAL_ROWS, shown_zone, use_zone
 from daemon.errors import ConfigError, ConfigProblem, StoreError
 from daemon.logs import arrange, escaped, redacted, register_secret, set_up
 from daemon.models import iso
@@ -56,12 +56,14 @@ class Context:
         """The loaded configuration, with logging set up so that no secret of it is ever shown."""
         from daemon.config.load import load_config
         from daemon.config.secrets import nameless_below
+        from daemon.config.times import zone_of
 
         if not self._logging:
             self.start_logging()
         config = load_config(self.config_file, env=self.env)
         _register_secrets(config, self.env)
         arrange(config.log_format, nameless_below=nameless_below(config))
+        use_zone(zone_of(config.timezone))
         return config
 
     @cached_property
@@ -127,6 +129,7 @@ def configuration_options(command: Function) -> Function:
     command = click.option(
         "--debug",
         is_flag=True,
+        is_eager=True,
         expose_value=False,
         callback=_keep_debug,
         help="Log everything, and show where an error comes from.",
@@ -138,6 +141,8 @@ def configuration_options(command: Function) -> Function:
         type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
         expose_value=False,
+        # Before the other options: times are read in the zone of the configuration.
+        is_eager=True,
         callback=_keep_file,
         help=f"The configuration; default: ${VARIABLE}, {SYSTEM_FILE}, ./{LOCAL_FILE}.",
     )(command)
@@ -185,15 +190,18 @@ def known_group(value: str, groups: Iterable[str]) -> str:
 
 
 def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Return `24h` (ago) or an ISO date or time as stored, in UTC; without a zone it is local time."""
+    """Return `24h` (ago) or an ISO date or time as stored, in UTC; without a zone it is in the configured."""
     from daemon.config.units import parse_duration
 
     if value is None:
         return None
+    with suppress(ConfigError):
+        _ = ctx.ensure_object(Context).config
     try:
         if _DURATION.fullmatch(value):
             return iso(datetime.now(UTC) - timedelta(seconds=parse_duration(value)))
-        return iso(datetime.fromisoformat(value))
+        given = datetime.fromisoformat(value)
+        return iso(given if given.tzinfo else given.replace(tzinfo=shown_zone()))
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{value!r} is neither like 24h or 30d nor a date like 2026-01-31") from None
 

@@ -6,18 +6,20 @@ Everything that came from outside (names, transcripts, errors) passes `escaped` 
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.look import HEADING, console, print_wrapped, styled, text_width
 from daemon.errors import ConfigProblem
 from daemon.logs import escaped, redacted
 from daemon.models import from_iso, shown_path
+from daemon.text import shown_time
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 ON_TERMINAL_ROWS = 50
 """Rows that `list` and `alerts` show on a terminal when no limit is given."""
 
-NARROWEST = 40
-WIDEST_TEXT = 100
 NARROWEST_STRETCH = 10
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d( \S+)")
 GAP = "  "
+Cell = str | tuple[str, str]
+"""A cell of a table: its text, or a pair of text and style (see look.py)."""
 
 
 def print_json(document: Any) -> None:
@@ -51,36 +54,56 @@ def print_json_rows(rows: Iterable[dict[str, Any]]) -> None:
 
 def print_table(
     headers: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: Iterable[Sequence[Cell]],
     *,
     stretch: tuple[str, ...],
     numbers: tuple[str, ...] = (),
+    droppable: tuple[str, ...] = (),
 ) -> None:
-    """Print a table, the columns `stretch` shortened to fit the terminal; piped: lines with tabs."""
-    safe = ([escaped(cell) for cell in row] for row in rows)
+    """Print a table; piped: lines with tabs.
+
+    To fit a terminal, the columns `stretch` are shortened, after those of `droppable` are left out that do
+    not fit. Where a whole column has times, the zone stands in its header.
+    """
     if not sys.stdout.isatty():
         click.echo("\t".join(headers))
-        for row in safe:
-            click.echo("\t".join(row))
+        for row in rows:
+            click.echo("\t".join(escaped(cell if isinstance(cell, str) else cell[0]) for cell in row))
         return
-    _print_fitted(headers, list(safe), stretch=[headers.index(name) for name in stretch], numbers=numbers)
+    columns = [_Column(name, list(cells)) for name, *cells in zip(headers, *rows, strict=True)]
+    _print_fitted(columns, stretch=stretch, numbers=numbers, droppable=droppable)
 
 
 def print_paragraph(text: str, *, indent: str = "") -> None:
-    """Print text wrapped to the terminal, escaped; keep its line breaks."""
+    """Print text wrapped to the terminal between words, escaped; keep its line breaks."""
+    screen = console(width=text_width())
     for line in text.splitlines() or [""]:
-        wrapped = textwrap.wrap(escaped(line), text_width(), initial_indent=indent, subsequent_indent=indent)
-        click.echo("\n".join(wrapped))
+        print_wrapped(screen, styled(" ".join(line.split())), indent=len(indent))
 
 
-def text_width() -> int:
-    """Return the columns for running text: the terminal's, within 40 to 100; 80 when piped."""
-    return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST_TEXT))
+def use_zone(zone: tzinfo) -> None:
+    """Show times by the clocks of this zone from now on; before that they are the system's."""
+    _Clocks.zone = zone
+
+
+def shown_zone() -> tzinfo | None:
+    """Return the zone in which times are shown and typed, None for the system's."""
+    return _Clocks.zone
+
+
+class _Clocks:
+    zone: tzinfo | None = None
 
 
 def local_time(moment: str) -> str:
-    """Return a stored time as local time, to the second."""
-    return f"{from_iso(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+    """Return a stored time as people read it, with its zone: `2026-03-01 10:00 CET`."""
+    return shown_time(moment, _Clocks.zone)
+
+
+def _zone_name() -> str:
+    """Return the city of the zone, or what the clocks there are called now: `Berlin`, `UTC`."""
+    city = getattr(_Clocks.zone, "key", "").rpartition("/")[2].replace("_", " ")
+    return city if city not in ("", "localtime") else f"{datetime.now(UTC).astimezone(_Clocks.zone):%Z}"
 
 
 def ago(moment: str, now: datetime | None = None) -> str:
@@ -116,27 +139,51 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _print_fitted(
-    headers: Sequence[str], cells: list[list[str]], *, stretch: list[int], numbers: tuple[str, ...]
-) -> None:
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+class _Column:
+    """A column of a table on a terminal."""
 
-    console = Console(highlight=False)
-    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+    def __init__(self, name: str, cells: list[Cell]) -> None:
+        from rich.cells import cell_len
+
+        self.name = self.header = name
+        self.cells = [styled(cell) for cell in cells]
+        self._put_zone_into_header()
+        self.width = max([cell_len(self.header), *(cell.cell_len for cell in self.cells)])
+
+    def least(self, stretch: tuple[str, ...]) -> int:
+        """Return its smallest width."""
+        return min(self.width, NARROWEST_STRETCH) if self.name in stretch else self.width
+
+    def _put_zone_into_header(self) -> None:
+        times = [_TIME.fullmatch(cell.plain) for cell in self.cells]
+        if self.cells and all(found or not cell for found, cell in zip(times, self.cells, strict=True)):
+            self.header = f"{self.name} ({_zone_name()})" if any(times) else self.name
+            for found, cell in zip(times, self.cells, strict=True):
+                cell.right_crop(len(found[1]) if found else 0)
+
+
+def _print_fitted(
+    columns: list[_Column], *, stretch: tuple[str, ...], numbers: tuple[str, ...], droppable: tuple[str, ...]
+) -> None:
+    from rich.table import Table
+
+    screen = console()
+    for name in droppable:
+        if sum(each.least(stretch) + len(GAP) for each in columns) - len(GAP) > screen.width:
+            columns = [each for each in columns if each.name != name]
     # By itself, rich narrows all columns alike, until an id is gone.
-    room = console.width - len(GAP) * (len(headers) - 1) - sum(widths)
-    for number in stretch:
-        given = min(0, max(room, NARROWEST_STRETCH - widths[number]))
-        widths[number] += given
+    room = screen.width - len(GAP) * (len(columns) - 1) - sum(each.width for each in columns)
+    by_name = {each.name: each for each in columns}
+    for column in (by_name[name] for name in stretch if name in by_name):
+        given = min(0, max(room, NARROWEST_STRETCH - column.width))
+        column.width += given
         room -= given
-    table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, header_style="bold")
-    for header, width in zip(headers, widths, strict=True):
-        justify: JustifyMethod = "right" if header in numbers else "left"
-        table.add_column(header, width=width, no_wrap=True, overflow="ellipsis", justify=justify)
-    for row in cells:
-        # Text, not str: a file name may look like rich's markup.
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, header_style=HEADING)
+    for column in columns:
+        justify: JustifyMethod = "right" if column.name in numbers else "left"
+        table.add_column(
+            column.header, width=column.width, no_wrap=True, overflow="ellipsis", justify=justify
+        )
+    for row in zip(*(each.cells for each in columns), strict=True):
+        table.add_row(*row)
+    screen.print(table, soft_wrap=False)

@@ -1,39 +1,20 @@
-"""`earshot list`, `search` and `retry`: recordings as rows."""
+"""`earshot list`: recordings as rows."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.cli.columns import columns_option, picked, wanted_columns
-from daemon.cli.consent import say_limits
 from daemon.cli.filters import filter_options
-from daemon.cli.options import (
-    Context,
-    configuration_options,
-    json_option,
-    limit_option,
-    pass_context,
-    row_id,
-    row_limit,
-    say_error,
-)
-from daemon.cli.output import (
-    ON_TERMINAL_ROWS,
-    local_time,
-    plural,
-    print_json,
-    print_json_rows,
-    print_table,
-    score,
-)
-from daemon.errors import EXIT_FAILED
-from daemon.logs import escaped
+from daemon.cli.look import SENTIMENTS, STATES
+from daemon.cli.options import Context, configuration_options, json_option, limit_option, pass_context
+from daemon.cli.output import ON_TERMINAL_ROWS, Cell, local_time, print_json_rows, print_table, score
+from daemon.errors import ConfigError
 from daemon.models import RecordingState
 from daemon.text import shown_clock
 
@@ -42,7 +23,6 @@ if TYPE_CHECKING:
 
     from daemon.storage.filters import Filters
 
-SEARCH_HITS = 20
 SORTS = ("received", "recorded", "length", "sentiment", "cost", "name")
 """As in storage/filters.py: the newest, longest, worst, dearest first; names from A."""
 
@@ -66,7 +46,11 @@ def list_command(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """List recordings, the newest first."""
+    """List recordings, the newest first.
+
+    `recorded` is when it was recorded, by its name; where that is not known, when it came. Then come the
+    columns that `filename_pattern` fills. A narrow terminal leaves out what does not fit; --columns chooses.
+    """
     from daemon.storage.views import list_recordings
 
     if as_csv and as_json:
@@ -81,7 +65,7 @@ def list_command(
         chosen = wanted_columns(context.database, columns)
         print_json_rows(picked(row, chosen) for row in found)
     else:
-        _print_list(context.database, found, columns)
+        _print_list(context, found, columns)
     if is_shown:
         _say_how_many(context.database, filters, limit)
 
@@ -93,18 +77,31 @@ def _print_csv(db: Database, found: Iterator[dict[str, Any]], columns: Sequence[
         click.echo(line, nl=False)
 
 
-def _print_list(db: Database, found: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
+def _print_list(context: Context, found: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
     if columns:
-        chosen = wanted_columns(db, columns)
+        chosen = wanted_columns(context.database, columns)
         cells = ([_shown(value) for value in picked(row, chosen).values()] for row in found)
         print_table(chosen, cells, stretch=(chosen[-1],))
         return
+    keys = _metadata_keys(context)
     print_table(
-        ("id", "state", "first seen", "length", "result", "name"),
-        (_cells(row) for row in found),
-        stretch=("name",),
+        ("id", "state", "recorded", "result", "length", "folder", *keys, "name"),
+        (_cells(row, keys) for row in found),
+        stretch=("folder", *reversed(keys), "name"),
+        droppable=(*reversed(keys[1:]), "folder", *keys[:1]),
         numbers=("id", "length"),
     )
+
+
+def _metadata_keys(context: Context) -> tuple[str, ...]:
+    """Return what the filename patterns of the folders find out, each key once."""
+    from daemon.config.filenames import field_names
+
+    try:
+        patterns = [each.filename_pattern for each in context.config.watch if each.filename_pattern]
+    except ConfigError:
+        return ()
+    return tuple(dict.fromkeys(name for pattern in patterns for name in field_names(pattern)))
 
 
 def _say_how_many(db: Database, filters: Filters, limit: int | None) -> None:
@@ -121,114 +118,29 @@ def _shown(value: Any) -> str:
     return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-@click.command(epilog="""Example: earshot search 'refund* "credit card"'""")
-@configuration_options
-@click.argument("words", nargs=-1, required=True)
-@filter_options
-@click.option(
-    "--limit", metavar="N", type=row_limit, default=SEARCH_HITS, show_default=True, help="Hits at most."
-)
-@json_option
-@pass_context
-def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit: int, as_json: bool) -> None:
-    """Search transcripts, summaries and names for WORDS.
-
-    All of them must be there; the best hits come first.
-    word* finds words that begin with it; "two words" in quotes (which your shell must keep) finds a phrase.
-    """
-    from daemon.storage.views import search as find
-
-    hits = find(context.database, " ".join(words), limit, filters)
-    if as_json:
-        print_json(hits)
-        return
-    for hit in hits:
-        click.echo(escaped(f"{hit['id']:>6}  {hit['name']}"))
-        click.echo(f"        {escaped(' '.join(hit['snippet'].split()))}")
-    if not hits:
-        click.echo("nothing found", err=True)
-
-
-@click.command(epilog="Example: earshot retry 17 18   or: earshot retry --failed   or: earshot retry")
-@configuration_options
-@click.argument("ids", nargs=-1, type=row_id, metavar="[ID]...")
-@click.option("--failed", is_flag=True, help="All failed recordings.")
-@click.option(
-    "--anew",
-    is_flag=True,
-    help="Duplicates too: analyzed, and paid for, although the same bytes or address were analyzed before.",
-)
-@pass_context
-def retry(context: Context, ids: tuple[int, ...], *, failed: bool, anew: bool) -> None:
-    """Put failed or skipped recordings back in the queue.
-
-    A paused queue tries again at once. Alone, without an id or --failed, it also frees what a limit holds,
-    until the limit's hour, day or month ends.
-    """
-    from daemon.storage.database import transaction
-    from daemon.storage.limits import limits_holding
-    from daemon.storage.queue import requeue, requeue_failed
-
-    if ids and failed:
-        raise click.UsageError("name recordings by their ids, or all failed ones by --failed")
-    if anew and not ids:
-        raise click.UsageError("--anew is for recordings that you name by their ids")
-    now = datetime.now(UTC)
-    if not ids and not failed:
-        _end_pauses(context, now)
-        return
-    if failed:
-        with transaction(context.database) as db:
-            count = requeue_failed(db, now)
-        click.echo(f"{plural(count, 'recording')} back in the queue")
-        return
-    with transaction(context.database) as db:
-        refused = requeue(db, ids, now, anew=anew)
-    done = set(ids) - refused.keys()
-    if done:
-        click.echo(f"{plural(len(done), 'recording')} back in the queue")
-        say_limits(limits_holding(context.database, done))
-    for reason in refused.values():
-        say_error(reason)
-    if refused:
-        click.get_current_context().exit(EXIT_FAILED)
-
-
-def _end_pauses(context: Context, now: datetime) -> None:
-    from daemon.storage.database import transaction
-    from daemon.storage.limits import lift_limits
-    from daemon.storage.pauses import pauses, probe_now
-
-    with transaction(context.database) as db:
-        lifted = lift_limits(db, now)
-        probe_now(db, now)
-        left = len(pauses(db))
-    if lifted:
-        click.echo(f"{plural(lifted, 'limit')} let go until the next hour, day or month that it counts by")
-    if left:
-        click.echo("the paused queue tries a recording at once")
-    if not lifted and not left:
-        click.echo("nothing is paused; `earshot retry --failed` tries what failed again")
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], keys: Sequence[str]) -> tuple[Cell, ...]:
     length = row["duration_seconds"]
+    # By its last part, as people know it.
+    folder = (row["folder"] or "").rstrip("/").rpartition("/")[2]
     return (
         str(row["id"]),
-        row["state"],
-        local_time(row["first_seen_at"]),
-        "" if length is None else shown_clock(length),
+        (row["state"], STATES.get(row["state"], "")),
+        local_time(row["recorded_at"] or row["first_seen_at"]),
         _result(row),
+        "" if length is None else shown_clock(length),
+        folder,
+        *(row["metadata"].get(key, "") for key in keys),
         row["name"],
     )
 
 
-def _result(row: dict[str, Any]) -> str:
+def _result(row: dict[str, Any]) -> Cell:
     """Return sentiment, error code or the original's id."""
     if row["state"] == RecordingState.DUPLICATE:
         return f"of {row['duplicate_of'] or '?'}"
-    if row["state"] == RecordingState.DONE:
-        if row["average_sentiment"] is None:
-            return "not analyzed"
-        return f"{row['average_sentiment']} {score(row['average_sentiment_score'])}".rstrip()
-    return row["error_code"] or ""
+    if row["state"] != RecordingState.DONE:
+        return row["error_code"] or "", STATES.get(row["state"], "")
+    label = row["average_sentiment"]
+    if label is None:
+        return "not analyzed"
+    return f"{label} {score(row['average_sentiment_score'])}".rstrip(), SENTIMENTS.get(label, "")

@@ -110,7 +110,10 @@ def _troubles(counts: dict[str, int], undelivered: int, paused: str | None) -> l
         left = plural(counts["waiting"], "recording")
         troubles.append(f"{left} left waiting; `earshot list --state waiting` says why")
     if undelivered:
-        troubles.append(f"{plural(undelivered, 'alert')} not delivered yet; `earshot alerts` says why")
+        troubles.append(
+            f"{plural(undelivered, 'alert')} not delivered yet, kept in the outbox for the service or the"
+            " next scan; `earshot alerts` says why"
+        )
     return troubles
 
 

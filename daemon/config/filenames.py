@@ -121,6 +121,11 @@ class FilenamePattern:
         return end if end > start and "/" not in text[start:end] else None
 
 
+def field_names(pattern: str) -> tuple[str, ...]:
+    """Return the keys of metadata that a pattern fills, in order."""
+    return tuple(part.name for part in _parsed(_composed(pattern)) if isinstance(part, Field))
+
+
 def facts_reader(pattern: str | None, timezone: tzinfo | None) -> FactsOf:
     """A function: from a path below the folder to what its name says by this pattern."""
     if pattern is None:

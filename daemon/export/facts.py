@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.export.document import Document
-from daemon.text import shown_clock, shown_confidence, shown_score
+from daemon.text import shown_clock, shown_confidence, shown_score, shown_time
 
 MOST_TIMES = 6
 """Most moments that are listed for a topic or intent."""
@@ -19,8 +19,8 @@ def facts(document: Document) -> list[tuple[str, str]]:
     if average and row["average_sentiment_score"] is not None:
         average += f" ({shown_score(row['average_sentiment_score'])})"
     known: list[tuple[str, str | None]] = [
-        ("recorded", row["recorded_at"]),
-        ("received", row["first_seen_at"]),
+        ("recorded", row["recorded_at"] and shown_time(row["recorded_at"], document.zone)),
+        ("received", shown_time(row["first_seen_at"], document.zone)),
         ("length", None if row["duration_seconds"] is None else shown_clock(row["duration_seconds"])),
         ("state", None if row["state"] == "done" else row["state"]),
         ("why", row["error"]),

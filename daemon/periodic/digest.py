@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import Config, Digest
 from daemon.config.times import moment, period, zone_of
-from daemon.models import AlertDraft, Target, from_iso
+from daemon.models import AlertDraft, Target, from_iso, iso
 from daemon.storage.costs import spent
 from daemon.storage.database import transaction
 from daemon.storage.outbox import add_messages, room_for
@@ -33,6 +33,7 @@ from daemon.text import (
     shown_clock,
     shown_recording,
     shown_score,
+    shown_time,
     shown_usd,
 )
 
@@ -97,7 +98,7 @@ def _drafts(
     begun, _ = period("month", covered.until - timedelta(seconds=1), zone)
     month = spent(db, begun, covered.until)
     verdicts = verdicts_by_rule(db)
-    days = " - ".join(f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (covered.since, covered.until))
+    days = " - ".join(shown_time(iso(each), zone) for each in (covered.since, covered.until))
     title = f"[info] digest {days}"
     logger.info("digest due recordings=%d failed=%d", current.totals["count"], len(current.failed))
     drafts = []

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlite_utils import Database
 
@@ -26,8 +27,7 @@ from daemon.runtime.signals import Signals
 from daemon.storage.database import open_database
 from daemon.storage.due import seconds_until_due
 from daemon.storage.originals import has_original_due
-from daemon.storage.outbox import alert_counts
-from daemon.storage.outbox import seconds_until_due as seconds_until_alert
+from daemon.storage.outbox import alert_counts, is_worth_waiting
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
 from daemon.storage.sidecars import has_sidecar_due
 from daemon.storage.views import recording_counts
@@ -52,8 +52,8 @@ def run_once(
     """Find, analyze and alert everything that is waiting; returns the counts before and after.
 
     Ends when all folders are listed, nothing is in work, and nothing is due within SOON_SECONDS. What waits
-    longer, or for a pause to end, is left to the next pass. Raises EarshotError when it cannot start,
-    KeyboardInterrupt on SIGINT.
+    longer, or for a pause to end, is left to the next pass; so is a message that its receiver did not take.
+    Raises EarshotError when it cannot start, KeyboardInterrupt on SIGINT.
     """
     signals = Signals()
     signals.install()
@@ -116,9 +116,11 @@ def _is_idle(db: Database, generation: Generation) -> bool:
         return False
     if any(folder.sidecars and has_sidecar_due(db, folder.name, now) for folder in generation.config.watch):
         return False
-    waits = [seconds_until_alert(db, each.destination, each.index, now) for each in generation.targets]
-    waits += [
-        seconds_until_alert(db, webhook.label, 0, now, table="webhooks")
-        for webhook in generation.config.webhooks
-    ]
-    return not any(wait is not None and wait <= SOON_SECONDS for wait in waits)
+    soon = now + timedelta(seconds=SOON_SECONDS)
+    return not (
+        any(is_worth_waiting(db, each.destination, each.index, now, soon) for each in generation.targets)
+        or any(
+            is_worth_waiting(db, each.label, 0, now, soon, table="webhooks")
+            for each in generation.config.webhooks
+        )
+    )

@@ -101,7 +101,9 @@ def match_expression(words: str) -> str:
         ((phrase if phrase else word.replace('"', " ")), star)
         for phrase, word, star in re.findall(r'(?:"([^"]*)"|([^\s*]+))(\**)', clean)
     )
-    return " AND ".join(_any_spelling(text, star) for text, star in quoted) or '""'
+    # Nothing fits a mark without a letter or figure, which is no word of the index.
+    said = ((text, star) for text, star in quoted if any(map(str.isalnum, text)))
+    return " AND ".join(_any_spelling(text, star) for text, star in said) or '""'
 
 
 def _any_spelling(text: str, star: str) -> str:

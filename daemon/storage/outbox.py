@@ -148,6 +148,17 @@ def seconds_until_due(
     return None if due is None else max(0.0, (from_iso(due) - now).total_seconds())
 
 
+def is_worth_waiting(
+    db: Database, destination: str, target: int, now: datetime, soon: datetime, *, table: Table = "alerts"
+) -> bool:
+    """Return whether a message is due at this target now, or `soon` for the first time."""
+    sql = (
+        f"SELECT 1 FROM {table} WHERE state = 'pending' AND destination = ? AND target = ?"  # noqa: S608 - our own names
+        " AND (not_before IS NULL OR not_before <= iif(attempts = 0, ?, ?)) LIMIT 1"
+    )
+    return value(db, sql, (destination, target, iso(soon), iso(now))) is not None
+
+
 def alert_sent(db: Database, alert_id: int, now: datetime, *, table: Table = "alerts") -> None:
     """Note that the service accepted the message."""
     db.execute(

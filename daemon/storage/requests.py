@@ -165,6 +165,17 @@ def known_hash(db: Database, recording_id: int) -> str | None:
     return sha256
 
 
+def analyzed_before(db: Database, source: str | None, sha256: str | None, request_key: str) -> int | None:
+    """Return the newest recording that is done with this request: of this address, or of these bytes."""
+    found: int | None = value(
+        db,
+        "SELECT id FROM recordings WHERE state = 'done' AND request_key = ?"
+        " AND (sha256 = ? OR (is_url = 1 AND source = ?)) ORDER BY id DESC LIMIT 1",
+        (request_key, sha256, None if source is None else os.fsencode(source)),
+    )
+    return found
+
+
 def note_hash(db: Database, recording_id: int, sha256: str) -> None:
     """Keep the hash of the bytes that were sent."""
     db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, recording_id))

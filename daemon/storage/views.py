@@ -5,6 +5,7 @@ Nothing here writes. JSON columns come out as the values they hold.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -42,6 +43,8 @@ HIDDEN_COLUMNS = (
 JSON_COLUMNS = ("tags", "metadata", "not_analyzed", "rules")
 SNIPPET_WORDS = 16
 BATCH_ROWS = 200
+RECENT_NAMES = 2000
+"""In which a name like one that was mistyped is looked for."""
 EVERYTHING = Filters()
 
 
@@ -188,21 +191,62 @@ def recording(db: Database, recording_id: int) -> Row | None:
     return _public(found[0]) | parts | {"alerts": [_public(row) for row in fired]}
 
 
-def search(db: Database, words: str, limit: int, filters: Filters = EVERYTHING) -> list[Row]:
+def newest_recordings(db: Database, count: int) -> list[int]:
+    """Return the ids of the recordings that came last, the newest first."""
+    return [
+        row_id for (row_id,) in tuples(db, "SELECT id FROM recordings ORDER BY id DESC LIMIT ?", (count,))
+    ]
+
+
+def recordings_named(db: Database, named: str, path: str) -> list[int]:
+    """Return the recordings with this id, else this path, else this name, the newest first.
+
+    `path` is what the name is as a path, in full.
+    """
+    wanted: list[tuple[str, tuple[Any, ...]]] = [
+        ("path IN (?, ?)", (named, path)),
+        ("name = ?", (named,)),
+    ]
+    if named.isdecimal() and int(named) < 2**63:
+        wanted.insert(0, ("id = ?", (int(named),)))
+    for where, values in wanted:
+        sql = f"SELECT id FROM recordings WHERE {where} ORDER BY id DESC"  # noqa: S608 - the texts above
+        if found := [row_id for (row_id,) in tuples(db, sql, values)]:
+            return found
+    return []
+
+
+def nearest_name(db: Database, name: str) -> str | None:
+    """Return the recent recording's name that is most like this one, None when none is."""
+    found = tuples(db, "SELECT name FROM recordings ORDER BY id DESC LIMIT ?", (RECENT_NAMES,))
+    names = [each for (each,) in found]
+    parts = [each for each in names if name.casefold() in each.casefold()]
+    return next(iter(parts or difflib.get_close_matches(name, names, n=1)), None)
+
+
+def search(
+    db: Database,
+    words: str,
+    limit: int,
+    filters: Filters = EVERYTHING,
+    *,
+    marks: tuple[str, str] = ("[", "]"),
+) -> list[Row]:
     """Return wanted recordings with all these words in transcript, summary or name, best first.
 
-    Each has a `snippet`. `word*` finds words that begin with it, `"two words"` a phrase. All else is text,
+    Each has a `snippet`, with `marks` around what was found.
+    `word*` finds words that begin with it, `"two words"` a phrase. All else is text,
     never syntax.
     """
     where, values = condition(db, filters)
     found = rows(
         db,
         f"""
-        SELECT recordings.*, snippet(recordings_fts, -1, '[', ']', '…', ?) AS snippet
+        SELECT recordings.*, snippet(recordings_fts, -1, ?, ?, '…', ?) AS snippet
         FROM recordings_fts JOIN recordings ON recordings.id = recordings_fts.rowid
         WHERE recordings_fts MATCH ? AND {where} ORDER BY rank, recordings.id DESC LIMIT ?
         """,  # noqa: S608 - our own text
-        (SNIPPET_WORDS, match_expression(words), *values, limit),
+        (*marks, SNIPPET_WORDS, match_expression(words), *values, limit),
     )
     # What the index puts around the characters of scripts without blanks is not part of the text.
     return [_public(row) | {"snippet": row["snippet"].replace(BREAK, "")} for row in found]

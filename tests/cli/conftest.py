@@ -37,12 +37,15 @@ def run(site: Site) -> Run:
 def on_terminal(site: Site) -> Callable[..., str]:
     """Run `earshot` on a terminal of this many columns and return what it shows."""
 
-    def run_on_terminal(*arguments: str, columns: int = 80) -> str:
+    def run_on_terminal(*arguments: str, columns: int = 80, **variables: str) -> str:
         ours, theirs = pty.openpty()
         with processes.start(
             *arguments,
-            env=environment(EARSHOT_CONFIG=str(site.config), COLUMNS=str(columns), TERM="dumb"),
-            stdin=subprocess.DEVNULL,
+            env=environment(
+                **{"EARSHOT_CONFIG": str(site.config), "COLUMNS": str(columns), "TERM": "dumb"} | variables
+            ),
+            # A pager is used only where there is somebody to press its keys.
+            stdin=theirs if "PAGER" in variables else subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,
         ):

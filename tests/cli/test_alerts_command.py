@@ -43,6 +43,7 @@ def test_json_has_the_alerts_newest_first_without_bodies(run: Run, site: Site) -
         "sent_at": None,
         "error": None,
         "title": "T",
+        "moment_seconds": None,
     }
 
 

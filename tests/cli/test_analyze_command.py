@@ -40,6 +40,27 @@ def test_what_is_not_saved_is_counted_all_the_same(run: Run, site: Site, api: Sc
     assert json.loads(run("costs", "--json").stdout)["usd"] == cost["usd"]
 
 
+def test_what_was_analyzed_before_is_shown_and_paid_for_again_only_anew(
+    run: Run, site: Site, api: ScriptedApi
+) -> None:
+    configure(site, api)
+    call, copy = site.home / "call.wav", site.home / "copy.wav"
+    for file in (call, copy):
+        file.write_bytes(wav("call"))
+    assert "was analyzed before" not in run("analyze", "--save", str(call)).stderr
+    answer = run("analyze", "--json", str(copy))
+    assert [shown["id"] for shown in json.loads(answer.stdout)] == [1]
+    before = f"{copy} was analyzed before, as recording 1, whose result is shown"
+    assert answer.stderr == f"earshot: {before}; --anew pays for it again\n"
+    assert len(api.calls) == 1
+    answer = run("analyze", "--anew", str(copy))
+    assert (len(api.calls), answer.stderr) == (2, "")
+    # It has no number, as it is not stored.
+    assert answer.stdout.startswith("recording     copy.wav (not stored)\n")
+    assert "was analyzed before, as recording 1" in run("analyze", "--save", str(copy)).stderr
+    assert len(api.calls) == 2
+
+
 def test_a_limit_refuses_and_a_person_may_overrule_it(run: Run, site: Site, api: ScriptedApi) -> None:
     configure(site, api, limits={"recordings_per_day": 1})
     call, other = site.home / "call.wav", site.watched / "ann_0151.wav"

@@ -25,7 +25,7 @@ def test_a_name_that_fits_shows_its_fields(run: Run, site: Site) -> None:
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines() == [
         f"{site.watched}: it fits {PATTERN}",
-        "  recorded_at:  2026-01-31T11:00:00.000Z (2026-01-31 11:00:00 here)",
+        "  recorded_at:  2026-01-31 12:00 CET (2026-01-31T11:00:00.000Z)",
         "  agent:        anna",
         "  caller:       +49",
     ]

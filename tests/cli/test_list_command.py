@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -126,8 +127,43 @@ def test_more_rows_than_one_batch_come_complete(run: Run, site: Site) -> None:
 def test_piped_the_table_is_lines_with_tabs(run: Run, site: Site) -> None:
     filled(site)
     header, *lines = run("list").stdout.splitlines()
-    assert header.split("\t") == ["id", "state", "first seen", "length", "result", "name"]
-    assert lines[2].split("\t") == ["2", "failed", "2026-03-01 10:00:00", "", "corrupt_audio", "call-2.wav"]
+    columns = ["id", "state", "recorded", "result", "length", "folder", "name"]
+    assert header.split("\t") == columns
+    moment = "2026-03-01 10:00 UTC"
+    assert lines[2].split("\t") == ["2", "failed", moment, "corrupt_audio", "", "a", "call-2.wav"]
+
+
+def test_the_columns_of_the_filename_pattern_and_the_configured_zone_are_shown(
+    run: Run, on_terminal: Callable[..., str], site: Site
+) -> None:
+    pattern = "{recorded_at:%Y%m%d-%H%M%S}_{agent}_{caller}"
+    watched = {"path": str(site.watched), "filename_pattern": pattern}
+    site.configure(timezone="Europe/Berlin", watch=[watched])
+    known = {"recorded_at": "2026-07-01T10:00:00.000Z", "metadata": {"agent": "佐藤"}}
+    site.add("recordings", id=1, state="waiting", **known)
+    header, line = run("list").stdout.splitlines()
+    assert header.split("\t")[5:] == ["folder", "agent", "caller", "name"]
+    assert line.split("\t")[2:] == ["2026-07-01 12:00 CEST", "", "", "calls", "佐藤", "", "call-1.wav"]
+    assert "recorded (Berlin)" in on_terminal("list")
+    # What is typed is in the same zone: noon there is ten o'clock.
+    assert ids(run("list", "--json", "--recorded-since", "2026-07-01T12:00")) == [1]
+    assert ids(run("list", "--json", "--recorded-since", "2026-07-01T12:01")) == []
+
+
+def test_colours_are_for_terminals_that_want_them(
+    run: Run, on_terminal: Callable[..., str], site: Site
+) -> None:
+    filled(site)
+    site.add("alerts", id=1, recording_id=1, state="failed", rules=["r"])
+    for command in (("list",), ("search", "call"), ("show", "2"), ("alerts",)):
+        assert "\x1b[" in on_terminal(*command, TERM="xterm-256color"), command
+        for shown in (
+            run(*command).stdout,
+            on_terminal(*command),
+            on_terminal(*command, TERM="xterm-256color", NO_COLOR="1"),
+        ):
+            assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown), command
+            assert "38;" not in shown, command
 
 
 def test_the_table_fits_the_terminal(on_terminal: Callable[..., str], site: Site) -> None:

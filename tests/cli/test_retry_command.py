@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from daemon.models import from_iso
 from tests.cli.sites import SEEN_AT, Site
+from tests.servers import HttpSink
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -110,3 +112,34 @@ def test_a_pause_is_probed_at_once(run: Run, site: Site, arguments: list[str]) -
 def test_wrong_usage_is_2(run: Run, site: Site, arguments: list[str]) -> None:
     site.sql("SELECT 1")
     assert run("retry", *arguments).returncode == 2
+
+
+@pytest.fixture
+def sink() -> Iterator[HttpSink]:
+    with HttpSink() as server:
+        yield server
+
+
+def test_what_was_done_is_also_there_as_json(run: Run, site: Site, sink: HttpSink) -> None:
+    rule = {"name": "r", "when": {"phrase": "x"}, "notify": ["team"]}
+    site.configure(alerts={"destinations": {"team": f"json://{sink.address}/alert"}, "rules": [rule]})
+    add_failed(site, 1)
+    site.add("recordings", id=2, state="done")
+    site.add("alerts", id=5, state="pending", not_before="2999-01-01T00:00:00.000Z")
+    site.add("pauses", cause="key", reason="x", since=SEEN_AT, next_probe_at=SEEN_AT, probe_seconds=1)
+
+    def done(*arguments: str, code: int = 0) -> Any:
+        answer = run(*arguments, "--json")
+        assert answer.returncode == code, answer.stderr
+        return json.loads(answer.stdout)
+
+    refused = done("retry", "1", "2", code=1)
+    assert (refused["queued"], [each["id"] for each in refused["refused"]]) == (1, [2])
+    assert done("retry") == {"queued": 0, "refused": [], "limits": [], "limits_lifted": 0, "pauses_tried": 1}
+    assert done("alerts", "retry", "5") == {"due": [5], "refused": []}
+    (alert,) = site.sql("SELECT * FROM alerts")
+    assert from_iso(alert["not_before"]) <= datetime.now(UTC)
+    assert done("alerts", "snooze", "r", "2h")["rule"] == "r"
+    assert done("verdict", "5", "noise") == {"alert_id": 5, "verdict": "noise"}
+    (target,) = done("test-alert", "team")["targets"]
+    assert (target["target"], target["error"], len(sink.requests)) == (0, None, 1)

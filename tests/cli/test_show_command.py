@@ -16,6 +16,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SEGMENT = {"start_word": 0, "end_word": 3, "start_seconds": 0.0, "end_seconds": 30.0, "speaker": "customer"}
 
 
+BODY = "average -0.52, negative at -0.33 and below\n\nwhy\n\nearshot alert 3, recording 7"
+
+
 def add_call(site: Site) -> None:
     site.add(
         "recordings",
@@ -28,12 +31,13 @@ def add_call(site: Site) -> None:
         average_sentiment="negative",
         average_sentiment_score=-0.52,
         not_analyzed={"topics": "language"},
+        request_id="req-7",
     )
     site.add(
         "sentiments",
         recording_id=7,
         position=0,
-        text="x",
+        text="I want my money back. " * 10,
         sentiment="negative",
         sentiment_score=-0.9,
         **SEGMENT,
@@ -50,7 +54,8 @@ def add_call(site: Site) -> None:
         confidence_score=0.5,
         start_seconds=61.0,
     )
-    site.add("alerts", id=3, recording_id=7, state="suppressed", reason="age", rules=["unhappy caller"])
+    alert = {"state": "suppressed", "reason": "age", "rules": ["unhappy caller"], "body": BODY}
+    site.add("alerts", id=3, recording_id=7, **alert)
 
 
 def test_json_is_the_row_with_its_parts(run: Run, site: Site) -> None:
@@ -58,7 +63,7 @@ def test_json_is_the_row_with_its_parts(run: Run, site: Site) -> None:
     found = json.loads(run("show", "7", "--json").stdout)
     assert list(found) == [*PUBLIC_COLUMNS, "sentiments", "topics", "intents", "alerts", "original"]
     assert found["sentiments"] == [
-        {"recording_id": 7, "position": 0, "text": "x"}
+        {"recording_id": 7, "position": 0, "text": "I want my money back. " * 10}
         | SEGMENT
         | {"sentiment": "negative", "sentiment_score": -0.9}
     ]
@@ -80,7 +85,8 @@ def test_json_is_the_row_with_its_parts(run: Run, site: Site) -> None:
             "sent_at": None,
             "error": None,
             "title": "T",
-            "body": "B",
+            "body": BODY,
+            "moment_seconds": None,
         }
     ]
 
@@ -95,11 +101,53 @@ def test_text_has_everything_a_person_asks_for(run: Run, site: Site) -> None:
         "not analyzed  topics (language)",
         "The customer asks for a refund.",
         "refund (50 %) at 00:00, 01:01",
-        "3  suppressed (age)  team  unhappy caller",
-        "I want my money back.",
+        "3  suppressed (age)  team  unhappy caller\n      average -0.52, negative at",
+        "Conversation (time, speaker, sentiment)\n00:00  customer  -0.90    I want my money back. I want",
     ):
         assert expected in text
     assert max(len(line) for line in text.partition("Summary")[2].splitlines()) <= 80
+    assert "request" not in text
+    full = run("show", "7", "--full").stdout
+    assert "\n      why\n" in full
+    assert "request       req-7\n" in full
+
+
+def test_a_recording_is_found_by_id_name_path_and_age(run: Run, site: Site) -> None:
+    site.add("recordings", id=1, state="done", name="call.wav", path="/old/call.wav")
+    site.add("recordings", id=2, state="done", name="call.wav")
+    site.add("recordings", id=3, state="done", name="1")
+    for which, expected in (("1", 1), ("call.wav", 2), ("/old/call.wav", 1), ("-1", 3), ("-3", 1)):
+        answer = run("show", "--json", which)
+        assert json.loads(answer.stdout)["id"] == expected, which
+    assert "2 recordings are called call.wav" in run("show", "call.wav").stderr
+    for which, code, said in (
+        ("cal.wav", 1, "did you mean call.wav?"),
+        ("-4", 1, "there are only 3"),
+        ("--ful", 2, "No such option '--ful'. Did you mean '--full'?"),
+    ):
+        answer = run("show", which)
+        assert (answer.returncode, said in answer.stderr) == (code, True), answer.stderr
+
+
+def test_what_a_rule_looks_at_is_marked_in_the_turns(
+    run: Run, on_terminal: Callable[..., str], site: Site
+) -> None:
+    rule = {"name": "churn risk", "when": {"phrase": "money back"}, "notify": ["team"]}
+    site.configure(alerts={"destinations": {"team": "json://127.0.0.1:9"}, "rules": [rule]})
+    add_call(site)
+    fine = {"text": "Fine.", "sentiment": "positive", "sentiment_score": 0.5, "speaker": "customer"}
+    site.add("sentiments", recording_id=7, position=1, **fine)
+    piped = run("show", "7").stdout
+    assert "00:00  customer  -0.90  > I want my money back." in piped
+    assert "\n                 +0.50    Fine.\n\n> is what a rule looks at: churn risk\n" in piped
+    assert "\x1b[" in on_terminal("show", "7", TERM="xterm-256color", LINES="200")
+
+
+def test_more_than_a_terminal_holds_goes_to_the_pager(on_terminal: Callable[..., str], site: Site) -> None:
+    add_call(site)
+    variables = {"PAGER": "head -n 2", "LINES": "5"}
+    assert len(on_terminal("show", "7", **variables).splitlines()) == 2
+    assert len(on_terminal("show", "7", **variables | {"LINES": "200"}).splitlines()) > 20
 
 
 def test_what_cost_nothing_has_no_cost(run: Run, site: Site) -> None:
@@ -188,7 +236,7 @@ def test_hits_have_the_public_columns_and_a_snippet(run: Run, site: Site) -> Non
 def test_text_names_the_recording_and_the_words(run: Run, site: Site) -> None:
     add_texts(site)
     assert run("search", "lost").stdout.splitlines() == [
-        "     1  call-1.wav",
+        "     1  call-1.wav  2026-03-01 10:00 UTC",
         "        I [lost] my credit card and want a refund",
     ]
 

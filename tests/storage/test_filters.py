@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from daemon.storage.database import memory_database
 from daemon.storage.filters import Filters, matching_ids
+from daemon.storage.unknown import unknown_names
 from daemon.storage.views import list_recordings, search
 
 
@@ -95,3 +96,28 @@ def test_what_has_no_value_comes_last(db: Database, order: str, expected: list[i
 def test_a_search_heeds_the_filters_too(db: Database) -> None:
     assert [row["id"] for row in search(db, "wav", 10)] == [4, 3, 2, 1]
     assert [row["id"] for row in search(db, "wav", 10, Filters(folder="/srv/ab"))] == [3]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"folder": "/srv/a"}, []),
+        ({"folder": "/srv"}, []),
+        ({"folder": "/srv/a/deep"}, []),
+        ({"folder": "/srv/new/"}, []),
+        ({"folder": "/srv/abc"}, ["nothing has come from a folder /srv/abc; did you mean /srv/ab?"]),
+        ({"intents": ("*refund", "ask*")}, []),
+        (
+            {"intents": ("refnud", "ask*")},
+            ["no intent is like refnud; did you mean Ask for [a] refund?"],
+        ),
+        ({"topics": ("zebra",)}, ["no topic is like zebra; there are Billing"]),
+        ({"where": (("caller", "+49*"),)}, []),
+        ({"where": (("calller", "x"),)}, ["no recording has metadata called calller; did you mean caller?"]),
+        ({"where": (("caller", "151"),)}, ["no caller is like 151; did you mean +49 151?"]),
+    ],
+)
+def test_what_a_filter_names_and_is_not_there_is_said_with_the_nearest(
+    db: Database, named: dict[str, Any], expected: list[str]
+) -> None:
+    assert list(unknown_names(db, Filters(**named), ["/srv/new/"])) == expected
