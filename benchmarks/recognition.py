@@ -1,9 +1,9 @@
 """What the engine hears: `.venv/bin/python -m benchmarks.recognition FOLDER [--model base] [--clean]`.
 
 FOLDER holds recordings, each with what is said in it beside it in NAME.txt. Each is recognized with the
-settings that ship: as it is, as telephone codecs leave it, and in noise of each loudness. Prints a row per
-recording and condition, then word error rate (WER), processor time, memory, and the honesty gate: which bound
-of the mean confidence parts good transcripts from bad ones.
+settings that ship: as it is, as telephone codecs leave it, so when it is quiet, and in noise of each
+loudness. Prints a row per recording and condition, then word error rate (WER), processor time, memory, and
+the honesty gate: which bound of the mean confidence parts good transcripts from bad ones.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from daemon.engine.words import mean_confidence
 
 FILLERS = {"uh", "um", "hmm", "mm", "mhm", "er", "ah"}  # which Whisper was taught to leave out
 ENDINGS = (".wav", ".mp3", ".flac", ".ogg", ".m4a")
-CODECS = {"mu-law": ("wav", "pcm_mulaw", 8_000)}
-NOISE_DECIBELS = (10, 5, 0, -5)
+MU_LAW, GSM = ("wav", "pcm_mulaw", 64_000), ("amr", "libopencore_amrnb", 7_400)
+TELEPHONE_RATE = 8_000
+QUIETER_DECIBELS = (20, 30, 40)
+NOISE_DECIBELS = (5, 0, -5)
 BOUNDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 
 
@@ -72,16 +74,17 @@ def edits(said: Sequence[str], heard: Sequence[str]) -> int:
     return before[-1]
 
 
-def through(sound: Samples, container: str, codec: str, rate: int) -> Samples:
-    """What a codec leaves of a sound."""
+def through(sound: Samples, container: str, codec: str, bit_rate: int) -> Samples:
+    """What a codec of telephones leaves of a sound."""
     output = io.BytesIO()
     with av.open(output, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate, layout="mono")
+        stream = file.add_stream(codec, rate=TELEPHONE_RATE, layout="mono")
+        stream.bit_rate = bit_rate
         values = (sound.clip(-1, 1) * 32_767).astype("<i2").reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(values, format="s16", layout="mono")
         frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, Fraction(1, SAMPLE_RATE), 0
         resampler = av.AudioResampler(
-            format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size
+            format=stream.format, layout="mono", rate=TELEPHONE_RATE, frame_size=stream.frame_size
         )
         for part in (frame, None):
             for converted in resampler.resample(part):
@@ -103,10 +106,12 @@ def conditions(sound: Samples, *, only_clean: bool) -> Iterator[tuple[str, Sampl
     yield "clean", sound
     if only_clean:
         return
-    for name, how in CODECS.items():
-        yield name, through(sound, *how)
+    yield "mu-law", through(sound, *MU_LAW)
+    yield "GSM", through(sound, *GSM)
+    for decibels in QUIETER_DECIBELS:
+        yield f"{decibels} dB quieter, mu-law", through(sound * np.float32(10 ** (-decibels / 20)), *MU_LAW)
     for decibels in NOISE_DECIBELS:
-        yield f"noise {decibels:+} dB, mu-law", through(noisy(sound, decibels), *CODECS["mu-law"])
+        yield f"noise {decibels:+} dB, mu-law", through(noisy(sound, decibels), *MU_LAW)
 
 
 def measured(model: Model, file: Path, *, only_clean: bool) -> Iterator[Row]:

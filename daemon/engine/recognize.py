@@ -1,5 +1,6 @@
 """Speech to words with Whisper (faster-whisper), block by block; silence and music give none."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from daemon.engine.blocks import Block, blocks
 from daemon.engine.decode import Samples
 from daemon.engine.languages import ENGLISH
+from daemon.engine.loudness import levelled
 from daemon.engine.words import Heard, Word
 from daemon.errors import EarshotError
 
@@ -28,6 +30,8 @@ LOOPING_COMPRESSION = 2.4
 PUNCTUATION = " \t\n.,!?;:…\"'“”‘’«»„()[]{}¿¡。、，！？：；-–—♪*"  # noqa: RUF001
 WITHOUT_BLANKS = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 """Languages that write no blanks between words."""
+HYPHENATED = re.compile(r" -[^\W\d]")
+"""How a model of English alone goes on after a hyphen: all-female comes as "all" and " -female"."""
 SEED = 1  # for the tries at a higher temperature: the same recording shall give the same words
 
 
@@ -82,7 +86,7 @@ def recognize(
     """
     wanted = _Language(language if model.model.is_multilingual else ENGLISH)
     found = _Found()
-    for block in blocks(samples):
+    for block in blocks(levelled(samples)):
         if wanted.code is None:
             _detect(model, block, tuple(candidates), wanted)
         for segment in _segments(model, block, wanted.code):
@@ -145,15 +149,21 @@ def _words(segment: Any, start: float, *, parted: bool) -> list[Word]:
     """
     groups: list[list[Any]] = []
     for word in segment.words or ():
-        if groups and parted and not word.word.startswith(" "):
+        if groups and parted and not _begins_another(word.word, groups[-1][-1].word):
             groups[-1].append(word)
         else:
             groups.append([word])
     return [made for group in groups if (made := _word(group, start)).text]
 
 
+def _begins_another(text: str, before: str) -> bool:
+    if HYPHENATED.match(text) and before[-1:].isalnum():
+        return False
+    return text.startswith(" ")
+
+
 def _word(parts: list[Any], start: float) -> Word:
-    punctuated = "".join(part.word for part in parts).strip()
+    punctuated = "".join(part.word.strip() for part in parts)
     first, last = parts[0], parts[-1]
     confidence = sum(float(part.probability) for part in parts) / len(parts)
     return Word(

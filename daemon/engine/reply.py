@@ -217,7 +217,11 @@ def _echoed(options: Options) -> dict[str, Any]:
 
 
 def _unsupported(options: Options) -> list[dict[str, str]]:
-    return [
+    found = [
         warning(name, "unsupported_parameter", f"{name} left out: not known to this engine.")
         for name in options.unsupported
     ]
+    if options.diarize and options.multichannel:
+        message = "diarize left out: with multichannel each channel is one speaker."
+        found.append(warning("diarize", "unsupported_parameter", message))
+    return found

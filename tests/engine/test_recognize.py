@@ -160,7 +160,8 @@ def test_what_is_said_again_and_again_is_counted() -> None:
 
 
 def test_a_word_is_bare_beside_how_it_is_written() -> None:
-    model = Scripted(said=[("“Don't! - it is 100 |% … J |.R |. Charlie's, dogs?”", 1.0)])
+    said = "“Don't! - it is 100 |% … J |.R |. Charlie's, all -female dogs? -No, -5”"
+    model = Scripted(said=[(said, 1.0)])
     heard = recognize(model, [sound(sample("complaint"), 3)])
     assert [(word.text, word.punctuated) for word in heard.words] == [
         ("don't", "“Don't!"),
@@ -169,7 +170,10 @@ def test_a_word_is_bare_beside_how_it_is_written() -> None:
         ("100%", "100%"),
         ("j.r", "J.R."),
         ("charlie's", "Charlie's,"),
-        ("dogs", "dogs?”"),
+        ("all-female", "all-female"),
+        ("dogs", "dogs?"),
+        ("no", "-No,"),
+        ("5", "-5”"),
     ]
 
 

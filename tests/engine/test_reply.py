@@ -152,6 +152,15 @@ def test_who_asks_for_more_than_the_named_ones_is_told_that_there_are_no_others(
     ]
 
 
+def test_that_speakers_are_not_told_apart_within_a_channel_is_warned_of() -> None:
+    channels = [Heard(words=spoken("Hello there.")), Heard(words=spoken("Good morning."))]
+    metadata = reply_to(*channels, multichannel=True, diarize=True)["metadata"]
+    assert [(w["parameter"], w["type"]) for w in metadata["warnings"]] == [
+        ("diarize", "unsupported_parameter")
+    ]
+    assert "warnings" not in reply_to(channels[0], diarize=True)["metadata"]
+
+
 def test_examples_of_the_configuration_count(embedder: Embedder) -> None:
     reply = build_reply(
         UPLOAD,
