@@ -36,7 +36,7 @@ for step in range(1, 1000):
 
 
 def test_a_signal_at_any_step_of_a_wait_is_noted_and_stops_nothing() -> None:
-    """A handler runs between two steps of what the main thread does: what it needs must not be locked there."""
+    """A handler runs between two steps of the main thread: what it needs must not be locked there."""
     command = [sys.executable, "-c", AT_EVERY_STEP]
     done = subprocess.run(
         command,
