@@ -94,7 +94,7 @@ def test_when_an_engine_dies_the_service_loses_nothing_and_only_its_work_is_begu
                 service.drop(f"{number}.wav")
             assert begun.wait(60)
             mortal.close()
-            service.wait_states(done=12, seconds=60)
+            service.wait_states(done=12)
         done = Counter(dying.done() + staying.done())
         assert len(done) == 12
         assert set(done.values()) == {1}
@@ -255,12 +255,12 @@ def test_a_service_goes_on_with_the_engine_that_is_left(tmp_path: Path) -> None:
             service.start()
             for number in range(2):
                 service.drop(f"{number}.wav")
-            service.wait_states(done=2, seconds=60)
+            service.wait_states(done=2)
             for number in range(2, 6):
                 service.drop(f"{number}.wav")
             service.wait_row("SELECT id FROM recordings WHERE state = 'analyzing'")
             engines[0][1].kill()
-            service.wait_states(done=6, seconds=60)
+            service.wait_states(done=6)
             [counted] = service.rows(
                 "SELECT count(DISTINCT request_id) AS replies, sum(possibly_billed) AS asked FROM recordings"
             )
@@ -284,5 +284,7 @@ def real_engine(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("listening on "), line
-        yield line.split()[-1].removeprefix("http://"), process
-        process.terminate()
+        try:
+            yield line.split()[-1].removeprefix("http://"), process
+        finally:
+            process.terminate()

@@ -19,7 +19,7 @@ def test_640_bytes_that_claim_gigabytes_fail_alone(tmp_path: Path) -> None:
         service.drop("bomb.m4a", bomb)
         service.drop("again.m4a", bomb + b"again")
         service.drop("innocent.mp3", (SAMPLES / "silence.mp3").read_bytes())
-        service.wait_states(done=1, failed=2, seconds=100)
+        service.wait_states(done=1, failed=2)
         rows = {row["name"]: row for row in service.rows("SELECT * FROM recordings")}
         pauses = service.rows("SELECT * FROM pauses")
         said = service.log_file.read_text("utf-8")

@@ -55,8 +55,10 @@ def engine(folder: Path, *arguments: str, **section: Any) -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("listening on "), line
-        yield line.removeprefix("listening on ").strip()
-        process.terminate()
+        try:
+            yield line.removeprefix("listening on ").strip()
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")

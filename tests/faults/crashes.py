@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.harness import Conversation, ScriptedApi, Service, reply, wav
-from tests.servers import HttpSink, wait_until
+from tests.servers import DEADLINE_SECONDS, HttpSink, wait_until
 
 _LAST_LINE = re.compile(r"earshot alert (\d+), recording (\d+)\s*$")
 
@@ -121,7 +121,7 @@ def compiled_counter(factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def settle(service: Service, *, seconds: float) -> None:
+def settle(service: Service, *, seconds: float = DEADLINE_SECONDS) -> None:
     """Return once no recording and no alert is under way any more."""
 
     def is_settled() -> bool:

@@ -396,7 +396,7 @@ def test_reload_takes_over_without_losing_or_doubling_what_is_in_flight(tmp_path
             release.set()
             service.wait_states(done=2)
             sink.wait_for(2)
-            settle(service, seconds=10)
+            settle(service)
             assert service.stop() == 0
         assert len(api.listened()) == 2
         assert api.calls[0].headers["authorization"].endswith("cdef")
@@ -423,7 +423,7 @@ def test_restarts_without_work_ask_and_tell_nothing(tmp_path: Path) -> None:
             for number in range(20):
                 service.drop(f"{number}.wav")
             service.wait_states(done=20)
-            settle(service, seconds=20)
+            settle(service)
             for _ in range(2):
                 service.kill()
                 service.start()

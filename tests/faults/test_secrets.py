@@ -96,7 +96,7 @@ def through_many_faults(service: Service, api: ScriptedApi, sink: HttpSink) -> l
     api.script = lambda conversation: conversation.reply(body=spoken())
     for number in range(6):
         service.drop(f"{number}.wav")
-    service.wait_states(done=6, seconds=40)
+    service.wait_states(done=6)
     service.wait_row("SELECT 1 FROM alerts WHERE destination = 'down' AND attempts >= 2")
     sink.wait_for(1)
     good = service.config_file.read_text()

@@ -215,9 +215,7 @@ def test_locked_database_stops_sending_and_keeps_what_arrives(tmp_path: Path) ->
             other.execute("BEGIN IMMEDIATE")
             service.drop("second.wav")
             held.release()
-            wait_until(
-                lambda: "cannot store a result" in service.log(), seconds=40, what="it to give up once"
-            )
+            wait_until(lambda: "cannot store a result" in service.log(), what="it to give up once")
             assert len(api.calls) == 1
             other.execute("ROLLBACK")
         service.wait_states(done=2)

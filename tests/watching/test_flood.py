@@ -84,7 +84,7 @@ def peak_bytes(service: Service) -> int:
 
 def test_a_flood_of_files_becomes_one_row_each(tmp_path: Path) -> None:
     """By events alone, although the kernel drops those of the second wave."""
-    flood(tmp_path, method="events", folders=150, files=1500, unreported=200, seconds=60)
+    flood(tmp_path, method="events", folders=40, files=400, unreported=60, seconds=60)
 
 
 @pytest.mark.soak

@@ -78,7 +78,7 @@ def test_a_share_that_hangs_does_not_hold_up_the_end(service: Service, share: Sh
     share.hang()
     service.drop("other.wav")
     service.wait_states(done=1)
-    assert service.stop(seconds=15) == 0
+    assert service.stop(seconds=30) == 0
 
 
 def test_a_reload_beside_a_share_that_hangs_is_taken_over(service: Service, share: Share) -> None:
