@@ -21,7 +21,7 @@ from daemon.analysis.pauses import hold, resume
 from daemon.config.times import zone_of
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Ending, Recording, RecordingState
-from daemon.storage.database import free_bytes, open_existing, transaction
+from daemon.storage.database import free_bytes, open_existing, transaction, try_to_write
 from daemon.storage.due import Wanted, has_suspects, next_due, seconds_until_due
 from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses, seconds_until_probe
@@ -101,6 +101,7 @@ class Workers:
         """Note the pause for a time in which nothing could be written, not even that; it ends right after."""
         if self._store_trouble:
             reason, began = self._store_trouble
+            try_to_write(db)
             with transaction(db):
                 hold(db, "store", reason, self._context, began, shared=True)
             self._store_trouble = None
@@ -212,6 +213,7 @@ class Workers:
                 f"only {room / 1e6:.0f} MB are free beside {self._db_path} "
                 f"and min_free is {floor / 1e6:.0f} MB; make room there"
             )
+            try_to_write(db)
             with transaction(db):
                 hold(db, "store", reason, self._context, self._context.clock(), shared=True)
         if room >= floor and held:

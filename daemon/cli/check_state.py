@@ -41,10 +41,10 @@ def _not_ready(context: Context) -> list[str]:
 
 
 def _troubles(context: Context, folders: Sequence[str], oldest: timedelta) -> list[str]:
-    from daemon.storage.health import old_waiting, troubles_now
+    from daemon.storage.health import old_waiting, troubles_now, unwritable
 
     db, now = context.database, datetime.now(UTC)
-    return troubles_now(db, folders, now) + old_waiting(db, now, oldest)
+    return unwritable(db) + troubles_now(db, folders, now) + old_waiting(db, now, oldest)
 
 
 def _print(troubles: Sequence[str], *, as_json: bool) -> None:

@@ -36,8 +36,9 @@ def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, 
 
     With a configuration that cannot be used: its faults and the last state, and 78 as the exit code.
 
-    With --check all is well (0) while the service runs and watches, is not paused, no folder is away, no
-    alert has been stuck for an hour, and no recording has waited for longer than --oldest.
+    With --check all is well (0) while the service runs and watches, is not paused, the database can
+    be written, no folder is away, no alert and no webhook has been stuck for an hour, and no recording has
+    waited for longer than --oldest.
     """
     if is_ready and not is_check:
         raise click.UsageError("--ready goes with --check")
@@ -52,8 +53,18 @@ def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, 
         for fault in faults:
             say_error(str(fault))
         _print_document(document)
+        if document["daemon"]["running"]:
+            _say_unwritable(context)
     if faults:
         click.get_current_context().exit(EXIT_UNUSABLE)
+
+
+def _say_unwritable(context: Context) -> None:
+    """Say when the service can store nothing: it has no pause for that, which would have to be stored."""
+    from daemon.storage.health import unwritable
+
+    for reason in unwritable(context.database):
+        say_error(f"nothing can be stored now: {reason}")
 
 
 def _faults(context: Context) -> list[ConfigProblem]:

@@ -15,7 +15,7 @@ from daemon.logs import escaped, redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.loops import LOOK_SECONDS, Step
-from daemon.storage.health import troubles_now
+from daemon.storage.health import troubles_now, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def heartbeat(settings: Heartbeat, folders: Collection[str], is_ready: Callable[
     def step(db: Database) -> float:
         if not is_ready():
             return LOOK_SECONDS
-        troubles = troubles_now(db, folders, utc_now())
+        troubles = unwritable(db) + troubles_now(db, folders, utc_now())
         address = settings.fail_url if troubles else settings.url
         if address is None:
             logger.warning("heartbeat held back reason=%s", "; ".join(troubles))

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 """How long a loop waits when the database is locked or its disk is full."""
 
+TOLD_EVERY_SECONDS = 60.0
+"""How often the log says so while that lasts."""
+
 LONGEST_RETRY_SECONDS = 60.0
 """How long it waits at most after an unexpected error."""
 
@@ -159,16 +162,18 @@ class Loops:
 
     def _run(self, loop: Loop, step: Step, database: Path, wait: Callable[[float], None]) -> None:
         db: Database | None = None
-        failures = 0
+        failures, told_at = 0, -math.inf
         with ExitStack() as stack:
             while not self.stop.is_set():
                 loop.beat()
                 try:
                     db = db or stack.enter_context(closing(open_database(database)))
                     seconds = step(db)
-                    failures = 0
+                    failures, told_at = 0, -math.inf
                 except StoreBusyError as error:
-                    logger.error("database not usable, trying again loop=%s error=%s", loop.name, error)
+                    if time.monotonic() >= told_at + TOLD_EVERY_SECONDS:
+                        logger.error("database not usable, trying again loop=%s error=%s", loop.name, error)
+                        told_at = time.monotonic()
                     seconds = self._retry_seconds
                 except StoreError as error:
                     logger.critical("loop ended loop=%s error=%s", loop.name, error)

@@ -7,6 +7,7 @@ the old one.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -25,6 +26,7 @@ from daemon.logs import arrange, redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
+from daemon.runtime.loops import TOLD_EVERY_SECONDS
 from daemon.runtime.signals import Signals, exit_code
 from daemon.storage.database import daemon_lock, open_database, transaction
 from daemon.storage.lock import DaemonLock, reading_lock
@@ -53,6 +55,7 @@ def prepared(
     With `patient` it waits out a full disk or a locked database, until these signals say stop.
     """
     # The lock comes first: a newer version must not change the tables under a running older one.
+    told_at = -math.inf
     with daemon_lock(config.database) as lock:
         while True:
             try:
@@ -62,7 +65,9 @@ def prepared(
                 if patient is None:
                     raise
                 # Do not exit: systemd gives up on a service that fails a few times in a row.
-                logger.error("database not usable, trying again error=%s", error)
+                if time.monotonic() >= told_at + TOLD_EVERY_SECONDS:
+                    logger.error("database not usable, trying again error=%s", error)
+                    told_at = time.monotonic()
                 sdnotify.notify(f"STATUS=waiting for the database\n{GO_ON_WAITING}")
                 patient.wait(STORE_WAIT_SECONDS)
                 if patient.stop:

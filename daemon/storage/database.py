@@ -139,6 +139,13 @@ def transaction(db: Database) -> Iterator[Database]:
             raise _trouble(error) from error
 
 
+def try_to_write(db: Database) -> None:
+    """Raise StoreBusyError while nothing can be written; writes a page and changes nothing."""
+    with transaction(db):
+        # We do not use this number.
+        db.execute("PRAGMA user_version = 0")
+
+
 @contextmanager
 def _turn_to_write(db: Database) -> Iterator[None]:
     (busy_milliseconds,) = db.conn.execute("PRAGMA busy_timeout").fetchone()

@@ -7,14 +7,24 @@ from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
+from daemon.errors import StoreBusyError
 from daemon.models import from_iso
-from daemon.storage.database import rows
+from daemon.storage.database import rows, try_to_write
 from daemon.storage.operations import waiting_targets
 from daemon.storage.views import folder_rows, pause_row, waiting_since
 from daemon.storage.webhooks import stuck_webhooks
 
 STUCK_AFTER = timedelta(hours=1)
 """What waits longer than this has more than a passing trouble."""
+
+
+def unwritable(db: Database) -> list[str]:
+    """Return why nothing can be stored now: no pause for this reason can be, either."""
+    try:
+        try_to_write(db)
+    except StoreBusyError as error:
+        return [str(error)]
+    return []
 
 
 def paused(db: Database) -> list[str]:

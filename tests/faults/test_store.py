@@ -97,6 +97,9 @@ def test_reply_in_hand_is_written_once_there_is_room(tmp_path: Path, small_disk:
         filler = fill(small_disk)
         held.release()
         wait_until(lambda: service.log().count("cannot store a result") >= 3, what="replies that wait")
+        check = service.earshot("status", "--check")
+        assert (check.returncode, "the disk of the database is full" in check.stdout) == (1, True)
+        assert "nothing can be stored now: the disk" in service.earshot("status").stderr
         assert service.process is not None
         assert service.process.poll() is None
         filler.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_silence_tells_where_there_is_no_address_for_it(db: Database) -> None:
         assert not sink.requests
         assert heartbeat(settings(sink), ["/gone"], lambda: True)(db) == 300
         assert heartbeat(settings(sink), ["/other"], lambda: True)(db) == 300
+        assert [request.path for request in sink.requests] == [f"/{SECRET}/fail", f"/{SECRET}"]
+
+
+def test_while_nothing_can_be_stored_not_all_is_well(db: Database, tmp_path: Path) -> None:
+    """A pause for this reason could not be stored either."""
+    db.execute("PRAGMA busy_timeout = 0")
+    with HttpSink() as sink, closing(sqlite3.connect(tmp_path / "earshot.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert heartbeat(settings(sink), [], lambda: True)(db) == 300
+        other.execute("ROLLBACK")
+        assert heartbeat(settings(sink), [], lambda: True)(db) == 300
         assert [request.path for request in sink.requests] == [f"/{SECRET}/fail", f"/{SECRET}"]
 
 
