@@ -211,7 +211,7 @@ def _sweep(db: Database, *, rewrite: bool) -> bool:
 
 
 def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: bool) -> None:
-    copies = _copies(context)
+    copies = _copies(context) if plan.going or is_done else []
     for recording_id, reason in plan.kept.items():
         if reason == MISSING:
             say_error(f"there is no recording {recording_id}; `earshot list` shows them")
@@ -233,8 +233,9 @@ def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: 
         _show_going(plan)
     if is_done:
         click.echo(f"{plural(erased, 'recording')} erased")
+    going = {row["id"] for row in plan.going}
     for row in plan.going:
-        if row["duplicate_of"] is not None:
+        if row["duplicate_of"] not in {None, *going}:
             click.echo(f"recording {row['id']} is a copy of {row['duplicate_of']}: what was said stays there")
     for path in copies:
         click.echo(f"not reached: {path}; delete it when you need it no longer")

@@ -174,6 +174,7 @@ def test_backups_that_are_still_there_are_named(run: Run, site: Site, tmp_path: 
 
 def test_where_nothing_fits_that_is_said(run: Run, site: Site) -> None:
     add(site, 1, metadata={"caller": "0151"})
+    assert run("backup", str(site.home / "copy.db")).returncode == 0
     assert run("forget", "--where", "caller=0170").stdout == "0 recordings would be erased\n"
 
 
