@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.groups import Group
+from daemon.cli.look import HEADING, SEVERITIES, STATES
 from daemon.cli.options import (
     Context,
     configuration_options,
@@ -20,7 +21,15 @@ from daemon.cli.options import (
     row_id,
     say_error,
 )
-from daemon.cli.output import ON_TERMINAL_ROWS, local_time, print_json, print_json_rows, print_table
+from daemon.cli.output import (
+    ON_TERMINAL_ROWS,
+    Cell,
+    local_time,
+    print_json,
+    print_json_rows,
+    print_line,
+    print_table,
+)
 from daemon.config.units import parse_duration
 from daemon.errors import EXIT_FAILED, UsageError
 from daemon.logs import escaped, redacted
@@ -83,10 +92,12 @@ def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
         print_json(found)
         return
     for name, value in _facts(found):
-        click.echo(f"{name:<12}{escaped(value)}")
-    click.echo(f"\n{escaped(found['title'])}\n")
+        print_line(f"{name:<12}", (value, STATES.get(value, "") if name == "state" else ""), indent=12)
+    click.echo()
+    print_line((found["title"], HEADING))
+    click.echo()
     for line in found["body"].splitlines():
-        click.echo(escaped(line))
+        print_line(line)
 
 
 @alerts.command("retry", epilog="Example: earshot alerts retry 5 6")
@@ -188,11 +199,11 @@ def _nearest(name: str, known: Collection[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"the configuration has: {', '.join(known) or 'none'}"
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any]) -> tuple[Cell, ...]:
     return (
         str(row["id"]),
-        row["state"],
-        row["severity"],
+        (row["state"], STATES.get(row["state"], "")),
+        (row["severity"], SEVERITIES.get(row["severity"], "")),
         row["destination"],
         "" if row["recording_id"] is None else str(row["recording_id"]),
         local_time(row["created_at"]),

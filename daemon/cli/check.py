@@ -8,7 +8,7 @@ import click
 
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
 from daemon.cli.output import plural, print_json
-from daemon.cli.report import print_report, print_report_document
+from daemon.cli.report import print_problems, print_report, print_report_document
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError
 from daemon.models import shown_path
 
@@ -36,9 +36,10 @@ def check(context: Context, offline: bool, name: str | None, as_json: bool) -> N
     try:
         config = context.config
     except ConfigError as error:
-        if not as_json:
-            raise
-        print_report_document(error.problems, [])
+        if as_json:
+            print_report_document(error.problems, [])
+        else:
+            print_problems(error.problems)
         click.get_current_context().exit(EXIT_UNUSABLE)
     if name is not None:
         _check_name(config, name, as_json=as_json)

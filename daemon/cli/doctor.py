@@ -11,7 +11,7 @@ import click
 from daemon import __version__
 from daemon.cli.check import summary
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
-from daemon.cli.report import print_report, print_report_document
+from daemon.cli.report import print_problems, print_report, print_report_document
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, EarshotError
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ def doctor(context: Context, quick: bool, offline: bool, as_json: bool) -> None:
     try:
         config = context.config
     except ConfigError as error:
-        if not as_json:
-            raise
-        print_report_document(error.problems, [], facts={})
+        if as_json:
+            print_report_document(error.problems, [], facts={})
+        else:
+            print_problems(error.problems)
         click.get_current_context().exit(EXIT_UNUSABLE)
     report = look_at_environment(config, context.config_file, env=context.env, offline=offline)
     versions = f"earshot {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"

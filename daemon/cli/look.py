@@ -37,6 +37,7 @@ STATES = {
     "suppressed": QUIET,
 }
 """Of recordings and alerts; the others need no colour."""
+SEVERITIES = {"critical": BAD, "info": QUIET}
 LEVELS = {"ok": GOOD, "warning": "dark_orange", "error": BAD}
 
 NARROWEST = 40

@@ -74,6 +74,19 @@ def print_table(
     _print_fitted(columns, stretch=stretch, numbers=numbers, droppable=droppable)
 
 
+def print_line(*parts: str | tuple[str, str], indent: int = 0, err: bool = False) -> None:
+    """Print one line, escaped; a terminal wraps it between words, with an indent.
+
+    A part may be a pair of text and style (see look.py).
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        print_wrapped(console(stderr=err), styled(*parts), indent=indent, first=styled())
+    else:
+        texts = (part if isinstance(part, str) else part[0] for part in parts)
+        click.echo(escaped("".join(texts)), err=err)
+
+
 def print_paragraph(text: str, *, indent: str = "") -> None:
     """Print text wrapped to the terminal between words, escaped; keep its line breaks."""
     screen = console(width=text_width())

@@ -81,7 +81,7 @@ def _print_list(context: Context, found: Iterator[dict[str, Any]], columns: Sequ
     if columns:
         chosen = wanted_columns(context.database, columns)
         cells = ([_shown(value) for value in picked(row, chosen).values()] for row in found)
-        print_table(chosen, cells, stretch=(chosen[-1],))
+        print_table(chosen, cells, stretch=tuple(reversed([name for name in chosen if name != "id"])))
         return
     keys = _metadata_keys(context)
     print_table(

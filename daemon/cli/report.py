@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
-from daemon.cli.options import say_error
-from daemon.cli.output import print_json, problem_rows
+from daemon.cli.look import LEVELS
+from daemon.cli.output import print_json, print_line, problem_rows
 from daemon.config.document import Location, read_document
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
-from daemon.logs import escaped, redacted
+from daemon.logs import redacted
+
+MARK_COLUMNS = 9
 
 
 class Report:
@@ -60,11 +61,19 @@ class Report:
 def print_report(report: Report) -> None:
     """Print what is fine, then warnings, then, on stderr, errors."""
     for text in report.fine:
-        click.echo(f"ok  {escaped(redacted(text))}")
-    for warning in report.warnings:
-        click.echo(f"warning  {escaped(redacted(str(warning)))}")
-    for problem in report.problems:
-        say_error(str(problem))
+        _print_marked("ok", text)
+    print_problems([*report.warnings, *report.problems])
+
+
+def print_problems(problems: Sequence[ConfigProblem]) -> None:
+    """Print warnings, and on stderr errors, each with its mark."""
+    for each in problems:
+        _print_marked(each.level, str(each))
+
+
+def _print_marked(level: str, text: str) -> None:
+    mark = f"{level:<{MARK_COLUMNS}}"
+    print_line((mark, LEVELS[level]), redacted(text), indent=MARK_COLUMNS, err=level == "error")
 
 
 def print_report_document(problems: list[ConfigProblem], fine: list[str], **more: Any) -> None:

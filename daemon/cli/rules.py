@@ -10,9 +10,8 @@ import click
 from daemon.cli.filters import filter_options
 from daemon.cli.groups import Group
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
-from daemon.cli.output import local_time, plural, print_json, print_paragraph, print_table
+from daemon.cli.output import local_time, plural, print_json, print_line, print_paragraph, print_table
 from daemon.errors import UsageError
-from daemon.logs import escaped
 from daemon.text import shown_clock
 
 QUOTE_LENGTH = 200
@@ -132,7 +131,7 @@ def _print_examples(outcome: Outcome) -> None:
     shown = sorted(outcome.examples, key=lambda each: (each.at, each.recording_id), reverse=True)
     for each in shown:
         click.echo()
-        click.echo(escaped(f"recording {each.recording_id}  {local_time(each.at)}  {each.name}"))
+        print_line(f"recording {each.recording_id}  {local_time(each.at)}  {each.name}", indent=2)
         print_paragraph("; ".join(each.reasons), indent="  ")
         for segment in each.segments:
             print_paragraph(_quote(segment), indent="  ")

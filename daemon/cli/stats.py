@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.filters import filter_options
+from daemon.cli.look import text_width
 from daemon.cli.options import Context, configuration_options, json_option, known_group, pass_context
-from daemon.cli.output import plural, print_json, print_table
+from daemon.cli.output import plural, print_json, print_line, print_table
 from daemon.cli.plot import sparkline
-from daemon.logs import escaped
 from daemon.text import shown_clock, shown_score
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SPARK_COLUMNS = 8
 LONG_SPARK_COLUMNS = 60
+SPARK_TEXT_COLUMNS = 38
+"""What stands beside a long one."""
 SHOWN_LABELS = 2
 NUMBERS = ("recordings", "hours", "average", "negative", "alerts", "useful")
 
@@ -72,12 +74,12 @@ def _print_all(row: Row) -> None:
     click.echo(f"recordings  {row['recordings']}, {shown_clock(row['seconds'])} of audio")
     if row["scored"]:
         share = f", {_share(row['negative_share'])} negative" if row["negative_share"] is not None else ""
-        click.echo(f"average     {_score(row['average'])}{share}, of {row['scored']} with a score")
+        print_line(f"average     sentiment {_score(row['average'])}{share}, of {row['scored']} with a score")
     judged = f", {row['useful']} of {row['judged']} judged were useful" if row["judged"] else ""
     click.echo(f"alerts      {row['alerts']}{judged}")
     for name in ("intents", "topics"):
         if row[name]:
-            click.echo(f"{name:<12}{escaped(_labels(row[name], len(row[name])))}")
+            print_line(f"{name:<12}{_labels(row[name], len(row[name]))}", indent=12)
     _print_sparklines(row["days"])
 
 
@@ -86,10 +88,9 @@ def _print_sparklines(days: Sequence[Row]) -> None:
     if not days:
         return
     span = _span(days)
-    click.echo(
-        f"per day     {_volume(days, span, LONG_SPARK_COLUMNS)}  {days[0]['day']} to {days[-1]['day']}"
-    )
-    click.echo(f"score       {_scores(days, span, LONG_SPARK_COLUMNS)}  from -1 to 1")
+    columns = min(LONG_SPARK_COLUMNS, text_width() - SPARK_TEXT_COLUMNS)
+    click.echo(f"per day     {_volume(days, span, columns)}  {days[0]['day']} to {days[-1]['day']}")
+    click.echo(f"sentiment   {_scores(days, span, columns)}  from -1 to 1")
 
 
 def _print_groups(by: str, found: list[Row], *, in_order_of_time: bool) -> None:

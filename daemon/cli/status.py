@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from daemon.cli.check_state import check_state
+from daemon.cli.look import BAD, GOOD, STATES
 from daemon.cli.options import Context, configuration_options, duration, json_option, pass_context, say_error
-from daemon.cli.output import ago, local_time, plural, print_json, problem_rows
+from daemon.cli.output import ago, local_time, plural, print_json, print_line, problem_rows
 from daemon.cli.places import not_running, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
@@ -87,6 +88,10 @@ def _document(context: Context, *, usable: bool) -> dict[str, Any]:
     return status_document(db, context.database_file, config, datetime.now(UTC))
 
 
+def _say(*parts: str | tuple[str, str]) -> None:
+    print_line(*parts, indent=12)
+
+
 def _print_document(document: dict[str, Any]) -> None:
     _print_daemon(document)
     _print_recordings(document)
@@ -95,48 +100,48 @@ def _print_document(document: dict[str, Any]) -> None:
     _print_left("sidecars", document["sidecars"], "written")
     _print_alerts(document["alerts"])
     for name, count in document["webhooks_orphaned"].items():
-        click.echo(f"webhooks    {escaped(orphaned(name, count))}")
+        _say(f"webhooks    {escaped(orphaned(name, count))}")
     for rule, until in document["snoozed"].items():
-        click.echo(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
+        _say(f"            rule {escaped(rule)} is snoozed until {local_time(until)}")
 
 
 def _print_daemon(document: dict[str, Any]) -> None:
     daemon = document["daemon"]
     if not daemon["running"]:
-        click.echo(f"service     {escaped(not_running(Path(document['database'])))}")
+        _say("service     ", (not_running(Path(document["database"])), BAD))
         for line in watched_by_others([folder["path"] for folder in document["folders"]]):
-            click.echo(f"            {escaped(line)}")
+            _say(f"            {escaped(line)}")
     elif not daemon["ready"]:
-        click.echo(f"service     starting (process {daemon['pid']})")
+        _say(f"service     starting (process {daemon['pid']})")
     else:
-        click.echo(f"service     running (process {daemon['pid']})")
+        _say("service     ", ("running", GOOD), f" (process {daemon['pid']})")
     paused = document["paused"]
     if paused:
-        click.echo(f"paused      since {local_time(paused['since'])}: {escaped(paused['reason'])}")
+        _say("paused      ", (f"since {local_time(paused['since'])}: {paused['reason']}", BAD))
     owner = document["database_owner"]
     of_whom = f"of {owner}" if owner else "not there yet"
-    click.echo(f"database    {escaped(document['database'])} ({of_whom})")
+    _say(f"database    {escaped(document['database'])} ({of_whom})")
 
 
 def _print_recordings(document: dict[str, Any]) -> None:
-    click.echo(f"recordings  {_counts(document['recordings'])}")
+    _say("recordings  ", *_counts(document["recordings"]))
     oldest = document["oldest_waiting_at"]
     if oldest:
-        click.echo(f"            the oldest one waits since {local_time(oldest)} ({ago(oldest)})")
+        _say(f"            the oldest one waits since {local_time(oldest)} ({ago(oldest)})")
     if document["recordings"]["failed"]:
-        click.echo("            `earshot list --state failed` says why they failed")
+        _say("            `earshot list --state failed` says why they failed")
     cost = shown_usd(document["cost_month_usd"])
-    click.echo(f"cost        about {cost} USD this month; `earshot costs` says of what")
+    _say(f"cost        about {cost} USD this month; `earshot costs` says of what")
 
 
 def _print_folders(folders: list[dict[str, Any]]) -> None:
     for number, folder in enumerate(folders):
-        click.echo(f"{'' if number else 'folders':<12}{escaped(folder['path'])}: {_folder_facts(folder)}")
+        _say(f"{'' if number else 'folders':<12}{escaped(folder['path'])}: {_folder_facts(folder)}")
     left_alone = sum(folder["left_alone"] for folder in folders)
     if left_alone:
-        click.echo(f"            `earshot scan --existing` takes in the {left_alone} left alone")
+        _say(f"            `earshot scan --existing` takes in the {left_alone} left alone")
     if any(folder["not_taken"]["lists"] for folder in folders):
-        click.echo("            `lists: true` at a folder has its lists of addresses taken, those too")
+        _say("            `lists: true` at a folder has its lists of addresses taken, those too")
 
 
 def _folder_facts(folder: dict[str, Any]) -> str:
@@ -161,15 +166,15 @@ def _folder_facts(folder: dict[str, Any]) -> str:
 
 def _print_left(name: str, left: dict[str, Any], what: str) -> None:
     if left["waiting"]:
-        click.echo(f"{name:<12}{left['waiting']} still to be {what}")
+        _say(f"{name:<12}{left['waiting']} still to be {what}")
     if left["error"]:
-        click.echo(f"            {escaped(left['error'])}")
+        _say(f"            {escaped(left['error'])}")
 
 
 def _print_alerts(counts: dict[str, int]) -> None:
-    click.echo(f"alerts      {_counts(counts)}")
+    _say("alerts      ", *_counts(counts))
     if counts["failed"]:
-        click.echo("            `earshot alerts --state failed` says why")
+        _say("            `earshot alerts --state failed` says why")
 
 
 def orphaned(name: str, count: int) -> str:
@@ -180,5 +185,10 @@ def orphaned(name: str, count: int) -> str:
     )
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "none"
+def _counts(counts: dict[str, int]) -> list[tuple[str, str]]:
+    """Return what to print of counts by state."""
+    parts: list[tuple[str, str]] = []
+    for state, number in counts.items():
+        if number:
+            parts += [(", " if parts else "", ""), (f"{number} {state}", STATES.get(state, ""))]
+    return parts or [("none", "")]

@@ -133,9 +133,9 @@ def test_in_text_problems_are_lines_on_stderr_beside_what_is_fine(run: Run, site
     site.watched.rmdir()
     answer = run("check", "--offline")
     assert answer.returncode == 1
-    assert "ok  API key present" in answer.stdout
+    assert "ok       API key present" in answer.stdout
     (line,) = answer.stderr.splitlines()
-    assert line.startswith(f"earshot: {site.config}:")
+    assert line.startswith(f"error    {site.config}:")
     assert f"{site.watched} is not there" in line
 
 

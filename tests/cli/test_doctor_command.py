@@ -181,7 +181,7 @@ def test_copies_of_upgrades_are_named_and_old_ones_warned_of(
         os.utime(copy, (time.time() - days * 86400,) * 2)
     (found,) = told(run, "warning", "--quick")
     assert found.startswith(f"{old}: 2.0 MB, from before an upgrade 40 d ago; delete it")
-    assert f"ok  {new}: 2.0 MB, from before an upgrade 3 d ago" in run("doctor", "--quick").stdout
+    assert f"ok       {new}: 2.0 MB, from before an upgrade 3 d ago" in run("doctor", "--quick").stdout
 
 
 def test_a_backup_that_is_missing_old_or_gone_is_warned_of(run: Run, site: Site, serving: DaemonLock) -> None:

@@ -126,7 +126,7 @@ def test_one_rule_by_its_name_has_reasons_and_quotes(run: Run, site: Site) -> No
     ]
     text = run("rules", "test", "--rule", "lawyer").stdout
     assert "unhappy" not in text
-    assert "\n\nrecording 1  2026-03-01 10:00:00  call-1.wav\n" in text
+    assert "\n\nrecording 1  2026-03-01 10:00 UTC  call-1.wav\n" in text
     assert '[00:12] customer (sentiment -0.61): "I will call my lawyer."' in text
 
 

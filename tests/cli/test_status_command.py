@@ -146,7 +146,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
 def test_text_says_what_is_paused_waiting_and_left_alone(run: Run, site: Site) -> None:
     fill(site)
     text = run("status").stdout
-    assert "paused      since 2026-03-01 10:00:00: key trouble; service trouble" in text
+    assert "paused      since 2026-03-01 10:00 UTC: key trouble; service trouble" in text
     assert "2 waiting, 1 failed, 3 skipped" in text
     assert "by polling (nfs4 mount), settle 5 s, last scan" in text
     assert "2 recordings found by listing only" in text
