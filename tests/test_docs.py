@@ -88,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_in_the_documents_is_one_and_works(line: str, place: Path) -> None:
     assert usage_error(line) is None
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
-    words = [re.sub(r"^/var/backups/earshot", str(place), word) for word in words]
+    words = [re.sub(r"^(/var/backups/earshot|FILE$)", str(place), word) for word in words]
     name = next((word for word in words if word in NOT_RUN), None)
     if name is None:
         answer = CliRunner().invoke(earshot, ["-c", str(place / "config.yaml"), *words], prog_name="earshot")
