@@ -307,7 +307,7 @@ class Target:
     """One URL of a destination, or one recipient of a URL that names several.
 
     `index` counts them from 0. `limit` is the most characters of a message, including the title if that is
-    part of the body. Times in it are shown in `zone`.
+    part of the body, without the `links_room` that is kept free for links. Times in it are shown in `zone`.
     """
 
     destination: str
@@ -318,6 +318,7 @@ class Target:
     quiet: QuietHours | None = None
     template: Template | None = field(default=None, repr=False, compare=False)
     zone: tzinfo = UTC
+    links_room: int = 0
 
     @property
     def name(self) -> str:

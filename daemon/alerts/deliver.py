@@ -18,6 +18,7 @@ from sqlite_utils import Database
 
 from daemon.alerts.quiet_hours import quiet_period
 from daemon.alerts.targets import fit
+from daemon.alerts.verdict_links import Links, with_links
 from daemon.backoff import backoff
 from daemon.models import Alert, Target, from_iso, utc_now
 from daemon.storage.database import transaction
@@ -72,8 +73,11 @@ class Place:
     on_give_up: Callable[[Database, str], None] = lambda *_: None
 
 
-def step(db: Database, target: Target, sender: Sender, now: datetime) -> bool:
-    """Send the alert that is due next to this target; False when none is."""
+def step(db: Database, target: Target, sender: Sender, now: datetime, *, links: Links | None = None) -> bool:
+    """Send the alert that is due next to this target; False when none is.
+
+    With `links` one about a recording says where it can be judged.
+    """
     alert = next_alert(db, target.destination, target.index, now)
     if alert is None:
         return False
@@ -83,6 +87,8 @@ def step(db: Database, target: Target, sender: Sender, now: datetime) -> bool:
         return True
     place = Place("alerts", target.destination, target.index, on_give_up=partial(_tell, target, now))
     text = fit(target, alert.title, alert.body)
+    if links is not None and alert.recording_id is not None and target.links_room:
+        text = with_links(text, links(alert.id, now))
     attempt(db, alert, place, sender, lambda: sender.send(alert.title, text, alert.severity), now)
     return True
 
@@ -178,7 +184,9 @@ def _tell(target: Target, now: datetime, db: Database, detail: str) -> None:
     begin_trouble(db, "given_up", target.name, detail, now)
 
 
-def delivery(target: Target, *, clock: Callable[[], datetime] = utc_now) -> Callable[[Database], float]:
+def delivery(
+    target: Target, *, links: Links | None = None, clock: Callable[[], datetime] = utc_now
+) -> Callable[[Database], float]:
     """The step of a target's loop: send one alert that is due, return the seconds until the next look."""
     sender: Sender | None = None
 
@@ -190,7 +198,7 @@ def delivery(target: Target, *, clock: Callable[[], datetime] = utc_now) -> Call
 
             release(db, target, clock())
             sender = AppriseSender(target.url)
-        if step(db, target, sender, clock()):
+        if step(db, target, sender, clock(), links=links):
             return 0.0
         due = seconds_until_due(db, target.destination, target.index, clock())
         return LOOK_SECONDS if due is None else min(due, LOOK_SECONDS)

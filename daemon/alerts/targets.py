@@ -9,6 +9,7 @@ from jinja2 import Template
 from daemon.alerts.apprise_urls import limit_of, one_recipient_each
 from daemon.alerts.sample import sample_variables
 from daemon.alerts.template import load_template
+from daemon.alerts.verdict_links import links_room
 from daemon.config.destinations import open_service, service_problem
 from daemon.config.models import Config, Destination
 from daemon.config.secrets import destination_urls
@@ -38,7 +39,11 @@ def open_targets(config: Config, env: Mapping[str, str]) -> list[Target]:
             else:
                 services += [(each, service) for each in one_recipient_each(url, service)]
         for index, (url, service) in enumerate(services):
-            targets.append(Target(name, index, url, *limit_of(service), quiet, template, zone))
+            limit, title_in_body = limit_of(service)
+            room = links_room(config, limit)
+            targets.append(
+                Target(name, index, url, limit - room, title_in_body, quiet, template, zone, links_room=room)
+            )
     if problems:
         raise ConfigError("configuration", problems)
     return targets

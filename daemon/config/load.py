@@ -38,7 +38,15 @@ def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
     findings += logical_findings(full)
     if config is None or findings:
         raise ConfigError(path, _problems(path, document, findings))
-    return config
+    return _with_link(config)
+
+
+def _with_link(config: Config) -> Config:
+    """Let messages lead to the web pages where nothing else is wanted."""
+    if config.alerts.link is not None or config.web.public_url is None:
+        return config
+    link = config.web.public_url + "/recordings/{id}?t={seconds}#t={seconds}"
+    return config.model_copy(update={"alerts": config.alerts.model_copy(update={"link": link})})
 
 
 def load_engine(path: Path, *, env: Mapping[str, str] = os.environ) -> Engine:

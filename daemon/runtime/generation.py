@@ -19,6 +19,7 @@ from sqlite_utils import Database
 
 from daemon.alerts.deliver import delivery
 from daemon.alerts.targets import open_targets
+from daemon.alerts.verdict_links import verdict_links
 from daemon.alerts.volume import end_bursts
 from daemon.alerts.webhooks import webhook_delivery
 from daemon.analysis.context import Context
@@ -148,9 +149,10 @@ class Generation:
                 configure_webhooks(db, subscriptions(self.config))
 
     def _senders(self) -> Iterator[Part]:
+        links = verdict_links(self.config)
         for target in self.targets:
             name = f"alerts-{target.destination}-{target.index}"
-            yield Part(name, delivery(target, clock=self._clock), self._alarm())
+            yield Part(name, delivery(target, links=links, clock=self._clock), self._alarm())
         for receiver in self._receivers:
             step = webhook_delivery(receiver, clock=self._clock)
             yield Part(f"webhook-{receiver.name}", step, self._alarm())

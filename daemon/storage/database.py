@@ -267,7 +267,10 @@ def _connect(path: Path, busy_seconds: float) -> Database:
 
 def _key(path: Path) -> bytes:
     """Return the key of the digests, which is in a file beside the database."""
-    file = beside_of(path, ".key")
+    return _key_in(path, beside_of(path, ".key"))
+
+
+def _key_in(path: Path, file: Path) -> bytes:
     try:
         return private_key(file, path.stat().st_uid)
     except OSError as error:
@@ -275,6 +278,11 @@ def _key(path: Path) -> bytes:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
             raise StoreBusyError(f"{text}; it is tried again") from error
         raise StoreError(f"{text}; check its owner, or remove it to have another one made") from error
+
+
+def signing_key(path: Path) -> bytes:
+    """Return the key that signs the cookies and links of the web pages, from a file beside the database."""
+    return _key_in(path, beside_of(path, ".web-key"))
 
 
 def _check_key(db: Database, path: Path) -> None:

@@ -168,15 +168,12 @@ def _of_labels(filters: Filters) -> list[Part]:
 
 
 def _of_other_tables(filters: Filters) -> list[Part]:
-    parts: list[Part] = [
-        ("EXISTS (SELECT 1 FROM json_each(recordings.metadata) WHERE key = ? AND fits(value, ?))", pair)
-        for pair in filters.where
-    ]
+    parts: list[Part] = [_of_metadata(*pair) for pair in filters.where]
     if filters.text is not None:
         matching = "SELECT rowid FROM recordings_fts WHERE recordings_fts MATCH ?"
         parts.append((f"recordings.id IN ({matching})", (match_expression(filters.text),)))
     if filters.worst_below is not None:
-        passage = "SELECT 1 FROM sentiments WHERE recording_id = recordings.id AND sentiment_score <= ?"
+        passage = "SELECT 1 FROM worst_scores WHERE recording_id = recordings.id AND score <= ?"
         parts.append((f"EXISTS ({passage})", (filters.worst_below,)))
     if filters.rule is not None:
         told = "SELECT 1 FROM alerts, json_each(rules) WHERE recording_id = recordings.id AND value = ?"
@@ -185,6 +182,17 @@ def _of_other_tables(filters: Filters) -> list[Part]:
         fired = "SELECT 1 FROM alerts WHERE recording_id = recordings.id AND state <> 'suppressed'"
         parts.append((f"EXISTS ({fired})", ()))
     return parts
+
+
+def _of_metadata(key: str, pattern: str) -> Part:
+    """By an index where the pattern is a plain value that the index compares as `fits` does."""
+    if pattern.isascii() and not {"*", "?"} & set(pattern):
+        sql = "SELECT recording_id FROM metadata_values WHERE key = ? AND value = ?"
+        return f"recordings.id IN ({sql})", (key, pattern)
+    return "EXISTS (SELECT 1 FROM json_each(recordings.metadata) WHERE key = ? AND fits(value, ?))", (
+        key,
+        pattern,
+    )
 
 
 def _fits(text: object, pattern: str) -> bool:

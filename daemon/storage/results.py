@@ -122,6 +122,12 @@ def _replace_segments(db: Database, recording_id: int, analysis: Analysis) -> No
         segments: tuple[Segment, ...] = getattr(analysis, table)
         db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
         db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
+    db.execute("DELETE FROM worst_scores WHERE recording_id = ?", (recording_id,))
+    scores = [segment.score for segment in analysis.sentiments if segment.score is not None]
+    if scores:
+        db.execute(
+            "INSERT INTO worst_scores (recording_id, score) VALUES (?, ?)", (recording_id, min(scores))
+        )
 
 
 def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:

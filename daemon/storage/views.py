@@ -60,6 +60,11 @@ def states_now(db: Database, states: Sequence[str]) -> dict[str, int]:
     return {state: value(db, sql, (state,)) for state in states}
 
 
+def newest_recording(db: Database) -> int:
+    """Return the highest id, 0 without recordings."""
+    return int(value(db, "SELECT coalesce(max(id), 0) FROM recordings"))
+
+
 def waiting_since(db: Database) -> str | None:
     """Return since when the longest waiting recording has waited, or None.
 

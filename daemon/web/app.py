@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError, UsageError
-from daemon.web import actions, api, login, recording
+from daemon.web import actions, alerts, api, health, live, login, recording, recordings, trends, verdict
 from daemon.web.gate import Gate
 from daemon.web.render import STATIC, page
 from daemon.web.site import Site
@@ -37,9 +37,18 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
         Route("/api/stats", api.stats, methods=GET),
         Route("/api/recordings", api.recordings, methods=GET),
         Route("/api/recordings/{id:int}", api.recording, methods=GET),
+        Route("/recordings", recordings.show, methods=GET),
         Route("/recordings/{id:int}", recording.show, methods=GET),
         Route("/recordings/{id:int}/audio", recording.audio, methods=GET),
         Route("/recordings/{id:int}/transcript.{name}", recording.transcript, methods=GET),
+        Route("/alerts", alerts.show, methods=GET),
+        Route("/alerts/{id:int}", alerts.lead, methods=GET),
+        Route("/verdict/{id:int}", verdict.ask, methods=GET),
+        Route("/verdict/{id:int}", verdict.judge, methods=POST),
+        Route("/live", live.stream, methods=GET),
+        Route("/trends", trends.show, methods=GET),
+        Route("/queue", health.show, methods=GET),
+        Route("/health", health.lead, methods=GET),
         Route("/recordings/{id:int}/retry", actions.retry_recording, methods=POST),
         Route("/recordings/{id:int}/protect", actions.protect, methods=POST),
         Route("/alerts/{id:int}/verdict", actions.verdict, methods=POST),
@@ -61,6 +70,7 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
         },
     )
     app.state.is_ending = is_ending
+    app.state.looks = live.Looks()
     return Gate(app, site)
 
 

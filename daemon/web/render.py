@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,15 @@ def environment() -> Environment:
         name: getattr(shown, name)
         for name in ("score", "mood", "clock", "duration", "size", "money", "plural")
     }
+    made.filters["groupby_day"] = _by_day
     made.globals |= {"version": __version__, "fingerprint": fingerprint()}
     return made
+
+
+def _by_day(entries: Iterable[dict[str, Any]], times: shown.Times) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return entries in their order, under the heading of their row's day."""
+    days = itertools.groupby(entries, key=lambda entry: times.heading(entry["row"]["created_at"]))
+    return [(day, list(own)) for day, own in days]
 
 
 @functools.cache

@@ -99,11 +99,20 @@ class Times:
             return "Yesterday"
         return self.plain_day(stored)
 
+    def heading(self, stored: str) -> str:
+        """`Today, Thu 26 Nov`, `Thu 26 Nov`."""
+        day, plain = self.day(stored), self.plain_day(stored)
+        return plain if day == plain else f"{day}, {plain}"
+
     def plain_day(self, stored: str) -> str:
         """`Thu 26 Nov`, with the year when it is another."""
         at = self.local(stored)
         year = "" if at.year == self.now.year else f" {at.year}"
         return f"{at:%a} {at.day} {at:%b}{year}"
+
+    def short_day(self, stored: str) -> str:
+        """`26 Nov`, with the year when it is another."""
+        return self.plain_day(stored).partition(" ")[2]
 
     def moment(self, stored: str | None) -> str:
         """`today 14:12`, `26 Nov 14:12`."""

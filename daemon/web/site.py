@@ -17,11 +17,9 @@ from sqlite_utils import Database
 from daemon.config.models import Config
 from daemon.config.secrets import web_token
 from daemon.config.times import zone_of
-from daemon.errors import StoreBusyError, StoreError
-from daemon.files import private_key
+from daemon.errors import StoreError
 from daemon.models import utc_now
-from daemon.storage.database import open_database, open_for_reading, transaction
-from daemon.storage.lock import beside_of
+from daemon.storage.database import open_database, open_for_reading, signing_key, transaction
 from daemon.web.access import Access, access_of
 from daemon.web.sessions import Guesses
 
@@ -101,7 +99,7 @@ def site_of(
     return Site(
         config=config,
         access=access_of(config.web, web_token(config.web.token_file, env=env), socket.gethostname()),
-        key=web_key(config.database),
+        key=signing_key(config.database),
         zone=zone_of(config.timezone),
         zone_name=config.timezone or "the zone of this host",
         root=root_of(config),
@@ -114,14 +112,3 @@ def site_of(
 def root_of(config: Config) -> str:
     """Return the path below which people see the pages: `/earshot`, or nothing."""
     return urlsplit(config.web.public_url or "").path.rstrip("/")
-
-
-def web_key(database: Path) -> bytes:
-    """Return the key that signs cookies and links, from a file beside the database that only we may read."""
-    file = beside_of(database, ".web-key")
-    try:
-        return private_key(file, database.stat().st_uid)
-    except OSError as error:
-        raise StoreBusyError(
-            f"{file}: the key of the web pages cannot be used ({error.strerror}); check its owner"
-        ) from error

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -190,7 +190,7 @@ class Place:
         """What the pages are made from."""
         return site_of(self.config, dict(os.environ), clock=lambda: self.now)
 
-    def client(self, **how: Any) -> TestClient:
+    def client(self, is_ending: Callable[[], bool] = lambda: False, **how: Any) -> TestClient:
         """A client of the pages, without a server and without a browser."""
         site = self.site()
         usual: dict[str, Any] = {
@@ -198,7 +198,7 @@ class Place:
             "client": ("127.0.0.1", 5000),
             "follow_redirects": False,
         }
-        return TestClient(application(lambda: site), **usual | how)
+        return TestClient(application(lambda: site, is_ending), **usual | how)
 
     def add(
         self,
