@@ -70,6 +70,7 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
         ("id", "state", "severity", "to", "rec", "created", "rules", "reason"),
         (_cells(row) for row in found),
         stretch=("reason", "rules"),
+        droppable=("reason",),
         numbers=("id", "rec"),
     )
 
@@ -93,9 +94,9 @@ def show_alert(context: Context, alert_id: int, as_json: bool) -> None:
         return
     for name, value in _facts(found):
         print_line(f"{name:<12}", (value, STATES.get(value, "") if name == "state" else ""), indent=12)
-    click.echo()
+    print_line()
     print_line((found["title"], HEADING))
-    click.echo()
+    print_line()
     for line in found["body"].splitlines():
         print_line(line)
 
@@ -126,7 +127,7 @@ def retry_each(context: Context, ids: tuple[int, ...], table: Table, *, as_json:
             refused[row] = str(error)
         else:
             if not as_json:
-                click.echo(f"{table[:-1]} {row} is pending, due now")
+                print_line(f"{table[:-1]} {row} is pending, due now")
     if as_json:
         due = [row for row in dict.fromkeys(ids) if row not in refused]
         print_json({"due": due, "refused": [{"id": row, "reason": why} for row, why in refused.items()]})
@@ -163,9 +164,9 @@ def snooze_rule(context: Context, rule: str, duration: str, as_json: bool) -> No
     if as_json:
         print_json({"rule": rule, "until": iso(until) if seconds else None})
     elif seconds:
-        click.echo(escaped(f"rule {rule} is held back until {local_time(iso(until))}"))
+        print_line(escaped(f"rule {rule} is held back until {local_time(iso(until))}"))
     else:
-        click.echo(escaped(f"rule {rule} is not held back any longer"))
+        print_line(escaped(f"rule {rule} is not held back any longer"))
 
 
 @click.command("test-alert", epilog="Example: earshot test-alert team")
@@ -187,7 +188,7 @@ def test_alert(context: Context, destination: str, as_json: bool) -> None:
         if error is not None:
             say_error(f"{place}: {error}")
         elif not as_json:
-            click.echo(escaped(f"{place}: ok"))
+            print_line(escaped(f"{place}: ok"))
     if as_json:
         print_json({"destination": destination, "targets": results})
     if any(result["error"] for result in results):

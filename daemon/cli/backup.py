@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
-from daemon.cli.output import plural, print_json
+from daemon.cli.output import plural, print_json, print_line
 from daemon.cli.progress import bytes_bar
 from daemon.errors import ConfigError
 from daemon.logs import escaped
@@ -56,9 +56,9 @@ def backup(context: Context, file: str, keep: int | None, as_json: bool) -> None
         print_json(_document(made))
         return
     counts = ", ".join(plural(number, table.removesuffix("s")) for table, number in made.rows.items())
-    click.echo(f"{_shown(made.file)}: {made.size_bytes / 1e6:.1f} MB, checked; {counts}")
+    print_line(f"{_shown(made.file)}: {made.size_bytes / 1e6:.1f} MB, checked; {counts}")
     for path in made.deleted:
-        click.echo(f"{_shown(path)}: deleted")
+        print_line(f"{_shown(path)}: deleted")
 
 
 def _min_free(context: Context) -> int:

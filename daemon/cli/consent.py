@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli.options import say_error
-from daemon.cli.output import plural
+from daemon.cli.output import plural, print_line
 from daemon.errors import EXIT_FAILED
 from daemon.logs import escaped
 from daemon.text import shown_usd
@@ -29,7 +29,7 @@ def ask(question: str, *, yes: bool, what: str = "sent") -> None:
         say_error(f"nothing is {what} without your word: --yes, or an answer on a terminal")
         click.get_current_context().exit(EXIT_FAILED)
     if not _is_agreed(question):
-        click.echo(f"nothing was {what}", err=True)
+        print_line(f"nothing was {what}", err=True)
         click.get_current_context().exit(EXIT_FAILED)
 
 
@@ -40,14 +40,14 @@ def _is_agreed(question: str) -> bool:
         # click raises Abort both for Ctrl-C, an interrupt, and for Ctrl-D, which means no.
         if not isinstance(abort.__context__, EOFError):
             raise
-        click.echo(err=True)
+        print_line(err=True)
         return False
 
 
 def say_limits(reasons: Sequence[str]) -> None:
     """Say which limits hold what was just put into the queue."""
     for reason in reasons:
-        click.echo(f"they wait for now: {escaped(reason)}")
+        print_line(f"they wait for now: {escaped(reason)}")
 
 
 def shown_estimate(total: Estimate) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from daemon.cli.options import Context, configuration_options, json_option, known_group, moment, pass_context
-from daemon.cli.output import plural, print_json, print_table
+from daemon.cli.output import plural, print_json, print_line, print_table
 from daemon.text import shown_clock, shown_usd
 
 BAR_COLUMNS = 24
@@ -56,9 +56,9 @@ def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
         stretch=(by,),
         numbers=("recordings", "length", "USD"),
     )
-    click.echo(f"about {shown_usd(usd)} USD in all" if found else "nothing was spent", err=True)
+    print_line(f"about {shown_usd(usd)} USD in all" if found else "nothing was spent", err=True)
     if unpriced:
-        click.echo(
+        print_line(
             f"the price of {plural(unpriced, 'request')} is not known; write it under `prices:` in the file",
             err=True,
         )

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from daemon.cli.consent import ask, shown_estimate
 from daemon.cli.options import Context
-from daemon.cli.output import plural
+from daemon.cli.output import plural, print_line
 
 if TYPE_CHECKING:
     from daemon.costs.estimate import Estimate
@@ -54,7 +52,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     db = open_existing(config.database)
     try:
         total, ids = estimate(left_alone(db, folders), config)
-        click.echo(_sentence(total), err=True)
+        print_line(_sentence(total), err=True)
         if ids:
             ask("Take them in?", yes=yes)
         with transaction(db):

@@ -21,7 +21,7 @@ from daemon.cli.options import (
     row_id,
     say_error,
 )
-from daemon.cli.output import local_time, plural, print_json, print_table
+from daemon.cli.output import local_time, plural, print_json, print_line, print_table
 from daemon.cli.patience import within
 from daemon.errors import EXIT_FAILED
 
@@ -201,7 +201,7 @@ def _sweep(db: Database, *, rewrite: bool) -> bool:
     from daemon.storage.purge import SMALL_BYTES, is_small, swept
 
     if not (rewrite or is_small(db)):
-        click.echo(
+        print_line(
             "not reached: what SQLite may have left in unused parts of pages, which it seldom does;"
             " `earshot forget --rewrite` writes the whole database anew, for which the service waits",
             err=True,
@@ -232,15 +232,15 @@ def _show(context: Context, plan: Plan, erased: int, *, as_json: bool, is_done: 
     if not is_done:
         _show_going(plan)
     if is_done:
-        click.echo(f"{plural(erased, 'recording')} erased")
+        print_line(f"{plural(erased, 'recording')} erased")
     going = {row["id"] for row in plan.going}
     for row in plan.going:
         if row["duplicate_of"] not in {None, *going}:
-            click.echo(f"recording {row['id']} is a copy of {row['duplicate_of']}: what was said stays there")
+            print_line(f"recording {row['id']} is a copy of {row['duplicate_of']}: what was said stays there")
     for path in copies:
-        click.echo(f"not reached: {path}; delete it when you need it no longer")
+        print_line(f"not reached: {path}; delete it when you need it no longer")
     if plan.going:
-        click.echo("not reached: other copies of the database, and the log, which has file names")
+        print_line("not reached: other copies of the database, and the log, which has file names")
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
@@ -273,7 +273,7 @@ def _look_for(backups: dict[str, list[str]]) -> None:
 def _show_going(plan: Plan) -> None:
     if plan.going:
         _print_going(plan)
-    click.echo(
+    print_line(
         f"{plural(len(plan.going), 'recording')} would be erased" + "; --yes does it" * bool(plan.going)
     )
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from daemon.cli.output import ON_TERMINAL_ROWS, shown_zone, use_zone
+from daemon.cli.output import ON_TERMINAL_ROWS, print_line, shown_zone, use_zone
 from daemon.errors import ConfigError, ConfigProblem, StoreError
-from daemon.logs import arrange, escaped, redacted, register_secret, set_up
+from daemon.logs import arrange, redacted, register_secret, set_up
 from daemon.models import iso
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def duration(ctx: click.Context, parameter: click.Parameter, value: str) -> time
 
 def say_error(line: str, *, prefix: str = "earshot: ") -> None:
     """Print one line on stderr, without secrets and terminal control characters."""
-    click.echo(prefix + escaped(redacted(line)), err=True)
+    print_line(prefix, redacted(line), indent=2 if prefix else 0, err=True)
 
 
 def _keep_file(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:

@@ -62,8 +62,8 @@ def print_table(
 ) -> None:
     """Print a table; piped: lines with tabs.
 
-    To fit a terminal, the columns `stretch` are shortened, after those of `droppable` are left out that do
-    not fit. Where a whole column has times, the zone stands in its header.
+    To fit a terminal, the columns `stretch` are shortened, after those of `droppable` are left out that are
+    empty or do not fit. Where a whole column has times, the zone stands in its header.
     """
     if not sys.stdout.isatty():
         click.echo("\t".join(headers))
@@ -181,6 +181,7 @@ def _print_fitted(
     from rich.table import Table
 
     screen = console()
+    columns = [each for each in columns if each.name not in droppable or any(each.cells)]
     for name in droppable:
         if sum(each.least(stretch) + len(GAP) for each in columns) - len(GAP) > screen.width:
             columns = [each for each in columns if each.name != name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context, row_id, say_error
+from daemon.cli.output import print_line
 from daemon.errors import EXIT_FAILED
 
 
@@ -25,7 +26,7 @@ def protect(context: Context, ids: tuple[int, ...], *, off: bool) -> None:
         done = {recording_id: purge.protect(db, recording_id, on=not off) for recording_id in ids}
     for recording_id, is_known in done.items():
         if is_known:
-            click.echo(f"recording {recording_id} is {'no longer protected' if off else 'protected'}")
+            print_line(f"recording {recording_id} is {'no longer protected' if off else 'protected'}")
         else:
             say_error(f"there is no recording {recording_id}; `earshot list` shows them")
     if not all(done.values()):

@@ -13,7 +13,7 @@ import click
 from daemon.cli.consent import ask, say_limits, shown_estimate
 from daemon.cli.filters import filter_options_with
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
-from daemon.cli.output import plural, print_json
+from daemon.cli.output import plural, print_json, print_line
 from daemon.cli.privacy import hide_memory
 from daemon.cli.progress import count_bar
 from daemon.errors import EXIT_FAILED
@@ -94,7 +94,7 @@ def reanalyze(
 def _rules(context: Context, ids: array[int], *, muted: bool, yes: bool, quiet: bool) -> dict[str, Any]:
     from daemon.runtime.reanalysis import run_rules
 
-    click.echo(f"{plural(len(ids), 'recording')}, free of charge; {_of_alerts(muted)}", err=True)
+    print_line(f"{plural(len(ids), 'recording')}, free of charge; {_of_alerts(muted)}", err=True)
     if not ids:
         return _document(0, 0.0)
     ask("Apply the rules to them?", yes=yes, what="changed")
@@ -112,7 +112,7 @@ def _text(
     plan = plan_reading(context.database, config, ids, anew=anew)
     count, usd = len(plan.ids), plan.usd
     text = f"{plural(count, 'recording')}, {_cost(usd)} ({plan.words:,} words){_left_out(plan.left_out)}"
-    click.echo(f"{text}; {_of_alerts(muted)}", err=True)
+    print_line(f"{text}; {_of_alerts(muted)}", err=True)
     if not count:
         return _document(0, 0.0, left_out=plan.left_out)
     ask("Analyze them again?", yes=yes)
@@ -137,7 +137,7 @@ def _audio(context: Context, ids: array[int], *, muted: bool, yes: bool) -> dict
     total, there = estimate(sources(context.database, ids), context.config)
     left_out = Counter({GONE: len(ids) - len(there)}) if len(there) < len(ids) else Counter()
     text = f"{plural(total.recordings, 'recording')}, {shown_estimate(total)}" if there else "0 recordings"
-    click.echo(f"{text}{_left_out(left_out)}; {_of_alerts(muted)}", err=True)
+    print_line(f"{text}{_left_out(left_out)}; {_of_alerts(muted)}", err=True)
     usd = total.usd.usual if total.usd else None
     if not there:
         return _document(0, 0.0, left_out=left_out)
@@ -203,11 +203,11 @@ def _print(mode: str, document: dict[str, Any]) -> None:
     done = plural(document["done"], "recording")
     if mode == "audio":
         who = "the running service analyzes" if document["is_running"] else "`earshot run` or `scan` analyzes"
-        click.echo(f"{done} back in the queue; {who} them")
+        print_line(f"{done} back in the queue; {who} them")
         say_limits(document["limits"])
         return
     what = "looked at" if mode == "rules" else "analyzed again"
-    click.echo(f"{done} {what}; {_alerts(document['alerts'])}")
+    print_line(f"{done} {what}; {_alerts(document['alerts'])}")
     for each in document["failed"]:
         say_error(f"recording {each['id']} not analyzed: {each['reason']}")
     if document["held"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context, say_error
+from daemon.cli.output import print_line
 from daemon.cli.places import not_running
 from daemon.errors import EXIT_FAILED, EarshotError
 
@@ -36,7 +37,7 @@ def reload(context: Context) -> None:
         say_error(fault)
     if faults:
         click.get_current_context().exit(EXIT_FAILED)
-    click.echo("configuration taken over")
+    print_line("configuration taken over")
 
 
 def _answer(database: Path, pid: int, number: int) -> list[str]:

@@ -15,7 +15,7 @@ from daemon.cli.options import (
     row_id,
     say_error,
 )
-from daemon.cli.output import plural, print_json
+from daemon.cli.output import plural, print_json, print_line
 from daemon.errors import EXIT_FAILED
 
 
@@ -70,7 +70,7 @@ def _requeue(
         reasons = [{"id": row, "reason": why} for row, why in refused.items()]
         print_json({"queued": count, "refused": reasons, "limits": held})
     elif count or not ids:
-        click.echo(f"{plural(count, 'recording')} back in the queue")
+        print_line(f"{plural(count, 'recording')} back in the queue")
         say_limits(held)
     return refused
 
@@ -88,8 +88,8 @@ def _end_pauses(context: Context, now: datetime, *, as_json: bool) -> None:
         print_json({"queued": 0, "refused": [], "limits": [], "limits_lifted": lifted, "pauses_tried": left})
         return
     if lifted:
-        click.echo(f"{plural(lifted, 'limit')} let go until the next hour, day or month that it counts by")
+        print_line(f"{plural(lifted, 'limit')} let go until the next hour, day or month that it counts by")
     if left:
-        click.echo("the paused queue tries a recording at once")
+        print_line("the paused queue tries a recording at once")
     if not lifted and not left:
-        click.echo("nothing is paused; `earshot retry --failed` tries what failed again")
+        print_line("nothing is paused; `earshot retry --failed` tries what failed again")

@@ -62,9 +62,9 @@ def test_rules(context: Context, *, filters: Filters, name: str | None, as_json:
         ]
         print_json(with_examples)
         return
-    click.echo(f"{plural(count, 'recording')} tested")
+    print_line(f"{plural(count, 'recording')} tested")
     if not rows:
-        click.echo("the configuration has no rules")
+        print_line("the configuration has no rules")
         return
     print_table(
         ("rule", "matches", "peak/day", "suppressed", "unknown", "precision"),
@@ -130,14 +130,14 @@ def _print_examples(outcome: Outcome) -> None:
     """Print the newest first, each with what its alert would have said."""
     shown = sorted(outcome.examples, key=lambda each: (each.at, each.recording_id), reverse=True)
     for each in shown:
-        click.echo()
+        print_line()
         print_line(f"recording {each.recording_id}  {local_time(each.at)}  {each.name}", indent=2)
         print_paragraph("; ".join(each.reasons), indent="  ")
         for segment in each.segments:
             print_paragraph(_quote(segment), indent="  ")
     more = len(outcome.fired) - len(shown)
     if more:
-        click.echo(f"\nand {plural(more, 'recording')} more; --json has all their ids")
+        print_line(f"\nand {plural(more, 'recording')} more; --json has all their ids")
 
 
 def _quote(segment: Segment) -> str:

@@ -10,7 +10,7 @@ import click
 
 from daemon.cli.existing import take_in_existing
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, say_error
-from daemon.cli.output import plural, print_json
+from daemon.cli.output import plural, print_json, print_line
 from daemon.cli.privacy import hide_memory
 from daemon.cli.progress import count_bar
 from daemon.errors import EXIT_FAILED
@@ -51,7 +51,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
         if as_json:
             print_json({"existing": taken_in.document()})
         else:
-            click.echo(f"{plural(taken_in.queued, 'recording')} queued; the running service analyzes them")
+            print_line(f"{plural(taken_in.queued, 'recording')} queued; the running service analyzes them")
         return
     with _bar(quiet=as_json) as show:
         before, after = run_once(context.config, env=context.env, show=show)
@@ -81,10 +81,10 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
 
 
 def _print_counts(counts: dict[str, int], alerts: dict[str, int], left_alone: int) -> None:
-    click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
-    click.echo("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
+    print_line(", ".join(f"{count} {state}" for state, count in counts.items()))
+    print_line("alerts: " + ", ".join(f"{count} {state}" for state, count in alerts.items()))
     if left_alone > 0:
-        click.echo(
+        print_line(
             f"{plural(left_alone, 'recording')} left alone, there before earshot first saw the folder "
             "(existing: skip); `earshot scan --existing` takes them in"
         )

@@ -65,18 +65,18 @@ def stats(context: Context, by: str | None, *, filters: Filters, as_json: bool) 
     elif by is None:
         _print_all(found[0])
     elif not found:
-        click.echo("there are no such recordings", err=True)
+        print_line("there are no such recordings", err=True)
     else:
         _print_groups(by, found, in_order_of_time=by in IN_ORDER_OF_TIME)
 
 
 def _print_all(row: Row) -> None:
-    click.echo(f"recordings  {row['recordings']}, {shown_clock(row['seconds'])} of audio")
+    print_line(f"recordings  {row['recordings']}, {shown_clock(row['seconds'])} of audio")
     if row["scored"]:
         share = f", {_share(row['negative_share'])} negative" if row["negative_share"] is not None else ""
         print_line(f"average     sentiment {_score(row['average'])}{share}, of {row['scored']} with a score")
     judged = f", {row['useful']} of {row['judged']} judged were useful" if row["judged"] else ""
-    click.echo(f"alerts      {row['alerts']}{judged}")
+    print_line(f"alerts      {row['alerts']}{judged}")
     for name in ("intents", "topics"):
         if row[name]:
             print_line(f"{name:<12}{_labels(row[name], len(row[name]))}", indent=12)
@@ -89,8 +89,8 @@ def _print_sparklines(days: Sequence[Row]) -> None:
         return
     span = _span(days)
     columns = min(LONG_SPARK_COLUMNS, text_width() - SPARK_TEXT_COLUMNS)
-    click.echo(f"per day     {_volume(days, span, columns)}  {days[0]['day']} to {days[-1]['day']}")
-    click.echo(f"sentiment   {_scores(days, span, columns)}  from -1 to 1")
+    print_line(f"per day     {_volume(days, span, columns)}  {days[0]['day']} to {days[-1]['day']}")
+    print_line(f"sentiment   {_scores(days, span, columns)}  from -1 to 1")
 
 
 def _print_groups(by: str, found: list[Row], *, in_order_of_time: bool) -> None:
@@ -107,7 +107,7 @@ def _print_groups(by: str, found: list[Row], *, in_order_of_time: bool) -> None:
         stretch=(by,),
         numbers=NUMBERS,
     )
-    click.echo()
+    print_line()
     print_table(
         (by, *(() if in_order_of_time else ("score",)), "intents", "topics"),
         [(_name(row), *line, *_subjects(row)) for row, line in zip(found, scores, strict=True)],
@@ -115,7 +115,7 @@ def _print_groups(by: str, found: list[Row], *, in_order_of_time: bool) -> None:
     )
     seconds = sum(row["seconds"] for row in found)
     count = plural(sum(row["recordings"] for row in found), "recording")
-    click.echo(f"{count}, {shown_clock(seconds)} of audio in all", err=True)
+    print_line(f"{count}, {shown_clock(seconds)} of audio in all", err=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -9,19 +9,20 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from sqlite_utils import Database
 
 from daemon.config.models import Config, Retention
 from daemon.config.times import zone_of
-from daemon.models import utc_now
+from daemon.models import iso, utc_now
 from daemon.storage.clock import Doubt, doubt, is_clock_news, last_doubt
 from daemon.storage.database import transaction
 from daemon.storage.marks import BATCH, drop_marks
 from daemon.storage.operations import CLOCK, begin_trouble, end_trouble
 from daemon.storage.purge import is_unswept, sweeping
 from daemon.storage.retention import REMOVALS, Removal, Scope
+from daemon.text import shown_time
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Cal
         now = clock()
         night = (now.astimezone(zone) - timedelta(hours=NIGHT_HOUR)).date()
         if not is_working:
-            is_held = _is_held(db, now, is_told=any(_is_limited(kept) for _, kept in scopes(config)))
+            is_told = any(_is_limited(kept) for _, kept in scopes(config))
+            is_held = _is_held(db, now, zone, is_told=is_told)
             if night != done and not is_held:
                 done, work = night, _night_work(db, config, clock)
             elif is_unswept(db):
@@ -61,7 +63,7 @@ def retention(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Cal
     return look
 
 
-def _is_held(db: Database, now: datetime, *, is_told: bool) -> bool:
+def _is_held(db: Database, now: datetime, zone: tzinfo, *, is_told: bool) -> bool:
     """Return whether the clock is in doubt, so that nothing may be deleted by it.
 
     Operations hear of it if `is_told`, and when it is over.
@@ -72,14 +74,14 @@ def _is_held(db: Database, now: datetime, *, is_told: bool) -> bool:
             if found is None:
                 end_trouble(db, CLOCK, "", now)
             elif is_told:
-                begin_trouble(db, CLOCK, "", _leap(found), now)
+                begin_trouble(db, CLOCK, "", _leap(found, zone), now)
         if found and found.since == now:
-            logger.warning("retention waits, because the clock may be wrong reason=%s", _leap(found))
+            logger.warning("retention waits, because the clock may be wrong reason=%s", _leap(found, UTC))
     return last_doubt(db) is not None
 
 
-def _leap(found: Doubt) -> str:
-    days = [f"{each:%Y-%m-%d %H:%M} UTC" for each in (found.before, found.since, found.until)]
+def _leap(found: Doubt, zone: tzinfo) -> str:
+    days = [shown_time(iso(each), zone) for each in (found.before, found.since, found.until)]
     return f"it went from {days[0]} to {days[1]} at once; if that is right, it is trusted from {days[2]} on"
 
 

@@ -1,0 +1,31 @@
+"""How texts are laid out on a terminal: within its width, between words, whatever the script."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from daemon.cli.look import styled, wrapped
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("one two three", 9, ["one two", "  three"]),
+        ("", 9, [""]),
+        ("a  b", 9, ["a  b"]),
+        # A path is copied from the screen: it stays whole.
+        ("see /srv/recordings/call.wav now", 12, ["see", "  /srv/recordings/call.wav", "  now"]),
+        # There are no blanks in Japanese; each character takes two columns.
+        ("返金を求めています", 9, ["返金を", "  求めて", "  います"]),
+        ("ab 返金を求め", 8, ["ab", "  返金を", "  求め"]),
+    ],
+)
+def test_lines_break_between_words(text: str, width: int, expected: list[str]) -> None:
+    lines = [line.plain for line in wrapped(styled(text), width, indent=2, first=styled())]
+    assert [line.rstrip() for line in lines] == expected
+    assert all(cell_len(line) <= width or "/" in line for line in lines)
+
+
+def test_what_comes_from_outside_is_escaped_and_no_markup() -> None:
+    assert styled(("[red]\x1b[2J\u202eevil", "bold")).plain == "[red]\\x1b[2J\\u202eevil"
