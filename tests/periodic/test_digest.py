@@ -94,7 +94,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
         here.deliver(EIGHT + DAY)
         (mail,) = [each for each in smtp.messages if "digest" in each["subject"]]
     (message,) = [each.json() for each in http.requests if "digest" in each.json()["title"]]
-    assert message["title"] == "[info] digest 2026-03-04 08:00 - 2026-03-05 08:00"
+    assert message["title"] == "[info] digest 2026-03-04 08:00 UTC - 2026-03-05 08:00 UTC"
     text = message["message"]
     for line in (
         "8 recordings analyzed, 1:40:32 of audio, average sentiment -0.51",
@@ -124,9 +124,9 @@ def test_there_is_one_digest_for_each_period_over_restarts(tmp_path: Path, http:
             here.tick(START + timedelta(hours=hours))
         titles = [row["title"] for row in digests(here)]
         assert [title[14:] for title in titles] == [
-            "2026-03-03 08:00 - 2026-03-04 08:00",
-            "2026-03-04 08:00 - 2026-03-05 08:00",
-            "2026-03-05 08:00 - 2026-03-06 08:00",
+            "2026-03-03 08:00 UTC - 2026-03-04 08:00 UTC",
+            "2026-03-04 08:00 UTC - 2026-03-05 08:00 UTC",
+            "2026-03-05 08:00 UTC - 2026-03-06 08:00 UTC",
         ]
 
 
@@ -138,7 +138,7 @@ def test_a_digest_that_was_missed_is_sent_once_with_everything_since(tmp_path: P
         assert here.tick(EIGHT + 4 * DAY + timedelta(hours=3))
         assert not here.tick(EIGHT + 4 * DAY + timedelta(hours=4))
         (row,) = digests(here)
-        assert row["title"].endswith("2026-03-04 08:00 - 2026-03-08 08:00")
+        assert row["title"].endswith("2026-03-04 08:00 UTC - 2026-03-08 08:00 UTC")
         assert row["body"].startswith("1 recording analyzed")
 
 
