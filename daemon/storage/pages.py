@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.storage.database import rows, tuples
+from daemon.storage.database import rows, tuples, value
 from daemon.storage.days import learn_days
 from daemon.storage.filters import MADE_AT, Filters, condition, match_expression
 
@@ -319,4 +319,27 @@ def rules_told(db: Database, since: str | None, until: str | None) -> list[Row]:
         GROUP BY fired.value ORDER BY alerts DESC, rule
         """,
         {"since": since, "until": until},
+    )
+
+
+MOST_PEAKS = 20_000
+"""Recordings whose shape is kept, half a kilobyte each; the others' is made anew when they are seen."""
+
+
+def kept_peaks(db: Database, recording_id: int) -> bytes | None:
+    """Return the shape of a recording's sound, empty where it has none; None when it was not made yet."""
+    peaks: bytes | None = value(db, "SELECT peaks FROM waveforms WHERE recording_id = ?", (recording_id,))
+    return peaks
+
+
+def keep_peaks(db: Database, recording_id: int, peaks: bytes) -> None:
+    """Keep the shape of a recording's sound; the oldest recordings make room."""
+    db.execute(
+        "INSERT OR REPLACE INTO waveforms (recording_id, peaks) SELECT id, ? FROM recordings WHERE id = ?",
+        (peaks, recording_id),
+    )
+    db.execute(
+        "DELETE FROM waveforms WHERE recording_id <= (SELECT recording_id FROM waveforms"
+        " ORDER BY recording_id DESC LIMIT 1 OFFSET ?)",
+        (MOST_PEAKS,),
     )

@@ -13,7 +13,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError, UsageError
-from daemon.web import actions, alerts, api, health, live, login, recording, recordings, trends, verdict
+from daemon.web import (
+    actions,
+    alerts,
+    api,
+    health,
+    live,
+    login,
+    recording,
+    recordings,
+    trends,
+    verdict,
+    waveform,
+)
 from daemon.web.gate import Gate
 from daemon.web.render import STATIC, page
 from daemon.web.site import Site
@@ -40,6 +52,8 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
         Route("/recordings", recordings.show, methods=GET),
         Route("/recordings/{id:int}", recording.show, methods=GET),
         Route("/recordings/{id:int}/audio", recording.audio, methods=GET),
+        Route("/recordings/{id:int}/preview", waveform.preview, methods=GET),
+        Route("/recordings/{id:int}/waveform.svg", waveform.shape, methods=GET),
         Route("/recordings/{id:int}/transcript.{name}", recording.transcript, methods=GET),
         Route("/alerts", alerts.show, methods=GET),
         Route("/alerts/{id:int}", alerts.lead, methods=GET),
@@ -71,6 +85,7 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
     )
     app.state.is_ending = is_ending
     app.state.looks = live.Looks()
+    app.state.previews = waveform.Previews()
     return Gate(app, site)
 
 

@@ -91,14 +91,15 @@ async def audio(request: Request) -> Response:
     """GET /recordings/ID/audio: the sound, by ranges."""
     from starlette.concurrency import run_in_threadpool
 
-    source = await run_in_threadpool(_source, request)
+    found = await run_in_threadpool(source, request)
     try:
-        return await sound.answer(request, source)
+        return await sound.answer(request, found)
     except FileTrouble as error:
         raise HTTPException(410, f"The sound cannot be played: {error}") from error
 
 
-def _source(request: Request) -> sound.Source:
+def source(request: Request) -> sound.Source:
+    """Return where the sound of the recording is; HTTPException when it is gone for good."""
     site: Site = request.state.site
     with site.readers.lent() as db:
         found = _found_row(db, request)
@@ -228,8 +229,8 @@ def _labels(rows: Sequence[Mapping[str, Any]], label: str) -> list[dict[str, Any
             row[label].casefold(), {"label": row[label], "confidence": None, "starts": []}
         )
         entry["confidence"] = max(entry["confidence"] or 0.0, row["confidence_score"] or 0.0)
-        if row["start_seconds"] is not None and int(row["start_seconds"]) not in entry["starts"]:
-            entry["starts"].append(int(row["start_seconds"]))
+        if row["start_seconds"] is not None and row["start_seconds"] not in entry["starts"]:
+            entry["starts"].append(row["start_seconds"])
     return sorted(found.values(), key=lambda entry: -(entry["confidence"] or 0.0))
 
 

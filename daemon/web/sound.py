@@ -110,6 +110,18 @@ async def answer(request: Request, source: Source) -> Response:
     file = await to_thread.run_sync(
         lambda: opened.enter_context(source.opened()), limiter=_limiter(request), abandon_on_cancel=True
     )
+    kind = TYPES.get(ending_of(recording.name), "application/octet-stream")
+    return _answer(request, opened, file, recording.name, kind)
+
+
+async def send(request: Request, file: OpenFile, name: str, kind: str) -> Response:
+    """Return the part of an open file that is asked for; closes it at the end."""
+    opened = ExitStack()
+    opened.callback(os.close, file.descriptor)
+    return _answer(request, opened, file, name, kind)
+
+
+def _answer(request: Request, opened: ExitStack, file: OpenFile, name: str, kind: str) -> Response:
     span = _span(request.headers.get("range"), file.size_bytes)
     if span is None:
         opened.close()
@@ -118,13 +130,12 @@ async def answer(request: Request, source: Source) -> Response:
     headers = {
         "accept-ranges": "bytes",
         "content-length": str(last - first + 1),
-        "content-disposition": _disposition(request, recording.name),
+        "content-disposition": _disposition(request, name),
     }
     if "range" in request.headers and span != (0, file.size_bytes - 1):
         headers["content-range"] = f"bytes {first}-{last}/{file.size_bytes}"
     status = 206 if "content-range" in headers else 200
     body = _blocks(request, opened, file, first, last)
-    kind = TYPES.get(ending_of(recording.name), "application/octet-stream")
     return StreamingResponse(body, status, headers, media_type=kind)
 
 

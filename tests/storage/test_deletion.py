@@ -91,6 +91,7 @@ def fill(db: Database) -> tuple[int, int, int]:
                 db.execute(f"INSERT INTO {table} (recording_id, position) VALUES (?, 0)", (number,))  # noqa: S608
             db.execute("INSERT INTO worst_scores (recording_id, score) VALUES (?, -0.5)", (number,))
             db.execute('UPDATE recordings SET metadata = \'{"agent": "Ines"}\' WHERE id = ?', (number,))
+            db.execute("INSERT INTO waveforms (recording_id, peaks) VALUES (?, x'01')", (number,))
             [alert] = add_alerts(db, number, [draft("about it")], NOW)
             db.execute(
                 "INSERT INTO verdicts (alert_id, verdict, given_at) VALUES (?, 'useful', '')", (alert,)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import daemon
 from daemon.models import Ending, RecordingState
 from tests.harness import wav
 from tests.web.places import CALL, SAME, Place, hum, reply_of
@@ -28,7 +29,7 @@ def test_the_moment_of_the_alert_comes_first_with_its_reason_and_its_buttons(pla
         f'action="/alerts/1/verdict"><input type="hidden" name="back" value="/recordings/{number}?t=43">'
         in text
     )
-    assert f'src="/recordings/{number}/audio#t=43"' in text
+    assert f'<source src="/recordings/{number}/audio#t=43">' in text
     assert text.count('id="t=43"') == 1 and 'id="t=29"' in text
 
 
@@ -197,3 +198,32 @@ def test_channels_stand_in_lanes_with_the_scores_of_their_passages(place: Place)
     assert 'class="talk lanes"' in text
     assert '<p class="b"><span class="vh">channel 1: </span>Hi, I&#39;m calling' in text
     assert 'nobody ever does. <span class="chip neg">' in text
+
+
+def test_the_shape_of_the_sound_is_drawn_once_and_goes_with_the_recording(place: Place) -> None:
+    number = place.add(sound=hum(3.0))
+    client = place.client()
+    drawn = client.get(f"/recordings/{number}/waveform.svg")
+    assert drawn.headers["content-type"] == "image/svg+xml" and drawn.text.count("L") > 900
+    (place.calls / "20261126-141203_ines_1042.wav").unlink()
+    assert client.get(f"/recordings/{number}/waveform.svg").text == drawn.text
+    place.sql("DELETE FROM recordings")
+    assert place.sql("SELECT * FROM waveforms") == []
+    assert "path" not in client.get(f"/recordings/{number}/waveform.svg").text
+
+
+def test_what_browsers_do_not_play_has_a_preview(place: Place) -> None:
+    sample = (Path(daemon.__file__).parent / "samples" / "thanks.mp3").read_bytes()
+    number = place.add("call.amr", sound=sample)
+    broken = place.add("broken.gsm", sound=b"nothing that could be heard" * 100)
+    client = place.client()
+    assert (
+        f"/{number}/audio"
+        not in re.findall(r"<audio.*?</audio>", client.get(f"/recordings/{number}").text)[0]
+    )
+    for _ in range(2):
+        heard = client.get(f"/recordings/{number}/preview", headers={"range": "bytes=0-99"})
+        assert (heard.status_code, heard.headers["content-type"]) == (206, "audio/mpeg")
+        assert heard.content[0] == 0xFF or heard.content[:3] == b"ID3"
+    assert client.get(f"/recordings/{broken}/preview").status_code == 410
+    assert "path" not in client.get(f"/recordings/{broken}/waveform.svg").text
