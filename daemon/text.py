@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from html.entities import html5
@@ -30,6 +30,8 @@ UNSPACED = (
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without blanks: each of their characters is a
 word of its own, in the full-text index (`recordings_text` in storage/schema) as in the phrases of rules."""
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+_UNSPACED_MARKS = "\u3001\u3002\u300c-\u300f\uff01\uff0c\uff1f"
+_NEEDLESS_BLANK = re.compile(f"(?<=[{UNSPACED}{_UNSPACED_MARKS}]) (?=[{UNSPACED}{_UNSPACED_MARKS}])")
 
 NAME_LENGTH = 60
 """In characters: the limit for a rule's, speaker's or recording's name, a metadata key or value."""
@@ -96,6 +98,11 @@ def pattern_matches(pattern: str, text: str) -> bool:
 def spaced_out(text: str | None) -> str | None:
     """The text with a zero-width space on either side of each UNSPACED character, as the index has it."""
     return text and _UNSPACED.sub(lambda found: BREAK + found[0] + BREAK, text)
+
+
+def joined_words(words: Iterable[str]) -> str:
+    """The words as one text, without blanks in scripts that have none."""
+    return _NEEDLESS_BLANK.sub("", " ".join(words))
 
 
 def shorten(text: str, limit: int) -> str:

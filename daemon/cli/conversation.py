@@ -10,7 +10,7 @@ from daemon.cli.look import FOUND, QUIET, SENTIMENTS, print_wrapped, styled
 from daemon.cli.output import GAP, score
 from daemon.export.turns import Part, Turn
 from daemon.logs import escaped
-from daemon.text import shorten, shown_clock
+from daemon.text import joined_words, shorten, shown_clock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,10 +52,14 @@ def _by_passage(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 
 def _said(parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
-    for number, part in enumerate(parts):
+    before = ""
+    for part in parts:
         style = SENTIMENTS.get(part.label or "", "")
-        yield " " if number else "", ""
-        yield " ".join(part.text.split()), f"{style} {FOUND}".strip() if part.rules else style
+        text = " ".join(part.text.split())
+        # A blank, unless the script has none.
+        yield " " if before and " " in joined_words((before[-1], text[:1])) else "", ""
+        before = text
+        yield text, f"{style} {FOUND}".strip() if part.rules else style
 
 
 def _cell(text: str, style: str) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from daemon.errors import EarshotError
 from daemon.export.document import Document
 from daemon.export.turns import SENTENCE_ENDS, passages, phrases
 from daemon.models import Word
+from daemon.text import joined_words
 
 LONGEST_CUE = 84
 """Characters: two lines of a screen."""
@@ -91,7 +92,7 @@ def _is_full(cue: Sequence[Word], length: int, word: Word) -> bool:
 
 
 def _cue(words: Sequence[Word]) -> Cue:
-    return Cue(words[0].speaker, words[0].start, words[-1].end, " ".join(word.text for word in words))
+    return Cue(words[0].speaker, words[0].start, words[-1].end, joined_words(word.text for word in words))
 
 
 def _span(cue: Cue, point: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.export.document import Document
 from daemon.models import Match, Segment, Word
+from daemon.text import joined_words
 
 PAUSE_SECONDS = 1.0
 """A silence that ends a phrase: somebody else may have spoken meanwhile."""
@@ -55,7 +56,7 @@ class Turn:
     @property
     def text(self) -> str:
         """Return all that is said in it."""
-        return " ".join(part.text for part in self.parts)
+        return joined_words(part.text for part in self.parts)
 
 
 def turns(document: Document) -> list[Turn]:
@@ -139,7 +140,7 @@ def _turn(
     parts = []
     for (_, because_of), group in groupby(zip(numbers, said, strict=True), key):
         these = list(group)
-        text = " ".join(word.text for _, word in these)
+        text = joined_words(word.text for _, word in these)
         part = Part(text, these[0][1].start, these[-1][1].end, words=tuple(word for _, word in these))
         parts.append(_scored(part, scores.get(these[0][0]), because_of))
     return Turn(said[0].speaker, said[0].start, said[-1].end, tuple(parts))
@@ -251,7 +252,8 @@ def _whole(pending: Sequence[Turn]) -> Turn:
         before = parts[-1] if parts else None
         if before and (before.passage, before.rules) == (part.passage, part.rules):
             words = (*before.words, *part.words)
-            parts[-1] = replace(before, text=f"{before.text} {part.text}", end=part.end, words=words)
+            text = joined_words((before.text, part.text))
+            parts[-1] = replace(before, text=text, end=part.end, words=words)
         else:
             parts.append(part)
     return Turn(pending[0].speaker, pending[0].start, pending[-1].end, tuple(parts))

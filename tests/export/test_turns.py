@@ -84,7 +84,7 @@ def test_passages_of_several_channels_are_found_by_what_is_said_in_them() -> Non
     ("said", "text", "expected"),
     [
         ("one two one two", "one two", ["one two", "one two"]),  # as counted, not the first one
-        ("\u8fd4\u91d1 \u3092 \u304a", "\u8fd4\u91d1\u3092", ["\u8fd4\u91d1 \u3092", "\u304a"]),
+        ("\u8fd4\u91d1 \u3092 \u304a", "\u8fd4\u91d1\u3092", ["\u8fd4\u91d1\u3092", "\u304a"]),
         ("one two three", "gone", ["one two three"]),  # its text was not kept
     ],
 )
