@@ -26,6 +26,7 @@ MOST_CHOICES = 200
 FIRST, LAST = "\x02", "\x03"
 """Around what a search found, in a snippet."""
 
+_BY_WORDS = "recordings_fts.rowid"
 _WORST = "(SELECT score FROM worst_scores WHERE recording_id = recordings.id)"
 
 SORTS = {
@@ -71,11 +72,15 @@ def listed(db: Database, wanted: Wanted) -> tuple[list[Row], bool]:
     if wanted.after is not None:
         place = f"({key}, recordings.id) {'<' if descending else '>'} (?, ?)"
         place_values = wanted.after
+        if key == _BY_WORDS:
+            place, place_values = f"{key} {'<' if descending else '>'} ?", (wanted.after[1],)
     direction = "DESC" if descending else "ASC"
+    # The index of words gives its rows by their ids, and by nothing else without a sort.
+    by = f"{key} {direction}" if key == _BY_WORDS else f"{key} {direction}, recordings.id {direction}"
     found = rows(
         db,
         f"SELECT recordings.id, {key} AS sort_value {source} AND {place}"
-        f" AND {key} IS NOT NULL ORDER BY {key} {direction}, recordings.id {direction} LIMIT ?",
+        f" AND {key} IS NOT NULL ORDER BY {by} LIMIT ?",
         (*values, *place_values, wanted.limit + 1),
     )
     is_more = len(found) > wanted.limit
@@ -110,8 +115,8 @@ def _source(db: Database, wanted: Wanted) -> tuple[str, tuple[Any, ...], str, st
     if wanted.words is None:
         return f"FROM {tables} WHERE {where}", values, key, order
     if wanted.sort == "new":
-        key = "recordings_fts.rowid"
-    found = f"FROM recordings_fts JOIN {tables} WHERE recordings.id = recordings_fts.rowid"
+        key = _BY_WORDS
+    found = f"FROM recordings_fts CROSS JOIN {tables} WHERE recordings.id = recordings_fts.rowid"
     sql = f"{found} AND recordings_fts MATCH ? AND {where}"
     return sql, (match_expression(wanted.words), *values), key, order
 
@@ -155,13 +160,18 @@ def told_of(db: Database, ids: Collection[int]) -> dict[int, list[str]]:
 
 def snippets(db: Database, words: str, ids: Collection[int]) -> dict[int, str]:
     """Return a piece of text around the words for these recordings, with FIRST and LAST around each word."""
-    found = tuples(
-        db,
-        "SELECT rowid, snippet(recordings_fts, -1, ?, ?, '…', 16) FROM recordings_fts"
-        " WHERE recordings_fts MATCH ? AND rowid IN (SELECT value FROM json_each(?))",
-        (FIRST, LAST, match_expression(words), json.dumps(list(ids))),
-    )
-    return dict(found)
+    found = {}
+    for number in ids:
+        # One by one: of several ids the index would look at everything that has the words.
+        text = value(
+            db,
+            "SELECT snippet(recordings_fts, -1, ?, ?, '…', 16) FROM recordings_fts"
+            " WHERE recordings_fts MATCH ? AND rowid = ?",
+            (FIRST, LAST, match_expression(words), number),
+        )
+        if text is not None:
+            found[number] = text
+    return found
 
 
 def metadata_keys(db: Database, limit: int = 3) -> list[str]:

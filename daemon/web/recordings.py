@@ -16,6 +16,7 @@ from starlette.responses import Response
 from daemon.config.times import moment
 from daemon.models import iso
 from daemon.storage import pages
+from daemon.storage.filters import Filters
 from daemon.storage.pages import MOST_COUNTED, Wanted
 from daemon.storage.views import recording_counts
 from daemon.web.query import METADATA, MOODS, PERIODS, chosen_of, filters_of, with_changes
@@ -34,6 +35,9 @@ SORTS = {
     "old": "Oldest first",
 }
 SHORT_SNIPPET = 160
+MOST_COUNTED_DAYS = 8
+"""Days of one page whose calls are counted: where there are more, or where a filter is on, they are not."""
+
 MARK = Markup("<mark>%s</mark>")
 
 
@@ -116,13 +120,19 @@ def _entries(db: Database, site: Site, rows: Sequence[Mapping[str, Any]], wanted
     hits = hits_of(wanted.words)
     passages = pages.passages_of(db, ids, text=bool(hits))
     told = pages.told_of(db, ids)
-    pieces = pages.snippets(db, wanted.words, ids) if wanted.words and ids else {}
+    heard = {
+        number: first_hit((each["text"] for each in own), hits) for number, own in passages.items() if hits
+    }
+    silent = [number for number in ids if heard.get(number) is None]
+    pieces = pages.snippets(db, wanted.words, silent) if wanted.words else {}
     times = Times(site.zone, site.clock())
+    few_days = len({times.local(row["made_at"]).date() for row in rows}) <= MOST_COUNTED_DAYS
+    is_counted = few_days and wanted.filters == Filters()
     entries: list[Entry] = []
     before: date | None = None
     for row in rows:
         own = passages.get(row["id"], [])
-        snippet, second = _snippet(own, hits, pieces.get(row["id"]))
+        snippet, second = _snippet(own, heard.get(row["id"]), hits, pieces.get(row["id"]))
         day = times.local(row["made_at"]).date()
         is_new = wanted.sort in ("new", "old") and not wanted.words and day != before
         before = day
@@ -134,27 +144,31 @@ def _entries(db: Database, site: Site, rows: Sequence[Mapping[str, Any]], wanted
                 told=told.get(row["id"], []),
                 snippet=snippet,
                 second=second,
-                heading=_heading(db, site, times, day, row["made_at"], wanted) if is_new else None,
+                heading=_heading(db, site, times, day, row["made_at"], wanted if is_counted else None)
+                if is_new
+                else None,
             )
         )
     return entries
 
 
 def _heading(
-    db: Database, site: Site, times: Times, day: date, made_at: str, wanted: Wanted
+    db: Database, site: Site, times: Times, day: date, made_at: str, wanted: Wanted | None
 ) -> dict[str, Any]:
+    """Return what stands above a day; without `wanted` nothing is counted."""
+    name = times.heading(made_at)
+    if wanted is None:
+        return {"name": name, "count": None}
     first = moment(day, time(), site.zone)
     last = moment(day + timedelta(days=1), time(), site.zone)
     filters = replace(wanted.filters, made_since=iso(first), made_until=iso(last))
-    figures = pages.counted(db, replace(wanted, filters=filters, after=None))
-    return figures | {"name": times.heading(made_at)}
+    return pages.counted(db, replace(wanted, filters=filters, after=None)) | {"name": name}
 
 
 def _snippet(
-    passages: Sequence[Mapping[str, Any]], hits: Sequence[str], piece: str | None
+    passages: Sequence[Mapping[str, Any]], number: int | None, hits: Sequence[str], piece: str | None
 ) -> tuple[Markup | None, int | None]:
     """Return what was said with the words marked, and when; else a piece of summary, transcript or name."""
-    number = first_hit((each["text"] for each in passages), hits) if hits else None
     if number is not None:
         said = passages[number]
         start = said["start_seconds"]

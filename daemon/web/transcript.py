@@ -101,6 +101,8 @@ def _is_hit(word: str, hit: str) -> bool:
 
 def _plain(word: str) -> str:
     """Return a word in the form of the search index: small letters without accents."""
+    if word.isascii():
+        return word.lower()
     split = unicodedata.normalize("NFKD", word.casefold())
     return "".join(letter for letter in split if not unicodedata.combining(letter))
 
