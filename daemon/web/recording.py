@@ -25,7 +25,7 @@ from daemon.web.gate import POLICY
 from daemon.web.render import page
 from daemon.web.site import Site
 from daemon.web.timeline import drawing_of, percent
-from daemon.web.transcript import Say, Talk, hits_of, marked, talk_of
+from daemon.web.transcript import Say, Talk, hits_of, marked, talk_of, without_anchors
 
 DOWNLOADS = {"txt": "Text", "vtt": "VTT", "srt": "SRT", "json": "JSON", "md": "Markdown"}
 MEDIA_TYPES = {
@@ -136,8 +136,7 @@ def _page(request: Request, db: Database, found: Document) -> Response:
     moments = _moments(db, recording, plain)
     told = [moment for moment in moments if moment.alert["state"] == "sent"]
     shown = _without_repetition(told)
-    taken = [moment.second for moment in shown if moment.second is not None]
-    talk = talk_of(found, hits, taken) if taken else plain
+    talk = without_anchors(plain, [moment.second for moment in shown if moment.second is not None])
     drawing = drawing_of(talk, recording["duration_seconds"])
     source = recording_of(db, recording["id"])
     answer = page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
@@ -50,9 +50,9 @@ class Talk:
         return [say for _, says in self.turns for say in says]
 
 
-def talk_of(document: Document, hits: Sequence[str] = (), taken: Collection[int] = ()) -> Talk:
-    """Return the conversation. `hits` are words to mark, `taken` seconds that have an anchor already."""
-    seen = set(taken)
+def talk_of(document: Document, hits: Sequence[str] = ()) -> Talk:
+    """Return the conversation; `hits` are words to mark."""
+    seen: set[int] = set()
     found = [
         (turn.speaker, tuple(_say(turn.speaker, part, hits, seen) for part in turn.parts))
         for turn in turns(document)
@@ -60,6 +60,16 @@ def talk_of(document: Document, hits: Sequence[str] = (), taken: Collection[int]
     speakers = tuple(dict.fromkeys(speaker for speaker, _ in found if speaker))
     in_lanes = any(word.channel for word in document.words)
     return Talk(tuple(found), speakers, in_lanes, bool(document.words))
+
+
+def without_anchors(talk: Talk, seconds: Collection[int]) -> Talk:
+    """Return the conversation without the places for these seconds, for which the page has others."""
+    taken = {f"t={second}" for second in seconds}
+    turns = (
+        (speaker, tuple(replace(say, anchor=None) if say.anchor in taken else say for say in says))
+        for speaker, says in talk.turns
+    )
+    return replace(talk, turns=tuple(turns))
 
 
 def marked(text: str, hits: Sequence[str]) -> Markup:
