@@ -104,6 +104,23 @@ class Sightings:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedFile:
+    """A file that is not taken, as people read it: where, why, and since when as far as that is known."""
+
+    path: str
+    why: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassedFiles:
+    """How many files are not taken for one reason, and some of them."""
+
+    count: int
+    files: tuple[PassedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """A recording claimed from the queue.
 

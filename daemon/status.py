@@ -14,6 +14,7 @@ from daemon.models import shown_path
 from daemon.storage import outbox, views
 from daemon.storage.costs import spent
 from daemon.storage.lock import daemon_status
+from daemon.storage.not_taken import REASONS
 from daemon.storage.originals import originals_left
 from daemon.storage.sidecars import sidecars_left
 from daemon.storage.volume import snoozed_rules
@@ -72,5 +73,5 @@ def _unseen(folder: WatchFolder) -> Row:
         "last_scan_at": None,
         "missed_by_events": 0,
         "left_alone": 0,
-        "not_taken": {"lists": 0},
+        "not_taken": dict.fromkeys(REASONS, 0),
     }

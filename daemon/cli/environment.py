@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daemon.cli.not_taken import counts_by_name, in_words
 from daemon.cli.patience import within
 from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
 from daemon.cli.report import Report
@@ -40,6 +41,8 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
         if _answers(report, ("watch", number, "path"), folder, _check_folder)
     ]
     watched = [folder for _, folder in answering]
+    for folder in watched:
+        _count_not_taken(report, folder)
     for number, folder in answering:
         _answers(report, ("watch", number), folder, partial(_check_afterwards, watched=watched))
     _check_database(report, config.database)
@@ -115,6 +118,15 @@ def _check_folder(report: Report, location: Location, folder: WatchFolder) -> No
         method = watch_method(folder)
         how = "watched by events" if method.method == "events" else "polled"
         report.fine.append(f"folder {folder.path} can be read, {how} ({method.reason})")
+
+
+def _count_not_taken(report: Report, folder: WatchFolder) -> None:
+    counts: list[dict[str, int] | None] = []
+    within(FOLDER_SECONDS, lambda: counts.append(counts_by_name(folder, FOLDER_SECONDS)))
+    if not counts or counts[0] is None:
+        report.fine.append(f"folder {folder.path} takes long to list; `earshot status` has what is not taken")
+    elif found := in_words(counts[0]):
+        report.fine.append(f"folder {folder.path}: {found}")
 
 
 def _check_afterwards(

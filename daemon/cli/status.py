@@ -10,6 +10,7 @@ import click
 
 from daemon.cli.check_state import check_state
 from daemon.cli.look import BAD, GOOD, STATES
+from daemon.cli.not_taken import in_words, listed
 from daemon.cli.options import Context, configuration_options, duration, json_option, pass_context, say_error
 from daemon.cli.output import ago, local_time, plural, print_json, print_line, problem_rows
 from daemon.cli.places import not_running, watched_by_others
@@ -22,6 +23,7 @@ from daemon.text import shown_usd
 @configuration_options
 @click.option("--check", "is_check", is_flag=True, help="One line for a monitor; 1 when not all is well.")
 @click.option("--ready", "is_ready", is_flag=True, help="With --check: only whether it runs and watches.")
+@click.option("--files", "has_files", is_flag=True, help="List the files that are not taken, and why.")
 @click.option(
     "--oldest",
     metavar="DURATION",
@@ -32,7 +34,9 @@ from daemon.text import shown_usd
 )
 @json_option
 @pass_context
-def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, as_json: bool) -> None:
+def status(
+    context: Context, is_check: bool, is_ready: bool, has_files: bool, oldest: timedelta, as_json: bool
+) -> None:
     """Show counts, what is paused and why, folders and alerts.
 
     With a configuration that cannot be used: its faults and the last state, and 78 as the exit code.
@@ -48,6 +52,8 @@ def status(context: Context, is_check: bool, is_ready: bool, oldest: timedelta, 
         return
     faults = _faults(context)
     document = _document(context, usable=not faults)
+    if has_files:
+        _add_files(context, document["folders"])
     if as_json:
         print_json(document | ({"problems": problem_rows(faults)} if faults else {}))
     else:
@@ -92,10 +98,17 @@ def _say(*parts: str | tuple[str, str]) -> None:
     print_line(*parts, indent=12)
 
 
+def _add_files(context: Context, folders: list[dict[str, Any]]) -> None:
+    from daemon.storage.not_taken import files_not_taken
+
+    for folder in folders:
+        folder["files"] = files_not_taken(context.database, folder["path"]) if context.has_database else []
+
+
 def _print_document(document: dict[str, Any]) -> None:
     _print_daemon(document)
     _print_recordings(document)
-    _print_folders(document["folders"])
+    _print_folders(document["folders"], is_running=document["daemon"]["running"])
     _print_left("originals", document["originals"], "moved or deleted")
     _print_left("sidecars", document["sidecars"], "written")
     _print_alerts(document["alerts"])
@@ -134,9 +147,15 @@ def _print_recordings(document: dict[str, Any]) -> None:
     _say(f"cost        about {cost} USD this month; `earshot costs` says of what")
 
 
-def _print_folders(folders: list[dict[str, Any]]) -> None:
+def _print_folders(folders: list[dict[str, Any]], *, is_running: bool) -> None:
     for number, folder in enumerate(folders):
         _say(f"{'' if number else 'folders':<12}{escaped(folder['path'])}: {_folder_facts(folder)}")
+        if not_taken := in_words(folder["not_taken"]):
+            when = "" if is_running else ", when the service last looked"
+            more = "" if "files" in folder else "; `earshot status --files` lists them"
+            _say(f"            {not_taken}{when}{more}")
+        for line in listed(folder):
+            _say(f"            {line}")
     left_alone = sum(folder["left_alone"] for folder in folders)
     if left_alone:
         _say(f"            `earshot scan --existing` takes in the {left_alone} left alone")
@@ -159,8 +178,6 @@ def _folder_facts(folder: dict[str, Any]) -> str:
         facts.append(f"{plural(folder['missed_by_events'], 'recording')} found by listing only")
     if folder["left_alone"]:
         facts.append(f"{plural(folder['left_alone'], 'recording')} left alone, there before earshot")
-    if folder["not_taken"]["lists"]:
-        facts.append(f"{plural(folder['not_taken']['lists'], 'list')} of addresses not taken")
     return ", ".join(facts)
 
 

@@ -38,6 +38,11 @@ class Readiness:
         self._seconds_of = seconds_of
         self._root = folder.root
         self._flawed: dict[str, tuple[FileStamp, float]] = {}
+        self._why: dict[str, str] = {}
+
+    def why(self, path: str) -> str:
+        """Say why the pending file was not complete when it was last looked at."""
+        return self._why.get(path, "it still changes, or has only just fallen quiet")
 
     def arrival(self, path: str, now: float, rescan_seconds: float) -> Arrival | None:
         """Return the pending file at `path` if it is complete, or was empty or cut off for too long.
@@ -50,11 +55,13 @@ class Readiness:
         if found is None:
             self._gone(path, now, is_remote=is_remote)
             return None
+        self._why.pop(path, None)
         outcome = self._settler.look(found, now)
         if outcome == Outcome.EMPTY:
             return Arrival(found, Kind.EMPTY)
         if found.size_bytes and self.markers.marker_of(path) is not None:
             if self.markers.is_missing(path):
+                self._why[path] = "its done marker is not there"
                 self._settler.postpone(path, now, rescan_seconds)
                 return None
         elif outcome == Outcome.WAIT:
@@ -70,6 +77,7 @@ class Readiness:
             self._settler.postpone(path, now)
             return None
         if self._waits_for_sibling(path, now):
+            self._why[path] = "a preferred file beside it is not complete yet"
             self._settler.postpone(path, now)
             return None
         return self._whole(found, now)
@@ -86,6 +94,7 @@ class Readiness:
     def forget(self, path: str) -> None:
         """Forget the file: it is stored, or gone."""
         self._flawed.pop(path, None)
+        self._why.pop(path, None)
         self.markers.forget(path)
 
     def _whole(self, found: FileStamp, now: float) -> Arrival | None:
@@ -108,6 +117,7 @@ class Readiness:
                 text = "file does not look whole path=%s waiting_seconds=%.0f reason=%s"
                 logger.info(text, found.path, INCOMPLETE_GRACE_SECONDS, trouble.reason)
             self._flawed[found.path] = (found, since)
+            self._why[found.path] = f"it looks cut off: {trouble.reason}"
             self._settler.postpone(found.path, now, since + INCOMPLETE_GRACE_SECONDS - now)
             return None
         if trouble.is_certain:
@@ -136,6 +146,7 @@ class Readiness:
     def _gone(self, path: str, now: float, *, is_remote: bool) -> None:
         if is_remote and stamp_below(self._root, path):
             # It is there, but the server lets nobody else open it now.
+            self._why[path] = "it cannot be opened"
             self._settler.postpone(path, now)
             return
         logger.debug("file gone before it was complete path=%s", path)

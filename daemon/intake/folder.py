@@ -96,6 +96,19 @@ class FolderIntake:
         patience = max(PATIENCE_SECONDS, 5 * self._settler.settle_seconds)
         return self._settler.is_stuck(now, patience, besides=self._ready.markers.is_waiting)
 
+    def unfinished(self, now: float, after_seconds: float) -> dict[str, list[tuple[str, float, str]]]:
+        """Return what is not taken yet and has been seen for so long: `incomplete` and `empty` files.
+
+        Of each the path, since how many seconds, and why.
+        """
+        found: dict[str, list[tuple[str, float, str]]] = {}
+        for path, seconds, is_empty in self._settler.unfinished(now, after_seconds):
+            reason, why = (
+                ("empty", "there is nothing in it") if is_empty else ("incomplete", self._ready.why(path))
+            )
+            found.setdefault(reason, []).append((path, seconds, why))
+        return found
+
     def _noticed(self, files: list[Sighting], now: float) -> list[Arrival]:
         """Wait for each file until it is complete; return those that are left alone instead."""
         left_alone = []

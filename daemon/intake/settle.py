@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -132,6 +132,12 @@ class Settler:
         """Return whether the pending file is on a network or FUSE mount."""
         pending = self._pending.get(path)
         return pending is not None and pending.is_remote
+
+    def unfinished(self, now: float, after_seconds: float) -> Iterator[tuple[str, float, bool]]:
+        """Yield the files that have been pending for so long: path, since how many seconds, whether empty."""
+        for path, pending in self._pending.items():
+            if (seconds := now - pending.seen_since) >= after_seconds:
+                yield path, seconds, pending.empty_since is not None
 
     def seconds_known(self, path: str, now: float) -> float | None:
         """Return since how many seconds the file is pending; None when it is not."""

@@ -10,6 +10,7 @@ from sqlite_utils import Database
 from daemon.config.models import WatchFolder
 from daemon.costs.length import read_seconds
 from daemon.intake.folder import FolderIntake
+from daemon.runtime.not_taken import NotTaken
 from daemon.watching.events import Events, EventsFactory
 from daemon.watching.folder import FolderWatch
 from daemon.watching.guard import Guard
@@ -34,6 +35,7 @@ class FolderLoop:
         self.intake = FolderIntake(
             folder, timezone=timezone, asking=self.watch.asking, seconds_of=read_seconds
         )
+        self._not_taken = NotTaken(self.watch, self.intake)
         self._on_new = on_new
         self._now = 0.0
 
@@ -56,7 +58,8 @@ class FolderLoop:
             self._on_new()
         due = self.intake.seconds_until_due(now)
         wait = self.watch.seconds_until_due(now, room=self.intake.room)
-        return wait if due is None else min(wait, due)
+        noted = self._not_taken.note(db, now, now_utc)
+        return min(wait, noted) if due is None else min(wait, due, noted)
 
     def is_idle(self) -> bool:
         """Return whether the folder was listed and nothing is left that will soon be complete."""

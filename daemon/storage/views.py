@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from daemon.models import RecordingState
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.filters import Filters, condition, match_expression, matching_ids
-from daemon.storage.recordings import NOT_TAKEN
+from daemon.storage.not_taken import REASONS, not_taken
 from daemon.text import BREAK
 
 Row = dict[str, Any]
@@ -109,7 +109,7 @@ def pause_rows(db: Database) -> list[Row]:
 def folder_rows(db: Database) -> dict[str, Row]:
     """Return what is known of each folder, by path. `left_alone` counts what `existing: skip` passed over,
     `missed_by_events` what only a listing found although events are watched, `not_taken` other files passed
-    over, by reason."""
+    over, by reason (REASONS)."""
     found = rows(
         db,
         """
@@ -117,15 +117,17 @@ def folder_rows(db: Database) -> dict[str, Row]:
             missed_by_events, (
             SELECT count(*) FROM recordings
             WHERE recordings.folder = folders.path AND state = 'skipped' AND error_code = 'existing'
-        ) AS left_alone, (
-            SELECT count(*) FROM lists WHERE lists.folder = folders.path AND sha256 = ?
-        ) AS lists
+        ) AS left_alone
         FROM folders ORDER BY path
         """,
-        (NOT_TAKEN,),
     )
+    counts = not_taken(db)
     return {
-        row["path"]: row | {"available": bool(row["available"]), "not_taken": {"lists": row.pop("lists")}}
+        row["path"]: row
+        | {
+            "available": bool(row["available"]),
+            "not_taken": counts.get(row["path"], dict.fromkeys(REASONS, 0)),
+        }
         for row in found
     }
 

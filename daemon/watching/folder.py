@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from daemon.config.models import WatchFolder
 from daemon.config.values import marker_names
 from daemon.files import stamp
-from daemon.models import FoundBy, Sighting, Sightings
+from daemon.models import FoundBy, PassedFiles, Sighting, Sightings
 from daemon.storage.database import transaction
 from daemon.storage.folders import baseline_finished, configure_folder, count_missed, folder_scanned
 from daemon.storage.recordings import split_path
@@ -26,7 +26,8 @@ from daemon.watching.guard import Guard
 from daemon.watching.listing import Listing, Listings
 from daemon.watching.marked import MarkedFiles
 from daemon.watching.mounts import look_seconds, rescan_seconds, settle_seconds
-from daemon.watching.names import is_ignored_directory, is_inside, recording_names
+from daemon.watching.names import is_ignored_directory, is_inside, reasons
+from daemon.watching.passed_over import PassedOver
 from daemon.watching.presence import STALL_SECONDS, Presence
 from daemon.watching.scan import Chunk, Walker
 from daemon.watching.source import Condition
@@ -56,9 +57,17 @@ class FolderWatch:
         self._hints = Hints()
         self._presence = Presence(folder, self._hints.put, events=events, guard=guard)
         self._source = self._presence.source
-        self._is_recording = recording_names(folder)
+        self._reason_of = reasons(folder)
         self._is_marker = marker_names(folder.done_marker)
-        self._walker = Walker(self._source.path, recursive=folder.recursive, is_ignored=is_ignored_directory)
+        self._walker = Walker(
+            self._source.path,
+            recursive=folder.recursive,
+            is_ignored=is_ignored_directory,
+            pass_over=lambda path, is_directory: self._passing.add_other(path, is_directory),
+        )
+        self._passing = PassedOver(self._source.path, self._reason_of)
+        self._passing_in: Listing | None = None
+        self._passed: PassedOver | None = None
         self._listings = Listings(self._walker)
         self._marked = MarkedFiles(folder.name)
         self._baseline: Baseline | None = None
@@ -156,6 +165,11 @@ class FolderWatch:
         return self._presence.is_away
 
     @property
+    def passed_over(self) -> dict[str, PassedFiles] | None:
+        """What the last listing of the whole folder passed over, by reason; None before the first one."""
+        return self._passed.found() if self._passed else None
+
+    @property
     def rival(self) -> str | None:
         """Who watches the folder instead of this process, in words; None while nobody does."""
         return self._source.rival
@@ -216,6 +230,8 @@ class FolderWatch:
             if hint.kind == HintKind.LOST:
                 self._source.repair(now)
             elif hint.kind == HintKind.REMOVED:
+                if self._passed:
+                    self._passed.forget(hint.path)
                 self._seen.gone.append(hint.path)
                 if not relative:
                     self._source.look_soon()
@@ -226,8 +242,10 @@ class FolderWatch:
                     self._listings.appeared(hint.path, now)
             elif self._is_marker(split_path(hint.path)[1]):
                 self._seen.markers.append(hint.path)
-            elif self._is_recording(relative):
+            elif (reason := self._reason_of(relative)) is None:
                 self._read_file_hint(hint, relative, now, room)
+            elif self._passed:
+                self._passed.announce(reason, hint.path)
 
     def _read_file_hint(self, hint: Hint, relative: str, now: float, room: int) -> None:
         if len(self._seen.files) >= room:
@@ -245,6 +263,9 @@ class FolderWatch:
         for _ in range(CHUNKS_PER_STEP):
             if len(self._seen.files) >= room or not (listing := self._listings.current(now, rescan, look)):
                 return
+            if listing is not self._passing_in:
+                self._passing = PassedOver(self._source.path, self._reason_of)
+                self._passing_in = listing
             with self.asking():
                 chunk = next(listing.chunks, None)
             if chunk is not None:
@@ -254,6 +275,8 @@ class FolderWatch:
             self._listings.end()
             if listing.is_full:
                 self._marked.listed(db, listing, self._walker.unreadable, today)
+                self._passed = self._passing
+                self._passed.add_unreadable(self._walker.unreadable)
                 self._seen.is_listed = True
                 return
 
@@ -262,14 +285,14 @@ class FolderWatch:
         below = self._relative(directory)
         prefix = f"{below}/" if below else ""
         is_remote = self._source.method.is_remote(below)
-        baseline.saw(lambda: any(self._is_recording(prefix + entry.name) for entry in entries))
+        baseline.saw(lambda: any(self._reason_of(prefix + entry.name) is None for entry in entries))
         with self.asking():
             found_news = list(
                 news(
                     db,
                     directory,
                     entries,
-                    is_recording=lambda name: self._is_recording(prefix + name),
+                    is_recording=lambda name: self._passing.is_recording(f"{directory}/{name}"),
                     inodes_last=not is_remote,
                     names_only=listing.names_only,
                     takes_lists=self.folder.lists,

@@ -26,6 +26,9 @@ ENDINGS = frozenset(_ENDINGS.split())
 (https://developers.deepgram.com/docs/supported-audio-formats) and the other usual ones it decodes. Samples
 without a header (sln16, g722, ulaw) are not among them: nobody can read them who is not told their rate."""
 
+OWN, IGNORED, ENDING = "own", "ignored", "ending"
+"""Why a name is no recording's."""
+
 SIDECAR_FORMATS: tuple[str, ...] = get_args(SidecarFormat)
 
 _ALL_ENDINGS = ENDINGS | LIST_ENDINGS
@@ -117,18 +120,31 @@ def recording_names(folder: WatchFolder) -> Callable[[str], bool]:
     Lists of addresses of recordings count too, where `include` does not say otherwise. It does not look at
     the directories in the path; the walk leaves the ignored ones out.
     """
+    reason_of = reasons(folder)
+    return lambda relative: reason_of(relative) is None
+
+
+def reasons(folder: WatchFolder) -> Callable[[str], str | None]:
+    """Return a function that says of a path relative to the folder why it is no recording; None for one.
+
+    The reason is IGNORED, ENDING, or OWN for what earshot or a done marker puts there.
+    """
     select = partial(_selection, case_sensitive=folder.case_sensitive)
     included = select(folder.include) if folder.include is not None else _has_known_ending
     excluded = select(folder.exclude)
     is_marker = marker_names(folder.done_marker)
 
-    def is_recording(relative: str) -> bool:
+    def reason(relative: str) -> str | None:
         name = relative.rpartition("/")[2]
-        if _ignored_file.match(name) or is_marker(name) or _is_sidecar(name, folder.sidecars):
-            return False
-        return included(relative) and not excluded(relative)
+        if _ignored_file.match(name):
+            return IGNORED
+        if is_marker(name) or _is_sidecar(name, folder.sidecars):
+            return OWN
+        if not included(relative):
+            return ENDING
+        return IGNORED if excluded(relative) else None
 
-    return is_recording
+    return reason
 
 
 def is_inside(relative: str, *, recursive: bool) -> bool:

@@ -36,15 +36,24 @@ class Walker:
     """Walks one folder, again and again; logs once of each directory that it cannot be read.
 
     `directories` counts those that the latest walk of the whole folder has read, `unreadable` are those
-    that it could not read.
+    that it could not read. `pass_over` is told of each path that is neither a regular file nor entered, and
+    whether it is a directory.
     """
 
-    def __init__(self, root: str, *, recursive: bool, is_ignored: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        recursive: bool,
+        is_ignored: Callable[[str], bool],
+        pass_over: Callable[[str, bool], None] = lambda _path, _is_directory: None,
+    ) -> None:
         self.root = root
         self.directories = 0
         self.unreadable: frozenset[str] = frozenset()
         self._recursive = recursive
         self._is_ignored = is_ignored
+        self._pass_over = pass_over
 
     def walk(self, start: str | None = None) -> Iterator[Chunk]:
         """Yield every regular file below `start` (default: the folder), by directory, in chunks.
@@ -94,7 +103,15 @@ class Walker:
                     if len(files) == SCAN_CHUNK:
                         yield directory, files
                         files = []
-                elif is_directory and self._recursive and not self._is_ignored(entry.name):
-                    waiting.append(f"{directory}/{entry.name}")
+                elif is_directory:
+                    self._enter(f"{directory}/{entry.name}", entry.name, waiting)
+                else:
+                    self._pass_over(f"{directory}/{entry.name}", False)
         if files:
             yield directory, files
+
+    def _enter(self, path: str, name: str, waiting: list[str]) -> None:
+        if self._is_ignored(name):
+            self._pass_over(path, True)
+        elif self._recursive:
+            waiting.append(path)

@@ -40,9 +40,12 @@ def test_all_well_is_0_and_says_what_was_looked_at(run: Run, site: Site, api: Ht
     rule = {"name": "r", "when": {"average_sentiment": "negative"}, "notify": ["team"]}
     alerts = {"destinations": {"team": f"json://127.0.0.1:1/{TOKEN}"}, "rules": [rule]}
     use(site, api, alerts=alerts)
+    for name in ("a.wav", "b.sln16", "c.wav.part"):
+        (site.watched / name).touch()
     answer = run("check")
     assert answer.returncode == 0, answer.stderr
     for expected in (
+        f"folder {site.watched}: 2 not taken: unknown ending 1, ignored name 1",
         f"configuration {site.config} is valid: 1 folder, 1 rule, 1 destination",
         f"folder {site.watched} can be read, watched by events",
         f"database {site.database} is not there yet and can be created",

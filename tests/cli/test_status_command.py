@@ -8,18 +8,23 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
-from daemon.storage.database import daemon_lock
+from daemon.models import PassedFile, PassedFiles
+from daemon.storage.database import daemon_lock, transaction
 from daemon.storage.lock import DaemonLock
+from daemon.storage.not_taken import REASONS, note_not_taken
 from tests.cli.sites import SEEN_AT, Site
+from tests.databases import new_database
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 NO_RECORDINGS = {"waiting": 0, "analyzing": 0, "done": 0, "failed": 0, "duplicate": 0, "skipped": 0}
 NO_ALERTS = {"pending": 0, "sent": 0, "failed": 0, "suppressed": 0}
 ME = pwd.getpwuid(os.geteuid()).pw_name
+NOTHING_PASSED = dict.fromkeys(REASONS, 0)
 STOPPED = {"running": False, "ready": False, "pid": None}
 
 
@@ -34,7 +39,7 @@ def unseen(site: Site) -> dict[str, object]:
         "last_scan_at": None,
         "missed_by_events": 0,
         "left_alone": 0,
-        "not_taken": {"lists": 0},
+        "not_taken": NOTHING_PASSED,
     }
 
 
@@ -135,7 +140,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
                 "last_scan_at": "2026-03-01T12:00:00.000Z",
                 "missed_by_events": 2,
                 "left_alone": 1,
-                "not_taken": {"lists": 0},
+                "not_taken": NOTHING_PASSED,
             }
         ],
         "database": str(site.database),
@@ -154,6 +159,36 @@ def test_text_says_what_is_paused_waiting_and_left_alone(run: Run, site: Site) -
     assert "earshot scan --existing" in text
     assert "1 pending, 1 failed" in text
     assert f"database    {site.database} (of {ME})" in text
+
+
+def test_what_is_not_taken_is_counted_and_listed(run: Run, site: Site) -> None:
+    fill(site)
+    found = {
+        "incomplete": PassedFiles(1, (PassedFile(f"{site.watched}/a.wav", "it still grows", SEEN_AT),)),
+        "ending": PassedFiles(3, (PassedFile(f"{site.watched}/b.sln16", "not taken"),)),
+    }
+    with closing(new_database(site.database)) as db, transaction(db):
+        note_not_taken(db, str(site.watched), found)
+    error = "1 of 1 addresses not taken: http://localhost/"
+    site.add("recordings", id=9, name="c.url", state="failed", error_code="bad_address", error=error)
+    counted = "5 not taken: not complete yet 1, unknown ending 3, refused address 1"
+    text = run("status").stdout
+    assert f"{counted}, when the service last looked; `earshot status --files` lists them" in text
+    lines = [line.strip() for line in run("status", "--files").stdout.splitlines()]
+    assert lines[lines.index(f"{counted}, when the service last looked") + 1 :][:4] == [
+        "a.wav: not complete yet since 2026-03-01 10:00 UTC; it still grows",
+        "b.sln16: unknown ending; not taken",
+        f"c.url: refused address since 2026-03-01 10:00 UTC; {error}",
+        "and 2 more: unknown ending",
+    ]
+    (folder,) = json.loads(run("status", "--files", "--json").stdout)["folders"]
+    assert folder["not_taken"] == NOTHING_PASSED | {"incomplete": 1, "ending": 3, "addresses": 1}
+    assert folder["files"][0] == {
+        "path": f"{site.watched}/a.wav",
+        "reason": "incomplete",
+        "why": "it still grows",
+        "since": SEEN_AT,
+    }
 
 
 def test_a_running_daemon_is_seen(run: Run, site: Site) -> None:

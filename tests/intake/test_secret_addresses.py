@@ -64,16 +64,18 @@ def test_what_is_refused_is_told_and_lists_wait_until_the_folder_takes_them(tmp_
         )
         # Operations hear of it with whatever else fails within the same minute.
         assert len(service.rows("SELECT 1 FROM failures WHERE told_at IS NULL")) == 1
-        wait_until(lambda: service.status()["folders"][0]["not_taken"] == {"lists": 1}, what="the list")
+        wait_until(lambda: service.status()["folders"][0]["not_taken"]["lists"] == 1, what="the list")
         said = service.earshot("status").stdout
-        assert "1 list of addresses not taken" in said
+        assert (
+            "2 not taken: refused address 1, list of addresses 1; `earshot status --files` lists them" in said
+        )
         assert "`lists: true` at a folder" in said
         assert api.listened() == []
 
         service.write_config(watch=[watch | {"lists": True}])
         service.reload()
         service.wait_states(failed=1, done=2)
-        assert service.status()["folders"][0]["not_taken"] == {"lists": 0}
+        assert service.status()["folders"][0]["not_taken"]["lists"] == 0
 
 
 def test_an_address_without_end_takes_no_time_out_of_proportion_and_stops_nothing(tmp_path: Path) -> None:

@@ -190,12 +190,12 @@ def test_lists_are_taken_only_where_the_folder_says_so_and_are_counted_until_the
 
     assert take_in_lists(db, Place(WatchFolder(path=root), NOW), arrivals).queued == 1
     assert urls(db) == [TWO]
-    assert folder_rows(db)[str(root)]["not_taken"] == {"lists": 1}
+    assert folder_rows(db)[str(root)]["not_taken"]["lists"] == 1
     assert known_stamps(db, str(root), ["a.urls"])["a.urls"][0] == len(ONE)
     assert known_stamps(db, str(root), ["a.urls"], takes_lists=True)["a.urls"][0] is None
 
     assert take_in_lists(db, Place(WatchFolder(path=root, lists=True), NOW), arrivals[:1]).queued == 1
-    assert folder_rows(db)[str(root)]["not_taken"] == {"lists": 0}
+    assert folder_rows(db)[str(root)]["not_taken"]["lists"] == 0
 
 
 def test_no_log_line_holds_an_address(db: Database, drop: Drop, caplog: pytest.LogCaptureFixture) -> None:

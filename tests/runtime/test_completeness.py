@@ -15,6 +15,8 @@ from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS
 from daemon.intake.settle import MAX_PENDING
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import rows
+from daemon.storage.not_taken import REASONS, files_not_taken
+from daemon.storage.views import folder_rows
 from tests.databases import new_database
 from tests.harness import wav
 
@@ -180,3 +182,31 @@ def test_a_recording_without_a_sample_is_not_queued(root: Path, start: Callable[
     (root / "a.wav").write_bytes(WHOLE)
     loop.run(10)
     assert loop.states() == [("waiting", None)]
+
+
+def test_what_is_not_taken_is_noted_with_its_reason_and_since_when(
+    root: Path, start: Callable[..., Loop]
+) -> None:
+    for name in ("a.wav", "b.wav", "c.sln16"):
+        (root / name).write_bytes({"a.wav": CUT, "b.wav": b"", "c.sln16": b"x"}[name])
+    loop = start(settle=2)
+
+    def noted() -> dict[str, tuple[str, str | None]]:
+        found = files_not_taken(loop.db, str(root))
+        return {Path(file["path"]).name: (file["why"], file["since"]) for file in found}
+
+    assert noted() == {"c.sln16": ("files that end in .sln16 are not taken", None)}
+    loop.run(15)
+    first = noted()
+    assert first["a.wav"][0] == "it looks cut off: its header announces 32044 bytes and there are 10000"
+    assert first["b.wav"][0] == "there is nothing in it"
+    counts = folder_rows(loop.db)[str(root)]["not_taken"]
+    assert counts == dict.fromkeys(REASONS, 0) | {"incomplete": 1, "empty": 1, "ending": 1}
+    loop.run(15)
+    assert noted() == first, "since when stays as it was"
+    for name in ("a.wav", "b.wav"):
+        (root / name).write_bytes(WHOLE)
+    (root / "c.sln16").unlink()
+    loop.run(15)
+    assert noted() == {}
+    assert folder_rows(loop.db)[str(root)]["not_taken"] == dict.fromkeys(REASONS, 0)

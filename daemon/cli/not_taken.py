@@ -1,0 +1,64 @@
+"""Say which files of a folder are not taken, and why: as the service saw it, or for `check` as it is now."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from daemon.cli.output import local_time
+from daemon.config.models import WatchFolder
+
+WORDS = {
+    "incomplete": "not complete yet",
+    "empty": "empty",
+    "ending": "unknown ending",
+    "ignored": "ignored name",
+    "link": "link or special file",
+    "unreadable": "unreadable directory",
+    "addresses": "refused address",
+    "lists": "list of addresses",
+}
+"""The reasons in words."""
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Return how many are not taken and why: `3 not taken: empty 1, unknown ending 2`; empty for none."""
+    found = [f"{words} {counts[reason]}" for reason, words in WORDS.items() if counts.get(reason)]
+    return f"{sum(counts.values())} not taken: {', '.join(found)}" if found else ""
+
+
+def listed(folder: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each file that is not taken, by reason; none if the folder has no `files`."""
+    files = folder.get("files", [])
+    for file in files:
+        since = f" since {local_time(file['since'])}" if file["since"] else ""
+        path = file["path"].removeprefix(folder["path"].rstrip("/") + "/")
+        yield f"{path}: {WORDS[file['reason']]}{since}; {file['why']}"
+    shown = Counter(file["reason"] for file in files)
+    for reason, words in WORDS.items():
+        if shown[reason] and (more := folder["not_taken"][reason] - shown[reason]) > 0:
+            yield f"and {more} more: {words}"
+
+
+def counts_by_name(folder: WatchFolder, seconds: float) -> dict[str, int] | None:
+    """List the folder and count what is not taken by its name or kind; None where that takes longer."""
+    from daemon.watching.names import is_ignored_directory, reasons
+    from daemon.watching.passed_over import PassedOver
+    from daemon.watching.scan import Walker
+
+    passed, until = PassedOver(folder.root, reasons(folder)), time.monotonic() + seconds
+    walker = Walker(
+        folder.root,
+        recursive=folder.recursive,
+        is_ignored=is_ignored_directory,
+        pass_over=passed.add_other,
+    )
+    for directory, entries in walker.walk():
+        for entry in entries:
+            passed.is_recording(f"{directory}/{entry.name}")
+        if time.monotonic() > until:
+            return None
+    passed.add_unreadable(walker.unreadable)
+    return {reason: files.count for reason, files in passed.found().items()}
