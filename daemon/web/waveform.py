@@ -47,7 +47,7 @@ class Previews:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: OrderedDict[tuple[int, int, int], IO[bytes]] = OrderedDict()
+        self._files: OrderedDict[tuple[int, int, int], int] = OrderedDict()
         self.one = threading.Lock()
         """Held by the one who has a child at work."""
 
@@ -58,14 +58,19 @@ class Previews:
             if file is None:
                 return None
             self._files.move_to_end(key)
-            return os.dup(file.fileno())
+            return os.dup(file)
 
     def put(self, key: tuple[int, int, int], file: IO[bytes]) -> None:
         """Keep a preview; the one that was not asked for longest makes room."""
         with self._lock:
-            self._files[key] = file
+            self._files[key] = os.dup(file.fileno())
             while len(self._files) > MOST_PREVIEWS:
-                self._files.popitem(last=False)[1].close()
+                os.close(self._files.popitem(last=False)[1])
+
+    def __del__(self) -> None:
+        """Give up the files, which have no name any more."""
+        for descriptor in self._files.values():
+            os.close(descriptor)
 
 
 async def shape(request: Request) -> Response:
@@ -137,12 +142,11 @@ def _preview(request: Request) -> tuple[OpenFile, str]:
 
 def _make(previews: Previews, key: tuple[int, int, int], file: OpenFile, site: Site) -> int:
     # Beside the database, not in /tmp, which may be memory: an hour takes 22 MB.
-    output: IO[bytes] = tempfile.TemporaryFile(dir=site.config.database.parent)  # noqa: SIM115 - it is kept
-    if not _decode("mp3", file, output) or os.fstat(output.fileno()).st_size > LARGEST_PREVIEW_BYTES:
-        output.close()
-        raise HTTPException(410, "No preview can be made of this recording; it can be downloaded.")
-    previews.put(key, output)
-    return os.dup(output.fileno())
+    with tempfile.TemporaryFile(dir=site.config.database.parent) as output:
+        if not _decode("mp3", file, output) or os.fstat(output.fileno()).st_size > LARGEST_PREVIEW_BYTES:
+            raise HTTPException(410, "No preview can be made of this recording; it can be downloaded.")
+        previews.put(key, output)
+        return os.dup(output.fileno())
 
 
 def _decode(kind: str, file: OpenFile, output: IO[bytes]) -> bool:
