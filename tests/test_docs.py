@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sqlite3
+import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
+import apprise
 import pytest
-import yaml
 from click.testing import CliRunner
+from sqlite_utils.cli import cli as sqlite_utils_command
 
-from daemon.cli.commands import earshot
+from daemon.cli.commands import PLACES, earshot
 from daemon.config.load import load_config
 from daemon.errors import EarshotError
 from daemon.storage.verdicts import Verdict, give_verdict
@@ -40,7 +44,8 @@ NOT_RUN = {
     "reload": "it needs a running service; tests/faults/test_reload.py",
 }
 """Commands whose options are checked here, and which are run elsewhere."""
-MAY_SAY_NO = {"check", "doctor", "status", "forget", "retry"}
+NAMES = {f"earshot {name}" for name in PLACES} - {"earshot retry", "earshot list", "earshot status"}
+MAY_SAY_NO = {"check", "doctor", "status", "forget", "retry", "webhooks"}
 """They exit with 1 where no service runs, the API cannot be reached, nobody says yes, or nothing failed."""
 
 
@@ -58,7 +63,9 @@ def commands_of(text: str) -> list[str]:
     """Each command line of earshot in a document; `earshot` after -u, -g or -o is a user or a group."""
     texts = [*code_lines(text), *re.findall(r"`([^`\n]*)`", text)]
     found = (re.search(r"(?<!-[ugo] )(?:^|(?<=[\s/]))(earshot [a-z-].*)", each) for each in texts)
-    return [each[1] for each in found if each and not re.search("[…|]", each[1])]
+    lines = [re.sub(r" [>|] .*", "", each[1]).strip() for each in found if each]
+    # A name alone speaks of the command.
+    return [line for line in lines if not re.search("[…|]", line) and line not in NAMES]
 
 
 def every_command() -> list[str]:
@@ -71,11 +78,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("docs")
     alerts = {"destinations": {"team": "json://localhost"}, "rules": [UNHAPPY, CHURN]}
     with stage(place, alerts, limits={"cost_per_day": 5}) as here:
+        awful = (passage("this is awful", score=-0.9),)
         (place / "calls").mkdir()
         intents = (passage("please cancel", "cancel subscription", 0.9),)
         for agent in ("anna", "ben"):
+            about = {"agent": agent, "caller": "0151234567"}
             here.record(
-                NOW, metadata={"agent": agent, "caller": "0151234567"}, intents=intents, topics=intents
+                NOW, metadata=about, intents=intents, topics=intents, sentiments=awful, name="call.wav"
             )
         here.fail(now=NOW)
         here.spend(0.5, NOW)
@@ -85,13 +94,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("line", every_command())
-def test_every_command_in_the_documents_is_one_and_works(line: str, place: Path) -> None:
+def test_every_command_in_the_documents_is_one_and_works(line: str, place: Path, tmp_path: Path) -> None:
     assert usage_error(line) is None
+    for file in ("config.yaml", "earshot.db", "earshot.db.key"):
+        shutil.copy(place / file, tmp_path)
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
-    words = [re.sub(r"^(/var/backups/earshot|FILE$)", str(place), word) for word in words]
+    words = [re.sub(r"^(/var/backups/earshot|FILE$|file$)", str(tmp_path), word) for word in words]
     name = next((word for word in words if word in NOT_RUN), None)
     if name is None:
-        answer = CliRunner().invoke(earshot, ["-c", str(place / "config.yaml"), *words], prog_name="earshot")
+        answer = CliRunner().invoke(
+            earshot, ["-c", str(tmp_path / "config.yaml"), *words], prog_name="earshot"
+        )
         assert answer.exit_code in ({0, 1} if words[0] in MAY_SAY_NO else {0}), answer.output
         assert isinstance(answer.exception, SystemExit | EarshotError | None), answer.exception
 
@@ -126,25 +139,43 @@ def test_every_page_is_named_in_the_readme() -> None:
     assert [file.name for file in (ROOT / "docs").glob("*.md") if f"(docs/{file.name})" not in text] == []
 
 
-def sections(content: Any) -> dict[str, Any]:
-    """A block of the documents as sections of a configuration: a list is one of rules."""
-    base: dict[str, Any] = {"watch": ["/srv/recordings"], "analyzer": {"api_key": "x" * 20}}
-    if isinstance(content, list):
-        return base | {
-            "alerts": {"destinations": dict.fromkeys(("team", "coach"), "json://a"), "rules": content}
-        }
-    return {**base, **content}
+def test_other_programs_read_the_database_as_the_documents_say(place: Path) -> None:
+    text = "\n\n".join(file.read_text("utf-8") for file in WRITTEN)
+    text = text.replace("/var/lib/earshot", str(place))
+    lines = [shlex.split(line) for line in code_lines(text) if re.search(" .*(/sqlite-utils|sqlite3) ", line)]
+    by_sqlite_utils = [words[4:] for words in lines if words[3].endswith("/sqlite-utils")]
+    assert len(by_sqlite_utils) == 3
+    for arguments in by_sqlite_utils:
+        answer = CliRunner().invoke(sqlite_utils_command, arguments)
+        assert answer.exit_code == 0, answer.output
+        assert len(answer.output.splitlines()) > 1, arguments
+    ((_, file, query),) = [words[4:] for words in lines if words[3] == "sqlite3"]
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        assert db.execute(query).fetchall()
+
+
+def test_every_address_in_the_documents_is_one_that_apprise_takes() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text("utf-8")
+    addresses = re.findall(r"(?m)^\| [^|]+ \| `([a-z]+://[^`]+)`", text)
+    assert len(addresses) > 10
+    assert [each for each in addresses if not apprise.Apprise().add(each)] == []
+
+
+BASE = {"watch": "[/srv/recordings]", "analyzer": "{api_key: xxxxxxxxxxxxxxxxxxxx}"}
+RULES_HEAD = "alerts:\n  destinations: {team: 'json://a', coach: 'json://b'}\n  rules:\n"
+
+
+def whole(block: str) -> str:
+    """A block of the documents as a configuration; one that begins with a dash is a list of rules."""
+    text = RULES_HEAD + textwrap.indent(block, "    ") if block.startswith("- ") else textwrap.dedent(block)
+    missing = [f"{key}: {value}\n" for key, value in BASE.items() if not re.search(f"(?m)^{key}:", text)]
+    return "".join(missing) + text
 
 
 @pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.name)
 def test_every_block_of_configuration_is_taken(file: Path, tmp_path: Path) -> None:
-    for block in re.findall(r"(?ms)^```yaml\n(.*?)^```", file.read_text("utf-8")):
+    env = {"HOME": str(tmp_path), "SLACK_URL": "json://a", "HC_URL": "https://hc.example.com"}
+    for block in re.findall(r"(?ms)^ *```yaml\n(.*?)^ *```", file.read_text("utf-8")):
         config = tmp_path / "config.yaml"
-        config.write_text(yaml.safe_dump(sections(yaml.safe_load(block))), "utf-8")
-        env = {
-            "HOME": str(tmp_path),
-            "DEEPGRAM_API_KEY": "x" * 20,
-            "SLACK_URL": "json://a",
-            "HC_URL": "https://a",
-        }
+        config.write_text(whole(block), "utf-8")
         load_config(config, env=env)

@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,10 +51,10 @@ PAID_TIMES = {"told": 1, "pending": 1, "in-flight": 1, "since": 2}
 
 def drill() -> list[str]:
     """The commands of the page, without what is said of them."""
-    _, _, text = OPERATE.read_text("utf-8").partition("**To restore**")
-    block = re.search(r"\n\n((?:    .+\n)+)", text)
+    _, _, text = OPERATE.read_text("utf-8").partition("## Restore\n")
+    block = re.search(r"(?s)```sh\n(.*?)```", text)
     assert block
-    lines = textwrap.dedent(block[1]).splitlines()
+    lines = block[1].splitlines()
     return [line.partition("    #")[0].strip() for line in lines]
 
 
@@ -66,7 +65,7 @@ def restore(service: Service, copy: Path) -> list[str]:
     for line in drill():
         line = re.sub(r"/var/backups/earshot/\S+", str(copy), line)
         line = line.replace("/var/lib/earshot", state).replace("-o earshot -g earshot", f"-o {ME}")
-        line = line.replace("sudo -u earshot /opt/earshot/bin/earshot", "earshot")
+        line = line.replace("sudo -u earshot earshot", "earshot")
         program, *arguments = line.split()
         programs.append(program)
         if line == "systemctl stop earshot":
