@@ -188,7 +188,7 @@ def kind(field: FieldInfo) -> str:
     """Return in words what a key takes."""
     readers = [getattr(each, "func", None) for each in field.metadata]
     for reader in readers:
-        if getattr(reader, "__name__", "") in KINDS:
+        if reader is not None and getattr(reader, "__name__", "") in KINDS:
             return KINDS[reader.__name__]
     return type_name(field.annotation)
 
