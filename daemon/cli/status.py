@@ -140,7 +140,7 @@ def _print_recordings(document: dict[str, Any]) -> None:
     _say("recordings  ", *_counts(document["recordings"]))
     oldest = document["oldest_waiting_at"]
     if oldest:
-        _say(f"            the oldest one waits since {local_time(oldest)} ({ago(oldest)})")
+        _say(f"            the oldest has waited since {local_time(oldest)} ({ago(oldest)})")
     if document["recordings"]["failed"]:
         _say("            `earshot list --state failed` says why they failed")
     cost = shown_usd(document["cost_month_usd"])
