@@ -42,7 +42,6 @@ EACH_BY_ITSELF = (
     "tests/watching/test_hanging.py",
     "tests/watching/test_limits.py",
     "tests/originals/test_after_analysis.py",
-    "tests/deepgram/test_directed_replies.py",
     "tests/cli/test_forget_command.py",
     "tests/cli/test_places.py",
     "tests/cli/test_privacy.py",

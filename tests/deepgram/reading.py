@@ -1,12 +1,13 @@
-"""Reads replies in a process of its own: `python -m tests.deepgram.reading FILE MEGABYTES …`.
+"""Reads replies, each in a process of its own: `python -m tests.deepgram.reading FILE MEGABYTES …`.
 
-Prints a line of JSON for each, with the processor time that it took and what was read; for each the process
-may take so much memory on top of what it has before it reads.
+Prints a line of JSON for each, with the processor time that it took and what was read. Each process is a copy
+of this one, which has loaded what they need, and may take so much memory on top of what that has.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -34,7 +35,12 @@ def read(body: bytes) -> Analysis:
 
 def main() -> None:
     for file, megabytes in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
-        read_within(Path(file).read_bytes(), int(megabytes))
+        child = os.fork()
+        if not child:
+            read_within(Path(file).read_bytes(), int(megabytes))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, f"{file} was not read: {os.waitstatus_to_exitcode(status)}"
 
 
 def read_within(body: bytes, megabytes: int) -> None:
