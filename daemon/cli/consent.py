@@ -58,7 +58,13 @@ def shown_estimate(total: Estimate) -> str:
         notes.append(f"{plural(total.guessed, 'length')} guessed from the size")
     if total.unknown:
         notes.append(f"of {plural(total.unknown, 'hosted recording')} the length is not known")
-    return f"about {_range(total.hours, '{:.1f}'.format)} hours {cost} ({'; '.join(notes)})"
+    return f"about {_length(total.hours)} {cost} ({'; '.join(notes)})"
+
+
+def _length(hours: Range) -> str:
+    if hours.most < 1:
+        return f"{_range(hours, lambda value: f'{60 * value:.1f}')} minutes"
+    return f"{_range(hours, '{:.1f}'.format)} hours"
 
 
 def _range(value: Range, shown: Callable[[float], str]) -> str:

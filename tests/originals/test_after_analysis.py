@@ -169,7 +169,7 @@ def test_the_backlog_is_not_taken_in_without_a_yes(tmp_path: Path, api: Scripted
     with backlog(tmp_path, api) as service:
         answer = service.earshot("scan", "--existing")
         assert answer.returncode == 1
-        assert "3 recordings left alone, about 0.0 hours for about 0.0005 USD" in answer.stderr
+        assert "3 recordings left alone, about 0.1 minutes for about 0.0005 USD" in answer.stderr
         assert "--yes" in answer.stderr.splitlines()[-1]
         assert api.calls == []
         assert service.states() == {"skipped": 3}
