@@ -12,6 +12,7 @@ import csv
 import math
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ import numpy as np
 from daemon.engine.embed import Embedder
 from daemon.engine.labels import INTENT, TOPIC, Kind, likeness
 from daemon.engine.reply import load_embedder
+from daemon.engine.sentences import read_sentences
 from daemon.engine.sentiment import LABELS, label, sentiment_scores
+from daemon.engine.summary import summarize
 
 HERE = Path(__file__).parent
 NONE = "none"
@@ -35,6 +38,7 @@ def main() -> None:
     for kind, name in ((INTENT, "intents"), (TOPIC, "topics")):
         labels(embedder, kind, rows(name, half), with_examples=False)
         labels(embedder, kind, rows(name, half), with_examples=True)
+    summaries(embedder, half)
     documented(embedder)
 
 
@@ -42,6 +46,22 @@ def rows(name: str, half: str) -> list[dict[str, str]]:
     with (HERE / f"{name}.tsv").open(encoding="utf-8", newline="") as file:
         found = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         return [row for row in found if row.get("half", half) == half]
+
+
+def summaries(embedder: Embedder, half: str) -> None:
+    lines = (HERE / "summaries.txt").read_text("utf-8").splitlines()
+    blocks = [list(block) for is_spoken, block in groupby(lines, lambda line: bool(line)) if is_spoken]
+    calls = [block for block in blocks if not block[0].startswith("#")]
+    chosen = right = wanted = 0
+    for call in calls[0::2] if half == "tune" else calls[1::2]:
+        keys = {line.removeprefix("* ") for line in call if line.startswith("* ")}
+        said = [sentence for line in call for sentence in read_sentences(line.removeprefix("* "))]
+        summary = summarize(said, embedder.embed([sentence.text for sentence in said]), embedder)
+        picked = {sentence.text for sentence in said if sentence.text in summary}
+        chosen, right, wanted = chosen + len(picked), right + len(picked & keys), wanted + len(keys)
+    print(
+        f"summaries, {len(calls) // 2} conversations: {chosen} sentences, {right} of them wanted, of {wanted}"
+    )
 
 
 def sentiment(embedder: Embedder, half: str) -> None:

@@ -35,6 +35,22 @@ def test_a_summary_is_the_key_sentences_in_the_order_in_which_they_were_said(emb
     assert 1 < len(quoted) < 5
 
 
+def test_a_summary_says_what_is_wrong_what_is_wanted_and_what_was_agreed(embedder: Embedder) -> None:
+    said = sentences(
+        "Good morning, this is customer support, how can I help you?",
+        "Hello, I ordered a printer three weeks ago, and it still has not arrived.",
+        "One moment please, I will look at your order.",
+        "Can you tell me the number of your order, please?",
+        "Yes, I can see it here, your printer has not left us yet.",
+        "I want to cancel my subscription today, and I want a refund.",
+        "Of course, I have done that for you, and the money will be on your card on Monday.",
+        "All right, thank you very much for your patience, and goodbye.",
+    )
+    summary = summarize(said, embedder.embed([sentence.text for sentence in said]), embedder)
+    assert all(said[at].text in summary for at in (1, 5, 6))
+    assert not any(said[at].text in summary for at in (0, 2, 3, 7))
+
+
 def test_what_is_short_is_its_own_summary(embedder: Embedder) -> None:
     said = sentences("Call me back.", "Bye.")
     assert summarize(said, embedder.embed([s.text for s in said]), embedder) == "Call me back. Bye."
