@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -9,6 +10,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
+
+# In the background of a shell, or after nohup, all that is started would ignore Ctrl-C and a closed terminal.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 LONGEST_FIRST = (
     "tests/soak/",

@@ -43,7 +43,9 @@ def _graph() -> Graph:
 
 
 def _frame(samples: Samples) -> av.AudioFrame:
-    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")
+    # One channel of several lies with gaps in memory.
+    samples = np.ascontiguousarray(samples).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
     frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
     return frame
 

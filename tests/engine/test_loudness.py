@@ -42,6 +42,11 @@ def test_a_rumble_that_nobody_hears_goes_and_speech_stays() -> None:
     assert np.corrcoef(alone, beside)[0, 1] > 0.8
 
 
+def test_one_channel_of_several_is_heard_as_it_would_be_alone() -> None:
+    both = np.stack([SPEECH, QUIET], axis=1)
+    assert np.array_equal(level(both[:, 0]), level(SPEECH))
+
+
 def test_silence_stays_silence_and_each_sample_keeps_its_place() -> None:
     assert not level(np.zeros(3 * SAMPLE_RATE, np.float32)).any()
     clicks = np.zeros(2 * MOST_AT_ONCE + 5, np.float32)
