@@ -149,17 +149,17 @@ def _refusal(status: int, code: str, text: str, said: str) -> AnalysisError:
     if code == "TOKEN_LIMIT_EXCEEDED":
         return RecordingError("too_long", f"the transcript is too long for the analysis ({said}); split it")
     if code == "REMOTE_CONTENT_ERROR" or status == 411:
-        return RecordingError("remote_content", f"Deepgram could not fetch the recording ({said})")
+        return RecordingError("remote_content", f"the service could not fetch the recording ({said})")
     about = f"{code} {text}"
     if status == 415 or _ABOUT_THE_RECORDING.search(about):
         text = (
-            f"Deepgram finds no audio it can read in this file ({said}); play it, then put a good copy there"
+            f"the service finds no audio that it can read in it ({said}); play it, then put a good copy there"
         )
         return RecordingError("corrupt_audio", text)
     if _ABOUT_THE_REQUEST.search(about):
         text = f"the request is refused for every recording ({said}); correct model, language or options"
         return AccountError("request", text, said=said)
-    return RecordingError("refused", f"Deepgram refuses this recording ({said})")
+    return RecordingError("refused", f"the service refuses this recording ({said})")
 
 
 def _said(body: bytes) -> tuple[str, str, str | None]:

@@ -18,6 +18,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from httpx import HTTPError
+
 from daemon.engine.weights import (
     CHUNK_BYTES,
     HUB_NAME,
@@ -192,6 +194,7 @@ def _blocks(part: str, archives: list[ZipFile]) -> Iterator[bytes]:
 def _fetch_from_hub(name: str, made: Path) -> None:
     """Fetch a model from the hub at its revision, which names the content of every file."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     found = HUB_NAME.fullmatch(name)
     assert found is not None  # noqa: S101
@@ -200,7 +203,7 @@ def _fetch_from_hub(name: str, made: Path) -> None:
         snapshot_download(
             found["repository"], revision=found["revision"], local_dir=made, allow_patterns=patterns
         )
-    except Exception as error:
+    except (OSError, ValueError, RuntimeError, HTTPError, EntryNotFoundError) as error:
         raise EarshotError(
             f"the model {name} could not be fetched from its hub ({type(error).__name__}); check its name "
             "and revision and the network, or copy it into a folder and set engine.model to that"

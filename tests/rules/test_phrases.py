@@ -103,6 +103,8 @@ def test_around_a_phrase_in_a_text_without_blanks_is_no_more_than_a_line() -> No
 
 def test_a_phrase_takes_no_time_in_a_long_transcript() -> None:
     text = "very, " * 200_000 + "end"
-    started = time.monotonic()
+    started = time.process_time()
     assert not has_phrase("very very very very sure", text)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 20, (
+        "in proportion it is a second; tried at each place it is minutes"
+    )
