@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "daemon"
 
 NOTHING: frozenset[str] = frozenset()
-BASE = frozenset({"errors", "models", "backoff", "files", "signing", "text"})
+BASE = frozenset({"errors", "models", "backoff", "files", "sightings", "signing", "text"})
 STAGES = frozenset({"watching", "intake", "originals", "analysis", "rules", "alerts", "periodic"})
 """In the order in which data goes through them. A stage never imports another one: what two of them share is
 rows in storage, a record in models, or is handed in by runtime."""
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "models": NOTHING,
     "backoff": NOTHING,
     "files": frozenset({"errors", "models"}),
+    "sightings": frozenset({"models"}),
     "signing": NOTHING,
     "text": NOTHING,
     "log_lines": NOTHING,

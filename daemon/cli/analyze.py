@@ -66,11 +66,10 @@ def analyze(
                 failed = True
                 say_error(f"{source}: not sent: {reason}; --over-limit sends it all the same")
                 continue
-            number, origin, began_at = before, ledger, iso(analysis.clock())
-            if number is None or origin is None:
-                path = None if _is_address(source) else _path_of(source)
-                with analysis_bar(ledger, analysis, source.rpartition("/")[2], path):
-                    number, origin = _counted(ledger, db, analysis, source), db
+            began_at = iso(analysis.clock())
+            origin, number = ledger, before
+            if origin is None or number is None:
+                origin, number = db, _counted(ledger, db, analysis, source)
             found = document(origin, context.config, number, rules=context.config.alerts.rules)
             if found is None:
                 continue
@@ -186,8 +185,10 @@ def _counted(ledger: Database | None, db: Database, analysis: AnalysisContext, s
     from daemon.storage.database import transaction
 
     is_saved = ledger is db
+    path = None if _is_address(source) else _path_of(source)
     try:
-        return _analyze(db, analysis, source, save=is_saved)
+        with analysis_bar(ledger, analysis, source.rpartition("/")[2], path):
+            return _analyze(db, analysis, source, save=is_saved)
     finally:
         if ledger is not None and not is_saved:
             with transaction(ledger):

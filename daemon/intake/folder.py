@@ -16,7 +16,7 @@ from daemon.intake.complete import Readiness, SecondsOf
 from daemon.intake.intake import take_in
 from daemon.intake.settle import Settler
 from daemon.intake.url_lists import take_in_lists
-from daemon.models import FoundBy, Sighting, Sightings
+from daemon.sightings import FoundBy, Sighting, Sightings
 
 logger = logging.getLogger(__name__)
 

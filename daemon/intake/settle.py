@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from daemon.models import FileStamp, FoundBy, Sighting
+from daemon.models import FileStamp
+from daemon.sightings import FoundBy, Sighting
 
 MAX_PENDING = 50_000
 """Files that should be pending at once at most; while there are more, no further ones are looked for."""

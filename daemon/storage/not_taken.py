@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from daemon.models import PassedFiles
+from daemon.sightings import PassedFiles
 from daemon.storage.database import rows
 from daemon.storage.recordings import NOT_TAKEN
 

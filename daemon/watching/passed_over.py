@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from daemon.config.filenames import ending_of
-from daemon.models import PassedFile, PassedFiles, shown_path
+from daemon.models import shown_path
+from daemon.sightings import PassedFile, PassedFiles
 from daemon.watching.names import ENDING, IGNORED, OWN
 
 LINK, UNREADABLE = "link", "unreadable"

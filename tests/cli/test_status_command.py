@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from daemon.models import PassedFile, PassedFiles
+from daemon.sightings import PassedFile, PassedFiles
 from daemon.storage.database import daemon_lock, transaction
 from daemon.storage.lock import DaemonLock
 from daemon.storage.not_taken import REASONS, note_not_taken

@@ -14,7 +14,8 @@ from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Kind, early_ending
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS, SIBLING_SECONDS, Readiness
 from daemon.intake.settle import MAX_PENDING, Settler
-from daemon.models import Ending, RecordingState, Sighting
+from daemon.models import Ending, RecordingState
+from daemon.sightings import Sighting
 from tests.harness import wav
 
 SETTLE = 2.0

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.intake.settle import MAX_PENDING, UNHINTED_LOOK_SECONDS, Outcome, Settler
-from daemon.models import FileStamp, Sighting
+from daemon.models import FileStamp
+from daemon.sightings import Sighting
 
 FILE = FileStamp("/r/a.wav", 100, 1_000, 1_000, 7, 1, 8)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from daemon.config.models import WatchFolder
-from daemon.models import PassedFile
+from daemon.sightings import PassedFile
 from daemon.watching.names import is_ignored_directory, reasons
 from daemon.watching.passed_over import MOST_ALIKE, PassedOver
 from daemon.watching.scan import Walker
