@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import random
 import socket
 import threading
 import time
@@ -193,8 +196,13 @@ class SmtpSink:
 
 
 def free_port() -> int:
-    """A port of loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """A port of loopback on which nobody listens, and which nobody else is given meanwhile.
+
+    It lies below those that the kernel gives to connections (from 32768 on Linux), and each of pytest-xdist's
+    workers has ports of its own.
+    """
+    first = 10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = random.SystemRandom().randrange(first, 32_000, 16)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

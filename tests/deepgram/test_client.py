@@ -386,7 +386,7 @@ def test_a_refusal_during_the_upload_is_read(
             peer.sendall(head.encode() + body)
             peer.shutdown(socket.SHUT_WR)
             # What a server that lingers does; without it the reset may overtake the answer.
-            peer.settimeout(5)
+            peer.settimeout(60)
             for _ in range(8):
                 peer.recv(1 << 20)
 
