@@ -72,6 +72,7 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
         stretch=("reason", "rules"),
         droppable=("reason",),
         numbers=("id", "rec"),
+        none="there are no such alerts",
     )
 
 

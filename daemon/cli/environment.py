@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.cli.not_taken import counts_by_name, in_words
+from daemon.cli.not_taken import NOT_IN_NAMES, counts_by_name, in_words, longest_incomplete
 from daemon.cli.patience import within
 from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
 from daemon.cli.report import Report
@@ -41,8 +43,9 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
         if _answers(report, ("watch", number, "path"), folder, _check_folder)
     ]
     watched = [folder for _, folder in answering]
+    noted, files = _noted(config)
     for folder in watched:
-        _count_not_taken(report, folder)
+        _count_not_taken(report, folder, noted.get(folder.name, {}), files.get(folder.name, []))
     for number, folder in answering:
         _answers(report, ("watch", number), folder, partial(_check_afterwards, watched=watched))
     _check_database(report, config.database)
@@ -120,13 +123,32 @@ def _check_folder(report: Report, location: Location, folder: WatchFolder) -> No
         report.fine.append(f"folder {folder.path} can be read, {how} ({method.reason})")
 
 
-def _count_not_taken(report: Report, folder: WatchFolder) -> None:
+def _noted(config: Config) -> tuple[dict[str, dict[str, int]], dict[str, list[dict[str, Any]]]]:
+    """Return what the service noted of files that are not taken, by folder: counts, and some of the files."""
+    from daemon.storage.database import open_existing
+    from daemon.storage.not_taken import files_not_taken, not_taken
+
+    try:
+        with closing(open_existing(config.database)) as db:
+            return not_taken(db), {each.name: files_not_taken(db, each.name) for each in config.watch}
+    except EarshotError:
+        # None yet, or one of which `_check_database` says why it cannot be used.
+        return {}, {}
+
+
+def _count_not_taken(
+    report: Report, folder: WatchFolder, noted: Mapping[str, int], files: Sequence[Mapping[str, Any]]
+) -> None:
     counts: list[dict[str, int] | None] = []
     within(FOLDER_SECONDS, lambda: counts.append(counts_by_name(folder, FOLDER_SECONDS)))
     if not counts or counts[0] is None:
         report.fine.append(f"folder {folder.path} takes long to list; `earshot status` has what is not taken")
-    elif found := in_words(counts[0]):
-        report.fine.append(f"folder {folder.path}: {found}")
+        return
+    known = {reason: noted[reason] for reason in NOT_IN_NAMES if noted.get(reason)}
+    if found := in_words(counts[0] | known):
+        report.fine.append(f"folder {folder.path}: {found}; `earshot status --files` lists them")
+    if line := longest_incomplete(files, folder.name):
+        report.fine.append(f"folder {folder.path}: {line}")
 
 
 def _check_afterwards(

@@ -41,6 +41,7 @@ SEVERITIES = {"critical": BAD, "info": QUIET}
 LEVELS = {"ok": GOOD, "warning": "dark_orange", "error": BAD}
 
 NARROWEST = 40
+_WORD_ENDS = " _-./"
 WIDEST = 100
 
 
@@ -132,6 +133,20 @@ def _words(text: Text, room: int) -> Iterator[Text]:
             end = max(end, piece + 1)
             yield word[piece:end]
             piece = end
+
+
+def cut(text: Text, width: int) -> Text:
+    """Return a text on `width` columns, cut after a word or a part of a name that ends in the second half."""
+    if text.cell_len <= width:
+        return text
+    kept = text.copy()
+    kept.truncate(width - 1)
+    plain = kept.plain
+    end = len(plain) if text.plain[len(plain)] == " " else max(plain.rfind(each) for each in _WORD_ENDS) + 1
+    if end > len(plain) // 2:
+        kept = kept[:end]
+    kept.rstrip()
+    return kept.append("…")
 
 
 def print_wrapped(screen: Console, text: Text, *, indent: int = 0, first: Text | None = None) -> None:

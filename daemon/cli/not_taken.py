@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from daemon.cli.output import local_time
@@ -21,6 +21,8 @@ WORDS = {
     "lists": "list of addresses",
 }
 """The reasons in words."""
+NOT_IN_NAMES = ("incomplete", "empty", "addresses", "lists")
+"""The reasons that only the service finds out."""
 
 
 def in_words(counts: Mapping[str, int]) -> str:
@@ -33,13 +35,23 @@ def listed(folder: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each file that is not taken, by reason; none if the folder has no `files`."""
     files = folder.get("files", [])
     for file in files:
-        since = f" since {local_time(file['since'])}" if file["since"] else ""
-        path = file["path"].removeprefix(folder["path"].rstrip("/") + "/")
-        yield f"{path}: {WORDS[file['reason']]}{since}; {file['why']}"
+        yield _line(file, folder["path"])
     shown = Counter(file["reason"] for file in files)
     for reason, words in WORDS.items():
         if shown[reason] and (more := folder["not_taken"][reason] - shown[reason]) > 0:
             yield f"and {more} more: {words}"
+
+
+def longest_incomplete(files: Iterable[Mapping[str, Any]], root: str) -> str | None:
+    """Return the line of the file that has not been complete for the longest; None when all are."""
+    found = [file for file in files if file["reason"] == "incomplete"]
+    return _line(min(found, key=lambda file: file["since"]), root) if found else None
+
+
+def _line(file: Mapping[str, Any], root: str) -> str:
+    since = f" since {local_time(file['since'])}" if file["since"] else ""
+    path = file["path"].removeprefix(root.rstrip("/") + "/")
+    return f"{path}: {WORDS[file['reason']]}{since}; {file['why']}"
 
 
 def counts_by_name(folder: WatchFolder, seconds: float) -> dict[str, int] | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.look import HEADING, console, print_wrapped, styled, text_width
+from daemon.cli.look import HEADING, console, cut, print_wrapped, styled, text_width
 from daemon.errors import ConfigProblem
 from daemon.logs import escaped, redacted
 from daemon.models import from_iso, shown_path
@@ -59,8 +59,9 @@ def print_table(
     stretch: tuple[str, ...],
     numbers: tuple[str, ...] = (),
     droppable: tuple[str, ...] = (),
+    none: str = "",
 ) -> None:
-    """Print a table; piped: lines with tabs.
+    """Print a table; piped: lines with tabs. A terminal shows `none` instead of a table without rows.
 
     To fit a terminal, the columns `stretch` are shortened, after those of `droppable` are left out that are
     empty or do not fit. Where a whole column has times, the zone stands in its header.
@@ -69,6 +70,10 @@ def print_table(
         click.echo("\t".join(headers))
         for row in rows:
             click.echo("\t".join(escaped(cell if isinstance(cell, str) else cell[0]) for cell in row))
+        return
+    rows = list(rows)
+    if none and not rows:
+        print_line(none, err=True)
         return
     columns = [_Column(name, list(cells)) for name, *cells in zip(headers, *rows, strict=True)]
     _print_fitted(columns, stretch=stretch, numbers=numbers, droppable=droppable)
@@ -195,9 +200,7 @@ def _print_fitted(
     table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, header_style=HEADING)
     for column in columns:
         justify: JustifyMethod = "right" if column.name in numbers else "left"
-        table.add_column(
-            column.header, width=column.width, no_wrap=True, overflow="ellipsis", justify=justify
-        )
+        table.add_column(column.header, width=column.width, no_wrap=True, justify=justify)
     for row in zip(*(each.cells for each in columns), strict=True):
-        table.add_row(*row)
+        table.add_row(*(cut(cell, column.width) for cell, column in zip(row, columns, strict=True)))
     screen.print(table, soft_wrap=False)

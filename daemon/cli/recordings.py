@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SORTS = ("received", "recorded", "length", "sentiment", "cost", "name")
 """As in storage/filters.py: the newest, longest, worst, dearest first; names from A."""
+NONE = "there are no such recordings"
 
 
 @click.command("list", epilog="Example: earshot list --state failed --since 24h")
@@ -81,7 +82,8 @@ def _print_list(context: Context, found: Iterator[dict[str, Any]], columns: Sequ
     if columns:
         chosen = wanted_columns(context.database, columns)
         cells = ([_shown(value) for value in picked(row, chosen).values()] for row in found)
-        print_table(chosen, cells, stretch=tuple(reversed([name for name in chosen if name != "id"])))
+        stretch = tuple(reversed([name for name in chosen if name != "id"]))
+        print_table(chosen, cells, stretch=stretch, none=NONE)
         return
     keys = _metadata_keys(context)
     print_table(
@@ -90,6 +92,7 @@ def _print_list(context: Context, found: Iterator[dict[str, Any]], columns: Sequ
         stretch=("folder", *reversed(keys), "name"),
         droppable=(*reversed(keys[1:]), "folder", *keys[:1]),
         numbers=("id", "length"),
+        none=NONE,
     )
 
 

@@ -106,7 +106,7 @@ def _row(outcome: Outcome, verdicts: Verdicts, config: Config) -> dict[str, Any]
 
 
 def _cells(row: dict[str, Any], verdicts: Verdicts) -> tuple[str, ...]:
-    precision = "" if row["precision"] is None else f"{row['precision']:.0%} of {verdicts.total}"
+    precision = "" if row["precision"] is None else f"{100 * row['precision']:.0f} % of {verdicts.total}"
     counts = (row["matches"], row["peak_per_day"], row["suppressed"], row["unknown"])
     return (row["name"], *map(str, counts), precision)
 

@@ -152,7 +152,7 @@ def _facts(found: dict[str, Any], *, full: bool) -> Iterator[tuple[str, str, str
         facts += [
             ("model", " ".join(part for part in (found["model"], found["language"]) if part), ""),
             ("channels", channels is not None and str(channels), ""),
-            ("confidence", confidence is not None and f"{confidence:.0%} of the transcript", ""),
+            ("confidence", confidence is not None and f"{100 * confidence:.0f} % of the transcript", ""),
             ("request", found["request_id"], ""),
             ("sha256", found["sha256"], ""),
         ]

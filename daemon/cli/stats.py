@@ -11,9 +11,9 @@ import click
 from daemon.cli.filters import filter_options
 from daemon.cli.look import text_width
 from daemon.cli.options import Context, configuration_options, json_option, known_group, pass_context
-from daemon.cli.output import plural, print_json, print_line, print_table
+from daemon.cli.output import plural, print_json, print_line, print_table, score
 from daemon.cli.plot import sparkline
-from daemon.text import shown_clock, shown_score
+from daemon.text import shown_clock
 
 if TYPE_CHECKING:
     from daemon.storage.filters import Filters
@@ -74,7 +74,7 @@ def _print_all(row: Row) -> None:
     print_line(f"recordings  {row['recordings']}, {shown_clock(row['seconds'])} of audio")
     if row["scored"]:
         share = f", {_share(row['negative_share'])} negative" if row["negative_share"] is not None else ""
-        print_line(f"average     sentiment {_score(row['average'])}{share}, of {row['scored']} with a score")
+        print_line(f"average     sentiment {score(row['average'])}{share}, of {row['scored']} with a score")
     judged = f", {row['useful']} of {row['judged']} judged were useful" if row["judged"] else ""
     print_line(f"alerts      {row['alerts']}{judged}")
     for name in ("intents", "topics"):
@@ -123,7 +123,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _name(row),
         str(row["recordings"]),
         f"{row['seconds'] / 3600:.1f}",
-        _score(row["average"]),
+        score(row["average"]),
         _share(row["negative_share"]),
         str(row["alerts"]),
         _share(row["precision"]),
@@ -138,12 +138,8 @@ def _name(row: Row) -> str:
     return str(row["key"] or "-")
 
 
-def _score(value: float | None) -> str:
-    return "" if value is None else shown_score(value)
-
-
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.0%}"
+    return "" if value is None else f"{100 * value:.0f} %"
 
 
 def _subjects(row: Row) -> tuple[str, ...]:

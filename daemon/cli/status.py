@@ -10,7 +10,7 @@ import click
 
 from daemon.cli.check_state import check_state
 from daemon.cli.look import BAD, GOOD, STATES
-from daemon.cli.not_taken import in_words, listed
+from daemon.cli.not_taken import in_words, listed, longest_incomplete
 from daemon.cli.options import Context, configuration_options, duration, json_option, pass_context, say_error
 from daemon.cli.output import ago, local_time, plural, print_json, print_line, problem_rows
 from daemon.cli.places import not_running, watched_by_others
@@ -52,14 +52,14 @@ def status(
         return
     faults = _faults(context)
     document = _document(context, usable=not faults)
-    if has_files:
+    if has_files or not as_json:
         _add_files(context, document["folders"])
     if as_json:
         print_json(document | ({"problems": problem_rows(faults)} if faults else {}))
     else:
         for fault in faults:
             say_error(str(fault))
-        _print_document(document)
+        _print_document(document, has_files=has_files)
         if document["daemon"]["running"]:
             _say_unwritable(context)
     if faults:
@@ -105,10 +105,10 @@ def _add_files(context: Context, folders: list[dict[str, Any]]) -> None:
         folder["files"] = files_not_taken(context.database, folder["path"]) if context.has_database else []
 
 
-def _print_document(document: dict[str, Any]) -> None:
+def _print_document(document: dict[str, Any], *, has_files: bool) -> None:
     _print_daemon(document)
     _print_recordings(document)
-    _print_folders(document["folders"], is_running=document["daemon"]["running"])
+    _print_folders(document["folders"], is_running=document["daemon"]["running"], has_files=has_files)
     _print_left("originals", document["originals"], "moved or deleted")
     _print_left("sidecars", document["sidecars"], "written")
     _print_alerts(document["alerts"])
@@ -123,7 +123,7 @@ def _print_daemon(document: dict[str, Any]) -> None:
     if not daemon["running"]:
         _say("service     ", (not_running(Path(document["database"])), BAD))
         for line in watched_by_others([folder["path"] for folder in document["folders"]]):
-            _say(f"            {escaped(line)}")
+            _say(f"            {line}")
     elif not daemon["ready"]:
         _say(f"service     starting (process {daemon['pid']})")
     else:
@@ -147,15 +147,16 @@ def _print_recordings(document: dict[str, Any]) -> None:
     _say(f"cost        about {cost} USD this month; `earshot costs` says of what")
 
 
-def _print_folders(folders: list[dict[str, Any]], *, is_running: bool) -> None:
+def _print_folders(folders: list[dict[str, Any]], *, is_running: bool, has_files: bool) -> None:
     for number, folder in enumerate(folders):
         _say(f"{'' if number else 'folders':<12}{escaped(folder['path'])}: {_folder_facts(folder)}")
         if not_taken := in_words(folder["not_taken"]):
             when = "" if is_running else ", when the service last looked"
-            more = "" if "files" in folder else "; `earshot status --files` lists them"
+            more = "" if has_files else "; `earshot status --files` lists them"
             _say(f"            {not_taken}{when}{more}")
-        for line in listed(folder):
-            _say(f"            {line}")
+        longest = longest_incomplete(folder["files"], folder["path"])
+        for line in listed(folder) if has_files else filter(None, [longest]):
+            _say(f"            {escaped(line)}")
     left_alone = sum(folder["left_alone"] for folder in folders)
     if left_alone:
         _say(f"            `earshot scan --existing` takes in the {left_alone} left alone")

@@ -45,6 +45,7 @@ def webhooks(context: Context, states: tuple[str, ...], limit: int | None, as_js
         (_cells(row) for row in found),
         stretch=("error",),
         numbers=("id", "rec", "tries"),
+        none="there are no such messages",
     )
 
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlite_utils import Database
 
 from daemon.config.models import Config
+from daemon.config.times import zone_of
 from daemon.models import AlertDraft, Target, from_iso
 from daemon.periodic.operations_text import (
     FLAP_WINDOW,
@@ -164,7 +165,8 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
     is_told, sent = trouble.told_at is not None, False
     if not is_told and _is_due(db, trouble, config, now):
         is_last = times_told(db, trouble.key, now - FLAP_WINDOW) == FLAPS - 1
-        message = begun_message(trouble, probe_seconds=config.analyzer.probe, is_last=is_last)
+        zone, probe = zone_of(config.timezone), config.analyzer.probe
+        message = begun_message(trouble, probe_seconds=probe, is_last=is_last, zone=zone)
         sent = _send(db, message, audience, now)
         trouble_told(db, trouble, now)
         is_told = True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from daemon.models import from_iso
 from daemon.storage.limits import NEAR, OVER
 from daemon.storage.operations import CLOCK, Trouble
-from daemon.text import harmless, harmless_name, shorten, shorten_front
+from daemon.text import harmless, harmless_name, shorten, shorten_front, shown_time
 
 FAILURES_NAMED = 5
 
@@ -95,8 +95,8 @@ def place_line(host: str, waiting: int, since: str | None, now: datetime) -> str
     return f"On {harmless(host)}; {number} waiting{oldest}."
 
 
-def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> Message:
-    """Return the message of a trouble.
+def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool, zone: tzinfo = UTC) -> Message:
+    """Return the message of a trouble, with times by the clocks of `zone`.
 
     `probe_seconds` is how often a paused queue tries a recording. `is_last` says that this trouble comes and
     goes, and from now on is told only when it lasts.
@@ -104,7 +104,7 @@ def begun_message(trouble: Trouble, *, probe_seconds: float, is_last: bool) -> M
     if trouble.cause in PAUSES:
         message = _paused(trouble, probe_seconds)
     else:
-        message = _wrong(trouble.cause, harmless(trouble.subject), trouble.detail)
+        message = _wrong(trouble.cause, harmless(trouble.subject), trouble.detail, zone)
     if not is_last:
         return message
     more = (
@@ -165,11 +165,11 @@ def _paused(trouble: Trouble, probe_seconds: float) -> Message:
     return Message("critical", f"earshot paused - {PAUSES[trouble.cause][0]}", body)
 
 
-def _wrong(cause: str, name: str, detail: str) -> Message:
-    return _wrong_with_recordings(cause, name, detail) or _wrong_with_messages(cause, name, detail)
+def _wrong(cause: str, name: str, detail: str, zone: tzinfo) -> Message:
+    return _wrong_with_recordings(cause, name, detail, zone) or _wrong_with_messages(cause, name, detail)
 
 
-def _wrong_with_recordings(cause: str, name: str, detail: str) -> Message | None:
+def _wrong_with_recordings(cause: str, name: str, detail: str, zone: tzinfo) -> Message | None:
     if cause == "folder":
         body = (
             f"{name} is missing or cannot be read; is it mounted? `earshot status` says what is wrong. The"
@@ -178,10 +178,10 @@ def _wrong_with_recordings(cause: str, name: str, detail: str) -> Message | None
         )
         return Message("warning", f"a watched folder is gone - {_end(name)}", body)
     if cause == "silent":
-        since = f" since {from_iso(detail):%Y-%m-%d %H:%M} UTC" if detail else ""
+        since = f" since {shown_time(detail, zone)}" if detail else ""
         body = (
             f"No recording has come into {name}{since}. Is what records them still working?"
-            " `earshot status` says what was not taken."
+            " `earshot status --files` lists what was not taken, and why."
         )
         return Message("warning", f"a watched folder is silent - {_end(name)}", body)
     if cause == "originals":

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from tests.cli.sites import KEY, Site
+from daemon.sightings import PassedFile, PassedFiles
+from daemon.storage.database import transaction
+from daemon.storage.not_taken import note_not_taken
+from tests.cli.sites import KEY, SEEN_AT, Site
+from tests.databases import new_database
 from tests.servers import Answer, HttpSink
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,6 +62,35 @@ def test_all_well_is_0_and_says_what_was_looked_at(run: Run, site: Site, api: Ht
         assert expected in answer.stdout
     assert TOKEN not in answer.stdout
     assert KEY not in answer.stdout
+
+
+def test_what_the_service_found_not_to_be_complete_or_refused_is_counted_with_the_names(
+    run: Run, site: Site
+) -> None:
+    (site.watched / "b.sln16").touch()
+    found = {
+        "incomplete": PassedFiles(
+            2,
+            (
+                PassedFile(f"{site.watched}/a.wav", "it still grows", "2026-03-01T10:05:00.000Z"),
+                PassedFile(f"{site.watched}/c.wav", "another program has it open", SEEN_AT),
+            ),
+        ),
+        "empty": PassedFiles(1, (PassedFile(f"{site.watched}/d.wav", "nothing in it", SEEN_AT),)),
+        # The names are counted as they are now.
+        "ending": PassedFiles(7, ()),
+    }
+    with closing(new_database(site.database)) as db, transaction(db):
+        note_not_taken(db, str(site.watched), found)
+    error = "1 of 1 addresses not taken: http://localhost/"
+    site.add("recordings", id=9, name="c.url", state="failed", error_code="bad_address", error=error)
+    fine = json.loads(run("check", "--offline", "--json").stdout)["fine"]
+    counts = "5 not taken: not complete yet 2, empty 1, unknown ending 1, refused address 1"
+    assert f"folder {site.watched}: {counts}; `earshot status --files` lists them" in fine
+    since = "2026-03-01 10:00 UTC"
+    assert (
+        f"folder {site.watched}: c.wav: not complete yet since {since}; another program has it open" in fine
+    )
 
 
 def test_the_api_is_asked_once_for_nothing_that_costs(run: Run, site: Site, api: HttpSink) -> None:

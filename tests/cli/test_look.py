@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from daemon.cli.look import styled, wrapped
+from daemon.cli.look import cut, styled, wrapped
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,22 @@ def test_lines_break_between_words(text: str, width: int, expected: list[str]) -
 
 def test_what_comes_from_outside_is_escaped_and_no_markup() -> None:
     assert styled(("[red]\x1b[2J\u202eevil", "bold")).plain == "[red]\\x1b[2J\\u202eevil"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("wants to cancel", 15, "wants to cancel"),
+        ("wants to cancel", 14, "wants to…"),
+        ("wants to cancel", 9, "wants to…"),
+        ("20261127-010923_tomasz.wav", 19, "20261127-010923_…"),
+        # There is no better place in a word without an end.
+        ("incomprehensibilities", 9, "incompre…"),
+        ("a incomprehensibilities", 9, "a incomp…"),
+        ("返金を求めています", 9, "返金を求…"),
+    ],
+)
+def test_cells_are_cut_between_words(text: str, width: int, expected: str) -> None:
+    found = cut(styled(text), width)
+    assert found.plain == expected
+    assert found.cell_len <= width

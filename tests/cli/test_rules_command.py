@@ -141,7 +141,7 @@ def test_a_person_sees_a_table(run: Run, site: Site) -> None:
         ["2 recordings tested"],
         ["rule", "matches", "peak/day", "suppressed", "unknown", "precision"],
         ["unhappy caller", "2", "2", "0", "0", ""],
-        ["lawyer", "2", "2", "0", "0", "100% of 1"],
+        ["lawyer", "2", "2", "0", "0", "100 % of 1"],
     ]
 
 

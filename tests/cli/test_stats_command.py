@@ -58,14 +58,14 @@ def test_the_document_has_a_row_for_each_group(run: Run, talked: Site) -> None:
 def test_people_see_tables_and_sparklines(talked: Site, on_terminal: Callable[..., str]) -> None:
     shown = on_terminal("stats", "--by", "metadata.agent")
     lines = [line.split() for line in shown.splitlines()]
-    assert ["ann", "2", "1.0", "-0.20", "50%", "1", "100%", "█·······"] in lines
+    assert ["ann", "2", "1.0", "-0.20", "50", "%", "1", "100", "%", "█·······"] in lines
     assert ["ann", "▄·······", "1", "cancel", "subscription"] in lines
     assert "3 recordings, 1:30:00 of audio in all" in shown
     assert "\x1b[31m" not in shown
     weekly = on_terminal("stats", "--by", "week")
     assert [line.split()[:2] for line in weekly.splitlines()[1:3]] == [["2026-W13", "2"], ["2026-W17", "1"]]
     whole = on_terminal("stats")
-    assert "average     sentiment -0.20, 50% negative, of 2 with a score" in whole
+    assert "average     sentiment -0.20, 50 % negative, of 2 with a score" in whole
     assert "alerts      1, 1 of 1 judged were useful" in whole
     assert "2026-03-28 to 2026-04-20" in whole
 

@@ -173,7 +173,10 @@ def test_what_is_not_taken_is_counted_and_listed(run: Run, site: Site) -> None:
     site.add("recordings", id=9, name="c.url", state="failed", error_code="bad_address", error=error)
     counted = "5 not taken: not complete yet 1, unknown ending 3, refused address 1"
     text = run("status").stdout
-    assert f"{counted}, when the service last looked; `earshot status --files` lists them" in text
+    longest = "            a.wav: not complete yet since 2026-03-01 10:00 UTC; it still grows"
+    said = f"{counted}, when the service last looked; `earshot status --files` lists them"
+    assert f"{said}\n{longest}\n" in text
+    assert "unknown ending; not taken" not in text
     lines = [line.strip() for line in run("status", "--files").stdout.splitlines()]
     assert lines[lines.index(f"{counted}, when the service last looked") + 1 :][:4] == [
         "a.wav: not complete yet since 2026-03-01 10:00 UTC; it still grows",

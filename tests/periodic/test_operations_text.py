@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -36,6 +38,16 @@ def test_each_message_says_what_to_do_in_commands_that_exist(cause: str) -> None
     over = [over_message(trouble(cause), NOW, was_delivered=each) for each in (True, False)]
     for command in quoted_commands("\n".join(each.body for each in (begun, *over))):
         assert usage_error(command) is None, command
+
+
+def test_times_are_those_of_the_configured_zone() -> None:
+    silent = begun_message(
+        replace(trouble("silent"), detail="2026-07-01T22:30:00.000Z"),
+        probe_seconds=300.0,
+        is_last=False,
+        zone=ZoneInfo("Europe/Berlin"),
+    )
+    assert "since 2026-07-02 00:30 CEST" in silent.body
 
 
 def test_the_commands_about_failed_recordings_exist() -> None:
