@@ -62,6 +62,10 @@ class StoreBusyError(EarshotError):
     """The database is locked by another process or its disk is full; it may work again later."""
 
 
+class ListenError(EarshotError):
+    """An address cannot be listened on: another program has it, or it is none of this host."""
+
+
 class FileTrouble(EarshotError):
     """A recording's file could not be read."""
 

@@ -13,6 +13,7 @@ from daemon.files import owner_of
 from daemon.models import shown_path
 from daemon.storage import outbox, views
 from daemon.storage.costs import spent
+from daemon.storage.health import unserved_pages
 from daemon.storage.lock import daemon_status
 from daemon.storage.not_taken import REASONS
 from daemon.storage.originals import originals_left
@@ -44,6 +45,7 @@ def status_document(db: Database, database: Path, config: Config | None, now: da
         "sidecars": sidecars_left(db),
         "snoozed": snoozed_rules(db, now),
         "webhooks_orphaned": orphaned_messages(db),
+        "pages_not_served": unserved_pages(db),
         "folders": watched,
         "database": shown_path(str(database)),
         "database_owner": owner_of(database),

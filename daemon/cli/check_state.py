@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from daemon.cli.options import Context
-from daemon.cli.output import print_json
+from daemon.cli.output import print_json, shown_zone
 from daemon.cli.places import not_running
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError
 from daemon.logs import escaped, redacted
@@ -44,7 +44,9 @@ def _troubles(context: Context, folders: Sequence[str], oldest: timedelta) -> li
     from daemon.storage.health import old_waiting, troubles_now, unwritable
 
     db, now = context.database, datetime.now(UTC)
-    return unwritable(db) + troubles_now(db, folders, now) + old_waiting(db, now, oldest)
+    zone = shown_zone()
+    found = unwritable(db) + troubles_now(db, folders, now, zone)
+    return found + old_waiting(db, now, oldest, zone)
 
 
 def _print(troubles: Sequence[str], *, as_json: bool) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.cli.not_taken import NOT_IN_NAMES, counts_by_name, in_words, longest_incomplete
+from daemon.cli.not_taken import say_not_taken
 from daemon.cli.patience import within
 from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
 from daemon.cli.report import Report
@@ -43,9 +41,7 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
         if _answers(report, ("watch", number, "path"), folder, _check_folder)
     ]
     watched = [folder for _, folder in answering]
-    noted, files = _noted(config)
-    for folder in watched:
-        _count_not_taken(report, folder, noted.get(folder.name, {}), files.get(folder.name, []))
+    say_not_taken(report, config, watched, FOLDER_SECONDS)
     for number, folder in answering:
         _answers(report, ("watch", number), folder, partial(_check_afterwards, watched=watched))
     _check_database(report, config.database)
@@ -57,9 +53,33 @@ def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], o
         _check_destination(report, name, destination, env)
     for index, webhook in enumerate(config.webhooks):
         _check_webhook(report, index, webhook, env)
+    _check_pages(report, config, env)
     _check_metrics_file(report, config.metrics_file)
     _check_silence(report, config)
     return report
+
+
+def _check_pages(report: Report, config: Config, env: Mapping[str, str]) -> None:
+    """Check what the web pages need; their address only while no service has it."""
+    from daemon.config.secrets import web_token
+    from daemon.config.values import listen_address
+    from daemon.storage.lock import daemon_status
+
+    if config.web.listen is None:
+        return
+    try:
+        web_token(config.web.token_file, env=env)
+        address = listen_address(config.web.listen)
+        if address is not None and not daemon_status(config.database)["running"]:
+            from daemon.engine.connections import listen_on_port
+
+            listen_on_port(*address, advice="end what has it, or write another one").close()
+    except ConfigError as error:
+        report.error(("web", "token_file"), error)
+    except EarshotError as error:
+        report.problem(("web", "listen"), str(error))
+    else:
+        report.fine.append(f"the web pages can be served on {config.web.listen}")
 
 
 def _check_metrics_file(report: Report, path: Path | None) -> None:
@@ -121,34 +141,6 @@ def _check_folder(report: Report, location: Location, folder: WatchFolder) -> No
         method = watch_method(folder)
         how = "watched by events" if method.method == "events" else "polled"
         report.fine.append(f"folder {folder.path} can be read, {how} ({method.reason})")
-
-
-def _noted(config: Config) -> tuple[dict[str, dict[str, int]], dict[str, list[dict[str, Any]]]]:
-    """Return what the service noted of files that are not taken, by folder: counts, and some of the files."""
-    from daemon.storage.database import open_existing
-    from daemon.storage.not_taken import files_not_taken, not_taken
-
-    try:
-        with closing(open_existing(config.database)) as db:
-            return not_taken(db), {each.name: files_not_taken(db, each.name) for each in config.watch}
-    except EarshotError:
-        # None yet, or one of which `_check_database` says why it cannot be used.
-        return {}, {}
-
-
-def _count_not_taken(
-    report: Report, folder: WatchFolder, noted: Mapping[str, int], files: Sequence[Mapping[str, Any]]
-) -> None:
-    counts: list[dict[str, int] | None] = []
-    within(FOLDER_SECONDS, lambda: counts.append(counts_by_name(folder, FOLDER_SECONDS)))
-    if not counts or counts[0] is None:
-        report.fine.append(f"folder {folder.path} takes long to list; `earshot status` has what is not taken")
-        return
-    known = {reason: noted[reason] for reason in NOT_IN_NAMES if noted.get(reason)}
-    if found := in_words(counts[0] | known):
-        report.fine.append(f"folder {folder.path}: {found}; `earshot status --files` lists them")
-    if line := longest_incomplete(files, folder.name):
-        report.fine.append(f"folder {folder.path}: {line}")
 
 
 def _check_afterwards(

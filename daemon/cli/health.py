@@ -12,7 +12,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.cli.database_file import look_at_file
-from daemon.cli.output import ago, local_time, plural
+from daemon.cli.output import ago, local_time, plural, shown_zone
 from daemon.cli.places import not_running
 from daemon.cli.report import Report
 from daemon.cli.status import orphaned
@@ -46,6 +46,7 @@ def look_at_service(report: Report, config: Config, db: Database | None, *, quic
     if db is None:
         return
     looks: Iterable[Callable[[], None]] = (
+        partial(_look_at_pages, report, db),
         partial(_look_at_queue, report, config, db, now),
         partial(_look_at_watches, report, config, db, now),
         partial(_look_at_times, report, db, now),
@@ -71,6 +72,12 @@ def _look_at_process(report: Report, config: Config) -> None:
         report.warning(None, f"the service is {not_running(config.database)}")
 
 
+def _look_at_pages(report: Report, db: Database) -> None:
+    pages = health.unserved_pages(db)
+    if pages is not None and report.facts["daemon"]["running"]:
+        report.problem(("web", "listen"), f"the web pages are not served: {pages}")
+
+
 def _look_at_queue(report: Report, config: Config, db: Database, now: datetime) -> None:
     """Say what holds recordings up; a folder of which `check` has said that is left out."""
     said = [problem.problem for problem in report.problems]
@@ -78,9 +85,9 @@ def _look_at_queue(report: Report, config: Config, db: Database, now: datetime) 
         if not any(text.startswith(f"{folder.path} ") for text in said):
             for text in health.away(db, [folder.name]):
                 report.problem(None, text)
-    for text in health.paused(db):
+    for text in health.paused(db, shown_zone()):
         report.problem(None, text)
-    waiting = health.old_waiting(db, now, health.STUCK_AFTER)
+    waiting = health.old_waiting(db, now, health.STUCK_AFTER, shown_zone())
     for text in waiting:
         report.warning(None, f"{text}; `earshot list --state waiting` says why")
     if not waiting:
@@ -157,7 +164,7 @@ def _look_at_times(report: Report, db: Database, now: datetime) -> None:
 def _look_at_outbox(report: Report, db: Database, now: datetime) -> None:
     counts, waiting = alert_counts(db), waiting_targets(db)
     oldest = min((row["oldest"] for row in waiting), default=None)
-    stuck = health.stuck_alerts(db, now)
+    stuck = health.stuck_alerts(db, now, shown_zone())
     report.facts["outbox"] = {"counts": counts, "oldest_pending_at": oldest, "stuck": stuck}
     for text in stuck:
         report.problem(None, f"{text}; `earshot alerts` says why")

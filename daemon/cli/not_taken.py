@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 from daemon.cli.output import local_time
-from daemon.config.models import WatchFolder
+from daemon.cli.patience import within
+from daemon.cli.report import Report
+from daemon.config.models import Config, WatchFolder
+from daemon.errors import EarshotError
 
 WORDS = {
     "incomplete": "not complete yet",
@@ -74,3 +79,38 @@ def counts_by_name(folder: WatchFolder, seconds: float) -> dict[str, int] | None
             return None
     passed.add_unreadable(walker.unreadable)
     return {reason: files.count for reason, files in passed.found().items()}
+
+
+def say_not_taken(report: Report, config: Config, folders: Iterable[WatchFolder], seconds: float) -> None:
+    """Add to the report what is not taken of each folder; one that takes longer to list is not counted."""
+    noted, files = _noted(config)
+    for folder in folders:
+        counts: list[dict[str, int] | None] = []
+        within(seconds, partial(_count, folder, seconds, counts))
+        if not counts or counts[0] is None:
+            text = "takes long to list; `earshot status` has what is not taken"
+            report.fine.append(f"folder {folder.path} {text}")
+            continue
+        known = noted.get(folder.name, {})
+        found = counts[0] | {reason: known[reason] for reason in NOT_IN_NAMES if known.get(reason)}
+        if text := in_words(found):
+            report.fine.append(f"folder {folder.path}: {text}; `earshot status --files` lists them")
+        if line := longest_incomplete(files.get(folder.name, []), folder.name):
+            report.fine.append(f"folder {folder.path}: {line}")
+
+
+def _count(folder: WatchFolder, seconds: float, counts: list[dict[str, int] | None]) -> None:
+    counts.append(counts_by_name(folder, seconds))
+
+
+def _noted(config: Config) -> tuple[dict[str, dict[str, int]], dict[str, list[dict[str, Any]]]]:
+    """Return what the service noted of files that are not taken, by folder: counts, and some of the files."""
+    from daemon.storage.database import open_existing
+    from daemon.storage.not_taken import files_not_taken, not_taken
+
+    try:
+        with closing(open_existing(config.database)) as db:
+            return not_taken(db), {each.name: files_not_taken(db, each.name) for each in config.watch}
+    except EarshotError:
+        # None yet, or one of which `check` says why it cannot be used.
+        return {}, {}

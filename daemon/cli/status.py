@@ -128,6 +128,8 @@ def _print_daemon(document: dict[str, Any]) -> None:
         _say(f"service     starting (process {daemon['pid']})")
     else:
         _say("service     ", ("running", GOOD), f" (process {daemon['pid']})")
+        if document["pages_not_served"]:
+            _say("web pages   ", (f"not served: {document['pages_not_served']}", BAD))
     paused = document["paused"]
     if paused:
         _say("paused      ", (f"since {local_time(paused['since'])}: {paused['reason']}", BAD))

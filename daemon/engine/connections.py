@@ -10,7 +10,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from daemon.errors import EarshotError
+from daemon.errors import ListenError
 
 HEADER_SECONDS = 20.0
 BACKLOG = 128
@@ -55,18 +55,18 @@ class Connection(H11Protocol):
 
 
 def listen_on_port(host: str, port: int, advice: str = "name others by --host and --port") -> socket.socket:
-    """Listen on an address of this host; port 0 takes a free one. Raises EarshotError with the advice."""
+    """Listen on an address of this host; port 0 takes a free one. Raises ListenError with the advice."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # Python adds the address after the system's reason, in its own format.
         reason = (error.strerror or type(error).__name__).partition(" (while")[0]
-        raise EarshotError(f"cannot listen on {host}, port {port}: {reason}; {advice}") from error
+        raise ListenError(f"cannot listen on {host}, port {port}: {reason}; {advice}") from error
 
 
 def listen_on_path(path: Path, *, for_all: bool, advice: str = "name another path by --uds") -> socket.socket:
-    """Listen on a Unix socket, in place of one that nobody listens on any more. Raises EarshotError.
+    """Listen on a Unix socket, in place of one that nobody listens on any more. Raises ListenError.
 
     `for_all`: every user of the host may connect, as a key is asked for; else its owner alone.
     """
@@ -80,7 +80,7 @@ def listen_on_path(path: Path, *, for_all: bool, advice: str = "name another pat
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise EarshotError(f"cannot listen on {path}: {error.strerror or error}; {advice}") from error
+        raise ListenError(f"cannot listen on {path}: {error.strerror or error}; {advice}") from error
     finally:
         os.umask(before)
     return listener

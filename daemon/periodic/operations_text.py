@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.models import from_iso
 from daemon.storage.limits import NEAR, OVER
-from daemon.storage.operations import CLOCK, Trouble
+from daemon.storage.operations import CLOCK, PAGES, Trouble
 from daemon.text import harmless, harmless_name, shorten, shorten_front, shown_time
 
 FAILURES_NAMED = 5
@@ -138,6 +138,8 @@ def over_message(trouble: Trouble, now: datetime, *, was_delivered: bool) -> Mes
             "`earshot webhooks --state failed` lists what was given up, `earshot webhooks retry ID` sends it."
         )
         return Message("info", f"messages reach webhook {name} again", body)
+    if cause == PAGES:
+        return Message("info", "the web pages are served again", f"They were not for {lasted}.")
     if cause == CLOCK:
         body = "The clock was set right, or is trusted by now: what is over is deleted again."
         return Message("info", "retention goes on", body)
@@ -212,6 +214,13 @@ def _wrong_with_recordings(cause: str, name: str, detail: str, zone: tzinfo) -> 
 
 
 def _wrong_with_messages(cause: str, name: str, detail: str) -> Message:
+    if cause == PAGES:
+        body = (
+            f"{harmless(detail)}. Recordings are analyzed and alerts are sent all the same. It is tried again"
+            " every half a minute: end the program that has the address, or write another one and run"
+            " `earshot reload`."
+        )
+        return Message("warning", "the web pages cannot be served", body)
     if cause == "webhook":
         body = (
             f"They are not accepted there ({shorten(harmless(detail), ERROR_LENGTH)}). Each is tried again"

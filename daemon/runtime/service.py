@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
@@ -27,6 +26,7 @@ from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
 from daemon.runtime.loops import TOLD_EVERY_SECONDS
+from daemon.runtime.pages import WebPages
 from daemon.runtime.signals import Signals, exit_code
 from daemon.storage.database import daemon_lock, open_database, transaction
 from daemon.storage.lock import DaemonLock, reading_lock
@@ -34,9 +34,6 @@ from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
 from daemon.storage.requests import recover_readings
 from daemon.watching.guard import Guard
-
-if TYPE_CHECKING:
-    from daemon.web.server import Pages
 
 logger = logging.getLogger(__name__)
 
@@ -101,18 +98,19 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
     """
     signals = Signals()
     signals.install()
+    ended = threading.Event()
+    throttle = Throttle(config.analyzer.concurrency)
+    build = partial(Generation, env=env, throttle=throttle, ended=ended.is_set, guard=Guard())
+    # What is wrong with the configuration is said before a database is made.
+    generation = build(config)
+    pages = WebPages(env)
     with prepared(config, patient=signals) as lock:
         if signals.stop:
             return exit_code(signals.stop)
-        ended = threading.Event()
-        throttle = Throttle(config.analyzer.concurrency)
-        build = partial(Generation, env=env, throttle=throttle, ended=ended.is_set, guard=Guard())
-        pages = _Pages(env)
-        generation = build(config)
-        pages.take(config)
+        pages.begin(config)
         generation.start()
         renew = partial(_renewed, reload=reload, build=build, take_pages=pages.take)
-        generation, code = _serve(generation, signals, lock, renew, pages.troubles)
+        generation, code = _serve(generation, signals, lock, renew, pages)
         pages.end()
         lock.say(ready=False)
         sdnotify.notify("STOPPING=1")
@@ -123,43 +121,12 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
     return code
 
 
-class _Pages:
-    """The web pages, whose server is loaded when a configuration wants it."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-        self._pages: Pages | None = None
-
-    def take(self, config: Config) -> None:
-        """Serve what this configuration wants; raises EarshotError, and leaves all as it was."""
-        if self._pages is None and config.web.listen is not None:
-            from daemon.web.server import Pages
-
-            self._pages = Pages(self._env)
-        if self._pages is not None:
-            self._pages.take(config)
-
-    def troubles(self) -> list[str]:
-        """Return what is wrong with them."""
-        return self._pages.troubles() if self._pages else []
-
-    def end(self) -> None:
-        """Ask them to end."""
-        if self._pages is not None:
-            self._pages.end()
-
-    def join(self) -> None:
-        """Wait for their end."""
-        if self._pages is not None:
-            self._pages.join()
-
-
 def _serve(
     generation: Generation,
     signals: Signals,
     lock: DaemonLock,
     renew: Callable[[Generation], tuple[Generation, list[str]]],
-    other_troubles: Callable[[], list[str]],
+    pages: WebPages,
 ) -> tuple[Generation, int]:
     """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
     database = _identity(generation.config.database)
@@ -183,11 +150,12 @@ def _serve(
             lock.say(ready=True)
             sdnotify.notify("READY=1\nSTATUS=watching")
             logger.info("ready folders=%d pid=%d", len(generation.folders), os.getpid())
-        if troubles := _troubles(generation, database, lock) + rivals + other_troubles():
+        if troubles := _troubles(generation, database, lock) + rivals + pages.troubles():
             logger.critical("ending reason=%s", "; ".join(troubles))
             return generation, EXIT_FAILED
         sdnotify.notify("WATCHDOG=1")
         generation.keep_alive()
+        pages.keep_alive()
 
 
 def wind_down(

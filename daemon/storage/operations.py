@@ -43,6 +43,10 @@ class Trouble:
         return self.cause, self.subject
 
 
+PAGES = "pages"
+"""The cause of the trouble that the web pages cannot be served."""
+
+
 def troubles(db: Database) -> list[Trouble]:
     """Return all troubles that last or whose end was not dealt with yet, oldest first."""
     found = rows(

@@ -31,7 +31,7 @@ def show(request: Request) -> Response:
         failed, _ = listed(db, Wanted(Filters(states=("failed",)), limit=SHOWN_FAILED))
         held = pauses(db)
         told = told_destinations(db)
-        troubles = troubles_now(db, [folder.name for folder in site.config.watch], now)
+        troubles = troubles_now(db, [folder.name for folder in site.config.watch], now, site.zone)
         return page(
             request,
             "queue.html.jinja",
@@ -42,7 +42,7 @@ def show(request: Request) -> Response:
             pauses=held,
             next_try=min((pause.next_probe_at for pause in held if pause.cause != LIMIT), default=None),
             destinations=_destinations(site, told),
-            stuck=stuck_alerts(db, now),
+            stuck=stuck_alerts(db, now, site.zone),
             away=[folder for folder in document["folders"] if folder["reason"] and not folder["available"]],
             troubles=troubles,
             free_bytes=free_bytes(site.config.database),

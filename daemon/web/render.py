@@ -90,7 +90,7 @@ def live(db: Database, site: Site) -> dict[str, Any]:
         word, kind = "Not running", "bad"
     elif pause is not None:
         word, kind = f"Paused {times.since(pause['since'])}", "warn"
-    elif troubles_now(db, [folder.name for folder in site.config.watch], now):
+    elif troubles_now(db, [folder.name for folder in site.config.watch], now, site.zone):
         word, kind = "Look here", "warn"
     else:
         word, kind = ("All well", "ok") if service["ready"] else ("Starting", "pending")

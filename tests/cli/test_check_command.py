@@ -93,6 +93,21 @@ def test_what_the_service_found_not_to_be_complete_or_refused_is_counted_with_th
     )
 
 
+def test_an_address_of_the_pages_that_another_program_has_is_found_before_the_start(
+    run: Run, site: Site, api: HttpSink
+) -> None:
+    listen = api.url.removeprefix("http://")
+    use(site, api, web={"listen": listen})
+    answer = run("check", "--offline", "--json")
+    (problem,) = errors(answer)
+    assert answer.returncode == 1
+    assert problem[1:] == (
+        "web.listen",
+        f"cannot listen on {listen.replace(':', ', port ')}: Address already in use;"
+        " end what has it, or write another one",
+    )
+
+
 def test_the_api_is_asked_once_for_nothing_that_costs(run: Run, site: Site, api: HttpSink) -> None:
     use(site, api)
     run("check")

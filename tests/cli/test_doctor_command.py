@@ -119,7 +119,7 @@ MESSAGE = {"recording_id": 1, "event": "done", "message_id": "msg_1", "created_a
 @pytest.mark.parametrize(
     ("table", "row", "level", "expected"),
     [
-        ("pauses", PAUSE, "error", "paused since 2026-03-01T10:00:00.000Z: 401"),
+        ("pauses", PAUSE, "error", "paused since 2026-03-01 10:00 UTC: 401"),
         ("alerts", {"state": "pending"}, "error", "1 alert for team waiting since 2026"),
         (
             "webhooks",

@@ -189,6 +189,16 @@ def test_a_database_that_is_none_is_78_and_one_line(run: Run, site: Site) -> Non
     assert answer.stderr.startswith(f"earshot: {site.database}: ")
 
 
+def test_a_first_start_that_is_refused_creates_no_database(run: Run, site: Site) -> None:
+    site.configure(
+        analyzer={"base_url": "http://127.0.0.1:9", "api_key_file": str(site.home / "missing.key")}
+    )
+    answer = run("run")
+    assert answer.returncode == 78
+    assert "missing.key" in answer.stderr
+    assert not site.database.parent.exists()
+
+
 def test_reading_creates_no_database(run: Run, site: Site) -> None:
     answer = run("list")
     assert answer.returncode == 78

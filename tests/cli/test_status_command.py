@@ -58,6 +58,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "sidecars": {"waiting": 0, "error": None},
         "snoozed": {},
         "webhooks_orphaned": {},
+        "pages_not_served": None,
         "folders": [unseen(site)],
         "database": str(site.database),
         "database_owner": None,
@@ -129,6 +130,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "sidecars": {"waiting": 0, "error": None},
         "snoozed": {},
         "webhooks_orphaned": {},
+        "pages_not_served": None,
         "folders": [
             {
                 "path": str(site.watched),

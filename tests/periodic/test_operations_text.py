@@ -11,7 +11,7 @@ import pytest
 from daemon.models import iso
 from daemon.periodic.operations_text import PAUSES, begun_message, failed_message, over_message, place_line
 from daemon.storage.limits import NEAR, OVER
-from daemon.storage.operations import CLOCK, Trouble
+from daemon.storage.operations import CLOCK, PAGES, Trouble
 from tests.commands import quoted_commands, usage_error
 from tests.storage.stores import NOW
 
@@ -19,7 +19,7 @@ WITH_NOTHING_TO_DO = {CLOCK}
 CAUSES = [
     *PAUSES,
     *("folder", "silent", "originals", "sidecars", "webhook", "orphans", "given_up", "outbox"),
-    *(CLOCK, NEAR, OVER),
+    *(CLOCK, NEAR, OVER, PAGES),
 ]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from daemon.engine.connections import listen_on_path
 from daemon.web.server import END_SECONDS
 from tests import processes
 from tests.cli.sites import environment
@@ -49,6 +50,25 @@ def test_the_service_serves_its_pages_and_ends_in_time_with_viewers(tmp_path: Pa
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(END_SECONDS + GRACE_SECONDS) == 0
         assert time.monotonic() - begun < END_SECONDS + GRACE_SECONDS
+
+
+def test_an_address_that_another_program_has_stops_no_analysis_and_is_tried_again(
+    tmp_path: Path, api: ScriptedApi
+) -> None:
+    address = tmp_path / "pages"
+    with (
+        closing(listen_on_path(address, for_all=False)) as other,
+        running(tmp_path, api, web={"listen": str(address)}) as service,
+    ):
+        service.drop("a.wav")
+        service.wait_states(done=1)
+        assert "web pages   not served: cannot listen on" in service.earshot("status").stdout
+        other.close()
+        service.reload()
+        transport = httpx.HTTPTransport(uds=str(address))
+        with httpx.Client(transport=transport, base_url="http://localhost", timeout=60) as client:
+            assert client.get("/healthz").status_code == 200
+        service.wait_row("SELECT id FROM troubles WHERE cause = 'pages' AND over_at IS NOT NULL")
 
 
 def _status(url: str) -> int:
