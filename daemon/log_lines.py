@@ -22,6 +22,15 @@ _KEY = re.compile(r"(?:^|(?<=\s))([a-z_]+)=$")
 _BARE = re.compile(r"""[^\s='"\\[{]+""")
 """What needs no quotes after `key=`."""
 
+_ENDINGS = (
+    "aac|aiff?|amr|avi|caf|flac|gsm|m4[abv]|mkv|mov|mp[234]|mpe?g|oga|ogg|opus|qta|wav16|wave?|webm|wma"
+)
+_RECORDING = re.compile(
+    rf"""(["'])[^"'\n]{{1,255}}\.(?:{_ENDINGS})\1|[^\s"'=/\\:,;()]{{1,255}}\.(?:{_ENDINGS})\b""",
+    re.IGNORECASE,
+)
+"""What looks like the name of a recording: a server may repeat one without its path."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -91,7 +100,7 @@ def keys_and_values(message: str, values: tuple[object, ...]) -> list[tuple[str,
 
 
 def without_names(text: str, names: Iterable[str], roots: Iterable[str]) -> str:
-    """Return the text without these names, and without what follows a folder of `roots` on its line."""
+    """Return the text without these names, what looks like one, and what follows a folder of `roots`."""
     names = list(names)
     # A path is taken out whole, so that what an error says after it stays.
     for path in (each for each in names if "/" in each):
@@ -101,7 +110,7 @@ def without_names(text: str, names: Iterable[str], roots: Iterable[str]) -> str:
         text = re.sub(rf"({re.escape(root.rstrip('/'))}/)[^\n]+", rf"\1{HIDDEN}", text)
     for name in (each for each in names if "/" not in each):
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", HIDDEN, text)
-    return text
+    return _RECORDING.sub(HIDDEN, text)
 
 
 def _field(placeholder: str, value: object, clean: Callable[[str], str]) -> tuple[object, str]:

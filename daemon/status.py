@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+WORDS = {
+    "incomplete": "not complete yet",
+    "empty": "empty",
+    "ending": "unknown ending",
+    "ignored": "ignored name",
+    "link": "link or special file",
+    "unreadable": "unreadable directory",
+    "addresses": "refused address",
+    "lists": "list of addresses",
+}
+"""Why a file is not taken, in words."""
+
 
 def status_document(db: Database, database: Path, config: Config | None, now: datetime) -> Row:
     """Return counts, pauses, folders and alerts; without a configuration the folders are those of rows."""
@@ -77,3 +89,9 @@ def _unseen(folder: WatchFolder) -> Row:
         "left_alone": 0,
         "not_taken": dict.fromkeys(REASONS, 0),
     }
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Return how many are not taken and why: `3 not taken: empty 1, unknown ending 2`; empty for none."""
+    found = [f"{words} {counts[reason]}" for reason, words in WORDS.items() if counts.get(reason)]
+    return f"{sum(counts.values())} not taken: {', '.join(found)}" if found else ""

@@ -157,6 +157,9 @@ def test_without_names_no_file_is_named_by_a_value_an_error_or_a_traceback(
     ours.error("recording failed recording=%d name=%s error=%s", 1, name, f"{name}: it is empty; {path}")
     ours.warning("loop failed error=%s", FileNotFoundError(2, "No such file", path))
     ours.warning(f"the library says {path}")
+    ours.error(
+        "queue paused cause=%s reason=%s", "request", 'cannot decode "a CANARY b.WAV", nor CANARY.mp3.'
+    )
     other = "/elsewhere/CANARY dir/x.wav"
     ours.error("sidecar not written recording=%d path=%s error=%s", 1, other, f"{other}: Permission denied")
     try:
@@ -168,6 +171,7 @@ def test_without_names_no_file_is_named_by_a_value_an_error_or_a_traceback(
     assert "/srv/calls" in log.getvalue()
     assert ": it is empty" in log.getvalue()
     assert "***: Permission denied" in log.getvalue()
+    assert "cannot decode ***, nor ***." in log.getvalue()
 
 
 def test_a_secret_is_hidden_in_quotes_and_lists(log: io.StringIO) -> None:

@@ -14,26 +14,10 @@ from daemon.cli.patience import within
 from daemon.cli.report import Report
 from daemon.config.models import Config, WatchFolder
 from daemon.errors import EarshotError
+from daemon.status import WORDS, in_words
 
-WORDS = {
-    "incomplete": "not complete yet",
-    "empty": "empty",
-    "ending": "unknown ending",
-    "ignored": "ignored name",
-    "link": "link or special file",
-    "unreadable": "unreadable directory",
-    "addresses": "refused address",
-    "lists": "list of addresses",
-}
-"""The reasons in words."""
 NOT_IN_NAMES = ("incomplete", "empty", "addresses", "lists")
 """The reasons that only the service finds out."""
-
-
-def in_words(counts: Mapping[str, int]) -> str:
-    """Return how many are not taken and why: `3 not taken: empty 1, unknown ending 2`; empty for none."""
-    found = [f"{words} {counts[reason]}" for reason, words in WORDS.items() if counts.get(reason)]
-    return f"{sum(counts.values())} not taken: {', '.join(found)}" if found else ""
 
 
 def listed(folder: Mapping[str, Any]) -> Iterator[str]:

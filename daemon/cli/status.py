@@ -10,12 +10,13 @@ import click
 
 from daemon.cli.check_state import check_state
 from daemon.cli.look import BAD, GOOD, STATES
-from daemon.cli.not_taken import in_words, listed, longest_incomplete
+from daemon.cli.not_taken import listed, longest_incomplete
 from daemon.cli.options import Context, configuration_options, duration, json_option, pass_context, say_error
 from daemon.cli.output import ago, local_time, plural, print_json, print_line, problem_rows
 from daemon.cli.places import not_running, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
+from daemon.status import in_words
 from daemon.text import shown_usd
 
 

@@ -88,6 +88,11 @@ def lift_limits(db: Database, now: datetime) -> int:
     return len(lifted)
 
 
+def used_of_limits(db: Database) -> dict[tuple[str, str], tuple[str, float, int]]:
+    """Return by name and scope the start of the period that was counted last, its USD and its recordings."""
+    return {key: (row["started_at"], row["usd"], row["recordings"]) for key, row in _known(db).items()}
+
+
 def limits_holding(db: Database, ids: Collection[int]) -> list[str]:
     """Return why limits let none of these recordings be sent now, one reason for each limit that does."""
     sql = "SELECT DISTINCT folder FROM recordings WHERE id IN (SELECT value FROM json_each(?))"

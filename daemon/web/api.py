@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from daemon.export.table import METADATA, csv_lines
 from daemon.metrics import render
 from daemon.status import status_document
 from daemon.storage.lock import daemon_status
 from daemon.storage.originals import original_of_recording
+from daemon.storage.pages import metadata_keys
 from daemon.storage.stats import stats_by
-from daemon.storage.views import list_recordings
+from daemon.storage.views import list_recordings, recording_columns
 from daemon.storage.views import recording as recording_row
 from daemon.storage.views import search as search_rows
 from daemon.web.query import filters_of
 from daemon.web.site import Site
 
+NOT_IN_TABLES = ("transcript", "metadata", "sha256", "source")
+MOST_KEYS = 100
 MOST_ROWS = 1000
 ROWS = 100
 
@@ -73,6 +79,22 @@ def recordings(request: Request) -> Response:
             search_rows(db, words, limit, wanted) if words else list(list_recordings(db, wanted, limit=limit))
         )
     return JSONResponse(rows)
+
+
+def table(request: Request) -> Response:
+    """GET /recordings.csv with the query of the list: all that it finds, for a spreadsheet."""
+    site: Site = request.state.site
+    words = request.query_params.get("q", "").strip() or None
+    wanted = replace(filters_of(request.query_params, site), text=words)
+
+    def lines() -> Iterator[str]:
+        with site.readers.lent() as db:
+            keys = [METADATA + key for key in metadata_keys(db, MOST_KEYS)]
+            columns = [name for name in recording_columns(db) if name not in NOT_IN_TABLES]
+            yield from csv_lines(list_recordings(db, wanted), columns + keys)
+
+    headers = {"content-disposition": 'attachment; filename="recordings.csv"'}
+    return StreamingResponse(lines(), headers=headers, media_type="text/csv; charset=utf-8")
 
 
 def recording(request: Request) -> Response:

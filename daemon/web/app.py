@@ -50,6 +50,7 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
         Route("/api/recordings", api.recordings, methods=GET),
         Route("/api/recordings/{id:int}", api.recording, methods=GET),
         Route("/recordings", recordings.show, methods=GET),
+        Route("/recordings.csv", api.table, methods=GET),
         Route("/recordings/{id:int}", recording.show, methods=GET),
         Route("/recordings/{id:int}/audio", recording.audio, methods=GET),
         Route("/recordings/{id:int}/preview", waveform.preview, methods=GET),
@@ -85,6 +86,7 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
     )
     app.state.is_ending = is_ending
     app.state.looks = live.Looks()
+    app.state.listeners = {}
     app.state.previews = waveform.Previews()
     return Gate(app, site)
 

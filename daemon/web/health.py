@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from sqlite_utils import Database
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from daemon.status import status_document
+from daemon.config.times import period
+from daemon.models import iso
+from daemon.status import in_words, status_document
 from daemon.storage.database import free_bytes
 from daemon.storage.filters import Filters
 from daemon.storage.health import stuck_alerts, troubles_now
+from daemon.storage.limits import used_of_limits
 from daemon.storage.pages import Wanted, listed, told_destinations
-from daemon.storage.pauses import LIMIT, pauses
+from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
 from daemon.web.recording import ERROR_TITLES
 from daemon.web.render import page
 from daemon.web.site import Site
@@ -46,8 +51,9 @@ def show(request: Request) -> Response:
             away=[folder for folder in document["folders"] if folder["reason"] and not folder["available"]],
             troubles=troubles,
             free_bytes=free_bytes(site.config.database),
-            limits=_limits(site),
+            limits=_limits(db, site, now),
             error_titles=ERROR_TITLES,
+            in_words=in_words,
         )
 
 
@@ -67,12 +73,17 @@ def _destinations(site: Site, told: Mapping[str, Mapping[str, Any]]) -> list[dic
     ]
 
 
-def _limits(site: Site) -> list[tuple[str, str, str]]:
-    """Return whose limit it is, what it counts, and how much is allowed."""
-    named = [("all", site.config.limits)]
+def _limits(db: Database, site: Site, now: datetime) -> list[dict[str, Any]]:
+    """Return each limit: whose it is, what it allows in its period, and how much of that is used."""
+    named = [(EVERYTHING, site.config.limits)]
     named += [(folder.name, folder.limits) for folder in site.config.watch]
-    return [
-        (owner, key.replace("_", " "), f"${value:g}" if key.startswith("cost") else f"{value:g}")
-        for owner, limits in named
-        for key, value in limits.model_dump(exclude={"assume", "then"}, exclude_none=True).items()
-    ]
+    counted = used_of_limits(db)
+    found = []
+    for scope, limits in named:
+        for key, most in limits.model_dump(exclude={"assume", "then"}, exclude_none=True).items():
+            what, _, every = key.partition("_per_")
+            start, usd, recordings = counted.get((key, scope), ("", 0.0, 0))
+            is_present = start == iso(period(every, now, site.zone)[0])
+            used = (usd if what == "cost" else recordings) if is_present else 0
+            found.append({"scope": scope, "what": what, "every": every, "most": most, "used": used})
+    return found

@@ -18,6 +18,7 @@ from daemon import __version__
 from daemon.storage.health import troubles_now
 from daemon.storage.lock import daemon_status
 from daemon.storage.views import pause_row, states_now
+from daemon.text import shown_confidence
 from daemon.web import shown
 from daemon.web.access import Person
 from daemon.web.site import Site
@@ -40,7 +41,7 @@ def environment() -> Environment:
         name: getattr(shown, name)
         for name in ("score", "mood", "clock", "duration", "size", "money", "plural")
     }
-    made.filters["groupby_day"] = _by_day
+    made.filters |= {"groupby_day": _by_day, "confidence": shown_confidence}
     made.globals |= {"version": __version__, "fingerprint": fingerprint()}
     return made
 

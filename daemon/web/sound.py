@@ -27,7 +27,8 @@ from daemon.storage.views import folder_rows
 from daemon.web.site import Site
 
 BLOCK_BYTES = 256 * 1024
-LISTENERS = 24
+LISTENERS = 12
+"""How many may read from the disk of one folder at the same moment."""
 TYPES = {
     "wav": "audio/wav",
     "mp3": "audio/mpeg",
@@ -45,10 +46,11 @@ TYPES = {
 }
 """What browsers play, by the ending of the name; anything else is offered as a download."""
 
-WAV_HEADER_BYTES = 64
+WAV_HEADER_BYTES = 4096
 PLAYABLE_WAV = (1, 3, 6, 7, 0xFFFE)
 """Formats in a WAV file that browsers play: PCM, float, A-law, mu-law, and one that names it later."""
 
+_WAV_FORMAT = re.compile(rb"RIFF....WAVE.*?fmt ....(..)", re.DOTALL)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -106,22 +108,38 @@ async def answer(request: Request, source: Source) -> Response:
     recording = source.recording
     if recording.is_url:
         return RedirectResponse(recording.source, 302)
-    opened = ExitStack()
-    file = await to_thread.run_sync(
-        lambda: opened.enter_context(source.opened()), limiter=_limiter(request), abandon_on_cancel=True
-    )
+    opened, limiter = ExitStack(), _limiter(request, source.root)
+
+    def begin() -> tuple[OpenFile, bool]:
+        file = opened.enter_context(source.opened())
+        return file, "download" in request.query_params or plays(recording.name, file.descriptor)
+
+    file, is_sent = await to_thread.run_sync(begin, limiter=limiter, abandon_on_cancel=True)
+    if not is_sent:
+        opened.close()
+        return RedirectResponse(f"{request.state.site.root}/recordings/{recording.id}/preview", 302)
     kind = TYPES.get(ending_of(recording.name), "application/octet-stream")
-    return _answer(request, opened, file, recording.name, kind)
+    return _answer(request, opened, file, recording.name, kind, limiter)
+
+
+def plays(name: str, descriptor: int) -> bool:
+    """Return whether browsers may play the file: WAV files can have GSM or ADPCM in them."""
+    if ending_of(name) != "wav":
+        return True
+    found = _WAV_FORMAT.match(os.pread(descriptor, WAV_HEADER_BYTES, 0))
+    return found is None or int.from_bytes(found[1], "little") in PLAYABLE_WAV
 
 
 async def send(request: Request, file: OpenFile, name: str, kind: str) -> Response:
     """Return the part of an open file that is asked for; closes it at the end."""
     opened = ExitStack()
     opened.callback(os.close, file.descriptor)
-    return _answer(request, opened, file, name, kind)
+    return _answer(request, opened, file, name, kind, _limiter(request, ""))
 
 
-def _answer(request: Request, opened: ExitStack, file: OpenFile, name: str, kind: str) -> Response:
+def _answer(
+    request: Request, opened: ExitStack, file: OpenFile, name: str, kind: str, limiter: CapacityLimiter
+) -> Response:
     span = _span(request.headers.get("range"), file.size_bytes)
     if span is None:
         opened.close()
@@ -135,19 +153,17 @@ def _answer(request: Request, opened: ExitStack, file: OpenFile, name: str, kind
     if "range" in request.headers and span != (0, file.size_bytes - 1):
         headers["content-range"] = f"bytes {first}-{last}/{file.size_bytes}"
     status = 206 if "content-range" in headers else 200
-    body = _blocks(request, opened, file, first, last)
+    body = _blocks(limiter, opened, file, first, last)
     return StreamingResponse(body, status, headers, media_type=kind)
 
 
 async def _blocks(
-    request: Request, opened: ExitStack, file: OpenFile, first: int, last: int
+    limiter: CapacityLimiter, opened: ExitStack, file: OpenFile, first: int, last: int
 ) -> AsyncIterator[bytes]:
     with opened:
         while first <= last:
             wanted = min(BLOCK_BYTES, last - first + 1)
-            block = await to_thread.run_sync(
-                os.pread, file.descriptor, wanted, first, limiter=_limiter(request)
-            )
+            block = await to_thread.run_sync(os.pread, file.descriptor, wanted, first, limiter=limiter)
             if not block:
                 # The connection breaks off: better than silence that looks like the recording's own.
                 raise OSError(errno.EIO, "the file became shorter while it was read")
@@ -155,12 +171,10 @@ async def _blocks(
             yield block
 
 
-def _limiter(request: Request) -> CapacityLimiter:
-    state = request.app.state
-    if not hasattr(state, "listeners"):
-        state.listeners = CapacityLimiter(LISTENERS)
-    limiter: CapacityLimiter = state.listeners
-    return limiter
+def _limiter(request: Request, root: str) -> CapacityLimiter:
+    """Return the places of those who read from this folder: one that hangs holds up no other."""
+    listeners: dict[str, CapacityLimiter] = request.app.state.listeners
+    return listeners.setdefault(root, CapacityLimiter(LISTENERS))
 
 
 def _span(header: str | None, size: int) -> tuple[int, int] | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
@@ -30,6 +32,7 @@ PATIENCE_MS = 60_000
 class Shown:
     """A server with recordings, and a browser."""
 
+    place: Place
     browser: Browser
     base: str
     call: int
@@ -68,7 +71,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     pages.take(place.config)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program("chromium"), args=list(SWITCHES))
-        yield Shown(browser, str(pages.address), call, hostile)
+        yield Shown(place, browser, str(pages.address), call, hostile)
         browser.close()
     pages.end()
     pages.join()
@@ -131,6 +134,24 @@ def test_words_times_keys_and_the_drawing_lead_to_their_moments(shown: Shown) ->
     page.get_by_role("link", name="0:56", exact=True).first.click()
     at(page, 56.45)
     page.close()
+    assert not shown.complaints
+
+
+def test_sound_that_browsers_do_not_play_is_heard_as_a_preview(shown: Shown) -> None:
+    def made(*how: str) -> bytes:
+        tone = ("-n", "-r", "8000", *how, "-", "synth", "3", "sine", "300")
+        return subprocess.run([program("sox"), *tone], check=True, capture_output=True).stdout
+
+    # By its name the first is one that they play; of the second not even its name tells.
+    gsm = shown.place.add("gsm.wav", sound=made("-t", "wav", "-e", "gsm-full-rate"))
+    other = shown.place.add("aiff.mp3", sound=made("-t", "aiff"))
+    for number in (gsm, other):
+        page = shown.open(f"/recordings/{number}")
+        until(page, "document.querySelector('audio').readyState > 0")
+        assert 2.9 < page.evaluate("document.querySelector('audio').duration") < 3.2
+        page.close()
+    original = httpx.get(f"{shown.base}/recordings/{gsm}/audio?download=1")
+    assert original.headers["content-type"] == "audio/wav"
     assert not shown.complaints
 
 

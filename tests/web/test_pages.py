@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
 from daemon.alerts.deliver import step
 from daemon.alerts.targets import open_targets
 from daemon.alerts.verdict_links import verdict_links
-from daemon.models import Ending, RecordingState
+from daemon.models import Ending, RecordingState, iso
 from daemon.storage.database import open_existing
 from tests.web.places import CALL, NOW, SAME, Place, reply_of
 
@@ -71,6 +73,21 @@ def test_the_list_finds_what_is_asked_for(week: Place, query: str, expected: lis
     answer = week.client().get(f"/recordings?{query}")
     assert answer.status_code == 200
     assert names(answer.text) == [f"{name}.wav" for name in expected]
+
+
+def test_what_the_list_finds_is_taken_away_as_a_table(week: Place) -> None:
+    query = "metadata.agent=Ines&when=last-week"
+    assert f'href="/recordings.csv?{html.escape(urlencode(parse_qsl(query)))}"' in (
+        week.client().get(f"/recordings?{query}&sort=worst").text
+    )
+    answer = week.client().get(f"/recordings.csv?{query}&q=refund")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["name"], row["metadata.agent"]) for row in rows] == [
+        ("call-7.wav", "Ines"),
+        ("call-5.wav", "Ines"),
+    ]
+    assert "I want a refund" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -174,6 +191,36 @@ def test_health_says_what_is_wrong_and_what_to_do(place: Place) -> None:
     )
     assert week.sql("SELECT count(*) AS n FROM recordings WHERE state = 'failed'") == [{"n": 0}]
     assert client.get("/health").headers["location"] == "/queue"
+
+
+def test_health_shows_how_much_of_each_limit_is_used_and_what_is_not_taken(place: Place) -> None:
+    with place.file.open("a") as file:
+        file.write("limits: {cost_per_day: 5, recordings_per_hour: 4, recordings_per_day: 50}\n")
+    for name, started, usd, count in (
+        ("cost_per_day", "2026-11-25T23:00:00.000Z", 4.2, 3),
+        ("recordings_per_hour", "2026-11-26T13:00:00.000Z", 0.1, 4),
+        # Of yesterday.
+        ("recordings_per_day", "2026-11-24T23:00:00.000Z", 9.0, 40),
+    ):
+        place.sql(
+            "INSERT INTO periods (name, scope, started_at, most, usd, recordings) VALUES (?, '', ?, 1, ?, ?)",
+            *(name, started, usd, count),
+        )
+    place.sql(
+        "INSERT INTO folders (path, configured_at, available) VALUES (?, ?, 1)", str(place.calls), iso(NOW)
+    )
+    place.sql(
+        "INSERT INTO not_taken (folder, reason, count, files) VALUES (?, 'empty', 2, '[]')", str(place.calls)
+    )
+    text = place.client().get("/queue").text
+    limits = text.partition('id="limits"')[2]
+    said = [re.findall(r">([^<>]+)<", row) for row in re.findall(r"<tr>.*?</tr>", limits)[1:]]
+    assert said == [
+        ["All folders", "about $4.20", "$5.00 today", "Nearly reached"],
+        ["All folders", "4", "4 recordings this hour", "Reached"],
+        ["All folders", "0", "50 recordings today", "0 %"],
+    ]
+    assert "2 not taken: empty 2" in text
 
 
 class Sink:

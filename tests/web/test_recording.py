@@ -30,6 +30,8 @@ def test_the_moment_of_the_alert_comes_first_with_its_reason_and_its_buttons(pla
         in text
     )
     assert f'<source src="/recordings/{number}/audio#t=43">' in text
+    # A confidence never looks like a score.
+    assert '<span class="quiet">97 %</span>' in text
     assert text.count('id="t=43"') == 1 and 'id="t=29"' in text
 
 
