@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,8 +71,7 @@ class Balancer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Both end their other processes with them at SIGTERM.
-        self._process.terminate()
-        self._process.wait(60)
+        self._obeys(signal.SIGTERM, lambda: self._process.poll() is not None)
 
     def configure(self, *engines: str) -> None:
         """Write the example down with these engines in the place of its own."""
@@ -92,8 +93,22 @@ class Balancer:
         (self._place / "balancer.conf").write_text(text, "utf-8")
 
     def reload(self) -> None:
-        """Take over what was configured last, as `systemctl reload` does."""
-        self._process.send_signal(signal.SIGHUP if self.kind == "nginx" else signal.SIGUSR2)
+        """Take over what was configured last, as `systemctl reload` does: by another worker process."""
+        before = self._workers()
+        number = signal.SIGHUP if self.kind == "nginx" else signal.SIGUSR2
+        self._obeys(number, lambda: self._workers() - before)
+
+    def _workers(self) -> set[str]:
+        pid = self._process.pid
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())
+
+    def _obeys(self, number: int, is_done: Callable[[], object]) -> None:
+        """Send a signal until it is obeyed: HAProxy's master loses one that comes too early."""
+        for _ in range(12):
+            self._process.send_signal(number)
+            with contextlib.suppress(AssertionError):
+                return wait_until(is_done, seconds=5)
+        raise AssertionError(f"signal {number} is not obeyed\n{self.log.read_text()}")
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, self.log.read_text()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness import ScriptedApi, Service, answer, merged, refuse, wav
 from tests.servers import wait_until
+from tests.watching.mounts import unmount_at_once
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 
@@ -56,7 +57,7 @@ def test_recordings_wait_while_their_file_system_is_not_mounted_and_others_do_no
         service.start()
         (place / "waits.wav").write_bytes(wav("waits"))
         service.wait_row("SELECT 1 FROM recordings WHERE error IS NOT NULL")
-        subprocess.run(["umount", place], check=True)
+        unmount_at_once(place)
         wait_until(lambda: folder_is(service, place, False), what="unavailable")
         assert "nothing is mounted at" in service.earshot("status").stdout
 
@@ -79,7 +80,7 @@ def test_one_that_is_looked_for_before_anybody_noticed_is_not_called_gone(
         (place / "waits.wav").write_bytes(wav("waits"))
         service.wait_row("SELECT 1 FROM recordings WHERE error IS NOT NULL")
         service.stop()
-        subprocess.run(["umount", place], check=True)
+        unmount_at_once(place)
         api.script = answer()
         service.start()
         waiting = service.wait_row("SELECT * FROM recordings WHERE error LIKE '%mount that again%'")

@@ -16,6 +16,7 @@ import pytest
 
 from tests.harness import Conversation, ScriptedApi, Service, running, wav
 from tests.servers import wait_until
+from tests.watching.mounts import unmount_at_once
 
 FOREIGN = wav("foreign", seconds=0.2)
 OURS = wav("sub/call.wav")
@@ -187,7 +188,7 @@ def test_what_is_mounted_anew_with_another_device_number_is_sent(tmp_path: Path)
             # As the first file there, it has the same inode.
             shutil.copy2(site.call, again)
             (again / "call.wav.done").touch()
-            subprocess.run(["umount", place], check=True)
+            unmount_at_once(place)
             subprocess.run(["mount", "--bind", again, place], check=True)
             after = site.call.stat()
             assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -29,6 +29,13 @@ def unmount(target: Path) -> None:
     run("umount", "--lazy", target)
 
 
+def unmount_at_once(target: Path) -> None:
+    """Not lazily: that is refused while somebody reads there, which a service does for moments only."""
+    wait_until(
+        lambda: not subprocess.run(["umount", target], check=False).returncode, what="it to be unmounted"
+    )
+
+
 def mount_by_fuse(source: Path, target: Path) -> subprocess.Popen[bytes]:
     """Show `source` at `target` too, by a process whose end or silence is that of a share's server."""
     need_fuse()
