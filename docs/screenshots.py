@@ -57,11 +57,12 @@ def fill(place: Place) -> int:
         agent = chance.choice(AGENTS)
         mood = chance.uniform(-0.5, 0.8)
         said = tuple((who, at, text, max(-1.0, min(1.0, score + mood))) for who, at, text, score in CALL)
+        ago = timedelta(minutes=57 + 171 * number)
         average = sum(score for *_, score in said) / len(said)
         place.add(
-            f"20261126-{130_000 - 571 * number}_{agent.lower()}_{1100 - number}.wav",
+            f"{NOW - ago:%Y%m%d-%H%M%S}_{agent.lower()}_{1100 - number}.wav",
             reply_of(said, average=average, summary=chance.choice(SUBJECTS)),
-            ago=timedelta(hours=1 + 3 * number),
+            ago=ago,
             agent=agent,
         )
     why = "the file is shorter than its header says (1.2 of 4.8 MB); copy it again, it is taken up by itself"

@@ -177,6 +177,8 @@ def test_health_says_what_is_wrong_and_what_to_do(place: Place) -> None:
     week = filled(place)
     client = week.client()
     text = client.get("/queue").text
+    glance = re.findall(r'<th scope="row">([A-Z][a-z]+)</th>', text)
+    assert glance == ["Service", "Recordings", "Queue", "Folders", "Alerts", "Database", "Cost"]
     assert "earshot is not running" in text and "<b>Cut off.</b> the file is cut off" in text
     week.sql(
         "INSERT INTO pauses (cause, reason, since, next_probe_at, probe_seconds) VALUES"
