@@ -131,7 +131,7 @@ def test_words_times_keys_and_the_drawing_lead_to_their_moments(shown: Shown) ->
     at(page, CALL[3][1])
     page.keyboard.press("l")
     at(page, CALL[3][1] + 10)
-    page.get_by_role("button", name="−10 s").click()
+    page.get_by_role("button", name="\u221210 s").click()
     at(page, CALL[3][1])
     page.get_by_label("Speed").select_option("1.5")
     until(page, "document.querySelector('audio').playbackRate === 1.5")
