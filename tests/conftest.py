@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import Any
 
@@ -10,6 +11,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
+
+# Until all is collected: next to nothing of it is ever thrown away.
+gc.disable()
 
 # In the background of a shell, or after nohup, all that is started would ignore Ctrl-C and a closed terminal.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -59,6 +63,11 @@ Elsewhere the tests of a file stay together: they share what they begin with, or
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort by file only: within one, tests stay as they are written."""
     items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _rank(nodeid: str) -> int:

@@ -318,11 +318,9 @@ OWNERS = {"recordings": "storage.queue", "alerts": "storage.outbox", "webhooks":
 """The tables with a state, each with the one module that writes it."""
 
 
-def state_writes(module: ast.Module, table: str) -> list[int]:
-    """The lines of SQL that may write the state of a table; of one that is put together, all may."""
-    update = re.compile(rf"\bUPDATE {table} SET\b((?!\bWHERE\b).)*?(\bstate =|{{)")
-    insert = re.compile(rf"\bINTO {table} \([^)]*(\bstate\b|{{)")
-    table_object = re.compile(rf"table\(['\"]{table}['\"]\)\.(insert|update|upsert|replace)")
+@functools.cache
+def statements(module: ast.Module) -> list[tuple[int, bool, str]]:
+    """What may be SQL: its line, whether it is a call, and its text on one line."""
     found = []
     for node in ast.walk(module):
         match node:
@@ -332,15 +330,24 @@ def state_writes(module: ast.Module, table: str) -> list[int]:
                 sql = ast.unparse(node).replace("\\n", " ")
             case _:
                 continue
-        sql = " ".join(sql.split())
-        is_call = isinstance(node, ast.Call)
+        found.append((node.lineno, isinstance(node, ast.Call), " ".join(sql.split())))
+    return found
+
+
+def state_writes(module: ast.Module, table: str) -> list[int]:
+    """The lines of SQL that may write the state of a table; of one that is put together, all may."""
+    update = re.compile(rf"\bUPDATE {table} SET\b((?!\bWHERE\b).)*?(\bstate =|{{)")
+    insert = re.compile(rf"\bINTO {table} \([^)]*(\bstate\b|{{)")
+    table_object = re.compile(rf"table\(['\"]{table}['\"]\)\.(insert|update|upsert|replace)")
+    return [
+        line
+        for line, is_call, sql in statements(module)
         if (
             table_object.match(sql[sql.find("table(") :])
             if is_call
             else update.search(sql) or insert.search(sql)
-        ):
-            found.append(node.lineno)
-    return found
+        )
+    ]
 
 
 @pytest.mark.parametrize("table", OWNERS)

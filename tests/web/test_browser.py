@@ -149,11 +149,12 @@ def test_sound_that_browsers_do_not_play_is_heard_as_a_preview(shown: Shown) -> 
     # By its name the first is one that they play; of the second not even its name tells.
     gsm = shown.place.add("gsm.wav", sound=made("-t", "wav", "-e", "gsm-full-rate"))
     other = shown.place.add("aiff.mp3", sound=made("-t", "aiff"))
+    page = shown.open("/recordings")
     for number in (gsm, other):
-        page = shown.open(f"/recordings/{number}")
+        page.goto(f"{shown.base}/recordings/{number}")
         until(page, "document.querySelector('audio').readyState > 0")
         assert 2.9 < page.evaluate("document.querySelector('audio').duration") < 3.2
-        page.close()
+    page.close()
     original = httpx.get(f"{shown.base}/recordings/{gsm}/audio?download=1")
     assert original.headers["content-type"] == "audio/wav"
     assert not shown.complaints
@@ -171,25 +172,20 @@ def test_the_page_is_whole_without_scripts(shown: Shown) -> None:
 
 
 def test_hostile_names_words_and_summaries_do_nothing(shown: Shown) -> None:
-    for path in (
-        f"/recordings/{shown.hostile}",
-        "/recordings",
-        "/recordings?q=script",
-        "/alerts",
-        "/trends",
-        "/queue",
-    ):
-        page = shown.open(path, width=1280)
+    page = shown.open(f"/recordings/{shown.hostile}", width=1280)
+    for path in ("/recordings", "/recordings?q=script", "/alerts", "/trends", "/queue"):
         page.mouse.move(300, 300)
-        page.wait_for_load_state("load")
-        page.close()
+        page.goto(shown.base + path)
+    page.mouse.move(300, 300)
+    page.close()
     assert not shown.complaints
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_use_every_page(shown: Shown, scheme: str) -> None:
-    """axe-core finds nothing, and nothing is wider than a phone."""
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("light", 390), ("dark", 390)])
+def test_everybody_can_use_every_page(shown: Shown, scheme: str, width: int) -> None:
+    """axe-core finds nothing, and nothing is wider than a phone. In the dark only colours are others."""
     found = {}
+    only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
     paths = (
         f"/recordings/{shown.call}?t=43",
         "/recordings?q=refund",
@@ -199,13 +195,12 @@ def test_everybody_can_use_every_page(shown: Shown, scheme: str) -> None:
         "/queue",
         "/login",
     )
-    for width in (1280, 390):
-        page = shown.open(paths[0], width=width, color_scheme=scheme)
-        for path in paths:
-            page.goto(shown.base + path)
-            violations = Axe().run(page).response["violations"]
-            for each in violations:
-                found[path, width, each["id"]] = [node["html"][:200] for node in each["nodes"][:3]]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-        page.close()
+    page = shown.open(paths[0], width=width, color_scheme=scheme)
+    for path in paths:
+        page.goto(shown.base + path)
+        violations = Axe().run(page, options={"resultTypes": ["violations"], **only}).response["violations"]
+        for each in violations:
+            found[path, each["id"]] = [node["html"][:200] for node in each["nodes"][:3]]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.close()
     assert not found, json.dumps({str(key): value for key, value in found.items()}, indent=1)
