@@ -170,6 +170,14 @@ def shown_usd(usd: float) -> str:
     return f"{usd:.2f}"
 
 
+def shown_size(count: float) -> str:
+    """`3.7 MB`, as file managers do."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}" if count < 100 * factor else f"{count / factor:.0f} {unit}"
+    return f"{count:.0f} B"
+
+
 def shown_time(stored: str, zone: tzinfo | None) -> str:
     """A stored time by the clocks of a zone (None: the system's), which is named: `2026-03-01 10:00 CET`."""
     return f"{datetime.fromisoformat(stored).astimezone(zone):%Y-%m-%d %H:%M %Z}"

@@ -38,6 +38,8 @@ from daemon.models import AlertState, iso
 if TYPE_CHECKING:
     from daemon.storage.outbox import Table
 
+USUAL_SEVERITY = "warning"
+
 
 @click.group(cls=Group, invoke_without_command=True, epilog="Example: earshot alerts --state suppressed")
 @configuration_options
@@ -70,7 +72,7 @@ def alerts(context: Context, states: tuple[str, ...], limit: int | None, as_json
         ("id", "state", "severity", "to", "rec", "created", "rules", "reason"),
         (_cells(row) for row in found),
         stretch=("reason", "rules"),
-        droppable=("reason",),
+        droppable=("severity", "reason"),
         numbers=("id", "rec"),
         none="there are no such alerts",
     )
@@ -205,11 +207,14 @@ def _cells(row: dict[str, Any]) -> tuple[Cell, ...]:
     return (
         str(row["id"]),
         (row["state"], STATES.get(row["state"], "")),
-        (row["severity"], SEVERITIES.get(row["severity"], "")),
+        # The usual one is worth no column on a terminal.
+        ("", "")
+        if row["severity"] == USUAL_SEVERITY and sys.stdout.isatty()
+        else (row["severity"], SEVERITIES.get(row["severity"], "")),
         row["destination"],
         "" if row["recording_id"] is None else str(row["recording_id"]),
         local_time(row["created_at"]),
-        ", ".join(row["rules"]),
+        ", ".join(row["rules"]) or row["title"].partition("] ")[2],
         row["reason"] or row["error"] or "",
     )
 

@@ -13,6 +13,7 @@ from daemon.cli.progress import bytes_bar
 from daemon.errors import ConfigError
 from daemon.logs import escaped
 from daemon.models import shown_path
+from daemon.text import shown_size
 
 if TYPE_CHECKING:
     from daemon.backups import Backup
@@ -56,7 +57,7 @@ def backup(context: Context, file: str, keep: int | None, as_json: bool) -> None
         print_json(_document(made))
         return
     counts = ", ".join(plural(number, table.removesuffix("s")) for table, number in made.rows.items())
-    print_line(f"{_shown(made.file)}: {made.size_bytes / 1e6:.1f} MB, checked; {counts}")
+    print_line(f"{_shown(made.file)}: {shown_size(made.size_bytes)}, checked; {counts}")
     for path in made.deleted:
         print_line(f"{_shown(path)}: deleted")
 

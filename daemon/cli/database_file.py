@@ -24,6 +24,7 @@ from daemon.storage.inspection import (
 )
 from daemon.storage.lock import beside_of
 from daemon.storage.long_statements import watched
+from daemon.text import shown_size
 
 MONTHS_OF_ROOM = 3
 LARGE_LOG_BYTES = 100_000_000
@@ -45,7 +46,10 @@ def look_at_file(
     _look_at_backups(report, db, now)
     if quick:
         return
-    with busy_bar(f"reading the database ({_size(used_bytes(db))})", quiet=quiet), watched(db, lambda: None):
+    with (
+        busy_bar(f"reading the database ({shown_size(used_bytes(db))})", quiet=quiet),
+        watched(db, lambda: None),
+    ):
         if _look_at_integrity(report, db):
             _look_at_tables(report, db)
 
@@ -60,13 +64,13 @@ def _look_at_size(report: Report, path: Path, db: Database, now: datetime) -> No
         "growth_bytes_per_month": growth,
         "free_bytes": free,
     }
-    text = f"the database takes {_size(size)}"
+    text = f"the database takes {shown_size(size)}"
     if growth is not None:
-        text += f", about {_size(growth)} more each month at the pace of the last 30 days"
+        text += f", about {shown_size(growth)} more each month at the pace of the last 30 days"
     if growth and free < growth * MONTHS_OF_ROOM:
         report.warning(
             None,
-            f"{text}; {_size(free)} are free, not enough for {MONTHS_OF_ROOM} months: "
+            f"{text}; {shown_size(free)} are free, not enough for {MONTHS_OF_ROOM} months: "
             "make room, or set `retention`",
         )
     else:
@@ -81,12 +85,12 @@ def _look_at_log(report: Report, path: Path) -> None:
     report.facts["database"]["wal_bytes"] = size
     if size > LARGE_LOG_BYTES:
         text = (
-            f"the write-ahead log has {_size(size)}: another program that reads the database keeps "
+            f"the write-ahead log has {shown_size(size)}: another program that reads the database keeps "
             "SQLite from emptying it; end that program"
         )
         report.warning(None, text)
     else:
-        report.fine.append(f"the write-ahead log takes {_size(size)}")
+        report.fine.append(f"the write-ahead log takes {shown_size(size)}")
 
 
 def _look_at_copies(report: Report, path: Path, now: datetime) -> None:
@@ -98,7 +102,7 @@ def _look_at_copies(report: Report, path: Path, now: datetime) -> None:
         report.facts["upgrade_copies"].append(
             {"path": str(copy), "size_bytes": status.st_size, "made_at": iso(made)}
         )
-        text = f"{copy}: {_size(status.st_size)}, from before an upgrade {ago(iso(made), now)}"
+        text = f"{copy}: {shown_size(status.st_size)}, from before an upgrade {ago(iso(made), now)}"
         if now - made > OLD_COPY:
             report.warning(
                 None, f"{text}; delete it when this version has run well, what was erased since is in it"
@@ -114,7 +118,7 @@ def _look_at_backups(report: Report, db: Database, now: datetime) -> None:
         text = "no backup is known; `earshot backup FOLDER --keep 14` makes one (docs/operate.md)"
         report.warning(None, text)
         return
-    text = f"last backup {ago(last['at'], now)}: {last['path']}, {_size(last['size_bytes'])}"
+    text = f"last backup {ago(last['at'], now)}: {last['path']}, {shown_size(last['size_bytes'])}"
     is_there: list[bool] = []
     # It may be on a share that hangs.
     within(BACKUP_SECONDS, lambda: is_there.append(Path(last["path"]).exists()))
@@ -133,9 +137,9 @@ def _look_at_tables(report: Report, db: Database) -> None:
         shown = [f"{table} {count} rows" for table, count in report.facts["tables"]["rows"].items()]
         report.fine.append(f"tables: {', '.join(shown[:SHOWN_TABLES])} (this SQLite tells no sizes)")
         return
-    shown = [f"{table} {_size(size)}" for table, size in sizes.items()]
+    shown = [f"{table} {shown_size(size)}" for table, size in sizes.items()]
     rest = sum(list(sizes.values())[SHOWN_TABLES:])
-    report.fine.append(f"tables: {', '.join(shown[:SHOWN_TABLES])}, others {_size(rest)}")
+    report.fine.append(f"tables: {', '.join(shown[:SHOWN_TABLES])}, others {shown_size(rest)}")
 
 
 def _look_at_integrity(report: Report, db: Database) -> bool:
@@ -149,10 +153,3 @@ def _look_at_integrity(report: Report, db: Database) -> bool:
     text = f"the database is damaged ({faults[0]}{more})"
     report.problem(None, f"{text}; check the disk, and put back a backup (docs/operate.md)")
     return False
-
-
-def _size(number: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number / 1e3:.0f} kB"

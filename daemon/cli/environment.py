@@ -23,6 +23,7 @@ from daemon.config.document import Location
 from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
 from daemon.config.urls import is_deepgram_host
 from daemon.errors import ConfigError, EarshotError
+from daemon.text import shown_size
 
 FOLDER_SECONDS = 5.0
 """A file system that takes longer to answer hangs."""
@@ -63,6 +64,7 @@ def _check_pages(report: Report, config: Config, env: Mapping[str, str]) -> None
     """Check what the web pages need; their address only while no service has it."""
     from daemon.config.secrets import web_token
     from daemon.config.values import listen_address
+    from daemon.engine.connections import listen_on_port
     from daemon.storage.lock import daemon_status
 
     if config.web.listen is None:
@@ -70,10 +72,9 @@ def _check_pages(report: Report, config: Config, env: Mapping[str, str]) -> None
     try:
         web_token(config.web.token_file, env=env)
         address = listen_address(config.web.listen)
-        if address is not None and not daemon_status(config.database)["running"]:
-            from daemon.engine.connections import listen_on_port
-
-            listen_on_port(*address, advice="end what has it, or write another one").close()
+        if address is None or daemon_status(config.database)["running"]:
+            return
+        listen_on_port(*address, advice="end what has it, or write another one").close()
     except ConfigError as error:
         report.error(("web", "token_file"), error)
     except EarshotError as error:
@@ -208,11 +209,11 @@ def _check_room(report: Report, config: Config) -> None:
     except OSError as error:
         report.problem(("database",), f"its free space cannot be determined: {error.strerror}")
         return
-    megabytes = f"{free // 1_000_000} MB free beside the database"
+    room = f"{shown_size(free)} free beside the database"
     if free < config.min_free:
-        report.problem(("min_free",), f"only {megabytes}; make room, or the queue stays paused")
+        report.problem(("min_free",), f"only {room}; make room, or the queue stays paused")
     else:
-        report.fine.append(megabytes)
+        report.fine.append(room)
 
 
 def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, offline: bool) -> None:

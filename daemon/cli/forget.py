@@ -292,5 +292,6 @@ def _print_going(plan: Plan) -> None:
             for row in plan.going
         ),
         stretch=("name",),
+        keeps_end=("name",),
         numbers=("id", *COUNTED),
     )

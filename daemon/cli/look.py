@@ -135,10 +135,15 @@ def _words(text: Text, room: int) -> Iterator[Text]:
             piece = end
 
 
-def cut(text: Text, width: int) -> Text:
-    """Return a text on `width` columns, cut after a word or a part of a name that ends in the second half."""
+def cut(text: Text, width: int, *, keeps_end: bool = False) -> Text:
+    """Return a text on `width` columns, cut after a word or a part of a name that ends in the second half.
+
+    `keeps_end`: what is cut off is its beginning.
+    """
     if text.cell_len <= width:
         return text
+    if keeps_end:
+        return _without_beginning(text, width)
     kept = text.copy()
     kept.truncate(width - 1)
     plain = kept.plain
@@ -147,6 +152,16 @@ def cut(text: Text, width: int) -> Text:
         kept = kept[:end]
     kept.rstrip()
     return kept.append("…")
+
+
+def _without_beginning(text: Text, width: int) -> Text:
+    from rich.text import Text
+
+    first = next(first for first in range(len(text)) if text[first:].cell_len < width)
+    begins = [found for end in _WORD_ENDS if (found := text.plain.find(end, first)) >= 0]
+    if begins and (near := min(begins)) - first < (len(text) - first) // 2:
+        first = near
+    return Text("…") + text[first:]
 
 
 def print_wrapped(screen: Console, text: Text, *, indent: int = 0, first: Text | None = None) -> None:

@@ -59,12 +59,14 @@ def print_table(
     stretch: tuple[str, ...],
     numbers: tuple[str, ...] = (),
     droppable: tuple[str, ...] = (),
+    keeps_end: tuple[str, ...] = (),
     none: str = "",
 ) -> None:
     """Print a table; piped: lines with tabs. A terminal shows `none` instead of a table without rows.
 
-    To fit a terminal, the columns `stretch` are shortened, after those of `droppable` are left out that are
-    empty or do not fit. Where a whole column has times, the zone stands in its header.
+    To fit a terminal, the columns `stretch` are shortened, the widest first, those of `keeps_end` by what
+    they begin with, after those of `droppable` are left out that are empty or do not fit. Where a whole
+    column has times, the zone stands in its header.
     """
     if not sys.stdout.isatty():
         click.echo("\t".join(headers))
@@ -76,7 +78,8 @@ def print_table(
         print_line(none, err=True)
         return
     columns = [_Column(name, list(cells)) for name, *cells in zip(headers, *rows, strict=True)]
-    _print_fitted(columns, stretch=stretch, numbers=numbers, droppable=droppable)
+    columns = _fitted(columns, console().width, stretch=stretch, droppable=droppable)
+    _print_columns(columns, numbers=numbers, keeps_end=keeps_end)
 
 
 def print_line(*parts: str | tuple[str, str], indent: int = 0, err: bool = False) -> None:
@@ -180,27 +183,35 @@ class _Column:
                 cell.right_crop(len(found[1]) if found else 0)
 
 
-def _print_fitted(
-    columns: list[_Column], *, stretch: tuple[str, ...], numbers: tuple[str, ...], droppable: tuple[str, ...]
-) -> None:
-    from rich.table import Table
-
-    screen = console()
+def _fitted(
+    columns: list[_Column], width: int, *, stretch: tuple[str, ...], droppable: tuple[str, ...]
+) -> list[_Column]:
+    """Return the columns that fit into a width, each with its own."""
     columns = [each for each in columns if each.name not in droppable or any(each.cells)]
     for name in droppable:
-        if sum(each.least(stretch) + len(GAP) for each in columns) - len(GAP) > screen.width:
+        if sum(each.least(stretch) + len(GAP) for each in columns) - len(GAP) > width:
             columns = [each for each in columns if each.name != name]
     # By itself, rich narrows all columns alike, until an id is gone.
-    room = screen.width - len(GAP) * (len(columns) - 1) - sum(each.width for each in columns)
-    by_name = {each.name: each for each in columns}
-    for column in (by_name[name] for name in stretch if name in by_name):
-        given = min(0, max(room, NARROWEST_STRETCH - column.width))
-        column.width += given
-        room -= given
+    room = width - len(GAP) * (len(columns) - 1) - sum(each.width for each in columns)
+    wide = [each for each in columns if each.width > each.least(stretch)]
+    while room < 0 and (widest := max(wide, key=lambda each: each.width, default=None)):
+        widest.width -= 1
+        room += 1
+        wide = [each for each in wide if each.width > each.least(stretch)]
+    return columns
+
+
+def _print_columns(columns: list[_Column], *, numbers: tuple[str, ...], keeps_end: tuple[str, ...]) -> None:
+    from rich.table import Table
+
     table = Table(box=None, padding=(0, len(GAP), 0, 0), pad_edge=False, header_style=HEADING)
     for column in columns:
         justify: JustifyMethod = "right" if column.name in numbers else "left"
         table.add_column(column.header, width=column.width, no_wrap=True, justify=justify)
     for row in zip(*(each.cells for each in columns), strict=True):
-        table.add_row(*(cut(cell, column.width) for cell, column in zip(row, columns, strict=True)))
-    screen.print(table, soft_wrap=False)
+        cells = (
+            cut(cell, column.width, keeps_end=column.name in keeps_end)
+            for cell, column in zip(row, columns, strict=True)
+        )
+        table.add_row(*cells)
+    console().print(table, soft_wrap=False)

@@ -92,6 +92,7 @@ def _print_list(context: Context, found: Iterator[dict[str, Any]], columns: Sequ
         stretch=("folder", *reversed(keys), "name"),
         droppable=(*reversed(keys[1:]), "folder", *keys[:1]),
         numbers=("id", "length"),
+        keeps_end=("name",),
         none=NONE,
     )
 

@@ -18,7 +18,7 @@ from daemon import __version__
 from daemon.storage.health import troubles_now
 from daemon.storage.lock import daemon_status
 from daemon.storage.views import pause_row, states_now
-from daemon.text import shown_confidence
+from daemon.text import shown_confidence, shown_size
 from daemon.web import shown
 from daemon.web.access import Person
 from daemon.web.site import Site
@@ -38,10 +38,9 @@ def environment() -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"),
     )
     made.filters |= {
-        name: getattr(shown, name)
-        for name in ("score", "mood", "clock", "duration", "size", "money", "plural")
+        name: getattr(shown, name) for name in ("score", "mood", "clock", "duration", "money", "plural")
     }
-    made.filters |= {"groupby_day": _by_day, "confidence": shown_confidence}
+    made.filters |= {"groupby_day": _by_day, "confidence": shown_confidence, "size": shown_size}
     made.globals |= {"version": __version__, "fingerprint": fingerprint()}
     return made
 

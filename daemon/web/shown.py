@@ -47,16 +47,6 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if minutes and hours < 100 else f"{hours:,} h"
 
 
-def size(count: int | None) -> str:
-    """`3.7 MB`, as file managers do."""
-    if count is None:
-        return ""
-    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}" if count < 100 * factor else f"{count / factor:.0f} {unit}"
-    return f"{count} B"
-
-
 def money(usd: float | None) -> str:
     """`$66.40`; three decimals below a dollar."""
     if usd is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.backups import is_backup
+from daemon.text import shown_size
 from tests.cli.sites import Site
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,7 +29,7 @@ def test_a_backup_into_a_folder_is_named_after_the_time(run: Run, folder: Path) 
     assert answer.returncode == 0, answer.stderr
     (file,) = folder.iterdir()
     assert is_backup(file)
-    size = f"{file.stat().st_size / 1e6:.1f} MB"
+    size = shown_size(file.stat().st_size)
     assert answer.stdout == f"{file}: {size}, checked; 1 recording, 0 alerts, 0 webhooks\n"
 
 

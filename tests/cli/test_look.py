@@ -48,3 +48,19 @@ def test_cells_are_cut_between_words(text: str, width: int, expected: str) -> No
     found = cut(styled(text), width)
     assert found.plain == expected
     assert found.cell_len <= width
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("20261127-010923_tomasz_15193381.wav", 19, "…_15193381.wav"),
+        ("20261127-010923_tomasz_15193381.wav", 22, "…_tomasz_15193381.wav"),
+        ("short.wav", 9, "short.wav"),
+        ("incomprehensibilities", 9, "…bilities"),
+        ("返金を求めています", 9, "…ています"),
+    ],
+)
+def test_names_are_cut_at_their_beginning(text: str, width: int, expected: str) -> None:
+    found = cut(styled(text), width, keeps_end=True)
+    assert found.plain == expected
+    assert found.cell_len <= width
