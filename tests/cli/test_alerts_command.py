@@ -62,7 +62,7 @@ def test_on_a_narrow_terminal_rules_and_reasons_give_way(on_terminal: Callable[.
     site.add("alerts", id=1, state="suppressed", rules=rules, reason="cooldown of another rule")
     header, line = on_terminal("alerts", columns=80).splitlines()
     assert len(line) <= 80
-    assert "1  suppressed  warning" in line
+    assert "1  suppressed  team" in line
     assert SEEN_AT[:10] in line
     assert line.count("…") == 2
     assert "reason" in header
