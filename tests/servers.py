@@ -36,11 +36,12 @@ def wait_until(condition: Callable[[], object], *, seconds: float = DEADLINE_SEC
 
 @dataclass(frozen=True)
 class Answer:
-    """How an HttpSink answers one request; `delay` in seconds, before the first byte."""
+    """How an HttpSink answers one request: after `delay` seconds, and not before `until` is set."""
 
     status: int = 200
     body: bytes = b"ok"
     delay: float = 0.0
+    until: threading.Event | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,6 +113,8 @@ class HttpSink:
             self._changed.notify_all()
         if answer.delay:
             self._closing.wait(answer.delay)
+        while answer.until and not answer.until.is_set() and not self._closing.wait(0.02):
+            pass
         return answer
 
 

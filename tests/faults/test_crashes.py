@@ -276,7 +276,7 @@ def test_service_manager_hears_ready_once_and_then_signs_of_life(tmp_path: Path,
     """P5: WATCHDOG=1 comes far more often than it must, and not at all from a process that stands still."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(10)
+        manager.settimeout(60)
 
         def heard(seconds: float) -> list[str]:
             found: list[str] = []
@@ -292,9 +292,14 @@ def test_service_manager_hears_ready_once_and_then_signs_of_life(tmp_path: Path,
         with Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
             service.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
             service.start()
-            said = heard(1.2)
+            said: list[str] = []
+            while said.count("WATCHDOG=1") < 5 or not any("READY=1" in each for each in said):
+                said.append(manager.recv(4096).decode())
             assert sum("READY=1" in each for each in said) == 1
-            assert said.count("WATCHDOG=1") >= 4
+            began = time.monotonic()
+            for _ in range(5):
+                manager.recv(4096)
+            assert time.monotonic() - began < 5 * 2, "the service manager would have ended it"
             service.signal(signal.SIGSTOP)
             heard(0.3)
             assert heard(0.7) == []

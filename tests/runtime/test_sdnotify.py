@@ -17,7 +17,7 @@ from daemon.runtime import sdnotify
 def manager() -> Iterator[socket.socket]:
     """A datagram socket as systemd holds one; not bound yet."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.settimeout(5)
+        listening.settimeout(60)
         yield listening
 
 
