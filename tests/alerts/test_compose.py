@@ -303,10 +303,10 @@ def test_ordinary_text_stays_as_it_is() -> None:
 
 
 def test_long_text_is_made_harmless_in_no_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     for piece in ("_a ", "_", "a_ ", "a.b ", "a.", "](", "@", "www.", "\\", "a.wav", "-"):
         harmless(piece * (50_000 // len(piece)))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_our_own_link_stays_a_link() -> None:

@@ -146,10 +146,10 @@ def test_without_a_pattern_a_name_says_nothing_and_is_no_mismatch() -> None:
 
 def test_the_longest_hostile_name_takes_no_time() -> None:
     pattern = FilenamePattern("{a}_{b}_{c}_{d}_{e}_{f}_{g}-x")
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(1000):
         assert pattern.facts("_" * 255, BERLIN).stopped_at
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

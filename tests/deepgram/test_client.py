@@ -335,7 +335,7 @@ def test_what_dripped_until_then_is_kept(api: ScriptedApi, small: Path) -> None:
         conversation.hang()
 
     api.script = drip
-    lost = failure(small, api.url, timeout=0.4)
+    lost = failure(small, api.url, timeout=1.5)
     assert isinstance(lost, DoubtfulReplyError)
     assert lost.body == b'{"half"'
     assert lost.request_id == "id-2"
@@ -418,7 +418,7 @@ def test_a_status_counts_although_its_body_never_ends(
         getattr(conversation, "reset" if ending == "reset" else "close")()
 
     api.script = refuse_badly
-    refused = failure(small, api.url, timeout=0.5)
+    refused = failure(small, api.url, timeout=1.5)
     assert type(refused) is expected
     assert refused.request_id == "id-3"
     assert not refused.possibly_billed
