@@ -38,7 +38,8 @@ def environment() -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"),
     )
     made.filters |= {
-        name: getattr(shown, name) for name in ("score", "mood", "clock", "duration", "money", "plural")
+        name: getattr(shown, name)
+        for name in ("score", "mood", "clock", "duration", "money", "plural", "coded")
     }
     made.filters |= {"groupby_day": _by_day, "confidence": shown_confidence, "size": shown_size}
     made.globals |= {"version": __version__, "fingerprint": fingerprint()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
 
+from markupsafe import Markup, escape
+
 from daemon.models import from_iso
 
 MINUS = "\u2212"
@@ -57,6 +59,14 @@ def money(usd: float | None) -> str:
 def plural(count: int, word: str) -> str:
     """`1 call`, `3,214 calls`."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def coded(text: str) -> Markup:
+    """Return a text in which what stands between backticks is shown as code."""
+    return Markup("").join(
+        escape(part) if number % 2 == 0 else Markup("<code>%s</code>") % part
+        for number, part in enumerate(text.split("`"))
+    )
 
 
 class Times:

@@ -218,9 +218,9 @@ def test_health_shows_how_much_of_each_limit_is_used_and_what_is_not_taken(place
     limits = text.partition('id="limits"')[2]
     said = [re.findall(r">([^<>]+)<", row) for row in re.findall(r"<tr>.*?</tr>", limits)[1:]]
     assert said == [
-        ["All folders", "about $4.20", "$5.00 today", "Nearly reached"],
-        ["All folders", "4", "4 recordings this hour", "Reached"],
-        ["All folders", "0", "50 recordings today", "0 %"],
+        ["All folders", "$5.00 today", "about $4.20", "Nearly reached"],
+        ["All folders", "4 recordings this hour", "4", "Reached"],
+        ["All folders", "50 recordings today", "0", "0 %"],
     ]
     assert "2 not taken: empty 2" in text
 
