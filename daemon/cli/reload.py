@@ -31,6 +31,8 @@ def reload(context: Context) -> None:
     database = context.database_file
     service = daemon_status(database)
     if not service["running"]:
+        # Of a faulty file the service may be another one's: then its faults are what is said.
+        _ = context.config
         raise EarshotError(f"the service is {not_running(database)}")
     faults = _answer(database, service["pid"], ask_to_reload(database))
     for fault in faults:

@@ -23,7 +23,7 @@ from daemon.config.after_analysis import (
     parse_after_success,
 )
 from daemon.config.filenames import usable_pattern
-from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_quiet_hours
+from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_date, parse_quiet_hours
 from daemon.config.units import parse_duration, parse_size
 from daemon.config.urls import usable_base_url, usable_link, usable_public_url, usable_secret_address
 from daemon.config.values import (
@@ -108,7 +108,7 @@ class Analyzer(Model):
     custom_topics: Terms = ()
     custom_topics_mode: TermMode = "extended"
     options: dict[str, Any] = Field(default_factory=lambda: {"smart_format": True})
-    concurrency: int = Field(default=10, ge=1, le=100)
+    concurrency: Count = Field(default=10, le=100)
     timeout: PositiveSeconds = 660.0
     retry_for: Seconds = 86400.0
     probe: PositiveSeconds = 300.0
@@ -304,7 +304,7 @@ class Rule(Model):
 class Burst(Model):
     """How many messages on recordings a URL gets in `window` seconds; the rest are summed up."""
 
-    limit: int = Field(default=10, ge=1, le=10_000)
+    limit: Count = Field(default=10, le=10_000)
     window: PositiveSeconds = 600.0
 
 
@@ -334,7 +334,7 @@ class Alerts(Model):
 class Prices(Model):
     """Prices in USD per minute of one channel, or per 1,000 tokens; if left out, the list price."""
 
-    as_of: date | None = None
+    as_of: Annotated[date, BeforeValidator(parse_date)] | None = None
     models: dict[str, Usd] = Field(default_factory=dict)
     multilingual: dict[str, Usd] = Field(default_factory=dict)
     options: dict[str, Usd] = Field(default_factory=dict)

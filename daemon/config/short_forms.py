@@ -13,10 +13,13 @@ from typing import Any
 CREDENTIAL = "credential:"
 """A `urls_file` or `secret_file` that starts so names a systemd credential instead of a path."""
 
-_WATCH_LISTS = ("include", "exclude", "channels", "tags", "hosts")
+_WATCH_LISTS = ("include", "exclude", "channels", "tags", "hosts", "prefer")
 _CONDITION_LISTS = (
     *("average_sentiment", "speaker", "intent", "topic", "phrase", "without_phrase", "tag", "not_analyzed"),
 )
+_HEADINGS = ("analyzer", "limits", "retention")
+"""Of the whole and of a folder, which may be there with everything below them commented out."""
+
 _ANALYZER_LISTS = ("features", "custom_intents", "custom_topics")
 
 Change = Callable[[Any], Any]
@@ -29,7 +32,8 @@ def full_form(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
         return absolute_path(value, folder, env) if isinstance(value, str) else value
 
     # If all keys below a heading are commented out, YAML reads null; people mean "nothing here".
-    given = _without_empty(data, "analyzer", "engine", "alerts", "database", "webhooks", "watch", "web")
+    sections = ("engine", "alerts", "database", "prices", "webhooks", "watch", "web")
+    given = _without_empty(data, *_HEADINGS, *sections)
     database = default_database(env)
     full: dict[str, Any] = {"watch": []} | ({} if database is None else {"database": database}) | given
     analyzer = _keys(dict.fromkeys(_ANALYZER_LISTS, _as_list) | {"api_key_file": path_of})
@@ -93,10 +97,11 @@ def _watch(path_of: Change, analyzer: Change) -> Change:
         "analyzer": analyzer,
         "after_success": move,
         "after_failure": move,
-        "sidecars": lambda value: sidecars(_in_full("formats", str | list, value)),
+        # No format means no sidecars, as without the key.
+        "sidecars": lambda value: sidecars(_in_full("formats", str | list, None if value == [] else value)),
     }
     keys = _keys(changes | dict.fromkeys(_WATCH_LISTS, _as_list))
-    return lambda entry: keys(_without_empty(_in_full("path", str, entry), "analyzer"))
+    return lambda entry: keys(_without_empty(_in_full("path", str, entry), *_HEADINGS))
 
 
 def _alerts(path_of: Change) -> Change:

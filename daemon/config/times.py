@@ -24,6 +24,15 @@ def parse_clock(value: object) -> time:
     return time(int(found[1]), int(found[2]))
 
 
+def parse_date(value: object) -> date:
+    """The day from `2026-01-31`. Raises ValueError saying what to write."""
+    # Not from a number: 20260131 would be a count of days or seconds.
+    with suppress(ValueError):
+        if isinstance(value, str):
+            return date.fromisoformat(value)
+    raise ValueError("must be a date, such as 2026-01-31")
+
+
 def parse_quiet_hours(value: object) -> tuple[time, time]:
     """Start and end from `"22:00-07:00"`. Raises ValueError saying what to write."""
     start, dash, end = value.partition("-") if isinstance(value, str) else ("", "", "")

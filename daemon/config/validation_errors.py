@@ -34,6 +34,7 @@ _MUST_BE = {
 _LIMITS = {
     "greater_than_equal": ("ge", "must be at least {}"),
     "less_than_equal": ("le", "must be at most {}"),
+    "greater_than": ("gt", "must be more than {}"),
 }
 _MISSING = {
     "database": "is missing, and this user has no home folder for it; write a path",

@@ -46,6 +46,8 @@ def number_or_auto(value: object) -> int | None:
     """Returns the whole number from 1 to 64, or None for `auto`."""
     if value == "auto":
         return None
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 64:
         raise ValueError("must be auto, or a whole number from 1 to 64")
     return value

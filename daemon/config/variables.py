@@ -24,7 +24,8 @@ def expand_variables(value: Any, env: Mapping[str, str]) -> tuple[Any, list[Find
         if not isinstance(part, str):
             return part
         text, problems = _expand_text(part, env)
-        findings.extend(Finding(here, problem) for problem in problems)
+        if problems:
+            findings.append(Finding(here, "; ".join(dict.fromkeys(problems))))
         return text
 
     return expanded(value, ()), findings

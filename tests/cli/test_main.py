@@ -18,7 +18,9 @@ from click.testing import CliRunner
 
 from daemon.cli.commands import PLACES, earshot
 from daemon.cli.options import LARGEST_ID, SYSTEM_FILE, Context
+from daemon.errors import ConfigError
 from tests.cli.sites import KEY, SEEN_AT, Site, environment
+from tests.databases import new_database
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -105,6 +107,16 @@ def test_the_named_file_wins_over_the_variable(run: Run, site: Site) -> None:
     answer = run("-c", str(other), "status", env={"EARSHOT_CONFIG": str(site.config)})
     assert answer.returncode == 78
     assert str(other) in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "show 1", "retry", "status", "status --check", "reload"])
+def test_a_named_file_that_is_not_there_leads_to_no_other_database(command: str, tmp_path: Path) -> None:
+    new_database(tmp_path / "earshot" / "earshot.db").close()
+    named = ["-c", str(tmp_path / "typo.yaml")]
+    answer = CliRunner().invoke(earshot, [*command.split(), *named], env={"XDG_STATE_HOME": str(tmp_path)})
+    said = str(answer.exception) if isinstance(answer.exception, ConfigError) else answer.output
+    assert "typo.yaml: there is no such file" in said
+    assert getattr(answer.exception, "exit_code", answer.exit_code) == 78
 
 
 @pytest.mark.skipif(SYSTEM_FILE.exists(), reason="this machine has an installed earshot")

@@ -63,7 +63,7 @@ def test_one_text_stands_for_a_list_of_one(tmp_path: Path) -> None:
         tmp_path,
         """\
         watch:
-          - {path: /srv/a, include: "*.wav", exclude: "x*", tags: t, channels: mono}
+          - {path: /srv/a, include: "*.wav", exclude: "x*", tags: t, channels: mono, prefer: wav}
         analyzer: {features: intents, custom_intents: cancel, custom_topics: price}
         alerts:
           destinations: {team: {urls: json://localhost/}}
@@ -73,11 +73,12 @@ def test_one_text_stands_for_a_list_of_one(tmp_path: Path) -> None:
         """,
     )
     folder, rule = config.watch[0], config.alerts.rules[0]
-    assert (folder.include, folder.exclude, folder.tags, folder.channels) == (
+    assert (folder.include, folder.exclude, folder.tags, folder.channels, folder.prefer) == (
         ("*.wav",),
         ("x*",),
         ("t",),
         ("mono",),
+        ("wav",),
     )
     assert config.analyzer.features == ("intents",)
     assert (config.analyzer.custom_intents, config.analyzer.custom_topics) == (("cancel",), ("price",))
@@ -148,9 +149,17 @@ def test_text_that_looks_like_a_time_or_a_date_stays_text(tmp_path: Path) -> Non
 
 
 def test_headings_with_everything_commented_out_mean_the_defaults(tmp_path: Path) -> None:
-    text = (
-        "watch: [{path: /srv/a, analyzer: }]\nanalyzer:\nalerts:\n  destinations:\n  rules:\n  operations:\n"
-    )
+    text = """\
+        watch: [{path: /srv/a, analyzer: , limits: , retention: , sidecars: []}]
+        analyzer:
+        limits:
+        prices:
+        retention:
+        alerts:
+          destinations:
+          rules:
+          operations:
+        """
     assert load(tmp_path, text) == load(tmp_path, "watch: [/srv/a]")
 
 
@@ -281,6 +290,11 @@ BAD_KEYS = [
     ("watch: [/a]\nanalyzer:\n  timeout: 0s", 3, "analyzer.timeout", "must be longer than 0s"),
     ("watch: [/a]\nanalyzer:\n  probe: -1s", 3, "analyzer.probe", "must not be negative"),
     ("watch: [/a]\nanalyzer:\n  concurrency: 0", 3, "analyzer.concurrency", "must be at least 1"),
+    ("watch: [/a]\nanalyzer:\n  concurrency: true", 3, "analyzer.concurrency", "must be a number"),
+    ("watch: [/a]\nalerts:\n  burst: {limit: true}", 3, "alerts.burst.limit", "must be a number"),
+    ("watch: [/a]\nlimits: {cost_per_day: 0}", 2, "limits.cost_per_day", "must be more than 0"),
+    ("watch: [/a]\nprices: {as_of: June}", 2, "prices.as_of", "must be a date, such as 2026-01-31"),
+    ("watch: [/a]\nprices: {as_of: 20260131}", 2, "prices.as_of", "must be a date, such as 2026-01-31"),
     ("watch: [/a]\nanalyzer:\n  concurrency: 1.5", 3, "analyzer.concurrency", "must be a whole number"),
     ("watch: [/a]\nanalyzer:\n  features: [sentimnt]", 3, "analyzer.features[0]", "did you mean sentiment?"),
     (
@@ -519,7 +533,12 @@ def test_originals_may_go_below_a_folder_that_is_not_recursive(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("value", "part"),
-    [("${MISSING}", "variable MISSING is not set"), ("${}", "write ${NAME}"), ("${A", "write ${NAME}")],
+    [
+        ("${MISSING}", "variable MISSING is not set"),
+        ("${FIRST}${OTHER}", "variable FIRST is not set; the environment variable OTHER is not set"),
+        ("${}", "write ${NAME}"),
+        ("${A", "write ${NAME}"),
+    ],
 )
 def test_a_variable_that_cannot_be_filled_in_is_told(tmp_path: Path, value: str, part: str) -> None:
     problem = the_problem(tmp_path, f"watch: [/a]\nalerts:\n  destinations:\n    a: ['json://h/', '{value}']")

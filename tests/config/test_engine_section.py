@@ -26,6 +26,8 @@ def test_without_a_word_it_is_the_small_model_on_what_there_is(tmp_path: Path) -
 def test_workers_are_a_number_or_left_to_the_engine(tmp_path: Path) -> None:
     assert read(tmp_path, "{workers: 3}").workers == 3
     assert read(tmp_path, "{workers: auto}").workers is None
+    # As `${NAME}` leaves it.
+    assert read(tmp_path, "{workers: '3'}").workers == 3
 
 
 def test_one_phrase_or_host_needs_no_list(tmp_path: Path) -> None:
