@@ -28,6 +28,8 @@ def parse_date(value: object) -> date:
     """The day from `2026-01-31`. Raises ValueError saying what to write."""
     # Not from a number: 20260131 would be a count of days or seconds.
     with suppress(ValueError):
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return value
         if isinstance(value, str):
             return date.fromisoformat(value)
     raise ValueError("must be a date, such as 2026-01-31")
