@@ -33,7 +33,9 @@ def verdict(request: Request) -> Response:
         raise HTTPException(400, "A verdict is useful or noise.")
     site: Site = request.state.site
     with site.writing() as db:
-        give_verdict(db, _id(request), Verdict(given), site.clock(), by=request.state.person.name)
+        give_verdict(
+            db, request.path_params["id"], Verdict(given), site.clock(), by=request.state.person.name
+        )
     return _back(request)
 
 
@@ -41,9 +43,9 @@ def retry_recording(request: Request) -> Response:
     """POST /recordings/ID/retry: back into the queue."""
     by, now, site = _operator(request)
     with site.writing() as db:
-        refused = requeue(db, [_id(request)], now)
+        refused = requeue(db, [request.path_params["id"]], now)
         if not refused:
-            note_action(db, by, "retry", _id(request), now)
+            note_action(db, by, "retry", request.path_params["id"], now)
     if refused:
         raise UsageError("; ".join(refused.values()))
     return _back(request)
@@ -65,9 +67,9 @@ def protect(request: Request) -> Response:
     by, now, site = _operator(request)
     is_on = request.state.form.get("on", "1") != "0"
     with site.writing() as db:
-        if not purge.protect(db, _id(request), on=is_on):
-            raise HTTPException(404, f"There is no recording {_id(request)}.")
-        note_action(db, by, "protect" if is_on else "protect off", _id(request), now)
+        if not purge.protect(db, request.path_params["id"], on=is_on):
+            raise HTTPException(404, f"There is no recording {request.path_params['id']}.")
+        note_action(db, by, "protect" if is_on else "protect off", request.path_params["id"], now)
     return _back(request)
 
 
@@ -85,8 +87,8 @@ def retry_told(request: Request) -> Response:
     """POST /alerts/ID/retry: send after all, or at once."""
     by, now, site = _operator(request)
     with site.writing() as db:
-        retry_alert(db, _id(request), now)
-        note_action(db, by, "send", _id(request), now)
+        retry_alert(db, request.path_params["id"], now)
+        note_action(db, by, "send", request.path_params["id"], now)
     return _back(request)
 
 
@@ -127,13 +129,6 @@ def _operator(request: Request) -> tuple[str, datetime, Site]:
         raise HTTPException(403, "You may see, listen and judge; this is for those in web.operators.")
     site: Site = request.state.site
     return person.name, site.clock(), site
-
-
-def _id(request: Request) -> int:
-    number: int = request.path_params["id"]
-    if number >= 2**63:
-        raise HTTPException(404, "There is no such thing.")
-    return number
 
 
 def _named(request: Request, known: Collection[str], what: str) -> str:

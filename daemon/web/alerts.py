@@ -66,7 +66,7 @@ def lead(request: Request) -> Response:
     site: Site = request.state.site
     number = request.path_params["id"]
     with site.readers.lent() as db:
-        found = alert_row(db, number) if number < 2**63 else None
+        found = alert_row(db, number)
     if found is None or found["recording_id"] is None:
         raise HTTPException(404, f"There is no alert {number} about a recording.")
     second = found["moment_seconds"]

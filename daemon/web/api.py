@@ -102,7 +102,7 @@ def recording(request: Request) -> Response:
     site: Site = request.state.site
     recording_id = request.path_params["id"]
     with site.readers.lent() as db:
-        found = recording_row(db, recording_id) if recording_id < 2**63 else None
+        found = recording_row(db, recording_id)
         if found is None:
             raise HTTPException(404, f"There is no recording {recording_id}.")
         found["original"] = original_of_recording(db, recording_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -33,6 +34,23 @@ from daemon.web.site import Site
 GET, POST = ["GET"], ["POST"]
 
 
+class _RowNumber(Convertor[int]):
+    """The id of a row in a path: no more digits than SQLite can count."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return the number as it is written in a path."""
+        return str(value)
+
+
+register_url_convertor("row", _RowNumber())
+
+
 def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda: False) -> ASGIApp:
     """Return the application; `site` says which configuration's pages are served at the moment.
 
@@ -48,26 +66,26 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
         Route("/api/status", api.status, methods=GET),
         Route("/api/stats", api.stats, methods=GET),
         Route("/api/recordings", api.recordings, methods=GET),
-        Route("/api/recordings/{id:int}", api.recording, methods=GET),
+        Route("/api/recordings/{id:row}", api.recording, methods=GET),
         Route("/recordings", recordings.show, methods=GET),
         Route("/recordings.csv", api.table, methods=GET),
-        Route("/recordings/{id:int}", recording.show, methods=GET),
-        Route("/recordings/{id:int}/audio", recording.audio, methods=GET),
-        Route("/recordings/{id:int}/preview", waveform.preview, methods=GET),
-        Route("/recordings/{id:int}/waveform.svg", waveform.shape, methods=GET),
-        Route("/recordings/{id:int}/transcript.{name}", recording.transcript, methods=GET),
+        Route("/recordings/{id:row}", recording.show, methods=GET),
+        Route("/recordings/{id:row}/audio", recording.audio, methods=GET),
+        Route("/recordings/{id:row}/preview", waveform.preview, methods=GET),
+        Route("/recordings/{id:row}/waveform.svg", waveform.shape, methods=GET),
+        Route("/recordings/{id:row}/transcript.{name}", recording.transcript, methods=GET),
         Route("/alerts", alerts.show, methods=GET),
-        Route("/alerts/{id:int}", alerts.lead, methods=GET),
-        Route("/verdict/{id:int}", verdict.ask, methods=GET),
-        Route("/verdict/{id:int}", verdict.judge, methods=POST),
+        Route("/alerts/{id:row}", alerts.lead, methods=GET),
+        Route("/verdict/{id:row}", verdict.ask, methods=GET),
+        Route("/verdict/{id:row}", verdict.judge, methods=POST),
         Route("/live", live.stream, methods=GET),
         Route("/trends", trends.show, methods=GET),
         Route("/queue", health.show, methods=GET),
         Route("/health", health.lead, methods=GET),
-        Route("/recordings/{id:int}/retry", actions.retry_recording, methods=POST),
-        Route("/recordings/{id:int}/protect", actions.protect, methods=POST),
-        Route("/alerts/{id:int}/verdict", actions.verdict, methods=POST),
-        Route("/alerts/{id:int}/retry", actions.retry_told, methods=POST),
+        Route("/recordings/{id:row}/retry", actions.retry_recording, methods=POST),
+        Route("/recordings/{id:row}/protect", actions.protect, methods=POST),
+        Route("/alerts/{id:row}/verdict", actions.verdict, methods=POST),
+        Route("/alerts/{id:row}/retry", actions.retry_told, methods=POST),
         Route("/retry", actions.retry_failed, methods=POST),
         Route("/queue/try", actions.try_now, methods=POST),
         Route("/rules/{name:path}/snooze", actions.snooze_rule, methods=POST),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlite_utils import Database
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from daemon.export.formats import file_name, rendered
 from daemon.storage.queue import recording_of
 from daemon.storage.requests import last_request_at
 from daemon.storage.verdicts import verdicts_of
+from daemon.storage.views import recordings_by_ids
 from daemon.text import NAME_LENGTH, shorten
 from daemon.web import sound
 from daemon.web.gate import POLICY
@@ -89,8 +91,6 @@ def transcript(request: Request) -> Response:
 
 async def audio(request: Request) -> Response:
     """GET /recordings/ID/audio: the sound, by ranges."""
-    from starlette.concurrency import run_in_threadpool
-
     found = await run_in_threadpool(source, request)
     try:
         return await sound.answer(request, found)
@@ -101,28 +101,19 @@ async def audio(request: Request) -> Response:
 def source(request: Request) -> sound.Source:
     """Return where the sound of the recording is; HTTPException when it is gone for good."""
     site: Site = request.state.site
+    number = request.path_params["id"]
     with site.readers.lent() as db:
-        found = _found_row(db, request)
-        recording = recording_of(db, found["id"])
-        if recording is None or found["original_deleted_at"]:
+        found, recording = next(recordings_by_ids(db, [number]), None), recording_of(db, number)
+        if found is None or recording is None:
+            raise HTTPException(404, f"There is no recording {number}. It may have been removed.")
+        if found["original_deleted_at"]:
             raise HTTPException(410, "The sound was deleted, as the configuration wants it.")
         return sound.source_of(db, site, recording, found["size_bytes"])
 
 
-def _found_row(db: Database, request: Request) -> dict[str, Any]:
-    from daemon.storage.views import recording as recording_row
-
-    found = recording_row(db, request.path_params["id"]) if request.path_params["id"] < 2**63 else None
-    if found is None:
-        raise HTTPException(
-            404, f"There is no recording {request.path_params['id']}. It may have been removed."
-        )
-    return found
-
-
 def _found(db: Database, site: Site, request: Request) -> Document:
     recording_id = request.path_params["id"]
-    found = document(db, site.config, recording_id) if recording_id < 2**63 else None
+    found = document(db, site.config, recording_id)
     if found is None:
         raise HTTPException(404, f"There is no recording {recording_id}. It may have been removed.")
     return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from daemon.web.shown import NEGATIVE, POSITIVE
+from daemon.web.shown import mood
 from daemon.web.transcript import Say, Talk
 
 HALF = 29.0
@@ -57,9 +57,9 @@ def drawing_of(talk: Talk, length: float | None) -> Drawing | None:
         end,
         bars,
         _ticks(end),
-        sum((say.score or 0.0) <= NEGATIVE for say in scored),
-        sum((say.score or 0.0) >= POSITIVE for say in scored),
-        tuple(say for say in scored[:4] if (say.score or 0.0) <= NEGATIVE),
+        sum(mood(say.score) == "negative" for say in scored),
+        sum(mood(say.score) == "positive" for say in scored),
+        tuple(say for say in scored[:4] if mood(say.score) == "negative"),
     )
 
 
@@ -70,7 +70,7 @@ def percent(part: float, whole: float) -> str:
 
 def kind_of(score: float) -> str:
     """The class of a mark: n(egative), p(ositive), u (neutral)."""
-    return "n" if score <= NEGATIVE else "p" if score >= POSITIVE else "u"
+    return {"negative": "n", "positive": "p"}.get(mood(score), "u")
 
 
 def spark(scores: Sequence[float]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
@@ -77,15 +77,9 @@ def marked(text: str, hits: Sequence[str]) -> Markup:
     if not hits:
         return escape(text)
     parts, last = [], 0
-    for found in _WORD.finditer(text):
-        if any(_is_hit(_plain(found[0]), hit) for hit in hits):
-            parts += [
-                escape(text[last : found.start()]),
-                Markup("<mark>"),
-                escape(found[0]),
-                Markup("</mark>"),
-            ]
-            last = found.end()
+    for found in _hits_in(text, hits):
+        parts += [escape(text[last : found.start()]), Markup("<mark>%s</mark>") % found[0]]
+        last = found.end()
     return Markup("").join([*parts, escape(text[last:])])
 
 
@@ -98,11 +92,11 @@ def hits_of(words: str | None) -> list[str]:
 
 def first_hit(texts: Iterable[str | None], hits: Sequence[str]) -> int | None:
     """Return the index of the first text with a hit."""
-    for number, text in enumerate(texts):
-        for found in _WORD.finditer(text or ""):
-            if any(_is_hit(_plain(found[0]), hit) for hit in hits):
-                return number
-    return None
+    return next((number for number, text in enumerate(texts) if next(_hits_in(text or "", hits), None)), None)
+
+
+def _hits_in(text: str, hits: Sequence[str]) -> Iterator[re.Match[str]]:
+    return (found for found in _WORD.finditer(text) if any(_is_hit(_plain(found[0]), hit) for hit in hits))
 
 
 def _is_hit(word: str, hit: str) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from daemon.models import from_iso
+from daemon.models import from_iso, iso
 from daemon.storage import pages
 from daemon.storage.costs import costs_by, spent
 from daemon.storage.filters import Filters
@@ -109,9 +109,7 @@ def _before(filters: Filters) -> Filters:
         return filters
     first, last = from_iso(filters.made_since), from_iso(filters.made_until)
     start = first - (last - first)
-    return replace(
-        filters, made_since=start.isoformat().replace("+00:00", "Z"), made_until=filters.made_since
-    )
+    return replace(filters, made_since=iso(start), made_until=filters.made_since)
 
 
 def _far(now: datetime) -> str:

@@ -51,7 +51,7 @@ def _page(request: Request, verdict: Verdict, said: str) -> Response:
     site: Site = request.state.site
     number = request.path_params["id"]
     with site.readers.lent() as db:
-        if number >= 2**63 or alert_row(db, number) is None:
+        if alert_row(db, number) is None:
             raise HTTPException(404, f"There is no alert {number} any more.")
         before = verdict_of(db, number)
     return page(

@@ -89,7 +89,7 @@ def _shape(request: Request) -> str:
     site: Site = request.state.site
     number = request.path_params["id"]
     with site.readers.lent() as db:
-        peaks = kept_peaks(db, number) if number < 2**63 else None
+        peaks = kept_peaks(db, number)
     if peaks is None:
         try:
             peaks = _made_peaks(request)
