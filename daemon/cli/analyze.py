@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from daemon.analysis.context import Context as AnalysisContext
-    from daemon.config.models import WatchFolder
+    from daemon.config.models import Config, WatchFolder
     from daemon.models import NewRecording
 
 _BEFORE = "was analyzed before, as recording {}, whose result is shown"
@@ -54,7 +54,7 @@ def analyze(
         raise click.UsageError("--anew stores nothing; `earshot reanalyze ID --audio` stores a new result")
     hide_memory()
     for source in inputs:
-        _refuse_unusable(source)
+        _refuse_unusable(source, context.config)
     # What the stages would log is printed below, once for each input.
     context.start_logging("CRITICAL")
     shown: list[dict[str, Any]] = []
@@ -94,7 +94,6 @@ def analyze(
 
 def _analyzed_before(ledger: Database | None, analysis: AnalysisContext, source: str) -> int | None:
     """Return the stored recording that was analyzed from the same bytes or address, in the same way."""
-    from daemon.config.addresses import usable_address
     from daemon.files import content_hash, stamp
     from daemon.storage.requests import analyzed_before
 
@@ -102,7 +101,7 @@ def _analyzed_before(ledger: Database | None, analysis: AnalysisContext, source:
         return None
     if _is_address(source):
         request = analysis.requests[None]
-        return analyzed_before(ledger, usable_address(source, None), None, request.key)
+        return analyzed_before(ledger, _address(source, analysis.config), None, request.key)
     path = _path_of(source)
     folder = _folder_of(analysis, path)
     request = (folder and analysis.requests.get(folder.name)) or analysis.requests[None]
@@ -112,17 +111,27 @@ def _analyzed_before(ledger: Database | None, analysis: AnalysisContext, source:
     return analyzed_before(ledger, None, sha256, request.key) if sha256 else None
 
 
-def _refuse_unusable(source: str) -> None:
-    """Raise UsageError for an address that no recording can be fetched from, before anything is paid."""
-    from daemon.config.addresses import BadAddressError, usable_address
+def _refuse_unusable(source: str, config: Config) -> None:
+    """Raise UsageError for an address that no recording is fetched from, before anything is paid."""
+    from daemon.config.addresses import BadAddressError
 
     if "://" not in source or os.path.lexists(source):
         return
     try:
-        usable_address(source, None)
+        _address(source, config)
     except BadAddressError as error:
         text = f"the address {error}; write one such as https://example.com/call.mp3"
         raise click.UsageError(text) from error
+
+
+def _address(source: str, config: Config) -> str:
+    """Return the address as it is sent: to a public host, or to one that any `hosts` names."""
+    from daemon.config.addresses import BadAddressError, usable_address
+
+    named = [*(host for folder in config.watch for host in folder.hosts), *config.engine.hosts]
+    with suppress(BadAddressError):
+        return usable_address(source, named)
+    return usable_address(source, ())
 
 
 def _trouble(found: dict[str, Any]) -> str:
@@ -248,11 +257,10 @@ def _taken_in(db: Database, analysis: AnalysisContext, path: Path) -> int | None
 
 
 def _new_recording(analysis: AnalysisContext, source: str) -> NewRecording:
-    from daemon.config.addresses import usable_address
     from daemon.models import NewRecording
 
     if _is_address(source):
-        return NewRecording(source=usable_address(source, None), is_url=True, folder=None)
+        return NewRecording(source=_address(source, analysis.config), is_url=True, folder=None)
     path = _path_of(source)
     size_bytes, modified_at = _size_and_time(path)
     folder = _folder_of(analysis, path)

@@ -19,7 +19,7 @@ from daemon.cli.columns import columns_option, picked, wanted_columns
 from daemon.cli.filters import filter_options
 from daemon.cli.options import Context, configuration_options, pass_context, row_id, say_error
 from daemon.cli.output import plural
-from daemon.errors import EXIT_FAILED
+from daemon.errors import EXIT_FAILED, EarshotError
 
 if TYPE_CHECKING:
     from daemon.export.document import Document
@@ -175,6 +175,8 @@ def _written(file: Path) -> Iterator[IO[bytes]]:
             with file.open("wb") as stream:
                 yield stream
             return
+    if not file.parent.is_dir():
+        raise EarshotError(f"{file.parent}: there is no such folder; make it, or name another one")
     temporary = file.with_name(f".{file.name[:LONGEST_NAME_BYTES]}.{secrets.token_hex(6)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from daemon.cli.look import LEVELS
 from daemon.cli.output import print_json, print_line, problem_rows
-from daemon.config.document import Location, read_document
+from daemon.config.document import Location, dotted, read_document
 from daemon.errors import ConfigError, ConfigProblem, EarshotError
 from daemon.logs import redacted
 
@@ -47,15 +48,16 @@ class Report:
         return ConfigProblem(str(self._file), line, key, text, level)
 
     def error(self, location: Location | None, error: EarshotError) -> None:
-        """Note an error; one that names its own file (of a key or URLs) keeps that file."""
+        """Note an error; one in a line of another file (of URLs, a template) keeps that file and line."""
         if not isinstance(error, ConfigError):
             self.problem(location, str(error))
             return
         for each in error.problems:
-            if Path(each.file).is_absolute():
-                self.problems.append(each)
+            if each.line is not None and location is not None:
+                self.problems.append(dataclasses.replace(each, key=dotted(location)))
             else:
-                self.problem(location, each.problem)
+                of = f"{each.file}: " if Path(each.file).is_absolute() else ""
+                self.problem(location, f"{of}{each.problem}")
 
 
 def print_report(report: Report) -> None:

@@ -26,7 +26,8 @@ from daemon.errors import EXIT_FAILED
 @click.option(
     "--anew",
     is_flag=True,
-    help="Duplicates too: analyzed, and paid for, although the same bytes or address were analyzed before.",
+    help="Also what was analyzed before, and duplicates of it: it is paid for again, without alerts for what"
+    " is done.",
 )
 @json_option
 @pass_context

@@ -13,10 +13,11 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import unquote, urlsplit
 
 LONGEST_ADDRESS = 8_000
-PRIVATE = "points to this host or into a private network, which only `hosts` of the folder can allow"
+PRIVATE = "points to this host or into a private network, which only `hosts` can allow"
 NO_HOST = "has no host that can be asked"
 NOT_NAMED = "points to a host that `hosts` of the folder does not name"
 
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 _PRIVATE_DOMAINS = frozenset(
     ["localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "lan", "home", "arpa"],
 )
@@ -29,15 +30,15 @@ class BadAddressError(Exception):
     """A text is no usable address; the message says why, and never repeats the text."""
 
 
-def usable_address(text: str, hosts: Sequence[str] | None) -> str:
-    """The address as it is sent, with its blanks as `%20`. Raises BadAddressError.
-
-    With `hosts` None any host may be named: a person asks for the address.
+def usable_address(text: str, hosts: Sequence[str]) -> str:
+    """The address as it is sent: blanks as `%20`, scheme and host in lower case, no port that goes without
+    saying. Raises BadAddressError, also for a host that `hosts` does not allow.
     """
     if len(text) > LONGEST_ADDRESS or not text.isprintable() or "\\" in text:
         raise BadAddressError("is too long, or has characters in it that no address has")
     scheme, _, rest = text.partition("://")
-    if scheme.lower() not in ("http", "https") or not rest:
+    port = _USUAL_PORTS.get(scheme.lower())
+    if port is None or not rest:
         raise BadAddressError("is no http:// or https:// address")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in unquote(authority):
@@ -49,10 +50,11 @@ def usable_address(text: str, hosts: Sequence[str] | None) -> str:
         host, is_usable = "", False
     if not host or not is_usable or " " in authority:
         raise BadAddressError(NO_HOST)
-    problem = None if hosts is None else host_problem(host, hosts)
+    problem = host_problem(host, hosts)
     if problem:
         raise BadAddressError(problem)
-    return text.replace(" ", "%20")
+    path = rest[len(authority) :].replace(" ", "%20")
+    return f"{scheme.lower()}://{authority.lower().removesuffix(port)}{path}"
 
 
 def host_problem(host: str, allowed: Iterable[str] = ()) -> str | None:

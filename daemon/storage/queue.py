@@ -173,16 +173,20 @@ def renew(
 def requeue(db: Database, ids: Iterable[int], now: datetime, *, anew: bool = False) -> dict[int, str]:
     """Put failed or skipped recordings back because a person asks for it; a paused queue tries one at once.
 
-    One that waits for its next try becomes due now. With `anew` duplicates go back too, and all are analyzed
-    even if the same bytes or address were before. Returns the ids that cannot go back, each with the reason;
-    the others go back all the same.
+    One that waits for its next try becomes due now. With `anew` duplicates go back too, and what is done (as
+    `requeue_done` does, without alerts); all are analyzed even if the same bytes or address were before.
+    Returns the ids that cannot go back, each with the reason; the others go back all the same.
     """
     refused: dict[int, str] = {}
     states = ("failed", "skipped", "duplicate") if anew else ("failed", "skipped")
     for recording_id in dict.fromkeys(ids):
         condition = f"id = :id AND state IN (SELECT value FROM json_each(:states)) AND {_IS_RECORDING}"  # noqa: S608
         values = {"id": recording_id, "states": json.dumps(states)}
-        if not _forgive(db, condition, values, now, anew=anew) and not _make_due(db, recording_id, now):
+        if not (
+            _forgive(db, condition, values, now, anew=anew)
+            or _make_due(db, recording_id, now)
+            or (anew and requeue_done(db, [recording_id], now, muted=True))
+        ):
             refused[recording_id] = _why_not(db, recording_id)
     probe_now(db, now)
     return refused
@@ -310,11 +314,11 @@ def _why_not(db: Database, recording_id: int) -> str:
     found = rows(db, "SELECT state, error_code, duplicate_of FROM recordings WHERE id = ?", (recording_id,))
     if not found:
         return f"there is no recording {recording_id}; `earshot list` shows them"
+    anew = f"`earshot retry --anew {recording_id}` has it analyzed, and paid for,"
     if found[0]["state"] == RecordingState.DUPLICATE:
-        return (
-            f"recording {recording_id} is a duplicate of {found[0]['duplicate_of']};"
-            f" `earshot retry --anew {recording_id}` has it analyzed, and paid for, all the same"
-        )
+        return f"recording {recording_id} is a duplicate of {found[0]['duplicate_of']}; {anew} all the same"
+    if found[0]["state"] == RecordingState.DONE:
+        return f"recording {recording_id} is done; {anew} again"
     if found[0]["error_code"] in ("bad_address", "corrected"):
         return f"{recording_id} is a file with addresses; correct it and save it again, it is then read anew"
     return f"recording {recording_id} is {found[0]['state']}; only failed and skipped ones can be tried again"

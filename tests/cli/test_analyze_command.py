@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from daemon.cli.commands import earshot
 from tests.cli.sites import KEY, Site
 from tests.harness import ScriptedApi, refuse, wav
 
@@ -107,3 +109,17 @@ def test_what_failed_in_the_service_is_tried_again_in_its_row(run: Run, site: Si
     assert site.sql("SELECT id, state, attempts FROM recordings") == [
         {"id": 1, "state": "done", "attempts": 2}
     ]
+
+
+def test_addresses_of_private_networks_are_sent_only_where_hosts_names_them(
+    run: Run, site: Site, api: ScriptedApi
+) -> None:
+    named = {"path": str(site.watched), "hosts": ["nas.example.com", "10.0.0.7"]}
+    site.configure(analyzer={"base_url": api.url, "api_key": KEY}, watch=[named])
+    for address in ("http://127.0.0.1/a.wav", "http://10.0.0.8/a.wav"):
+        answer = CliRunner().invoke(earshot, ["analyze", address, "-c", str(site.config)])
+        assert (answer.exit_code, api.calls) == (2, [])
+        assert "a private network, which only `hosts` can allow" in answer.output
+    addresses = ["https://example.com/a.wav", "http://10.0.0.7/a.wav"]
+    assert run("analyze", *addresses).returncode == 0
+    assert [json.loads(call.text)["url"] for call in api.calls] == addresses

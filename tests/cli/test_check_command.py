@@ -211,14 +211,19 @@ def test_without_a_key_the_ways_to_give_one_are_named(run: Run, site: Site) -> N
     assert "DEEPGRAM_API_KEY" in answer.stderr
 
 
-def test_a_list_of_urls_that_cannot_be_read_names_its_own_file(run: Run, site: Site) -> None:
+def test_a_list_of_urls_that_cannot_be_read_is_told_where_the_configuration_names_it(
+    run: Run, site: Site
+) -> None:
     missing = site.home / "urls"
     rule = {"name": "r", "when": {"average_sentiment": "negative"}, "notify": ["team"]}
     site.configure(alerts={"destinations": {"team": {"urls_file": str(missing)}}, "rules": [rule]})
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
     (problem,) = [each for each in json.loads(answer.stdout)["problems"] if each["level"] == "error"]
-    assert problem["file"] == str(missing)
+    key = "alerts.destinations.team.urls_file"
+    assert (problem["file"], problem["key"]) == (str(site.config), key)
+    assert "urls_file" in site.config.read_text().splitlines()[problem["line"] - 1]
+    assert problem["problem"].startswith(f"{missing}: there is no such file")
 
 
 def test_a_database_that_is_none_is_1(run: Run, site: Site) -> None:
@@ -255,7 +260,11 @@ def test_a_mistake_in_a_template_is_told_with_its_own_file_and_line(run: Run, si
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
     (problem,) = [each for each in json.loads(answer.stdout)["problems"] if each["level"] == "error"]
-    assert (problem["file"], problem["line"], problem["key"]) == (str(template), 2, "template")
+    assert (problem["file"], problem["line"], problem["key"]) == (
+        str(template),
+        2,
+        "alerts.destinations.team.template",
+    )
     template.write_text("fine: {{ reasons }}")
     answer = run("check", "--offline")
     assert f"template {template} can be used" in answer.stdout

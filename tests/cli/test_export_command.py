@@ -89,7 +89,7 @@ def test_what_has_no_times_is_said_and_the_rest_written(run: Run, filled: Site, 
         (("--format", "csv", "--columns", "nme"), 2, "there is no column 'nme'"),
         (("--format", "md", "--columns", "id"), 2, "--columns is for csv and jsonl"),
         (("--format", "md", "4", "99"), 1, "4, 99"),
-        (("--format", "html", "-o", "/nowhere/at/all.html"), 1, "/nowhere/at"),
+        (("--format", "html", "-o", "/nowhere/at/all.html"), 1, "earshot: /nowhere/at: there is no such"),
     ],
 )
 def test_what_cannot_be_exported_is_said(

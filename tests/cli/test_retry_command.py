@@ -84,7 +84,7 @@ def test_what_cannot_be_retried_is_named_and_the_others_are_done(run: Run, site:
     assert answer.returncode == 1
     assert answer.stdout == "1 recording back in the queue\n"
     assert answer.stderr.splitlines() == [
-        "earshot: recording 2 is done; only failed and skipped ones can be tried again",
+        "earshot: recording 2 is done; `earshot retry --anew 2` has it analyzed, and paid for, again",
         "earshot: there is no recording 9; `earshot list` shows them",
     ]
     assert row(site, 1)["state"] == "waiting"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.config.addresses import NO_HOST, NOT_NAMED, PRIVATE, host_problem, usable_host
+from daemon.config.addresses import NO_HOST, NOT_NAMED, PRIVATE, host_problem, usable_address, usable_host
 
 PUBLIC = """
     example.com EXAMPLE.com. 8.8.8.8 [2606:4700::1111] 2606:4700::1111 64:ff9b::808:808 ::ffff:8.8.8.8
@@ -60,3 +60,16 @@ def test_what_is_no_host_is_refused_also_below_one_that_hosts_names(between: str
     host = f"evil.com{between}.example.com" if between else ".example.com"
     assert host_problem(host, ["*.example.com"]) == NO_HOST
     assert host_problem(host) == NO_HOST
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://example.com/My call.mp3?of=Bob&a b",
+        "HTTPS://Example.COM/My call.mp3?of=Bob&a b",
+        "https://example.com:443/My%20call.mp3?of=Bob&a%20b",
+    ],
+)
+def test_one_address_is_the_same_in_every_spelling(written: str) -> None:
+    assert usable_address(written, ()) == "https://example.com/My%20call.mp3?of=Bob&a%20b"
+    assert usable_address("http://Example.com:443", ()) == "http://example.com:443"

@@ -498,3 +498,7 @@ def test_what_a_person_wants_anew_is_no_duplicate_and_needs_no_hash(db: Database
     assert again.anew
     assert begin(db, again, sha256=None)[0] == "send"
     assert row(db, copy.id)["duplicate_of"] is None
+    assert committed(requeue, db, [original.id], NOW, anew=True) == {}
+    again = claimed(db)
+    assert (again.id, again.anew, row(db, original.id)["again"]) == (original.id, True, "quiet")
+    assert begin(db, again)[0] == "send"
