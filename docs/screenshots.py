@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from daemon.models import Ending, RecordingState
+from daemon.models import Ending, RecordingState, iso
 from daemon.storage.lock import held
 from daemon.web.server import Pages
 from tests.web.places import CALL, NOW, Place, hum, reply_of
@@ -65,6 +65,12 @@ def fill(place: Place) -> int:
             ago=ago,
             agent=agent,
         )
+    place.sql(
+        "INSERT INTO folders (path, method, reason, settle_seconds, available, configured_at, first_seen_at,"
+        " last_scan_at) VALUES (?1, 'events', 'local file system', 2, 1, ?2, ?2, ?2)",
+        str(place.calls),
+        iso(NOW - timedelta(seconds=20)),
+    )
     why = "the file is shorter than its header says (1.2 of 4.8 MB); copy it again, it is taken up by itself"
     ending = Ending(RecordingState.FAILED, "incomplete", why)
     place.add("20261126-131702_ruth_1162.wav", ending=ending, ago=timedelta(minutes=30), agent="Ruth")
