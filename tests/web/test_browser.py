@@ -155,6 +155,8 @@ def test_sound_that_browsers_do_not_play_is_heard_as_a_preview(shown: Shown) -> 
         until(page, "document.querySelector('audio').readyState > 0")
         assert 2.9 < page.evaluate("document.querySelector('audio').duration") < 3.2
     page.close()
+    played = httpx.get(f"{shown.base}/recordings/{gsm}/audio")
+    assert (played.status_code, played.headers["location"]) == (302, f"/recordings/{gsm}/preview")
     original = httpx.get(f"{shown.base}/recordings/{gsm}/audio?download=1")
     assert original.headers["content-type"] == "audio/wav"
     assert not shown.complaints
