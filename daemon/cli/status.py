@@ -43,8 +43,8 @@ def status(
     With a configuration that cannot be used: its faults and the last state, and 78 as the exit code.
 
     With --check all is well (0) while the service runs and watches, is not paused, the database can
-    be written, no folder is away, no alert and no webhook has been stuck for an hour, and no recording has
-    waited for longer than --oldest.
+    be written, no folder is away, the web pages can be served, no alert and no webhook has been stuck for
+    an hour, and no recording has waited for longer than --oldest.
     """
     if is_ready and not is_check:
         raise click.UsageError("--ready goes with --check")
