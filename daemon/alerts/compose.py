@@ -195,7 +195,8 @@ def _reason_lines(matches: Sequence[Match], name_length: int = NAME_LENGTH) -> l
         name = f"{shorten(_one_line(match.rule), name_length)}: " if name_length else ""
         lines.append(shorten(name + "; ".join(match.reasons), MAX_REASON))
     if len(matches) > MAX_REASONS:
-        lines.append(f"and {len(matches) - MAX_REASONS} more rules")
+        more = len(matches) - MAX_REASONS
+        lines.append(f"and {more} more rule{'s' if more > 1 else ''}")
     return lines
 
 

@@ -211,7 +211,7 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str, *, save: bool
     from daemon.storage.pauses import held_scopes
     from daemon.storage.queue import add, claim_this, requeue
 
-    known = _taken_in(db, analysis, _path_of(source)) if save and not _is_address(source) else None
+    known = _stored(db, analysis, source) if save else None
     with transaction(db):
         if known is None:
             number = add(db, _new_recording(analysis, source), analysis.clock())
@@ -231,6 +231,16 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str, *, save: bool
     found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (number,))))
     # What was analyzed before is shown, not paid for again.
     return found["duplicate_of"] or number
+
+
+def _stored(db: Database, analysis: AnalysisContext, source: str) -> int | None:
+    """Return the recording that this input has already: of the service, or saved before."""
+    if not _is_address(source) and (known := _taken_in(db, analysis, _path_of(source))):
+        return known
+    before = _analyzed_before(db, analysis, source)
+    name = _address(source, analysis.config) if _is_address(source) else str(_path_of(source))
+    named = db.query("SELECT 1 FROM recordings WHERE id = ? AND source = ?", (before, os.fsencode(name)))
+    return before if any(named) else None
 
 
 def _taken_in(db: Database, analysis: AnalysisContext, path: Path) -> int | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.columns import columns_option, picked, wanted_columns
+from daemon.cli.columns import (
+    columns_option,
+    csv_option,
+    picked,
+    print_columns,
+    print_csv,
+    wanted_columns,
+)
 from daemon.cli.filters import filter_options
 from daemon.cli.look import SENTIMENTS, STATES
 from daemon.cli.options import Context, configuration_options, json_option, limit_option, pass_context
@@ -34,7 +40,7 @@ NONE = "there are no such recordings"
 @limit_option
 @click.option("--sort", type=click.Choice(SORTS), default=SORTS[0], show_default=True)
 @columns_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
+@csv_option
 @json_option
 @pass_context
 def list_command(
@@ -61,7 +67,7 @@ def list_command(
         limit = ON_TERMINAL_ROWS
     found = list_recordings(context.database, filters, order=sort, limit=limit)
     if as_csv:
-        _print_csv(context.database, found, columns)
+        print_csv(found, wanted_columns(context.database, columns))
     elif as_json:
         chosen = wanted_columns(context.database, columns)
         print_json_rows(picked(row, chosen) for row in found)
@@ -71,19 +77,9 @@ def list_command(
         _say_how_many(context.database, filters, limit)
 
 
-def _print_csv(db: Database, found: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
-    from daemon.export.table import csv_lines
-
-    for line in csv_lines(found, wanted_columns(db, columns)):
-        click.echo(line, nl=False)
-
-
 def _print_list(context: Context, found: Iterator[dict[str, Any]], columns: Sequence[str]) -> None:
     if columns:
-        chosen = wanted_columns(context.database, columns)
-        cells = ([_shown(value) for value in picked(row, chosen).values()] for row in found)
-        stretch = tuple(reversed([name for name in chosen if name != "id"]))
-        print_table(chosen, cells, stretch=stretch, none=NONE)
+        print_columns(found, wanted_columns(context.database, columns), none=NONE)
         return
     keys = _metadata_keys(context)
     print_table(
@@ -114,12 +110,6 @@ def _say_how_many(db: Database, filters: Filters, limit: int | None) -> None:
     total = count_recordings(db, filters)
     if limit is not None and total > limit:
         click.echo(f"the first {limit} of {total}; --limit shows more")
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _cells(row: dict[str, Any], keys: Sequence[str]) -> tuple[Cell, ...]:

@@ -62,7 +62,8 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
         folders = folder_rows(db)
     finally:
         db.close()
-    counts = {state: after.recordings[state] - before.recordings[state] for state in OUTCOMES}
+    # A list of addresses that was corrected is no failure any more.
+    counts = {state: max(after.recordings[state] - before.recordings[state], 0) for state in OUTCOMES}
     counts["waiting"] = after.recordings["waiting"]
     alerts = {state: after.alerts[state] - before.alerts[state] for state in ("sent", "failed", "suppressed")}
     alerts["pending"] = after.alerts["pending"]

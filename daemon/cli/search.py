@@ -6,6 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.columns import (
+    columns_option,
+    csv_option,
+    picked,
+    print_columns,
+    print_csv,
+    wanted_columns,
+)
 from daemon.cli.filters import filter_options
 from daemon.cli.look import FOUND, QUIET, SENTIMENTS, console, print_wrapped, styled, text_width
 from daemon.cli.options import Context, configuration_options, json_option, pass_context, row_limit
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
 HITS = 20
 INDENT = 8
+NONE = "nothing found"
 MARKS = ("\x02", "\x03")
 """Around what was found, where it is shown in bold: controls are in no stored text."""
 
@@ -27,9 +36,20 @@ MARKS = ("\x02", "\x03")
 @click.argument("words", nargs=-1, required=True)
 @filter_options
 @click.option("--limit", metavar="N", type=row_limit, default=HITS, show_default=True, help="Hits at most.")
+@columns_option
+@csv_option
 @json_option
 @pass_context
-def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit: int, as_json: bool) -> None:
+def search(
+    context: Context,
+    words: tuple[str, ...],
+    *,
+    filters: Filters,
+    limit: int,
+    columns: tuple[str, ...],
+    as_csv: bool,
+    as_json: bool,
+) -> None:
     """Search transcripts, summaries and names for WORDS.
 
     All of them must be there; the best hits come first.
@@ -37,8 +57,17 @@ def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit:
     """
     from daemon.storage.views import search as find
 
-    if as_json:
-        print_json(find(context.database, " ".join(words), limit, filters))
+    if as_csv and as_json:
+        raise click.UsageError("--csv or --json, not both")
+    if as_csv or as_json or columns:
+        chosen = wanted_columns(context.database, columns, "snippet")
+        rows = find(context.database, " ".join(words), limit, filters)
+        if as_json:
+            print_json([picked(row, chosen) for row in rows])
+        elif as_csv:
+            print_csv(rows, chosen)
+        else:
+            print_columns(rows, chosen, none=NONE)
         return
     screen = console(width=text_width())
     marks = MARKS if screen.color_system is not None and not screen.no_color else ("[", "]")
@@ -48,7 +77,7 @@ def search(context: Context, words: tuple[str, ...], *, filters: Filters, limit:
             screen.print()
         _print_hit(screen, hit)
     if not hits:
-        click.echo("nothing found", err=True)
+        click.echo(NONE, err=True)
 
 
 def _print_hit(screen: Console, hit: dict[str, Any]) -> None:

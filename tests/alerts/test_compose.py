@@ -212,6 +212,7 @@ def test_many_rules_with_long_names_stay_bounded() -> None:
     assert len(message.title) <= TITLE_LIMIT
     assert len(message.body) <= 1000
     assert "and 30 more rules" in compose(rules, conversation(), link=None, limit=ROOMY).body
+    assert "and 1 more rule\n" in compose(rules[:11], conversation(), link=None, limit=ROOMY).body
 
 
 def test_a_channel_without_titles_counts_the_title() -> None:

@@ -59,6 +59,9 @@ def test_what_was_analyzed_before_is_shown_and_paid_for_again_only_anew(
     assert (len(api.calls), answer.stderr) == (2, "")
     # It has no number, as it is not stored.
     assert answer.stdout.startswith("recording     copy.wav (not stored)\n")
+    for _ in range(2):
+        assert "was analyzed before, as recording 1" in run("analyze", "--save", str(call)).stderr
+    assert [row["id"] for row in site.sql("SELECT id FROM recordings")] == [1]
     assert "was analyzed before, as recording 1" in run("analyze", "--save", str(copy)).stderr
     assert len(api.calls) == 2
 

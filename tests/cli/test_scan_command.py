@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 
@@ -29,3 +30,16 @@ def test_a_destination_that_is_down_is_left_to_the_outbox(run: Run, site: Site) 
     (alert,) = site.sql("SELECT state, attempts FROM alerts")
     assert alert["state"] == "pending"
     assert 1 <= alert["attempts"] < 5
+
+
+def test_no_outcome_is_counted_below_nothing(run: Run, site: Site) -> None:
+    """A list that was refused is corrected: its failure is none any more."""
+    with ScriptedApi() as api:
+        watched = {"path": str(site.watched), "settle": "0s", "existing": "analyze"}
+        site.configure(analyzer={"base_url": api.url, "api_key": KEY}, watch=[watched])
+        shortcut = site.watched / "call.url"
+        shortcut.write_text("[InternetShortcut]\nURL=http://10.0.0.7/call.wav\n")
+        assert json.loads(run("scan", "--json").stdout)["failed"] == 1
+        shortcut.write_text("[InternetShortcut]\nURL=https://example.com/call.wav\n")
+        counts = json.loads(run("scan", "--json").stdout)
+    assert (counts["done"], counts["failed"]) == (1, 0)

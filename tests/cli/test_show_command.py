@@ -231,6 +231,10 @@ def test_hits_have_the_public_columns_and_a_snippet(run: Run, site: Site) -> Non
     (hit,) = json.loads(run("search", '"credit card"', "--json").stdout)
     assert list(hit) == [*PUBLIC_COLUMNS, "snippet"]
     assert hit["snippet"] == "I lost my [credit card] and want a refund"
+    chosen = ("search", '"credit card"', "--columns", "id,snippet")
+    assert json.loads(run(*chosen, "--json").stdout) == [{"id": 1, "snippet": hit["snippet"]}]
+    assert run(*chosen, "--csv").stdout == f"id,snippet\n1,{hit['snippet']}\n"
+    assert run(*chosen).stdout == f"id\tsnippet\n1\t{hit['snippet']}\n"
 
 
 def test_text_names_the_recording_and_the_words(run: Run, site: Site) -> None:
