@@ -23,9 +23,10 @@ from sqlite_utils import Database
 from daemon.errors import EarshotError
 from daemon.models import iso, shown_path
 from daemon.storage import copies
-from daemon.storage.database import COMPANIONS, open_copy, transaction
+from daemon.storage.database import open_copy, transaction
 from daemon.storage.inspection import used_bytes
 from daemon.storage.lock import beside_of
+from daemon.storage.private_file import COMPANIONS
 
 _NAME = "earshot-%Y%m%d-%H%M%SZ.db"
 _DATED = re.compile(r"earshot-\d{8}-\d{6}Z\.db")

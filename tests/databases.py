@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import functools
+import sqlite3
 import tempfile
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from daemon.storage.database import open_database
+from daemon.storage.database import open_database, transaction
 
 
 def new_database(path: Path) -> Database:
     """Open a database with today's tables and nothing in them, made at `path` unless one is there."""
     lay_database(path)
     return open_database(path)
+
+
+def writing_connection(db: Database) -> sqlite3.Connection:
+    """Return the connection by which this process writes to the database, to look on at what it does."""
+    with transaction(db):
+        return db.conn
 
 
 def lay_database(path: Path) -> None:

@@ -235,7 +235,7 @@ FILE_METHODS = {
     *("write_bytes", "write_text"),
 }
 """Methods of `Path` that ask the file system, and that nothing else here has."""
-ASKING = {"storage.database", "storage.lock", "storage.migrations"}
+ASKING = {"storage.database", "storage.lock", "storage.migrations", "storage.private_file"}
 """Parts of storage that ask the file system: for the database's own file, and for what the package ships."""
 
 

@@ -53,10 +53,14 @@ class Throttle:
         """How many requests may be under way now."""
         return self._limit
 
+    def has_place(self) -> bool:
+        """Whether one more recording may be started right now."""
+        return self._in_flight < self._limit and self._monotonic() >= self._hold_until
+
     def enter(self) -> bool:
         """Take a place for one recording; False when there is none right now."""
         with self._lock:
-            if self._in_flight >= self._limit or self._monotonic() < self._hold_until:
+            if not self.has_place():
                 return False
             self._in_flight += 1
             return True

@@ -1,4 +1,4 @@
-"""Claim recordings from the queue and analyze each in a thread, as many at once as the throttle allows."""
+"""Claim recordings from the queue and analyze them in threads, as many at once as the throttle allows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,14 +18,15 @@ from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
 from daemon.analysis.limits import limits_of, periods_of
 from daemon.analysis.pauses import hold, resume
+from daemon.analysis.pool import Pool
 from daemon.config.times import zone_of
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Ending, Recording, RecordingState
-from daemon.storage.database import free_bytes, open_existing, transaction, try_to_write
-from daemon.storage.due import Wanted, has_suspects, next_due, seconds_until_due
+from daemon.storage.database import free_bytes, is_replaced, open_existing, transaction, try_to_write
+from daemon.storage.due import Wanted, due, has_suspects, seconds_until_due
 from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses, seconds_until_probe
-from daemon.storage.queue import claim, clamp_waits, end, is_there, return_to_queue
+from daemon.storage.queue import claim_due, clamp_waits, end, is_there, return_to_queue
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,15 @@ CALM_SECONDS = 5.0
 What kills the process again and again from outside then mostly hits others, which are not blamed for it."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Job:
+    """A claimed recording that is being analyzed."""
+
+    recording: Recording
+
+
 class Workers:
-    """Claims the recordings that are due, and analyzes each in a thread of its own.
+    """Claims the recordings that are due, and has each analyzed in a thread.
 
     `step` belongs to one loop, which `wake` ends a wait of; `drain` and `in_flight` are for any thread.
     """
@@ -47,8 +55,9 @@ class Workers:
         self._db_path = db_path
         self._context = context
         self._wake = wake
-        self._jobs: dict[threading.Thread, str | None] = {}
-        self._probes: dict[str, threading.Thread] = {}
+        self._jobs: set[Job] = set()
+        self._probes: dict[str, Job] = {}
+        self._pool = Pool(self._work, "recordings")
         self._limits = limits_of(context.config, context.requests)
         self._zone = zone_of(context.config.timezone)
         self._clamped_at = 0.0
@@ -59,14 +68,15 @@ class Workers:
         self._unusable: StoreError | None = None
         self._store_trouble: tuple[str, datetime] | None = None
         self._turn = threading.Lock()
+        self._job_ended = threading.Event()
 
     @property
     def in_flight(self) -> int:
         """How many recordings are in work."""
-        return sum(job.is_alive() for job in list(self._jobs))
+        return len(self._jobs)
 
     def step(self, db: Database) -> float:
-        """Start one recording if one is due; returns the seconds until the next look.
+        """Start the recordings that are due; returns the seconds until the next look.
 
         Raises StoreError when the database cannot be used any more.
         """
@@ -91,11 +101,12 @@ class Workers:
         deadline = time.monotonic() + seconds
         if self._turn.acquire(timeout=seconds):
             self._turn.release()
-        for job in list(self._jobs):
-            while job.is_alive() and (left := deadline - time.monotonic()) > 0:
-                # Never long: Python handles a signal that comes just before a wait only after it.
-                job.join(min(left, LOOK_SECONDS / 4))
-        return not self.in_flight
+        while self._jobs and (left := deadline - time.monotonic()) > 0:
+            # Never long: Python handles a signal that comes just before a wait only after it.
+            self._job_ended.wait(min(left, LOOK_SECONDS / 4))
+            self._job_ended.clear()
+        self._pool.close(LOOK_SECONDS)
+        return not self._jobs
 
     def _tell_store_trouble(self, db: Database) -> None:
         """Note the pause for a time in which nothing could be written, not even that; it ends right after."""
@@ -118,44 +129,50 @@ class Workers:
         suspects = self._is_suspects_turn(db)
         if (suspects or self._is_alone) and self._context.throttle.in_flight:
             return LOOK_SECONDS
-        if not self._context.throttle.enter():
+        if not self._context.throttle.has_place():
             return LOOK_SECONDS
-        recording = None
-        try:
-            recording = self._claimed(db, Wanted(self._context.scopes, suspects, probed | full, away))
-        finally:
-            if recording is None:
-                self._context.throttle.leave()
-        if recording is None:
+        wanted = Wanted(self._context.scopes, suspects, probed | full, away)
+        # A limit, a pause and a share allow more only when what was claimed before counts.
+        one_by_one = bool(paused or suspects or self._limits or self._context.remote())
+        claimed = self._claimed(db, wanted, most=1 if one_by_one else self._context.throttle.limit)
+        if not claimed:
             limited = {pause.scope for pause in pauses(db) if pause.cause == LIMIT}
             return self._idle_seconds(db, away | full | limited)
         self._is_alone = suspects
         self._probes = {scope: self._probes[scope] for scope in probed}
-        self._start_job(db, recording, paused & {EVERYTHING, self._context.request_for(recording).key})
+        for recording in claimed:
+            self._start_job(db, recording, paused & {EVERYTHING, self._context.request_for(recording).key})
         return 0.0
 
     def _start_job(self, db: Database, recording: Recording, probed: Collection[str]) -> None:
-        """Analyze a claimed recording in a thread; it is the probe of these paused scopes."""
-        job = threading.Thread(
-            target=self._work, args=(recording,), name=f"recording-{recording.id}", daemon=True
-        )
-        self._jobs = {each: folder for each, folder in self._jobs.items() if each.is_alive()}
-        self._jobs[job] = recording.folder
+        """Have a claimed recording analyzed; it is the probe of these paused scopes."""
+        job = Job(recording)
+        self._jobs.add(job)
         self._probes.update(dict.fromkeys(probed, job))
         try:
-            job.start()
+            self._pool.add(job)
         except RuntimeError as error:
             # The system allows no more threads.
-            self._context.throttle.leave()
+            self._over(job)
             self._return(db, recording, error)
 
-    def _claimed(self, db: Database, wanted: Wanted) -> Recording | None:
-        now = self._context.clock()
+    def _claimed(self, db: Database, wanted: Wanted, *, most: int) -> list[Recording]:
+        """Claim what is due, as many as there are places, and take a place for each."""
+        throttle, now = self._context.throttle, self._context.clock()
         # Without a transaction where nothing is due: being idle must not keep others from writing.
-        if next_due(db, now, wanted) is None:
-            return None
-        with transaction(db):
-            return claim(db, now, wanted)
+        if not due(db, now, wanted):
+            return []
+        places = 0
+        claimed: list[Recording] = []
+        try:
+            while places < most and throttle.enter():
+                places += 1
+            with transaction(db):
+                claimed = claim_due(db, now, wanted, most=places)
+        finally:
+            for _ in range(places - len(claimed)):
+                throttle.leave()
+        return claimed
 
     def _is_suspects_turn(self, db: Database) -> bool:
         """Whether a recording that is to be analyzed alone is due: then nothing else is claimed before it."""
@@ -163,7 +180,7 @@ class Workers:
             return False
         self._may_have_suspects = has_suspects(db)
         suspects = Wanted(self._context.scopes, suspects=True, away=self._context.away())
-        return self._may_have_suspects and next_due(db, self._context.clock(), suspects) is not None
+        return self._may_have_suspects and bool(due(db, self._context.clock(), suspects))
 
     def _crowding(self) -> frozenset[str]:
         """The folders on shares whose recordings take all places but one: the last one is for the others.
@@ -172,7 +189,7 @@ class Workers:
         """
         if len(self._context.config.watch) < 2 or self._context.throttle.limit < 2:
             return frozenset()
-        taken = Counter(folder for job, folder in self._jobs.items() if job.is_alive())
+        taken = Counter(job.recording.folder for job in list(self._jobs))
         return frozenset(
             folder for folder in self._context.remote() if taken[folder] >= self._context.throttle.limit - 1
         )
@@ -183,7 +200,7 @@ class Workers:
         A probe whose folder has gone since does not count: it may never come back.
         """
         probe = self._probes.get(scope)
-        return probe is not None and probe.is_alive() and self._jobs.get(probe) not in away
+        return probe in self._jobs and probe.recording.folder not in away
 
     def _idle_seconds(self, db: Database, held: Collection[str]) -> float:
         """Seconds until the next look, where nothing of the folders `held` can be claimed."""
@@ -221,33 +238,53 @@ class Workers:
                 resume(db, self._context.clock(), causes={"store"})
         return room >= floor
 
-    def _work(self, recording: Recording) -> None:
+    def _work(self, jobs: Iterator[Job]) -> None:
+        """Analyze one recording after the other by one connection."""
+        db: Database | None = None
+        for job in jobs:
+            try:
+                db = self._opened(db)
+                self._analyze(db, job.recording)
+            except StoreError as error:
+                # True for every recording: the next step ends the service; its next start tells, or goes on.
+                logger.error("recording left behind recording=%d error=%s", job.recording.id, error)
+                self._unusable = error
+            except Exception:
+                # The outer edge of the job: its row stays `analyzing`, and the next start finds it.
+                logger.exception("recording left behind recording=%d", job.recording.id)
+            finally:
+                self._over(job)
+                self._wake()
+                self._context.on_done()
+        if db is not None:
+            db.close()
+
+    def _analyze(self, db: Database, recording: Recording) -> None:
         try:
-            with closing(self._open()) as db:
-                try:
-                    analyze(db, recording, self._context)
-                except StoreBusyError as error:
-                    logger.error("recording interrupted recording=%d error=%s", recording.id, error)
-                    self._return(db, recording, error)
-                except StoreError:
-                    raise
-                except Exception as error:
-                    if not is_there(db, recording.id):
-                        logger.warning("recording deleted while it was analyzed recording=%d", recording.id)
-                        return
-                    logger.exception("recording failed recording=%d name=%s", recording.id, recording.name)
-                    self._set_aside(db, recording, error)
-        except StoreError as error:
-            # True for every recording: the next step ends the service, and its next start tells, or goes on.
-            logger.error("recording left behind recording=%d error=%s", recording.id, error)
-            self._unusable = error
-        except Exception:
-            # The outer edge of the job: its row stays `analyzing`, and the next start finds it.
-            logger.exception("recording left behind recording=%d", recording.id)
-        finally:
-            self._context.throttle.leave()
-            self._wake()
-            self._context.on_done()
+            analyze(db, recording, self._context)
+        except StoreBusyError as error:
+            logger.error("recording interrupted recording=%d error=%s", recording.id, error)
+            self._return(db, recording, error)
+        except StoreError:
+            raise
+        except Exception as error:
+            if not is_there(db, recording.id):
+                logger.warning("recording deleted while it was analyzed recording=%d", recording.id)
+                return
+            logger.exception("recording failed recording=%d name=%s", recording.id, recording.name)
+            self._set_aside(db, recording, error)
+
+    def _over(self, job: Job) -> None:
+        self._jobs.discard(job)
+        self._context.throttle.leave()
+        self._job_ended.set()
+
+    def _opened(self, db: Database | None) -> Database:
+        """Return the connection, or another one where the database file is another one by now."""
+        if db is not None and is_replaced(db, self._db_path):
+            db.close()
+            db = None
+        return db or self._open()
 
     def _open(self) -> Database:
         """Open a connection for a claimed recording, however long the disk is full or the database locked."""

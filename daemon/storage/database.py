@@ -6,16 +6,15 @@ WAL with synchronous=FULL: what was committed survives a power cut, and readers 
 from __future__ import annotations
 
 import errno
+import functools
 import glob
 import logging
 import os
 import secrets
 import shutil
 import sqlite3
-import stat
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +25,29 @@ from daemon.files import KEY_BYTES, private_key
 from daemon.storage.digests import adopt_key, has_other_key, learn_digests
 from daemon.storage.lock import DaemonLock, beside_of, daemon_status, held
 from daemon.storage.migrations import SCHEMA, migrations, saying_progress, steps
+from daemon.storage.private_file import create_file, create_private
+from daemon.storage.writer import LOCKED, Writer, shared_writer
 
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock before a write is refused."""
 
-LOCKED = "the database is locked by another process; end what holds it"
-
-COMPANIONS = (".lock", ".reading", "-wal", "-shm", "-journal")
-"""Suffixes of the files beside the database: earshot's lock and SQLite's own files."""
-
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
 """SQLite's names of errors on opening a database that may pass in a moment."""
 
-_writer = threading.Lock()
-"""One writer at a time in this process: threads queue here, fairly, instead of polling SQLite's file lock."""
+
+class _Opened(Database):
+    """A thread's own connection, for reading, and the writer that it shares with the other threads."""
+
+    writer: Writer | None = None
+    file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.writer is not None:
+            self.writer.leave()
+            self.writer = None
 
 
 def open_database(
@@ -59,14 +65,15 @@ def open_database(
     A write waits `busy_seconds` for other writers; `schema` is the folder with the steps to today's tables,
     and `going_on` is called now and then while they take long.
     """
-    _create_private(path)
+    create_private(path)
     db = _connect(path, busy_seconds)
     try:
         _check_ours(db, path, schema)
         db.conn.execute("PRAGMA journal_mode=WAL")
-        db.conn.execute("PRAGMA synchronous=FULL")
-        db.conn.execute("PRAGMA foreign_keys=ON")
-        learn_digests(db, _key(path))
+        key = _key(path)
+        _prepare(db.conn, key)
+        db.file = _identity(path)
+        db.writer = shared_writer((*db.file, key), functools.partial(_writing, path, db.file, key))
         _migrate(db, path, schema, going_on)
         _check_key(db, path)
     except sqlite3.DatabaseError as error:
@@ -83,6 +90,19 @@ def open_existing(path: Path) -> Database:
     if not path.exists():
         raise StoreError(f"{path}: there is no database yet; `earshot run` or `earshot scan` creates it")
     return open_database(path)
+
+
+def is_replaced(db: Database, path: Path) -> bool:
+    """Return whether the file at `path` is gone, or another one than the database was opened from."""
+    try:
+        return isinstance(db, _Opened) and db.file != _identity(path)
+    except OSError:
+        return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def open_copy(path: Path) -> Database:
@@ -111,7 +131,7 @@ def open_for_reading(path: Path) -> Database:
 def memory_database() -> Database:
     """Return a database in memory with today's tables, for data that must not be stored."""
     db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
-    learn_digests(db, secrets.token_bytes(KEY_BYTES))
+    learn_digests(db.conn, secrets.token_bytes(KEY_BYTES))
     migrations(SCHEMA).apply(db)
     return db
 
@@ -120,23 +140,22 @@ def memory_database() -> Database:
 def transaction(db: Database) -> Iterator[Database]:
     """Begin a transaction, commit it at the end, and roll it back on any exception.
 
-    Raises StoreBusyError when the database stays locked or its disk is full. BEGIN IMMEDIATE, because a
-    transaction that begins by reading and then writes fails at once when another one wrote in between,
-    whatever the busy timeout.
+    Raises StoreBusyError when the database stays locked or its disk is full. What is committed may share its
+    commit with what other threads write at the same time; a failure undoes this transaction alone. Inside,
+    `db` is by the one connection of this process that writes.
     """
-    with _turn_to_write(db):
-        try:
-            db.conn.execute("BEGIN IMMEDIATE")
+    (busy_milliseconds,) = db.conn.execute("PRAGMA busy_timeout").fetchone()
+    own = db.conn
+    # One in memory, and a copy that is only looked at, are nobody else's.
+    writer = (db.writer if isinstance(db, _Opened) else None) or Writer(lambda: own)
+    try:
+        with writer.writing(busy_milliseconds / 1000) as db.conn:
             try:
                 yield db
-                db.conn.execute("COMMIT")
-            except BaseException:
-                # SQLite has already rolled back by itself when the disk is full.
-                if db.conn.in_transaction:
-                    db.conn.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as error:
-            raise _trouble(error) from error
+            finally:
+                db.conn = own
+    except sqlite3.DatabaseError as error:
+        raise _trouble(error) from error
 
 
 def try_to_write(db: Database) -> None:
@@ -144,18 +163,6 @@ def try_to_write(db: Database) -> None:
     with transaction(db):
         # We do not use this number.
         db.execute("PRAGMA user_version = 0")
-
-
-@contextmanager
-def _turn_to_write(db: Database) -> Iterator[None]:
-    (busy_milliseconds,) = db.conn.execute("PRAGMA busy_timeout").fetchone()
-    # With a limit: while another process holds the database, every thread ahead waits its full time.
-    if not _writer.acquire(timeout=busy_milliseconds / 1000):
-        raise StoreBusyError(LOCKED)
-    try:
-        yield
-    finally:
-        _writer.release()
 
 
 def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[dict[str, Any]]:
@@ -194,75 +201,56 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
     The lock is the kernel's (flock on a file beside the database), so it ends with the process, even
     after a kill. Raises EarshotError when another process holds it.
     """
-    _create_private(path)
+    create_private(path)
     if not os.access(path, os.W_OK):
         raise StoreError(f"{path}: the database may only be read; check the owner and mode of the file")
     with held(path) as lock:
         yield lock
 
 
-def _refuse_planted(path: Path) -> None:
-    """Raise StoreError when a file that is opened beside the database was put there by somebody else.
-
-    SQLite follows no link there, but would write transcripts into a file that another user owns.
-    """
-    owners = {0, os.geteuid(), path.stat().st_uid}
-    for suffix in COMPANIONS:
-        beside = beside_of(path, suffix)
-        try:
-            status = beside.lstat()
-        except FileNotFoundError:
-            continue
-        if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
-            raise StoreError(
-                f"{beside}: earshot did not put this beside its database, and writes nothing to it; "
-                "remove it, and let nobody else write to the folder"
-            )
-
-
-def _create_private(path: Path) -> None:
-    # If a link leads to a missing file, SQLite would create that file readable by everybody.
-    path = Path(os.path.realpath(path))
+def _connect(path: Path, busy_seconds: float) -> _Opened:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.is_file():
-            # Never opened where it exists: closing any descriptor of a file drops all locks that this process
-            # holds on it (fcntl(2)), SQLite's own among them.
-            _refuse_planted(path)
-            _close_to_others(path)
-            return
-        # Another process may be first. -wal and -shm get the mode of the database.
-        with suppress(FileExistsError):
-            _create(path)
-        _refuse_planted(path)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: the database cannot be written ({error.strerror}); "
-            "set `database` to a place that this user may write to"
-        ) from error
-
-
-def _create(path: Path) -> None:
-    """Create an empty file for the owner alone; raises FileExistsError also for any link."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def _close_to_others(path: Path) -> None:
-    """Make the file with transcripts readable by its owner alone."""
-    if path.stat().st_mode & 0o077:
-        with suppress(PermissionError):
-            path.chmod(0o600)
-
-
-def _connect(path: Path, busy_seconds: float) -> Database:
-    # isolation_level=None: no statement opens a transaction by itself; `transaction` does.
-    try:
-        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        return _Opened(_connection(path, busy_seconds), execute_plugins=False)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
+
+
+def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    # mode=rw: a file that is gone is not made anew. isolation_level=None: no statement opens a transaction by
+    # itself; `transaction` does. All threads use the one that writes, in turn.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     # Overwrite what is deleted, whatever the default of this SQLite is.
     connection.execute("PRAGMA secure_delete=ON")
-    return Database(connection, execute_plugins=False)
+    return connection
+
+
+def _writing(path: Path, file: tuple[int, int], key: bytes) -> sqlite3.Connection:
+    """Open the connection that writes, to the same file that was opened for reading."""
+    try:
+        connection = _connection(path, BUSY_SECONDS)
+        if _identity(path) == file:
+            return _prepare(connection, key)
+        connection.close()
+    except OSError:
+        pass
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+    raise StoreError(f"{path}: the database is gone or another file than it was; start again")
+
+
+def _prepare(connection: sqlite3.Connection, key: bytes) -> sqlite3.Connection:
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    # As sqlite_utils has it: a row that REPLACE removes takes along what belongs to it.
+    connection.execute("PRAGMA recursive_triggers=ON")
+    learn_digests(connection, key)
+    return connection
 
 
 def _key(path: Path) -> bytes:
@@ -361,7 +349,7 @@ def _back_up(db: Database, path: Path, version: int) -> None:
     backup = beside_of(path, f".before-{version + 1}")
     try:
         backup.unlink(missing_ok=True)
-        _create(backup)
+        create_file(backup)
     except OSError as error:
         raise StoreError(
             f"{backup}: the copy made before an upgrade cannot be written ({error.strerror}); "

@@ -6,6 +6,7 @@ without it delete rows, too.
 
 from __future__ import annotations
 
+import sqlite3
 from hashlib import blake2b
 
 from sqlite_utils import Database
@@ -19,13 +20,13 @@ _PATHS = (
 )
 
 
-def learn_digests(db: Database, key: bytes) -> None:
+def learn_digests(connection: sqlite3.Connection, key: bytes) -> None:
     """Give a connection the function `keyed_digest`, with this key."""
 
     def keyed_digest(*parts: bytes) -> bytes:
         return blake2b(b"/".join(parts), key=key, digest_size=DIGEST_BYTES).digest()
 
-    db.conn.create_function("keyed_digest", -1, keyed_digest, deterministic=True)
+    connection.create_function("keyed_digest", -1, keyed_digest, deterministic=True)
 
 
 def has_other_key(db: Database) -> bool:

@@ -41,15 +41,15 @@ class Wanted:
 ANY = Wanted()
 
 
-def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
-    """Return the id of the wanted recording to claim next, or None when none is due.
+def due(db: Database, now: datetime, wanted: Wanted = ANY, *, most: int = 1) -> list[int]:
+    """Return the ids of the wanted recordings to claim next, `most` at most; none when none is due.
 
-    That is the one that has been due longest. While anything but a limit holds the queue, it is one of those
+    First the one that has been due longest. While anything but a limit holds the queue, it is one of those
     that failed least: the oldest and the newest in turn.
     """
     held = held_scopes(db, now) | {*wanted.held}
     if EVERYTHING in held:
-        return None
+        return []
     # Try a held queue with what has failed least: what always fails says nothing about the service. Take it
     # from both ends in turn, because many that will fail may stand at either end.
     tries = [pause.probes for pause in pauses(db) if pause.cause != LIMIT]
@@ -65,7 +65,7 @@ def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
             AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
             AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
             AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
-        ORDER BY {first} LIMIT 1
+        ORDER BY {first} LIMIT :most
         """,  # noqa: S608 - one of the texts above
         {
             "now": iso(now),
@@ -74,9 +74,10 @@ def next_due(db: Database, now: datetime, wanted: Wanted = ANY) -> int | None:
             "with_no_folder": None not in folders,
             "suspects": wanted.suspects,
             "suspect_crashes": SUSPECT_CRASHES,
+            "most": most,
         },
     )
-    return found[0]["id"] if found else None
+    return [row["id"] for row in found]
 
 
 def has_suspects(db: Database) -> bool:

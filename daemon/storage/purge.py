@@ -159,10 +159,11 @@ def _merging(db: Database) -> Iterator[None]:
     """
     pages = -MERGE_PAGES
     while True:
-        before = db.conn.total_changes
         with transaction(db):
+            before = db.conn.total_changes
             db.execute("INSERT INTO recordings_fts (recordings_fts, rank) VALUES ('merge', ?)", (pages,))
-        if db.conn.total_changes - before < 2:
+            changes = db.conn.total_changes - before
+        if changes < 2:
             return
         pages = MERGE_PAGES
         yield

@@ -29,7 +29,7 @@ from daemon.models import (
 from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.counters import count_request
 from daemon.storage.database import rows, value
-from daemon.storage.due import ANY, Wanted, next_due
+from daemon.storage.due import ANY, Wanted, due
 from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
 from daemon.storage.sidecars import note_sidecars
 from daemon.storage.webhooks import note_event
@@ -77,15 +77,19 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
 
 
 def claim(db: Database, now: datetime, wanted: Wanted = ANY) -> Recording | None:
-    """Take the next wanted recording out of the queue (see next_due); None when none is due.
+    """Take the next wanted recording out of the queue (see `claim_due`); None when none is due."""
+    return next(iter(claim_due(db, now, wanted)), None)
+
+
+def claim_due(db: Database, now: datetime, wanted: Wanted = ANY, *, most: int = 1) -> list[Recording]:
+    """Take the next wanted recordings out of the queue (see `due`), `most` at most.
 
     Commit before anything is sent: after a crash the row says that it was in work. Of the recordings that a
-    pause holds, one is claimed whenever the pause allows a probe.
+    pause holds, one is claimed whenever the pause allows a probe: ask for one then.
     """
-    found = next_due(db, now, wanted)
-    claimed = None if found is None else claim_this(db, found, now)
-    if claimed:
-        count_probe(db, {EVERYTHING, wanted.scope_of(claimed.folder)}, now)
+    found = [claim_this(db, each, now) for each in due(db, now, wanted, most=most)]
+    claimed = [each for each in found if each is not None]
+    count_probe(db, {EVERYTHING, *(wanted.scope_of(each.folder) for each in claimed)} if claimed else (), now)
     return claimed
 
 

@@ -16,7 +16,7 @@ from daemon.deepgram.request import requests_by_folder
 from daemon.runtime.results import store
 from daemon.storage.database import transaction
 from daemon.storage.queue import claim
-from tests.databases import new_database
+from tests.databases import new_database, writing_connection
 from tests.servers import wait_until
 from tests.storage.stores import NOW, add, states
 from tests.watching.mounts import Share, shared
@@ -61,5 +61,5 @@ def fail(database: Path, share: Share, has_hung: threading.Event) -> None:
         )
         recording = claim(db, NOW)
         assert recording
-        db.conn.set_trace_callback(trace)
+        writing_connection(db).set_trace_callback(trace)
         analyze(db, recording, context)

@@ -19,7 +19,7 @@ from daemon.models import FileStamp
 from daemon.storage.database import rows
 from daemon.storage.recordings import known_files, modified_at
 from daemon.storage.results import store_response
-from tests.databases import new_database
+from tests.databases import new_database, writing_connection
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 5, 13, 0, tzinfo=UTC)
@@ -382,7 +382,7 @@ def test_many_files_take_few_transactions(db: Database, root: Path, arrive: Call
     for number in range(1200):
         write(root / f"{number}.wav")
     commits: list[str] = []
-    db.conn.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    writing_connection(db).set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     assert arrive(*(f"{number}.wav" for number in range(1200))).queued == 1200
     assert len(commits) == 3
 

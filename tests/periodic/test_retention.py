@@ -19,7 +19,7 @@ from daemon.periodic.retention import retention
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.purge import BATCH
 from daemon.storage.webhooks import Subscription, configure_webhooks
-from tests.databases import new_database
+from tests.databases import new_database, writing_connection
 from tests.harness import ScriptedApi, running
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
@@ -149,9 +149,10 @@ def test_on_a_slow_disk_each_transaction_removes_less(db: Database, tmp_path: Pa
         time.sleep(0.02)
 
     # Whatever is deleted takes long, as on a disk that has to seek for it.
-    db.conn.create_function("slowly", 0, slowly)
-    db.execute("CREATE TEMP TRIGGER slow AFTER DELETE ON main.recordings BEGIN SELECT slowly(); END")
-    db.conn.set_trace_callback(lambda sql: sizes.append(0) if sql.startswith("BEGIN") else None)
+    connection = writing_connection(db)
+    connection.create_function("slowly", 0, slowly)
+    connection.execute("CREATE TEMP TRIGGER slow AFTER DELETE ON main.recordings BEGIN SELECT slowly(); END")
+    connection.set_trace_callback(lambda sql: sizes.append(0) if sql.startswith("BEGIN") else None)
     run(db, tmp_path, recordings="30d")
     assert names(db) == set()
     assert [size for size in sizes if size][:2] == [BATCH, BATCH // 2]

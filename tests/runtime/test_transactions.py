@@ -17,7 +17,7 @@ import pytest
 from daemon.config.models import WatchFolder
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows, transaction
-from tests.databases import new_database
+from tests.databases import new_database, writing_connection
 from tests.servers import wait_until
 from tests.watching.mounts import Share, shared
 
@@ -45,7 +45,7 @@ class Watching:
 
     def _run(self) -> None:
         with closing(open_database(self._database)) as db:
-            db.conn.set_trace_callback(self._trace)
+            writing_connection(db).set_trace_callback(self._trace)
             while not self._stop.is_set():
                 self.loop.watch.wait(self.loop.step(db, time.monotonic(), datetime.now(UTC)))
         self.loop.watch.close()

@@ -13,8 +13,9 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.errors import StoreError
-from daemon.storage.database import COMPANIONS, daemon_lock, open_database
+from daemon.storage.database import daemon_lock, open_database
 from daemon.storage.lock import daemon_status, reading_lock
+from daemon.storage.private_file import COMPANIONS
 from tests.harness import Service
 from tests.storage.stores import schema_before
 

@@ -268,7 +268,8 @@ def test_threads_behind_a_lock_of_another_process_do_not_wait_one_after_the_othe
 
 def test_a_full_disk_is_busy_and_leaves_nothing(db: Database) -> None:
     pages = db.execute("PRAGMA page_count").fetchone()[0]
-    db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with transaction(db):
+        db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreBusyError, match="full"), transaction(db):
         db.execute("UPDATE folders SET path = path")
         db.execute(

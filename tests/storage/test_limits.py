@@ -21,6 +21,7 @@ from daemon.storage.operations import troubles
 from daemon.storage.pauses import EVERYTHING, begin_pause, pauses, probe_now
 from daemon.storage.queue import claim, finish, requeue_failed
 from daemon.storage.requests import begin_request
+from tests.databases import writing_connection
 from tests.storage.stores import NOW, add, committed, later
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -241,11 +242,12 @@ def test_looking_at_the_limits_adds_up_no_costs(db: Database) -> None:
     spend(db, 0.1)
     keep(db, limit(), limit("cost_per_month", 9.0))
     statements: list[str] = []
+    writing_connection(db).set_trace_callback(statements.append)
     db.conn.set_trace_callback(statements.append)
     spend(db, 0.1)
     statements.clear()
     keep(db, limit(), limit("cost_per_month", 9.0))
-    db.conn.set_trace_callback(None)
+    writing_connection(db).set_trace_callback(None)
     assert not [text for text in statements if "costs" in text]
     assert rows(db, "SELECT name, usd FROM periods ORDER BY name") == [
         {"name": "cost_per_day", "usd": pytest.approx(0.2)},
