@@ -35,7 +35,7 @@ _BEFORE = "was analyzed before, as recording {}, whose result is shown"
 @click.argument("inputs", metavar="FILE_OR_URL...", nargs=-1, required=True)
 @click.option("--save", is_flag=True, help="Store the results, and the alerts that the rules ask for.")
 @click.option("--anew", is_flag=True, help="Also what was analyzed before: it is paid for again.")
-@click.option("--over-limit", is_flag=True, help="Also where `limits` let nothing be sent any more.")
+@click.option("--over-limit", is_flag=True, help="Send it even where `limits` allow nothing more.")
 @json_option
 @pass_context
 def analyze(
@@ -43,9 +43,9 @@ def analyze(
 ) -> None:
     """Analyze files and hosted recordings now and print the result.
 
-    Nothing is stored without --save but what it cost, where there is a database, and no alert is sent:
-    `alerts` shows what would be sent. With --save a file of a watched folder is the recording that the
-    service has of it. What was analyzed before (the same bytes or address, in the same way) is shown and not
+    Without --save nothing is stored except what it cost (where there is a database), and no alert is sent:
+    `alerts` shows which would be. With --save a file of a watched folder becomes the recording that the
+    service knows it as. What was analyzed before (the same bytes or address, in the same way) is shown and not
     paid for again.
     """
     from daemon.documents import document

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def doctor(context: Context, quick: bool, offline: bool, as_json: bool) -> None:
     """Check everything, the running service and its database included.
 
-    That is what `check` looks at, and how things are now: whether the service runs and what holds it up,
+    That is all that `check` looks at, and the present state: whether the service runs, and what holds it up,
     watches and events, the clock, alerts and webhooks that are stuck, backups and other copies, the
-    database's size and growth, and whether it is whole. The service may run meanwhile or not.
+    database's size and growth, and whether it is whole. The service may be running or not.
 
     Exits with 78 when the configuration file is wrong, with 1 when something else is. Warnings are for you to
     judge.

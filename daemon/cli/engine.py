@@ -39,9 +39,20 @@ def engine_packages() -> Iterator[None]:
 
 @click.command(epilog="Example: earshot engine --install base && earshot engine --port 8080")
 @configuration_options
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, LARGEST_PORT), default=0, show_default=True, help="0 picks a free one."
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on.",
+)
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, LARGEST_PORT),
+    default=0,
+    show_default=True,
+    help="0 picks a free one.",
 )
 @click.option(
     "--uds",
@@ -82,7 +93,7 @@ def engine(
 ) -> None:
     """Run the embedded engine alone, as an HTTP server.
 
-    Of the configuration it reads the section `engine`. Beyond this host it listens with a key only.
+    It reads nothing but the section `engine` of the configuration. To listen beyond this host it needs a key.
     """
     hide_memory()
     if check and wanted is not None:

@@ -63,9 +63,9 @@ class Plan:
 @click.option(
     "--rewrite",
     is_flag=True,
-    help="Write a large database anew as a whole; the service waits meanwhile.",
+    help="Rewrite even a large database as a whole; the service waits meanwhile.",
 )
-@click.option("--yes", is_flag=True, help="Do it; else it is only shown.")
+@click.option("--yes", is_flag=True, help="Erase them; without it they are only shown.")
 @json_option
 @pass_context
 def forget(
@@ -82,8 +82,7 @@ def forget(
     """Erase recordings and every trace of them in the database.
 
     Transcript, passages, summary, replies, alerts and messages to other programs are erased, and copies of
-    the recording too; a file that stays is not taken again. Protected recordings are left out. Without
-    IDs and options it finishes an erasure that could not be finished.
+    the recording too; a file that stays is not taken again. Protected recordings are left out. Without IDs and options it finishes an erasure that was interrupted.
     """
     from daemon.storage.filters import Filters
 

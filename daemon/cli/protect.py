@@ -12,7 +12,7 @@ from daemon.errors import EXIT_FAILED
 @click.command(epilog="Example: earshot protect 17   or: earshot protect --off 17")
 @configuration_options
 @click.argument("ids", nargs=-1, type=row_id, metavar="ID...", required=True)
-@click.option("--off", is_flag=True, help="Let them go again.")
+@click.option("--off", is_flag=True, help="Protect them no longer.")
 @pass_context
 def protect(context: Context, ids: tuple[int, ...], *, off: bool) -> None:
     """Keep recordings from retention and `earshot forget`.

@@ -58,13 +58,13 @@ def reanalyze(
     """Analyze again, by the present rules and settings.
 
     Say how: --rules, --text or --audio. Count and estimated cost are shown first, and nothing is done without
-    a yes. Without filters all recordings are meant that are done; for a copy its original is.
+    a yes. Without filters it means all recordings that are done; a copy stands for its original.
 
     Alerts are stored as suppressed (`reanalyzed`) unless you add --alerts. Nobody is told of the same rule
     twice for a recording.
 
-    The result of --text replaces the old one when it is there; ended early, the same command goes on with the
-    rest. --audio puts recordings back into the queue.
+    The result of --text replaces the old one once it is there. If it is ended early, the same command goes on
+    with the rest. --audio puts recordings back into the queue.
     """
     from daemon.storage.filters import matching_ids
     from daemon.storage.results import analyzed_among

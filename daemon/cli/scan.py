@@ -32,7 +32,7 @@ def scan(context: Context, existing: bool, yes: bool, as_json: bool) -> None:
     """Find and analyze what is waiting, send alerts, then exit.
 
     With --existing, count, hours and estimated cost are shown first, and nothing is sent without a yes.
-    Where the service is running, it takes them in.
+    A running service then takes them in itself.
 
     Exits with 1 when a recording failed or is left waiting, when an alert is not delivered yet, and when a
     folder could not be looked at.

@@ -46,7 +46,7 @@ def show(context: Context, which: str, full: bool, as_json: bool) -> None:
     """Show what was found in a recording, and who said what.
 
     A number is an id; otherwise it may be a name, a path, or -1 for the newest recording (-2 for the one
-    before). Passages marked with > are those that a rule of the configuration looks at.
+    before). Passages marked with > are those that a rule of the configuration matches.
     """
     from daemon.documents import document
     from daemon.storage.originals import original_of_recording

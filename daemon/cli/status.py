@@ -40,7 +40,7 @@ def status(
 ) -> None:
     """Show counts, what is paused and why, folders and alerts.
 
-    With a configuration that cannot be used: its faults and the last state, and 78 as the exit code.
+    If the configuration cannot be used, its faults and the last state are shown, and the exit code is 78.
 
     With --check all is well (0) while the service runs and watches, is not paused, the database can
     be written, no folder is away, the web pages can be served, no alert and no webhook has been stuck for

@@ -19,7 +19,7 @@ from daemon.cli.output import print_json
 def verdict(context: Context, alert_id: int, verdict: str, as_json: bool) -> None:
     """Say whether an alert was worth it.
 
-    ID is that of the alert, as its last line has it. A later verdict takes the place of an earlier one;
+    ID is the alert's, which its last line names. A later verdict takes the place of an earlier one;
     `earshot rules test` and the digest show how many of a rule's alerts were useful.
     """
     from daemon.storage.database import transaction
