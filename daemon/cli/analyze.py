@@ -44,9 +44,9 @@ def analyze(
     """Analyze files and hosted recordings now and print the result.
 
     Without --save nothing is stored except what it cost (where there is a database), and no alert is sent:
-    `alerts` shows which would be. With --save a file of a watched folder becomes the recording that the
-    service knows it as. What was analyzed before (the same bytes or address, in the same way) is shown and not
-    paid for again.
+    `alerts` shows which would be. With --save a file in a watched folder is stored as the service would
+    store it. What was analyzed before (the same bytes or address, in the same way) is shown and not paid
+    for again.
     """
     from daemon.documents import document
 

@@ -81,8 +81,9 @@ def forget(
 ) -> None:
     """Erase recordings and every trace of them in the database.
 
-    Transcript, passages, summary, replies, alerts and messages to other programs are erased, and copies of
-    the recording too; a file that stays is not taken again. Protected recordings are left out. Without IDs and options it finishes an erasure that was interrupted.
+    Transcript, passages, summary, replies, alerts and messages to other programs are erased, and copies
+    of the recording too; a file that stays is not taken again. Protected recordings are left out. Without
+    IDs and options it finishes an erasure that was interrupted.
     """
     from daemon.storage.filters import Filters
 
