@@ -109,7 +109,7 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
             return exit_code(signals.stop)
         pages.begin(config)
         generation.start()
-        renew = partial(_renewed, reload=reload, build=build, take_pages=pages.take)
+        renew = partial(_renewed, reload=reload, build=build, pages=pages)
         generation, code = _serve(generation, signals, lock, renew, pages)
         pages.end()
         lock.say(ready=False)
@@ -183,7 +183,7 @@ def _renewed(
     *,
     reload: Callable[[], Config],
     build: Callable[[Config], Generation],
-    take_pages: Callable[[Config], None],
+    pages: WebPages,
 ) -> tuple[Generation, list[str]]:
     """Return the generation of the present configuration, or the old one and what is wrong, a line each."""
     try:
@@ -194,7 +194,7 @@ def _renewed(
         # Nothing has ended yet, so a locked or full database refuses the reload here, not half-way.
         with closing(open_database(config.database)) as db, transaction(db):
             probe_now(db, utc_now())
-        take_pages(config)
+        pages.take(config)
     except EarshotError as error:
         logger.error("configuration not taken over, the old one stays error=%s", error)
         return old, _lines(error)
@@ -207,7 +207,7 @@ def _renewed(
     except EarshotError as error:
         logger.error("configuration not taken over, going back to the old one error=%s", error)
         new.abandon()
-        take_pages(old.config)
+        pages.begin(old.config)
         new = build(old.config)
         new.take_over(old)
         new.start()
