@@ -25,8 +25,13 @@ def sample(name: str) -> bytes:
 def sound(file: bytes | Path, seconds: float | None = None) -> Samples:
     """The first seconds of a recording, decoded."""
     content = file if isinstance(file, bytes) else file.read_bytes()
-    every = np.concatenate(list(samples(io.BytesIO(content))))
-    return every[: int(seconds * SAMPLE_RATE)] if seconds else every
+    wanted = int(seconds * SAMPLE_RATE) if seconds else None
+    parts: list[Samples] = []
+    for part in samples(io.BytesIO(content)):
+        parts.append(part)
+        if wanted and sum(map(len, parts)) >= wanted:
+            break
+    return np.concatenate(parts)[:wanted]
 
 
 def encoded(

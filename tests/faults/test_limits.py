@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ def telling(sink: HttpSink, **more: Any) -> dict[str, Any]:
 
 def titles(sink: HttpSink) -> list[str]:
     return [request.json()["title"] for request in list(sink.requests)]
+
+
+def noon() -> str:
+    """A time zone in which no day ends soon."""
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+}"
 
 
 def a_day_passes(service: Service) -> None:
@@ -45,7 +51,7 @@ def test_a_limit_of_one_folder_holds_it_alone_until_a_person_lets_go(
     ]
     for number in range(4):
         (limited / f"{number}.wav").write_bytes(wav(f"{number}"))
-    with running(tmp_path, api, **telling(sink, watch=watch)) as service:
+    with running(tmp_path, api, **telling(sink, watch=watch, timezone=noon())) as service:
         service.drop("free.wav")
         service.wait_states(done=3, waiting=2)
         wait_until(lambda: service.rows("SELECT * FROM pauses"), what="a pause")
@@ -78,7 +84,9 @@ def test_a_limit_of_one_folder_holds_it_alone_until_a_person_lets_go(
 def test_a_limit_of_all_warns_once_then_holds_until_the_next_day(
     tmp_path: Path, api: ScriptedApi, sink: HttpSink
 ) -> None:
-    with running(tmp_path, api, **telling(sink, limits={"recordings_per_day": 5}, timezone="UTC")) as service:
+    with running(
+        tmp_path, api, **telling(sink, limits={"recordings_per_day": 5}, timezone=noon())
+    ) as service:
         for number in range(4):
             service.drop(f"{number}.wav")
         service.wait_states(done=4)
@@ -105,7 +113,8 @@ def test_cost_counts_by_what_replies_say_and_what_is_in_flight_by_its_length(
 ) -> None:
     """A limit that one recording reaches: the second is not sent while the first is under way."""
     long = wav("long", seconds=60)
-    with running(tmp_path, api, limits={"cost_per_day": 0.004}, analyzer={"concurrency": 5}) as service:
+    settings = {"limits": {"cost_per_day": 0.004}, "analyzer": {"concurrency": 5}, "timezone": noon()}
+    with running(tmp_path, api, **settings) as service:
         api.script = lambda conversation: conversation.reply(body=reply(duration=60.0), delay=1.5)
         for number in range(3):
             service.drop(f"{number}.wav", long + bytes([number]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -131,6 +132,7 @@ def label_of(score: float) -> str:
     return "negative" if score <= -1 / 3 else "positive" if score >= 1 / 3 else "neutral"
 
 
+@functools.cache
 def hum(seconds: float = LENGTH) -> bytes:
     """A WAV file that browsers play: 8 kHz, 8 bit, a hum that comes and goes."""
     count = int(seconds * 8000)

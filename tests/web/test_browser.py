@@ -7,18 +7,19 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
 
 from daemon.models import Ending, RecordingState
 from daemon.web.server import Pages
 from tests.programs import program
 from tests.servers import wait_until
 from tests.web.places import CALL, NOW, Place, hum, reply_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -60,6 +61,9 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    # Here, as all processes of pytest-xdist load this file, and one of them runs it.
+    from playwright.sync_api import sync_playwright
+
     place = Place(tmp_path_factory.mktemp("pages"), listen="127.0.0.1:0")
     call = place.add(sound=hum(), agent="Ines")
     said = [(0, 1.0, HOSTILE, -0.9)]
@@ -186,6 +190,8 @@ def test_hostile_names_words_and_summaries_do_nothing(shown: Shown) -> None:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("light", 390), ("dark", 390)])
 def test_everybody_can_use_every_page(shown: Shown, scheme: str, width: int) -> None:
     """axe-core finds nothing, and nothing is wider than a phone. In the dark only colours are others."""
+    from axe_playwright_python.sync_playwright import Axe
+
     found = {}
     only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
     paths = (
