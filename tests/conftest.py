@@ -22,6 +22,8 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
 
 LONGEST_FIRST = (
     "tests/soak/",
+    "tests/web/test_browser.py",
+    "tests/runtime/test_engine_process.py::test_the_demo_shows",
     "tests/engine/test_engine.py",
     "tests/engine/test_server.py",
     "tests/runtime/test_engine_process.py",
@@ -41,6 +43,8 @@ LONGEST_FIRST = (
     "tests/deepgram/test_directed_replies.py",
     "tests/deepgram/test_client.py",
     "tests/cli/",
+    "tests/originals/test_sidecars.py",
+    "tests/web/",
     "tests/test_layout.py",
     "tests/test_tests.py",
 )

@@ -392,6 +392,8 @@ def test_events_that_were_lost_are_made_up_for(start: Callable[..., Running], ro
     (root / "deep/a.wav").write_bytes(b"x")
     events.put(Hint(HintKind.LOST))
     eventually(lambda: watched.names() == ["deep/a.wav"])
+    eventually(lambda: events.made == 2, "watched anew")
+    assert watched.settled_names() == ["deep/a.wav"]
     (root / "deep/b.wav").write_bytes(b"x")
     eventually(lambda: len(watched.names()) == 2)
     eventually(lambda: watched.folder_row()["missed_by_events"] == 1, "counted")
@@ -410,6 +412,8 @@ def test_what_only_a_listing_finds_is_counted_and_the_folder_watched_anew(
     watched.list_all()
     eventually(lambda: watched.names() == ["a.wav", "old.wav"])
     eventually(lambda: events.made == 2, "watched anew")
+    # What comes before the listing that follows would be found by it.
+    assert watched.settled_names() == ["a.wav", "old.wav"]
     (root / "b.wav").write_bytes(b"x")
     eventually(lambda: "b.wav" in watched.names())
     assert watched.folder_row()["missed_by_events"] == 1
