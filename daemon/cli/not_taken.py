@@ -95,6 +95,6 @@ def _noted(config: Config) -> tuple[dict[str, dict[str, int]], dict[str, list[di
     try:
         with closing(open_existing(config.database)) as db:
             return not_taken(db), {each.name: files_not_taken(db, each.name) for each in config.watch}
-    except EarshotError:
-        # None yet, or one of which `check` says why it cannot be used.
+    except (EarshotError, OSError):
+        # None yet, or one of which `check` says why it cannot be used, or why this user has no access.
         return {}, {}

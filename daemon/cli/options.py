@@ -103,7 +103,7 @@ class Context:
         except OSError as error:
             raise StoreError(
                 f"{self.database_file}: the database cannot be read ({error.strerror}); "
-                f"run this as the user of the service: `{as_the_service()}`"
+                f"run this as the user of the service: `{as_the_service(self.config_file)}`"
             ) from error
         return True
 

@@ -54,13 +54,13 @@ def not_running(path: Path) -> str:
     return f"not running; start it with `{start}`"
 
 
-def as_the_service() -> str:
-    """The current command as the service's user would run it."""
+def as_the_service(file: Path = SERVICE_CONFIG) -> str:
+    """The current command as the service's user would run it, with this configuration."""
     context = click.get_current_context()
     name = context.command_path.partition(" ")[2]
     program = Path(sys.argv[0])
     shown = str(program) if program.name == "earshot" and program.is_absolute() else "earshot"
-    return f"sudo -u {SERVICE_USER} {shown} {name} -c {SERVICE_CONFIG}"
+    return f"sudo -u {SERVICE_USER} {shown} {name} -c {file}"
 
 
 def watched_by_others(folders: Sequence[str]) -> list[str]:

@@ -226,6 +226,14 @@ def test_a_list_of_urls_that_cannot_be_read_is_told_where_the_configuration_name
     assert problem["problem"].startswith(f"{missing}: there is no such file")
 
 
+def test_a_database_that_cannot_be_looked_at_hides_no_other_problem(run: Run, site: Site) -> None:
+    site.configure(database=f"/{'x' * 300}/earshot.db", watch=[str(site.home / "nowhere")])
+    answer = run("check", "--offline", "--json")
+    assert answer.returncode == 1
+    assert {"database", "watch[0]"} <= {key for _, key, _ in errors(answer)}
+    assert f"earshot list -c {site.config}`" in run("list").stderr
+
+
 def test_a_database_that_is_none_is_1(run: Run, site: Site) -> None:
     site.database.parent.mkdir()
     site.database.write_bytes(b"certainly not a database, but long enough to have a header" * 20)
