@@ -15,7 +15,7 @@ from daemon.models import iso
 from daemon.status import in_words, status_document
 from daemon.storage.database import free_bytes
 from daemon.storage.filters import Filters
-from daemon.storage.health import stuck_alerts, troubles_now
+from daemon.storage.health import paused, stuck_alerts, troubles_now
 from daemon.storage.limits import used_of_limits
 from daemon.storage.pages import Wanted, listed, told_destinations
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
@@ -36,7 +36,7 @@ def show(request: Request) -> Response:
         failed, _ = listed(db, Wanted(Filters(states=("failed",)), limit=SHOWN_FAILED))
         held = pauses(db)
         told = told_destinations(db)
-        troubles = troubles_now(db, [folder.name for folder in site.config.watch], now, site.zone)
+        held_up = paused(db, site.zone)
         return page(
             request,
             "queue.html.jinja",
@@ -49,7 +49,7 @@ def show(request: Request) -> Response:
             destinations=_destinations(site, told),
             stuck=stuck_alerts(db, now, site.zone),
             away=[folder for folder in document["folders"] if folder["reason"] and not folder["available"]],
-            troubles=troubles,
+            looks=[text for text in troubles_now(db, (), now, site.zone) if text not in held_up],
             free_bytes=free_bytes(site.config.database),
             limits=_limits(db, site, now),
             error_titles=ERROR_TITLES,

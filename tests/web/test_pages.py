@@ -18,6 +18,7 @@ from daemon.alerts.targets import open_targets
 from daemon.alerts.verdict_links import verdict_links
 from daemon.models import Ending, RecordingState, iso
 from daemon.storage.database import open_existing
+from daemon.storage.lock import held
 from tests.web.places import CALL, NOW, SAME, Place, reply_of
 
 
@@ -193,6 +194,20 @@ def test_health_says_what_is_wrong_and_what_to_do(place: Place) -> None:
     )
     assert week.sql("SELECT count(*) AS n FROM recordings WHERE state = 'failed'") == [{"n": 0}]
     assert client.get("/health").headers["location"] == "/queue"
+
+
+def test_health_names_whatever_the_head_of_the_pages_says_to_look_at(place: Place) -> None:
+    with held(place.database) as lock:
+        lock.say(ready=True)
+        assert ">All well</h1>" in place.client().get("/queue").text
+        place.sql(
+            "INSERT INTO troubles (cause, subject, since, detail) VALUES ('pages', '', ?, 'no `web.listen`')",
+            iso(NOW),
+        )
+        text = place.client().get("/queue").text
+    assert '<a class="st warn" data-live="word" href="/queue">Look here</a>' in text
+    assert ">1 thing to look at</h1>" in text
+    assert "the web pages are not served: no <code>web.listen</code>" in text
 
 
 def test_health_shows_how_much_of_each_limit_is_used_and_what_is_not_taken(place: Place) -> None:
