@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -224,11 +225,14 @@ def test_no_connection_no_answer_and_a_broken_one_are_told_apart() -> None:
 
 
 def test_while_an_attempt_hangs_no_other_is_started() -> None:
-    with HttpSink(Answer(delay=1.5)) as sink:
-        sender = AppriseSender(f"json://{sink.address}/", send_seconds=0.1)
+    go_on = threading.Event()
+    with HttpSink(Answer(until=go_on)) as sink:
+        # Apprise itself would give up in four seconds.
+        sender = AppriseSender(f"json://{sink.address}/?rto=60", send_seconds=0.1)
         assert sender.send("a title", "a body") == "no answer within 0 s"
         assert sender.send("a title", "a body") == "the last attempt still hangs"
         assert len(sink.wait_for(1)) == 1
+        go_on.set()
         wait_until(lambda: sender.send("a title", "a body") != "the last attempt still hangs")
 
 

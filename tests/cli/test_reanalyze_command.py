@@ -263,17 +263,21 @@ def test_an_endpoint_that_reads_no_texts_says_what_is_left(run: Run, filled: Sit
 def test_an_interrupt_stores_what_is_under_way_and_begins_nothing_more(
     filled: Site, api: ScriptedApi
 ) -> None:
-    def slow(conversation: Conversation) -> None:
-        conversation.closing.wait(1.0)
+    go_on = threading.Event()
+
+    def until_told(conversation: Conversation) -> None:
+        go_on.wait(60)
         read(conversation)
 
-    api.script = slow
+    api.script = until_told
     variables = environment(EARSHOT_CONFIG=str(filled.config))
     with processes.start(
         "reanalyze", "--text", "--yes", env=variables, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as process:
         wait_until(lambda: reads(api) == 2, what="two requests")
         process.send_signal(signal.SIGINT)
+        # It says nothing when it has heard it.
+        threading.Timer(1.0, go_on.set).start()
         assert process.wait(60) == 130
     assert filled.sql("SELECT count(*) AS n FROM recordings WHERE summary = 'A refund.'") == [{"n": 2}]
     assert reads(api) == 2
@@ -407,16 +411,19 @@ def test_recordings_that_are_still_there_go_back_into_the_queue(
 
 
 def test_two_at_the_same_time_do_not_pay_twice(run: Run, filled: Site, api: ScriptedApi) -> None:
-    def slow(conversation: Conversation) -> None:
-        conversation.closing.wait(2.0)
+    go_on = threading.Event()
+
+    def until_told(conversation: Conversation) -> None:
+        go_on.wait(60)
         read(conversation)
 
-    api.script = slow
+    api.script = until_told
     answers: list[subprocess.CompletedProcess[str]] = []
     first = threading.Thread(target=lambda: answers.append(run("reanalyze", "--text", "--yes")))
     first.start()
     wait_until(lambda: reads(api) > 0, what="a request")
     second = run("reanalyze", "--text", "--yes")
+    go_on.set()
     assert second.returncode == 1
     assert "another `earshot reanalyze --text` is working" in second.stderr
     first.join()

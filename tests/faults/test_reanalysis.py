@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -131,15 +132,18 @@ def test_a_service_that_starts_meanwhile_takes_nothing_for_lost(tmp_path: Path, 
         service.write_config(analyzer={"custom_intents": ["another"]})
         assert service.stop() == 0
 
-        def slow(conversation: Conversation) -> None:
-            conversation.closing.wait(3.0)
+        go_on = threading.Event()
+
+        def until_told(conversation: Conversation) -> None:
+            go_on.wait(60)
             conversation.reply(200, FOUND)
 
-        api.script = slow
+        api.script = until_told
         command = ("reanalyze", "--text", "--yes", "--config", str(service.config_file))
         with processes.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             wait_until(lambda: reads(api), what="a request")
             service.start()
+            go_on.set()
             assert process.wait(60) == 0
         assert summaries(service) == ["New."]
         assert service.rows("SELECT possibly_billed FROM recordings") == [{"possibly_billed": 2}]
