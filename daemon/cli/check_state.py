@@ -10,7 +10,7 @@ import click
 from daemon.cli.options import Context
 from daemon.cli.output import print_json, shown_zone
 from daemon.cli.places import not_running
-from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError
+from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, StoreError
 from daemon.logs import escaped, redacted
 
 
@@ -34,6 +34,11 @@ def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_jso
 def _not_ready(context: Context) -> list[str]:
     from daemon.storage.lock import daemon_status
 
+    try:
+        # Without a right to look, the service would seem not to run.
+        _ = context.has_database
+    except StoreError as error:
+        return [str(error)]
     service = daemon_status(context.database_file)
     if not service["running"]:
         return [not_running(context.database_file)]

@@ -29,6 +29,8 @@ def reload(context: Context) -> None:
     from daemon.storage.lock import ask_to_reload, daemon_status
 
     database = context.database_file
+    # Raises where this user has no access, for whom the service would seem not to run.
+    _ = context.has_database
     service = daemon_status(database)
     if not service["running"]:
         # Of a faulty file the service may be another one's: then its faults are what is said.

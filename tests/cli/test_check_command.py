@@ -231,7 +231,9 @@ def test_a_database_that_cannot_be_looked_at_hides_no_other_problem(run: Run, si
     answer = run("check", "--offline", "--json")
     assert answer.returncode == 1
     assert {"database", "watch[0]"} <= {key for _, key, _ in errors(answer)}
-    assert f"earshot list -c {site.config}`" in run("list").stderr
+    for command in (["list"], ["status", "--check"], ["reload"]):
+        told = run(*command)
+        assert f"earshot {command[0]} -c {site.config}`" in told.stdout + told.stderr
 
 
 def test_a_database_that_is_none_is_1(run: Run, site: Site) -> None:
