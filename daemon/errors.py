@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 EXIT_FAILED = 1
 EXIT_UNUSABLE = 78
@@ -50,6 +52,20 @@ class ConfigError(EarshotError):
         self.path = str(path)
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def all_of(*reads: Callable[[], Any]) -> list[Any]:
+    """Return what each of these reads; raises one ConfigError with the problems of all that cannot."""
+    found: list[Any] = []
+    problems: list[ConfigProblem] = []
+    for read in reads:
+        try:
+            found.append(read())
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError("configuration", problems)
+    return found
 
 
 class StoreError(EarshotError):

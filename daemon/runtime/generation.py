@@ -21,7 +21,7 @@ from daemon.alerts.deliver import delivery
 from daemon.alerts.targets import open_targets
 from daemon.alerts.verdict_links import verdict_links
 from daemon.alerts.volume import end_bursts
-from daemon.alerts.webhooks import webhook_delivery
+from daemon.alerts.webhooks import Receiver, webhook_delivery
 from daemon.analysis.context import Context
 from daemon.analysis.pauses import end_obsolete_pauses
 from daemon.analysis.throttle import Throttle
@@ -33,9 +33,9 @@ from daemon.costs.estimate import expected
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.documents import render
-from daemon.errors import StoreBusyError
+from daemon.errors import StoreBusyError, all_of
 from daemon.logs import register_secret
-from daemon.models import utc_now
+from daemon.models import Target, utc_now
 from daemon.originals.originals import outcomes_of, tidy
 from daemon.originals.sidecars import write_sidecars
 from daemon.periodic.retention import retention
@@ -89,8 +89,15 @@ class Generation:
         self.config = config
         self._clock = clock
         self._monotonic = monotonic
-        self.targets = open_targets(config, env)
-        self._receivers = receivers(config, env)
+        self._key_stamp = _file_stamp(config.analyzer.api_key_file)
+        self.targets: list[Target]
+        self._receivers: list[Receiver]
+        self._key: str | None
+        self.targets, self._receivers, self._key = all_of(
+            partial(open_targets, config, env),
+            partial(receivers, config, env),
+            partial(api_key, config, env=env),
+        )
         self._env = env
         self._throttle = throttle
         self._ended = ended
@@ -102,8 +109,6 @@ class Generation:
         """Of what has to do once a recording's turn is over: its alerts, its original."""
         self._engine: EmbeddedEngine | None = None
         self._successor: Generation | None = None
-        self._key_stamp = _file_stamp(config.analyzer.api_key_file)
-        self._key = api_key(config, env=env)
         for secret in known_secrets(config, env):
             register_secret(secret)
         self.folders = [

@@ -202,12 +202,21 @@ def test_a_database_that_is_none_is_78_and_one_line(run: Run, site: Site) -> Non
 
 
 def test_a_first_start_that_is_refused_creates_no_database(run: Run, site: Site) -> None:
+    urls = {name: {"urls_file": f"missing.{name}"} for name in ("team", "ops")}
     site.configure(
-        analyzer={"base_url": "http://127.0.0.1:9", "api_key_file": str(site.home / "missing.key")}
+        analyzer={"base_url": "http://127.0.0.1:9", "api_key_file": "missing.key"},
+        alerts={"destinations": urls},
+        webhooks=[{"url": "http://127.0.0.1:9/x", "secret_file": "missing.secret"}],
     )
     answer = run("run")
     assert answer.returncode == 78
-    assert "missing.key" in answer.stderr
+    missing = [line.partition(": there is no such file")[0] for line in answer.stderr.splitlines()]
+    assert missing == [
+        f"earshot: {site.home}/missing.team: urls_file",
+        f"earshot: {site.home}/missing.ops: urls_file",
+        f"earshot: {site.home}/missing.secret: secret_file",
+        f"earshot: {site.home}/missing.key: analyzer.api_key_file",
+    ]
     assert not site.database.parent.exists()
 
 
