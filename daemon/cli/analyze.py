@@ -112,10 +112,17 @@ def _analyzed_before(ledger: Database | None, analysis: AnalysisContext, source:
 
 
 def _refuse_unusable(source: str, config: Config) -> None:
-    """Raise UsageError for an address that no recording is fetched from, before anything is paid."""
+    """Raise UsageError for an address that no recording is fetched from, before anything is paid.
+
+    And for a file with addresses, which would be sent as if it were a recording.
+    """
     from daemon.config.addresses import BadAddressError
+    from daemon.config.filenames import LIST_ENDINGS, ending_of
 
     if "://" not in source or os.path.lexists(source):
+        if ending_of(source) in LIST_ENDINGS:
+            text = f"{source} has addresses in it, and is no recording; name an address itself"
+            raise click.UsageError(text)
         return
     try:
         _address(source, config)

@@ -126,3 +126,12 @@ def test_addresses_of_private_networks_are_sent_only_where_hosts_names_them(
     addresses = ["https://example.com/a.wav", "http://10.0.0.7/a.wav"]
     assert run("analyze", *addresses).returncode == 0
     assert [json.loads(call.text)["url"] for call in api.calls] == addresses
+
+
+def test_a_file_with_addresses_is_not_sent_as_a_recording(site: Site, api: ScriptedApi) -> None:
+    configure(site, api)
+    shortcut = site.home / "Call.URL"
+    shortcut.write_text("[InternetShortcut]\nURL=https://example.com/a.wav\n")
+    answer = CliRunner().invoke(earshot, ["analyze", str(shortcut), "-c", str(site.config)])
+    assert (answer.exit_code, api.calls) == (2, [])
+    assert "name an address itself" in answer.output
