@@ -269,7 +269,7 @@ def _printing_to(number: int, errors: str) -> io.TextIOWrapper:
 
 def _load() -> None:
     """Import all that the commands use, but not the embedded engine, which is a process of its own."""
-    importlib.import_module("daemon.__main__").load_sqlite_utils()
+    importlib.import_module("daemon.storage")
     for module in pkgutil.walk_packages(daemon.__path__, "daemon."):
         if not module.name.startswith(("daemon.engine", "daemon.__main__")):
             importlib.import_module(module.name)

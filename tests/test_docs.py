@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from sqlite_utils.cli import cli as sqlite_utils_command
 
-from daemon.cli.commands import PLACES, earshot
+from daemon.cli.commands import COMMANDS, earshot
 from daemon.config.load import load_config
 from daemon.errors import EarshotError
 from daemon.storage.verdicts import Verdict, give_verdict
@@ -44,7 +44,7 @@ NOT_RUN = {
     "reload": "it needs a running service; tests/faults/test_reload.py",
 }
 """Commands whose options are checked here, and which are run elsewhere."""
-NAMES = {f"earshot {name}" for name in PLACES} - {"earshot retry", "earshot list", "earshot status"}
+NAMES = {f"earshot {name}" for name in COMMANDS} - {"earshot retry", "earshot list", "earshot status"}
 MAY_SAY_NO = {"check", "doctor", "status", "forget", "retry", "webhooks"}
 """They exit with 1 where no service runs, the API cannot be reached, nobody says yes, or nothing failed."""
 

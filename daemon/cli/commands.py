@@ -15,47 +15,65 @@ from daemon.cli.options import configuration_options
 
 GROUPS = {
     "Everyday": {
-        "list": "daemon.cli.recordings:list_command",
-        "show": "daemon.cli.show:show",
-        "search": "daemon.cli.search:search",
-        "stats": "daemon.cli.stats:stats",
-        "costs": "daemon.cli.costs:costs",
-        "export": "daemon.cli.export:export",
-        "retry": "daemon.cli.retry:retry",
-        "reanalyze": "daemon.cli.reanalyze:reanalyze",
-        "forget": "daemon.cli.forget:forget",
-        "protect": "daemon.cli.protect:protect",
+        "list": ("daemon.cli.recordings:list_command", "List recordings, the newest first."),
+        "show": ("daemon.cli.show:show", "Show what was found in a recording, and who said what."),
+        "search": ("daemon.cli.search:search", "Search transcripts, summaries and names for WORDS."),
+        "stats": ("daemon.cli.stats:stats", "Show in figures how conversations went, and about what."),
+        "costs": ("daemon.cli.costs:costs", "Show what was spent on recordings, by estimate."),
+        "export": ("daemon.cli.export:export", "Write recordings as csv, jsonl, txt, vtt, srt, md or html."),
+        "retry": ("daemon.cli.retry:retry", "Put failed or skipped recordings back in the queue."),
+        "reanalyze": ("daemon.cli.reanalyze:reanalyze", "Analyze again, by the present rules and settings."),
+        "forget": ("daemon.cli.forget:forget", "Erase recordings and every trace of them in the database."),
+        "protect": ("daemon.cli.protect:protect", "Keep recordings from retention and `earshot forget`."),
     },
     "Alerts": {
-        "alerts": "daemon.cli.alerts:alerts",
-        "verdict": "daemon.cli.verdict:verdict",
-        "rules": "daemon.cli.rules:rules",
-        "test-alert": "daemon.cli.alerts:test_alert",
-        "webhooks": "daemon.cli.webhooks:webhooks",
+        "alerts": ("daemon.cli.alerts:alerts", "List alerts, those held back or given up with the reason."),
+        "verdict": ("daemon.cli.verdict:verdict", "Say whether an alert was worth it."),
+        "rules": ("daemon.cli.rules:rules", "Try the rules of the configuration."),
+        "test-alert": ("daemon.cli.alerts:test_alert", "Send a sample alert to every URL of DESTINATION."),
+        "webhooks": (
+            "daemon.cli.webhooks:webhooks",
+            "List messages to other programs, and why some did not arrive.",
+        ),
     },
     "Operate": {
-        "run": "daemon.cli.run:run",
-        "scan": "daemon.cli.scan:scan",
-        "status": "daemon.cli.status:status",
-        "check": "daemon.cli.check:check",
-        "doctor": "daemon.cli.doctor:doctor",
-        "reload": "daemon.cli.reload:reload",
-        "backup": "daemon.cli.backup:backup",
-        "web": "daemon.cli.web:web",
+        "run": ("daemon.cli.run:run", "Watch, analyze and alert until SIGTERM or SIGINT."),
+        "scan": ("daemon.cli.scan:scan", "Find and analyze what is waiting, send alerts, then exit."),
+        "status": ("daemon.cli.status:status", "Show counts, what is paused and why, folders and alerts."),
+        "check": ("daemon.cli.check:check", "Check the configuration and everything that it names."),
+        "doctor": (
+            "daemon.cli.doctor:doctor",
+            "Check everything, the running service and its database included.",
+        ),
+        "reload": (
+            "daemon.cli.reload:reload",
+            "Have the running service read its configuration and key again.",
+        ),
+        "backup": ("daemon.cli.backup:backup", "Copy the database to FILE while the service goes on."),
+        "web": ("daemon.cli.web:web", "Serve the web pages until SIGTERM or SIGINT."),
     },
     "Try": {
-        "demo": "daemon.cli.demo:demo",
-        "analyze": "daemon.cli.analyze:analyze",
-        "engine": "daemon.cli.engine:engine",
+        "demo": ("daemon.cli.demo:demo", "Show on a sample call what is found in it, and the alert."),
+        "analyze": (
+            "daemon.cli.analyze:analyze",
+            "Analyze files and hosted recordings now and print the result.",
+        ),
+        "engine": ("daemon.cli.engine:engine", "Run the embedded engine alone, as an HTTP server."),
     },
     "Help": {
-        "help": "daemon.cli.commands:help_command",
-        "completion": "daemon.cli.completion:completion",
+        "help": ("daemon.cli.commands:help_command", "Show what a command does, as its --help."),
+        "completion": (
+            "daemon.cli.completion:completion",
+            "Print the script that completes commands and options in a shell.",
+        ),
     },
 }
-"""Each command and where it is, under the headings and in the order in which `--help` lists them."""
+"""Each command, where it is and what it does, under the headings and in the order of `--help`.
 
-PLACES = {name: place for commands in GROUPS.values() for name, place in commands.items()}
+What it does is the first sentence of the command's own help, here so that `--help` imports none of them.
+"""
+
+COMMANDS = {name: facts for commands in GROUPS.values() for name, facts in commands.items()}
 
 
 class Commands(Group):
@@ -63,20 +81,24 @@ class Commands(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of `--help`."""
-        return list(PLACES)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, or None."""
-        place = PLACES.get(cmd_name)
-        if place is None:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = place.partition(":")
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        # First: it loads sqlite-utils without numpy.
+        importlib.import_module("daemon.storage")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def headings(self, ctx: click.Context) -> dict[str, list[str]]:
-        """Return the names under the headings of GROUPS."""
-        return {heading: list(commands) for heading, commands in GROUPS.items()}
+    def headings(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Return the names and what they do, under the headings of GROUPS."""
+        return {
+            heading: [(name, does) for name, (_, does) in commands.items()]
+            for heading, commands in GROUPS.items()
+        }
 
 
 @click.command(

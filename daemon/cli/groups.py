@@ -11,9 +11,10 @@ LONGEST = 200
 class Group(click.Group):
     """A group whose --help has each command's whole first sentence."""
 
-    def headings(self, ctx: click.Context) -> dict[str, list[str]]:
-        """Return the names of commands by the headings under which --help lists them."""
-        return {"Commands": self.list_commands(ctx)}
+    def headings(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Return the commands by the headings under which --help lists them: name, and what it does."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return {"Commands": [(name, each.get_short_help_str(LONGEST)) for name, each in found if each]}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -29,9 +30,6 @@ class Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings."""
         widest = max(map(len, self.list_commands(ctx)))
-        for heading, names in self.headings(ctx).items():
-            found = [(name, command) for name in names if (command := self.get_command(ctx, name))]
+        for heading, commands in self.headings(ctx).items():
             with formatter.section(heading):
-                formatter.write_dl(
-                    [(name.ljust(widest), each.get_short_help_str(LONGEST)) for name, each in found]
-                )
+                formatter.write_dl([(name.ljust(widest), does) for name, does in commands])

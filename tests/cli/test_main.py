@@ -16,7 +16,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from daemon.cli.commands import PLACES, earshot
+from daemon.cli.commands import COMMANDS, earshot
+from daemon.cli.groups import LONGEST
 from daemon.cli.options import LARGEST_ID, SYSTEM_FILE, Context
 from daemon.errors import ConfigError
 from tests.cli.sites import KEY, SEEN_AT, Site, environment
@@ -28,10 +29,42 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def every_command() -> list[str]:
     """Every command, those of groups included."""
     names = []
-    for name in PLACES:
+    for name in COMMANDS:
         command = earshot.get_command(click.Context(earshot), name)
         names += [name, *(f"{name} {each}" for each in getattr(command, "commands", {}))]
     return names
+
+
+def test_the_overview_says_of_each_command_what_its_own_help_begins_with() -> None:
+    for name, (_, does) in COMMANDS.items():
+        command = earshot.get_command(click.Context(earshot), name)
+        assert command is not None
+        assert does == command.get_short_help_str(LONGEST)
+
+
+def test_commands_load_only_what_they_use(site: Site) -> None:
+    """Each process would pay for the rest, between a hundredth and half a second."""
+    code = """
+import json, sys
+from daemon.__main__ import main
+heavy = ("apprise", "httpx", "jinja2", "numpy", "pydantic", "rich", "sqlite_utils", "starlette", "watchdog")
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit:
+        print(*arguments[:1], "loads", *(name for name in heavy if name in sys.modules))
+"""
+    commands = [["--version"], ["--help"], ["status", "-c", str(site.config)]]
+    answer = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = [line for line in answer.stdout.splitlines() if " loads" in line]
+    assert loaded == ["--version loads", "--help loads", "status loads pydantic sqlite_utils"]
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
@@ -47,8 +80,8 @@ def said(*arguments: str, env: dict[str, str] | None = None) -> str:
 def test_help_lists_each_command_once_under_its_heading_with_a_whole_sentence() -> None:
     shown = said("--help").partition("Everyday:\n")[2].splitlines()
     listed = [line.split()[0] for line in shown if line.startswith("  ") and "Example" not in line]
-    assert listed == list(PLACES)
-    assert all(line.endswith(".") for line in shown[: len(PLACES)] if line.startswith("  "))
+    assert listed == list(COMMANDS)
+    assert all(line.endswith(".") for line in shown[: len(COMMANDS)] if line.startswith("  "))
     assert [line for line in shown if re.fullmatch(r"\w+:", line)] == ["Alerts:", "Operate:", "Try:", "Help:"]
 
 
