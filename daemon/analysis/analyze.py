@@ -1,7 +1,8 @@
 """Take one claimed recording through the analysis: ask the API, store the reply, store what it says.
 
 The order is what makes it safe to be killed anywhere: the claim is committed before the first byte leaves,
-the raw reply before it is interpreted, and the result together with the alerts it causes.
+and the result together with the alerts it causes. The raw reply is committed with them where it is short and
+can be interpreted; else by itself before, so that one that ends the process is not paid for again.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlite_utils import Database
 
 from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import explained, settle_failure
-from daemon.analysis.ledger import insist, note_discarded, note_failed, note_received
+from daemon.analysis.ledger import insist, note_discarded, note_failed, receive
 from daemon.analysis.long_transcripts import read_parts
 from daemon.config.places import root_of
 from daemon.deepgram.parts import merge, missing_parts
@@ -39,6 +42,17 @@ from daemon.storage.results import reply_in_hand
 
 logger = logging.getLogger(__name__)
 
+SHARED_BYTES = 1_000_000
+"""A reply up to this length shares the commit of its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A reply; `keep` stores it in the transaction of its result, and is None where it is stored already."""
+
+    body: bytes
+    keep: Callable[[datetime], None] | None = None
+
 
 def analyze(db: Database, recording: Recording, context: Context) -> None:
     """Analyze a claimed recording: it is done or failed afterwards, or back in the queue with the reason."""
@@ -46,15 +60,47 @@ def analyze(db: Database, recording: Recording, context: Context) -> None:
     body = reply_in_hand(db, recording.id)
     try:
         # A reply that is stored already was paid for, but a crash or an error came before its result.
-        body = body or _ask(db, recording, context.request_for(recording), context)
+        answer = _Answer(body) if body else _ask(db, recording, context.request_for(recording), context)
     except (FileTrouble, AnalysisError) as error:
         reason = explained(db, recording, error, context)
         with transaction(db):
             settle_failure(db, recording, reason, context, context.clock())
         return
-    analysis = _interpret(db, recording, body, context) if body else None
-    if analysis:
-        _finish(db, recording, analysis, context, seconds=time.monotonic() - started)
+    if answer:
+        _conclude(db, recording, answer, context, started)
+
+
+def _conclude(db: Database, recording: Recording, answer: _Answer, context: Context, started: float) -> None:
+    """Interpret a reply, and store it with its result; by itself before, where it is long or has parts."""
+    if answer.keep and (len(answer.body) > SHARED_BYTES or recording.part_words is not None):
+        answer = _kept(db, answer, answer.keep, context)
+    try:
+        analysis = _interpret(db, recording, answer.body, context)
+        if analysis:
+            count = insist(lambda: context.store(db, recording, analysis, answer.keep or _nothing), context)
+            _log_done(recording, analysis, count, seconds=time.monotonic() - started)
+    except StoreBusyError:
+        raise
+    except Exception:
+        # It could not be interpreted, or its result not be stored: it is not to be bought again.
+        if answer.keep:
+            _kept(db, answer, answer.keep, context)
+        raise
+
+
+def _kept(db: Database, answer: _Answer, keep: Callable[[datetime], None], context: Context) -> _Answer:
+    """Store a reply by itself."""
+
+    def store() -> None:
+        with transaction(db):
+            keep(context.clock())
+
+    insist(store, context)
+    return _Answer(answer.body)
+
+
+def _nothing(_now: datetime) -> None:
+    """What is to be written first where the reply is stored already."""
 
 
 def _interpret(db: Database, recording: Recording, body: bytes, context: Context) -> Analysis | None:
@@ -73,10 +119,7 @@ def _interpret(db: Database, recording: Recording, body: bytes, context: Context
     return replace(merged, not_analyzed={**missing_parts(*parts), **merged.not_analyzed})
 
 
-def _finish(
-    db: Database, recording: Recording, analysis: Analysis, context: Context, *, seconds: float
-) -> None:
-    count = insist(lambda: context.store(db, recording, analysis), context)
+def _log_done(recording: Recording, analysis: Analysis, count: int, *, seconds: float) -> None:
     logger.info(
         "recording done recording=%d name=%s folder=%s duration=%.1f"
         " audio_seconds=%.1f sentiment=%s alerts=%d",
@@ -90,8 +133,8 @@ def _finish(
     )
 
 
-def _ask(db: Database, recording: Recording, request: Request, context: Context) -> bytes | None:
-    """Return the reply, which is stored as it came; None when the recording ended or waits without one."""
+def _ask(db: Database, recording: Recording, request: Request, context: Context) -> _Answer | None:
+    """Return the reply, which is still to be stored; None when the recording ended or waits without one."""
     if recording.part_words is not None:
         request = request.without_features()
     if recording.is_url:
@@ -138,7 +181,7 @@ def _keep_hash(db: Database, recording: Recording, sha256: str) -> None:
 
 def _converse(
     db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
-) -> bytes | None:
+) -> _Answer | None:
     go, entry = _begin(db, recording, upload, request, context)
     if not go:
         return None
@@ -154,8 +197,8 @@ def _converse(
     if upload and upload.sha256 and not still_same(upload.file, upload.sha256):
         note_discarded(db, recording, entry, reply, context)
         return None
-    note_received(db, recording, entry, reply, context, sha256=upload.sha256 if upload else None)
-    return reply.body
+    sha256 = upload.sha256 if upload else None
+    return _Answer(reply.body, lambda now: receive(db, recording, entry, reply, context, now, sha256=sha256))
 
 
 def _begin(

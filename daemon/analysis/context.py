@@ -27,8 +27,9 @@ class Context:
     requests: Mapping[str | None, Request]
     """By `recordings.folder`; None for what belongs to no folder."""
     throttle: Throttle
-    store: Callable[[Database, Recording, Analysis], int]
-    """Stores a result with the alerts that it causes, in one transaction; returns how many alerts are new."""
+    store: Callable[[Database, Recording, Analysis, Callable[[datetime], None]], int]
+    """Stores a result with the alerts that it causes, in one transaction, in which it first calls its last
+    argument; returns how many alerts are new."""
     expected: Callable[[OpenFile | None, Request], Cost] = lambda _, request: request.expected_cost(None)
     """What analyzing a file will probably cost; None for a hosted one."""
     on_done: Callable[[], None] = lambda: None

@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from sqlite_utils import Database
@@ -50,22 +51,42 @@ def note_received(
 ) -> None:
     """Store the raw reply before it is read: from here on it is never asked for again.
 
-    `sha256` is the hash of the bytes that were sent, where it was not known before. `billed` is False for
-    what was clearly refused.
+    See `receive`.
     """
 
     def store() -> None:
-        now = context.clock()
         with transaction(db):
-            store_response(db, recording.id, reply.body, kind=kind, now=now)
-            end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
-            if billed:
-                count_billed(db, recording.id)
-            if sha256:
-                note_hash(db, recording.id, sha256)
-            answered(db, recording, context, now)
+            receive(
+                db, recording, entry, reply, context, context.clock(), kind=kind, sha256=sha256, billed=billed
+            )
 
     insist(store, context)
+
+
+def receive(
+    db: Database,
+    recording: Recording,
+    entry: int,
+    reply: Reply,
+    context: Context,
+    now: datetime,
+    *,
+    kind: str = "listen",
+    sha256: str | None = None,
+    billed: bool = True,
+) -> None:
+    """Write the raw reply, in the caller's transaction.
+
+    `sha256` is the hash of the bytes that were sent, where it was not known before. `billed` is False for
+    what was clearly refused.
+    """
+    store_response(db, recording.id, reply.body, kind=kind, now=now)
+    end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
+    if billed:
+        count_billed(db, recording.id)
+    if sha256:
+        note_hash(db, recording.id, sha256)
+    answered(db, recording, context, now)
 
 
 def note_discarded(db: Database, recording: Recording, entry: int, reply: Reply, context: Context) -> None:

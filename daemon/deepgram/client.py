@@ -6,9 +6,9 @@ never sent to another host. Every failure leaves as one of the errors in `daemon
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import httpx
 
+from daemon.deepgram.deadlines import Deadlines
 from daemon.deepgram.http_errors import error_of_exception, error_of_status, one_line
 from daemon.deepgram.proxies import proxy_for
 from daemon.deepgram.request import Request
@@ -58,6 +59,7 @@ class ApiClient:
         self._base_url = base_url.rstrip("/")
         self._key = key
         self._timeout = timeout
+        self._deadlines = Deadlines()
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
         if key:
             headers["Authorization"] = f"Token {key}"
@@ -77,6 +79,7 @@ class ApiClient:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+        self._deadlines.close()
 
     def listen_file(self, upload: Upload, request: Request) -> Reply:
         """Send a file to /v1/listen and return the 200's body; raises AnalysisError or FileTrouble.
@@ -115,7 +118,7 @@ class ApiClient:
         if self._http.is_closed:
             # A reload closed this client while its worker hung on a network share.
             raise ServiceDownError("the configuration was read again meanwhile", reached=False)
-        conversation = _Conversation(timeout, address)
+        conversation = _Conversation(timeout, address, self._deadlines)
         content: dict[str, Any] = (
             {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}
         )
@@ -124,8 +127,7 @@ class ApiClient:
                 conversation,
                 self._http.stream(
                     "POST",
-                    self._base_url + path,
-                    params=list(request.parameters),
+                    _address(self._base_url + path, request.parameters),
                     headers=dict(headers),
                     extensions={"trace": conversation.trace},
                     **content,
@@ -184,24 +186,24 @@ class _Conversation:
     """How far a request has got, and the deadline for its reply.
 
     httpx limits only each single read: a server that sends a byte a second would block a worker for ever.
-    At the deadline a timer's thread shuts the socket down, which ends any read at once.
+    At the deadline another thread shuts the socket down, which ends any read at once.
     """
 
     timeout: float
     address: str | None
+    deadlines: Deadlines
     sent: bool = False
     late: bool = False
     received: bytearray = field(default_factory=bytearray)
     request_id: str | None = None
     _socket: Any = None
-    _timer: threading.Timer | None = None
+    _has_deadline: bool = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
+        self.deadlines.lift(self._give_up)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Keep the socket and the progress that httpcore reports here."""
@@ -211,10 +213,9 @@ class _Conversation:
         elif event == "http11.send_request_body.complete":
             # The last byte has left: from here on the request may be billed.
             self.sent = True
-        elif event == "http11.receive_response_headers.started" and self._timer is None:
-            self._timer = threading.Timer(self.timeout, self._give_up)
-            self._timer.daemon = True
-            self._timer.start()
+        elif event == "http11.receive_response_headers.started" and not self._has_deadline:
+            self._has_deadline = True
+            self.deadlines.set(self._give_up, self.timeout)
 
     def _give_up(self) -> None:
         self.late = True
@@ -266,6 +267,12 @@ def _shut_down(connection: Any) -> None:
             duplicate.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
+
+
+@functools.lru_cache(maxsize=100)
+def _address(url: str, parameters: tuple[tuple[str, str], ...]) -> httpx.URL:
+    """Return the address of a request: the same for all recordings of a folder."""
+    return httpx.URL(url, params=list(parameters))
 
 
 def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ def store(
     db: Database,
     recording: Recording,
     analysis: Analysis,
+    first: Callable[[datetime], None] = lambda _: None,
     *,
     alerts: Alerts,
     targets: Sequence[Target],
@@ -32,6 +33,7 @@ def store(
 ) -> int:
     """Store a result and the alerts that it causes; returns how many alerts are new.
 
+    What `first` writes, such as the reply that the result is from, is in the same transaction.
     The rules are asked before the transaction begins, because they may take long for a long transcript.
     """
     rules = Rules(alerts, targets)
@@ -39,6 +41,7 @@ def store(
     with transaction(db):
         # Read the clock only inside the transaction: a digest stored while we wait closes its period.
         now = clock()
+        first(now)
         store_result(db, recording.id, analysis, now=now)
         note_event(db, recording.id, "done", now)
         return len(_store_alerts(db, rules, wanted, recording.id, now))

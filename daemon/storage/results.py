@@ -34,6 +34,7 @@ BATCH_ROWS = 50
 
 # When a conversation took place, as far as known; `max_age` counts from the same time.
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
+# The label and the score come last.
 _SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment) if field.name != "kind")
 _COLUMNS = tuple(
     field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed", "cost")
@@ -42,13 +43,9 @@ _COLUMNS = tuple(
 
 def store_response(db: Database, recording_id: int, body: bytes, *, kind: str, now: datetime) -> None:
     """Keep a reply as it was received (`kind`: listen, read, doubtful)."""
-    db.table("responses").insert(
-        {
-            "recording_id": recording_id,
-            "received_at": iso(now),
-            "kind": kind,
-            "body": zlib.compress(body),
-        }
+    db.execute(
+        "INSERT INTO responses (recording_id, received_at, kind, body) VALUES (?, ?, ?, ?)",
+        (recording_id, iso(now), kind, zlib.compress(body)),
     )
 
 
@@ -121,7 +118,12 @@ def _replace_segments(db: Database, recording_id: int, analysis: Analysis) -> No
     for table, (label, score) in SEGMENT_TABLES.items():
         segments: tuple[Segment, ...] = getattr(analysis, table)
         db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
-        db.table(table).insert_all(_segment_row(recording_id, segment, label, score) for segment in segments)
+        columns = ("recording_id", *_SEGMENT_COLUMNS[:-2], label, score)
+        db.conn.executemany(
+            f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608 - our own names
+            f" VALUES ({', '.join('?' * len(columns))})",
+            [(recording_id, *(getattr(each, name) for name in _SEGMENT_COLUMNS)) for each in segments],
+        )
     db.execute("DELETE FROM worst_scores WHERE recording_id = ?", (recording_id,))
     scores = [segment.score for segment in analysis.sentiments if segment.score is not None]
     if scores:
@@ -137,13 +139,6 @@ def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:
     """
     db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
     db.execute("UPDATE recordings SET part_words = ? WHERE id = ?", (part_words, recording_id))
-
-
-def _segment_row(recording_id: int, segment: Segment, label: str, score: str) -> dict[str, Any]:
-    row = {column: getattr(segment, column) for column in _SEGMENT_COLUMNS}
-    row[label] = row.pop("label")
-    row[score] = row.pop("score")
-    return {"recording_id": recording_id, **row}
 
 
 def is_done(db: Database, recording_id: int) -> bool:
