@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -67,6 +69,19 @@ Elsewhere the tests of a file stay together: they share what they begin with, or
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort by file only: within one, tests stay as they are written."""
     items.sort(key=lambda item: _rank(item.nodeid))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """What a command that a test calls in this process does to the log is undone after it."""
+    loggers = [(logger, logger.level) for logger in (logging.root, logging.getLogger("daemon"))]
+    handlers = list(logging.root.handlers)
+    try:
+        return (yield)
+    finally:
+        logging.root.handlers[:] = handlers
+        for logger, level in loggers:
+            logger.setLevel(level)
 
 
 def pytest_collection_finish() -> None:
