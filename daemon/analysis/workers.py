@@ -168,7 +168,9 @@ class Workers:
             while places < most and throttle.enter():
                 places += 1
             with transaction(db):
-                claimed = claim_due(db, now, wanted, most=places)
+                found = claim_due(db, now, wanted, most=places)
+            # Not before: the commit may fail.
+            claimed = found
         finally:
             for _ in range(places - len(claimed)):
                 throttle.leave()

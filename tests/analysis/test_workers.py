@@ -22,7 +22,7 @@ from daemon.errors import StoreBusyError
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, rows
 from daemon.storage.operations import troubles
-from tests.databases import new_database
+from tests.databases import new_database, writing_connection
 from tests.storage.stores import add
 
 
@@ -140,3 +140,36 @@ def test_nothing_is_claimed_once_the_end_began(
     Workers(path, context).step(db)
 
     assert rows(db, "SELECT state FROM recordings") == [{"state": "waiting"}]
+
+
+def test_a_claim_whose_commit_fails_takes_no_place(
+    tmp_path: Path, path: Path, db: Database, client: ApiClient
+) -> None:
+    config = Config.model_validate({"database": path, "watch": [{"path": str(tmp_path)}]})
+    context = Context(
+        config=config,
+        client=client,
+        requests=requests_by_folder(config),
+        store=partial(store, alerts=config.alerts, targets=()),
+        throttle=Throttle(3),
+    )
+    add(db, 2, folder=str(tmp_path))
+    connection = writing_connection(db)
+
+    def refuse_commits(action: int, first: str | None, *_: object) -> int:
+        is_commit = (action, first) == (sqlite3.SQLITE_TRANSACTION, "COMMIT")
+        return sqlite3.SQLITE_DENY if is_commit else sqlite3.SQLITE_OK
+
+    def on_statement(sql: str) -> None:
+        if "state = 'analyzing'" in sql and sql.lstrip().startswith("UPDATE"):
+            connection.set_authorizer(refuse_commits)
+
+    connection.set_trace_callback(on_statement)
+    workers = Workers(path, context)
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        workers.step(db)
+    connection.set_trace_callback(None)
+    connection.set_authorizer(None)
+    assert context.throttle.in_flight == 0
+    assert rows(db, "SELECT DISTINCT state FROM recordings") == [{"state": "waiting"}]
+    assert workers.drain(60)
