@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,18 +12,24 @@ from daemon.cli.filters import filter_options
 from daemon.cli.groups import Group
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
 from daemon.cli.output import local_time, plural, print_json, print_line, print_paragraph, print_table
+from daemon.cli.progress import Advance, count_bar
 from daemon.errors import UsageError
 from daemon.text import shown_clock
+
+SHOWN_EVERY = 100
+"""Recordings from one move of the progress bar to the next."""
 
 QUOTE_LENGTH = 200
 """Characters of a passage shown beside its reasons."""
 
 if TYPE_CHECKING:
     from daemon.config.models import Config, Rule
-    from daemon.models import Segment
+    from daemon.models import Conversation, Segment
     from daemon.runtime.backtest import Example, Outcome
     from daemon.storage.filters import Filters
     from daemon.storage.verdicts import Verdicts
+
+    Stored = tuple[str, Conversation]
 
 
 @click.group(cls=Group, epilog="Example: earshot rules test --since 30d")
@@ -44,7 +51,7 @@ def test_rules(context: Context, *, filters: Filters, name: str | None, as_json:
     by itself `suppressed` counts what cooldown and burst would have held back, `unknown` the recordings
     without the analysis that it needs, and `precision` the alerts that people found useful.
     """
-    from daemon.runtime.backtest import backtest
+    from daemon.runtime.backtest import backtest, needed_tables
     from daemon.storage.filters import matching_ids
     from daemon.storage.results import analyzed_among, stored_conversations
     from daemon.storage.verdicts import Verdicts, verdicts_by_rule
@@ -52,7 +59,10 @@ def test_rules(context: Context, *, filters: Filters, name: str | None, as_json:
     chosen = _chosen(context.config, name)
     db = context.database
     ids = analyzed_among(db, matching_ids(db, filters))
-    count, outcomes = backtest(chosen, stored_conversations(db, ids))
+    tables = needed_tables(chosen, quoted=name is not None)
+    with count_bar(quiet=as_json) as show:
+        stored = _counted(stored_conversations(db, ids, tables=tables), len(ids), show)
+        count, outcomes = backtest(chosen, stored)
     verdicts = verdicts_by_rule(db)
     rows = [_row(each, verdicts.get(each.rule.name, Verdicts()), context.config) for each in outcomes]
     if as_json:
@@ -74,6 +84,13 @@ def test_rules(context: Context, *, filters: Filters, name: str | None, as_json:
     )
     for each in outcomes if name else ():
         _print_examples(each)
+
+
+def _counted(found: Iterable[Stored], total: int, show: Advance) -> Iterator[Stored]:
+    for done, each in enumerate(found):
+        if not done % SHOWN_EVERY:
+            show("testing", done, total)
+        yield each
 
 
 def _chosen(config: Config, name: str | None) -> tuple[Rule, ...]:

@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 
 from daemon.alerts.draft import Wanted
 from daemon.alerts.volume import cooldown_group, cooldown_seconds, store_alerts
-from daemon.config.models import Alerts, Rule
+from daemon.config.models import SENTIMENT_CONDITIONS, Alerts, Rule, every_when
 from daemon.models import (
     AlertDraft,
     AlertState,
@@ -66,6 +66,21 @@ class Outcome:
     fired: list[Fired] = field(default_factory=list)
     unknown: int = 0
     examples: deque[Example] = field(default_factory=lambda: deque(maxlen=EXAMPLES))
+
+
+def needed_tables(rules: Iterable[Rule], *, quoted: bool) -> set[str]:
+    """Return the tables of segments that these rules look at, and what is quoted of them."""
+    needed = {"sentiments"} if quoted else set()
+    for when in (each for rule in rules for each in every_when(rule.when)):
+        if when.phrase is not None or when.without_phrase is not None:
+            return {"sentiments", "intents", "topics"}
+        if any(getattr(when, name) is not None for name in SENTIMENT_CONDITIONS):
+            needed.add("sentiments")
+        if when.intent is not None:
+            needed.add("intents")
+        if when.topic is not None:
+            needed.add("topics")
+    return needed
 
 
 def backtest(rules: Sequence[Rule], stored: Iterable[tuple[str, Conversation]]) -> tuple[int, list[Outcome]]:

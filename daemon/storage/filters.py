@@ -68,7 +68,7 @@ def condition(db: Database, filters: Filters) -> tuple[str, tuple[Any, ...]]:
     This connection learns the function `fits`, which matches patterns.
     """
     db.register_function(_fits, name="fits", deterministic=True, replace=True)
-    parts = [*_of_columns(filters), *_of_labels(filters), *_of_other_tables(filters)]
+    parts = [*_of_columns(filters), *_of_labels(db, filters), *_of_other_tables(filters)]
     return " AND ".join(["1", *(sql for sql, _ in parts)]), tuple(
         value for _, values in parts for value in values
     )
@@ -152,12 +152,12 @@ def _of_columns(filters: Filters) -> list[Part]:
     return parts
 
 
-def _of_labels(filters: Filters) -> list[Part]:
+def _of_labels(db: Database, filters: Filters) -> list[Part]:
     return [
         (
-            f"EXISTS (SELECT 1 FROM {table} WHERE recording_id = recordings.id"  # noqa: S608 - our own names
-            f" AND ({' OR '.join(f'fits({label}, ?)' for _ in patterns)}))",
-            patterns,
+            f"recordings.id IN (SELECT recording_id FROM {table}"  # noqa: S608 - our own names
+            f" WHERE {label} IN (SELECT value FROM json_each(?)))",
+            (json.dumps([each for each in _labels(db, table, label) if _fits_any(each, patterns)]),),
         )
         for table, label, patterns in (
             ("intents", "intent", filters.intents),
@@ -165,6 +165,25 @@ def _of_labels(filters: Filters) -> list[Part]:
         )
         if patterns
     ]
+
+
+def _labels(db: Database, table: str, label: str) -> list[str]:
+    """Return all labels there are, each found by one step in the index."""
+    found = tuples(
+        db,
+        f"""
+        WITH RECURSIVE known (label) AS (
+            SELECT min({label}) FROM {table} UNION ALL
+            SELECT (SELECT min({label}) FROM {table} WHERE {label} > known.label) FROM known
+            WHERE label IS NOT NULL
+        ) SELECT label FROM known WHERE label IS NOT NULL
+        """,  # noqa: S608 - our own names
+    )
+    return [each for (each,) in found]
+
+
+def _fits_any(label: str, patterns: tuple[str, ...]) -> bool:
+    return any(pattern_matches(pattern, label) for pattern in patterns)
 
 
 def _of_other_tables(filters: Filters) -> list[Part]:

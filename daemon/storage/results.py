@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -158,11 +158,13 @@ def analyzed_among(db: Database, ids: Iterable[int]) -> array[int]:
     return array("q", (number for (number,) in found))
 
 
-def stored_conversations(db: Database, ids: Sequence[int]) -> Iterator[tuple[str, Conversation]]:
+def stored_conversations(
+    db: Database, ids: Sequence[int], *, tables: Collection[str] = SEGMENT_TABLES
+) -> Iterator[tuple[str, Conversation]]:
     """Yield time and conversation for those of these recordings that are done, in their order.
 
-    Fetched in batches, each a read of its own: one long SELECT would keep SQLite from shortening its
-    write-ahead log.
+    Only segments of these `tables` are read; there are many. Fetched in batches, each a read of its own: one
+    long SELECT would keep SQLite from shortening its write-ahead log.
     """
     for start in range(0, len(ids), BATCH_ROWS):
         wanted = list(ids[start : start + BATCH_ROWS])
@@ -173,13 +175,16 @@ def stored_conversations(db: Database, ids: Sequence[int]) -> Iterator[tuple[str
             (json.dumps(wanted),),
         )
         by_id = {row["id"]: row for row in batch}
+        segments = {
+            table: _segments(db, table, wanted) if table in tables else {} for table in SEGMENT_TABLES
+        }
         for row in (by_id[number] for number in wanted if number in by_id):
-            yield row["took_place_at"], _conversation(db, row)
+            of_it = {table: tuple(found.get(row["id"], ())) for table, found in segments.items()}
+            yield row["took_place_at"], _conversation(row, of_it)
 
 
-def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
-    known: dict[str, Any] = {column: row[column] for column in _COLUMNS}
-    known |= {table: _segments(db, table, row["id"]) for table in SEGMENT_TABLES}
+def _conversation(row: dict[str, Any], segments: dict[str, tuple[Segment, ...]]) -> Conversation:
+    known: dict[str, Any] = {column: row[column] for column in _COLUMNS} | segments
     known |= {"transcript": row["transcript"] or "", "not_analyzed": json.loads(row["not_analyzed"])}
     return Conversation(
         recording_id=row["id"],
@@ -195,9 +200,18 @@ def _conversation(db: Database, row: dict[str, Any]) -> Conversation:
     )
 
 
-def _segments(db: Database, table: str, recording_id: int) -> tuple[Segment, ...]:
-    kind, score = SEGMENT_TABLES[table]
-    found = rows(db, f"SELECT * FROM {table} WHERE recording_id = ? ORDER BY position", (recording_id,))  # noqa: S608
-    for row in found:
-        row |= {"label": row.pop(kind) or "", "score": row.pop(score), "text": row["text"] or ""}
-    return tuple(Segment(**{name: row[name] for name in _SEGMENT_COLUMNS}, kind=kind) for row in found)
+def _segments(db: Database, table: str, ids: Sequence[int]) -> dict[int, list[Segment]]:
+    """Return the segments of these recordings in order."""
+    label, score = SEGMENT_TABLES[table]
+    stored = {"label": f"coalesce({label}, '')", "score": score, "text": "coalesce(text, '')"}
+    columns = ", ".join(stored.get(name, name) for name in _SEGMENT_COLUMNS)
+    found: dict[int, list[Segment]] = {}
+    for number, *values in tuples(
+        db,
+        f"SELECT recording_id, {columns} FROM {table}"  # noqa: S608 - our own names
+        " WHERE recording_id IN (SELECT value FROM json_each(?)) ORDER BY recording_id, position",
+        (json.dumps(list(ids)),),
+    ):
+        segment = Segment(**dict(zip(_SEGMENT_COLUMNS, values, strict=True)), kind=label)
+        found.setdefault(number, []).append(segment)
+    return found

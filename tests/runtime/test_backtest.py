@@ -13,7 +13,7 @@ import pytest
 
 from daemon.config.models import Alerts, Burst, Rule
 from daemon.models import Conversation
-from daemon.runtime.backtest import EXAMPLES, Fired, backtest, held_back, peak_per_day
+from daemon.runtime.backtest import EXAMPLES, Fired, backtest, held_back, needed_tables, peak_per_day
 from daemon.storage.results import stored_conversations
 from tests.alerts.examples import UNHAPPY, analysis
 from tests.alerts.stage import NOW, stage
@@ -145,3 +145,19 @@ def test_what_a_test_of_the_rules_counts_is_what_the_service_does(tmp_path: Path
         suppressed = sum(state == "suppressed" for state, _ in here.states())
         assert len(outcome.fired) == 60
         assert held_back(outcome.fired, rule, here.config.alerts) == suppressed
+
+
+@pytest.mark.parametrize(
+    ("when", "needed"),
+    [
+        ({"duration_above": "1m"}, set()),
+        ({"average_sentiment": ("negative",)}, {"sentiments"}),
+        ({"any": ({"intent": ("cancel*",)}, {"not": {"topic": ("billing",)}})}, {"intents", "topics"}),
+        ({"phrase": ("lawyer",)}, {"sentiments", "intents", "topics"}),
+        ({"tag": ("x",), "not": {"any_score_below": -0.5}}, {"sentiments"}),
+    ],
+)
+def test_only_what_a_rule_looks_at_is_read(when: dict[str, Any], needed: set[str]) -> None:
+    rule = Rule.model_validate({"name": "any", "when": when, "notify": ("team",)})
+    assert needed_tables((rule,), quoted=False) == needed
+    assert needed_tables((rule,), quoted=True) == needed | {"sentiments"}
