@@ -1,85 +1,104 @@
-"""Recordings a second through the whole service, beside a bare client: `python -m benchmarks.throughput`.
+"""Recordings a second through the whole service, and the processor time of each, beside mere clients.
 
-Both send the same files to the same far end, which answers each after a fixed time, with the same number of
-requests at once. `share` is that of the ideal (files x latency / requests at once).
+All send the same files to the same far end, which answers each after a fixed time, with the same number
+of requests at once: a pool of threads with the official deepgram-sdk, one with bare httpx, a shell with curl.
+The ideal is latency / requests at once for each file.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-
 from benchmarks.far_end import far_end
+from benchmarks.figures import Figure, pid_of, processor_seconds
 from tests.harness import Service, wav
 
 FILE_SECONDS = 9.4  # 300 kB
 ROUNDS = ((400, 10, 0.25), (1000, 50, 0.25), (1000, 50, 0.05))
+SMALL = ((6, 3, 0.01),)
+SDK_PYTHON = os.environ.get("SDK_PYTHON", sys.executable)
+"""A Python that has deepgram-sdk."""
+
+Took = tuple[float, float]
+"""Seconds, and processor seconds."""
 
 
-def main() -> None:
-    """Measure and print a line each."""
-    chosen = [ROUNDS[int(number)] for number in sys.argv[1:]] or ROUNDS
-    for files, at_once, latency in chosen:
-        with tempfile.TemporaryDirectory() as place:
-            ideal = files * latency / at_once
-            contents = [wav(str(number), seconds=FILE_SECONDS) for number in range(files)]
-            bare_seconds, bare_cpu = bare(contents, at_once, latency)
-            seconds, cpu = service(Path(place), contents, at_once, latency)
-        print(
-            f"{files} files, {at_once} at once, latency {latency} s: "
-            f"bare client {files / bare_seconds:.0f}/s share {ideal / bare_seconds:.2f} "
-            f"{bare_cpu / files * 1000:.1f} ms each; "
-            f"earshot {files / seconds:.0f}/s share {ideal / seconds:.2f} {cpu / files * 1000:.1f} ms each"
-        )
+def measure(*, small: bool) -> Iterator[Figure]:
+    """Yield the rate of each beside the ideal, and the processor time of each beside a client's."""
+    for files, at_once, latency in SMALL if small else ROUNDS:
+        work = f"{files} files, {at_once} at once, latency {latency} s"
+        with tempfile.TemporaryDirectory() as place, far_end(latency) as address:
+            spare = Path(place) / "spare"
+            spare.mkdir()
+            for number in range(files):
+                (spare / f"{number}.wav").write_bytes(
+                    wav(str(number), seconds=0.1 if small else FILE_SECONDS)
+                )
+            took = {"bare httpx": client("bare", spare, address, at_once)}
+            if has_sdk():
+                took["deepgram-sdk"] = client("sdk", spare, address, at_once)
+            took["xargs and curl"] = shell(spare, address, at_once)
+            took["earshot"] = service(Path(place), spare, address, at_once)
+        for who, (seconds, _) in took.items():
+            yield Figure(f"{work}: {who}", files / seconds, "/s", "ideal", at_once / latency)
+        beside = "deepgram-sdk" if "deepgram-sdk" in took else "bare httpx"
+        for who, (_, processor) in took.items():
+            each, other = processor / files * 1000, took[beside][1] / files * 1000
+            yield Figure(f"{work}, processor time a file: {who}", each, "ms", beside, other)
 
 
-def bare(contents: list[bytes], at_once: int, latency: float) -> tuple[float, float]:
-    """Wall seconds and processor seconds to post the same bytes with nothing around it."""
-    with far_end(latency) as address, httpx.Client(trust_env=False, timeout=60) as client:
-        before = _own_cpu()
-        started = time.monotonic()
-        with ThreadPoolExecutor(at_once) as pool:
-            url = f"{address}/v1/listen"
-            list(pool.map(lambda content: client.post(url, content=content).json(), contents))
-        return time.monotonic() - started, _own_cpu() - before
+def has_sdk() -> bool:
+    """Whether the official client is installed where it is looked for."""
+    return (
+        subprocess.run([SDK_PYTHON, "-c", "import deepgram"], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
-def service(place: Path, contents: list[bytes], at_once: int, latency: float) -> tuple[float, float]:
-    """The same for the service, from the first claim to the last result."""
-    with far_end(latency) as address, Service(place, {"analyzer": {"base_url": address}}) as service:
+def client(kind: str, files: Path, address: str, at_once: int) -> Took:
+    """What one of benchmarks/clients.py takes, in a process of its own."""
+    command = [SDK_PYTHON if kind == "sdk" else sys.executable, "-m", "benchmarks.clients"]
+    output = subprocess.run(
+        [*command, kind, str(files), address, str(at_once)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    took = json.loads(output)
+    return took["seconds"], took["processor"]
+
+
+def shell(files: Path, address: str, at_once: int) -> Took:
+    """What a line of shell takes that sends each file by curl."""
+    before, started = _children(), time.monotonic()
+    send = f"curl -s -o /dev/null --data-binary @{{}} {address}/v1/listen"
+    subprocess.run(["sh", "-c", f"ls | xargs -P {at_once} -I {{}} {send}"], cwd=files, check=True)
+    return time.monotonic() - started, _children() - before
+
+
+def service(place: Path, files: Path, address: str, at_once: int) -> Took:
+    """What the service takes, from the first file that appears to the last result."""
+    with Service(place, {"analyzer": {"base_url": address}}) as service:
         watch = [{"path": str(service.folder), "settle": "0s", "rescan": "60s"}]
         service.write_config(analyzer={"concurrency": at_once}, watch=watch)
         service.start()
-        spare = place / "spare"
-        spare.mkdir()
-        for number, content in enumerate(contents):
-            (spare / f"{number}.wav").write_bytes(content)
-        assert service.process is not None
-        before = _cpu_of(service.process.pid)
-        started = time.monotonic()
-        for number in range(len(contents)):
-            (spare / f"{number}.wav").rename(service.folder / f"{number}.wav")
-        service.wait_states(done=len(contents), seconds=600)
-        seconds = time.monotonic() - started
-        return seconds, _cpu_of(service.process.pid) - before
+        names = [file.name for file in files.iterdir()]
+        before, started = processor_seconds(pid_of(service)), time.monotonic()
+        for name in names:
+            (files / name).rename(service.folder / name)
+        service.wait_states(done=len(names), seconds=600)
+        return time.monotonic() - started, processor_seconds(pid_of(service)) - before
 
 
-def _own_cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def _cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,165 @@
+"""The way of one recording: how soon it is seen, what a large upload takes, how alerts leave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+
+from benchmarks.clients import processor_seconds as own_processor_seconds
+from benchmarks.far_end import far_end
+from benchmarks.figures import Figure, peak_bytes, pid_of, processor_seconds
+from tests.faults.crashes import alerting
+from tests.harness import ScriptedApi, Service, reply, wav
+from tests.servers import Answer, HttpSink
+
+LARGE_BYTES = 1_000_000_000
+BLOCK_BYTES = 256 * 1024
+
+
+def detection(*, small: bool) -> Iterator[Figure]:
+    """Yield how long after its rename into the folder a file's request arrives, idle and when busy."""
+    drops = 3 if small else 200
+    with (
+        tempfile.TemporaryDirectory() as place,
+        ScriptedApi() as api,
+        _service(Path(place), api.url) as service,
+    ):
+        idle = _waits(api, service, range(drops))
+        yield from _shown("rename to first byte, idle", idle)
+        if small:
+            return
+        for number in range(10):
+            _drop_large(service, f"large-{number}.wav", LARGE_BYTES // 4)
+        api.wait_for_calls(drops + 10)
+        yield from _shown(
+            "rename to first byte, beside ten uploads", _waits(api, service, range(drops, drops + 50))
+        )
+
+
+def _shown(work: str, waits: list[float]) -> Iterator[Figure]:
+    ordered = sorted(waits)
+    yield Figure(f"{work}: median", statistics.median(ordered) * 1000, "ms")
+    yield Figure(f"{work}: 99th percentile", ordered[int(len(ordered) * 0.99)] * 1000, "ms")
+
+
+def _waits(api: ScriptedApi, service: Service, numbers: range) -> list[float]:
+    waits = []
+    for number in numbers:
+        before = len(api.calls)
+        service.drop(f"{number}.wav")
+        dropped_at = time.monotonic()
+        api.wait_for_calls(before + 1)
+        waits.append(api.calls[before].started_at - dropped_at)
+    return waits
+
+
+def upload(*, small: bool) -> Iterator[Figure]:
+    """Yield rate, processor time and growth of memory of one large file, beside a stream and sendfile."""
+    size = 20_000_000 if small else LARGE_BYTES
+    with (
+        tempfile.TemporaryDirectory() as place,
+        far_end(0.0) as address,
+        _service(Path(place), address) as service,
+    ):
+        service.drop("first.wav", wav("first"))
+        service.wait_states(done=1)
+        pid, before = pid_of(service), peak_bytes(pid_of(service))
+        processor, started = processor_seconds(pid), time.monotonic()
+        file = _drop_large(service, "large.wav", size)
+        service.wait_states(done=2, seconds=600)
+        seconds, processor = time.monotonic() - started, processor_seconds(pid) - processor
+        growth = peak_bytes(pid) - before
+        stream_seconds, stream_processor = _timed(lambda: _stream(file, address))
+        sendfile_seconds, _ = _timed(lambda: _sendfile(file, address))
+    work = f"upload of {size / 1e6:.0f} MB"
+    yield Figure(f"{work}: rate", size / seconds / 1e6, "MB/s", "sendfile", size / sendfile_seconds / 1e6)
+    yield Figure(
+        f"{work}: rate of the stream",
+        size / stream_seconds / 1e6,
+        "MB/s",
+        "sendfile",
+        size / sendfile_seconds / 1e6,
+    )
+    yield Figure(f"{work}: processor time", processor, "s", "httpx", stream_processor)
+    yield Figure(f"{work}: growth of memory", growth / 1e6, "MB")
+
+
+def _drop_large(service: Service, name: str, size: int) -> Path:
+    """Put a file there that begins as a recording and is empty for the rest."""
+    file = service.place / name
+    with file.open("wb") as content:
+        content.write(wav(name))
+        content.truncate(size)
+    return file.rename(service.folder / name)
+
+
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    processor, started = own_processor_seconds(), time.monotonic()
+    work()
+    return time.monotonic() - started, own_processor_seconds() - processor
+
+
+def _stream(file: Path, address: str) -> None:
+    def blocks() -> Iterator[bytes]:
+        with file.open("rb") as content:
+            while block := content.read(BLOCK_BYTES):
+                yield block
+
+    headers = {"Content-Length": str(file.stat().st_size)}
+    with httpx.Client(trust_env=False, timeout=600) as client:
+        client.post(f"{address}/v1/listen", content=blocks(), headers=headers).json()
+
+
+def _sendfile(file: Path, address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    size = file.stat().st_size
+    with socket.create_connection((host, int(port))) as connection, file.open("rb") as content:
+        connection.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        sent = 0
+        while sent < size:
+            sent += os.sendfile(connection.fileno(), content.fileno(), sent, size - sent)
+        connection.recv(1)
+
+
+def alerts(*, small: bool) -> Iterator[Figure]:
+    """Yield how fast alerts leave, and the rate of recordings while the place where they go hangs."""
+    files = 4 if small else 1000
+    with HttpSink() as sink:
+        fast, told = _alerted(files, sink)
+    with HttpSink(default=Answer(delay=3600)) as sink:
+        hanging, _ = _alerted(files, sink, is_told=False)
+    yield Figure(f"{files} alerts: messages", files / told, "/s", "recordings", files / fast)
+    yield Figure(
+        "recordings while a destination hangs", files / hanging, "/s", "when it does not", files / fast
+    )
+
+
+def _alerted(files: int, sink: HttpSink, *, is_told: bool = True) -> tuple[float, float]:
+    """Seconds until all recordings are done, and until all messages have come."""
+    with (
+        tempfile.TemporaryDirectory() as place,
+        ScriptedApi(lambda conversation: conversation.reply(body=reply(average=-0.8))) as api,
+        Service(Path(place), alerting(sink, base_url=api.url)) as service,
+    ):
+        service.start()
+        started = time.monotonic()
+        for number in range(files):
+            service.drop(f"{number}.wav")
+        service.wait_states(done=files, seconds=600)
+        done = time.monotonic() - started
+        if is_told:
+            sink.wait_for(files, seconds=600)
+        return done, time.monotonic() - started
+
+
+def _service(place: Path, address: str) -> Service:
+    service = Service(place, {"analyzer": {"base_url": address, "concurrency": 20}})
+    service.write_config(watch=[{"path": str(service.folder), "settle": "0s", "rescan": "60s"}])
+    return service.start()
