@@ -246,17 +246,32 @@ def search(
     never syntax.
     """
     where, values = condition(db, filters)
-    found = rows(
+    wanted = match_expression(words)
+    join = "" if filters == EVERYTHING else "JOIN recordings ON recordings.id = recordings_fts.rowid"
+    # First which, then what is in them: otherwise the texts of all are read and cut out, to be sorted.
+    best = tuples(
         db,
         f"""
-        SELECT recordings.*, snippet(recordings_fts, -1, ?, ?, '…', ?) AS snippet
-        FROM recordings_fts JOIN recordings ON recordings.id = recordings_fts.rowid
-        WHERE recordings_fts MATCH ? AND {where} ORDER BY rank, recordings.id DESC LIMIT ?
+        SELECT recordings_fts.rowid FROM recordings_fts {join}
+        WHERE recordings_fts MATCH ? AND {where} ORDER BY rank, recordings_fts.rowid DESC LIMIT ?
         """,  # noqa: S608 - our own text
-        (*marks, SNIPPET_WORDS, match_expression(words), *values, limit),
+        (wanted, *values, limit),
     )
+    return [
+        row | {"snippet": _snippet(db, wanted, row["id"], marks)}
+        for row in recordings_by_ids(db, [row_id for (row_id,) in best])
+    ]
+
+
+def _snippet(db: Database, wanted: str, recording_id: int, marks: tuple[str, str]) -> str:
+    # One by one: of several ids the index would look at everything that has the words.
+    sql = (
+        "SELECT snippet(recordings_fts, -1, ?, ?, '…', ?) FROM recordings_fts"
+        " WHERE recordings_fts MATCH ? AND rowid = ?"
+    )
+    text: str | None = value(db, sql, (*marks, SNIPPET_WORDS, wanted, recording_id))
     # What the index puts around the characters of scripts without blanks is not part of the text.
-    return [_public(row) | {"snippet": row["snippet"].replace(BREAK, "")} for row in found]
+    return (text or "").replace(BREAK, "")
 
 
 def alerts_list(
