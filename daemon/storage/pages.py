@@ -17,12 +17,14 @@ from sqlite_utils import Database
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.days import learn_days
 from daemon.storage.filters import MADE_AT, Filters, condition, match_expression
+from daemon.storage.snippets import snippet
 
 MOST_COUNTED = 1000
 MOST_PASSAGES = 1500
 """Of one recording in a list: more make no other drawing."""
 
 MOST_CHOICES = 200
+SNIPPET_WORDS = 16
 FIRST, LAST = "\x02", "\x03"
 """Around what a search found, in a snippet."""
 
@@ -160,18 +162,9 @@ def told_of(db: Database, ids: Collection[int]) -> dict[int, list[str]]:
 
 def snippets(db: Database, words: str, ids: Collection[int]) -> dict[int, str]:
     """Return a piece of text around the words for these recordings, with FIRST and LAST around each word."""
-    found = {}
-    for number in ids:
-        # One by one: of several ids the index would look at everything that has the words.
-        text = value(
-            db,
-            "SELECT snippet(recordings_fts, -1, ?, ?, '…', 16) FROM recordings_fts"
-            " WHERE recordings_fts MATCH ? AND rowid = ?",
-            (FIRST, LAST, match_expression(words), number),
-        )
-        if text is not None:
-            found[number] = text
-    return found
+    # One by one: of several ids the index would look at everything that has the words.
+    found = {number: snippet(db, words, number, (FIRST, LAST), SNIPPET_WORDS) for number in ids}
+    return {number: text for number, text in found.items() if text is not None}
 
 
 def metadata_keys(db: Database, limit: int = 3) -> list[str]:

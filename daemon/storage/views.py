@@ -16,7 +16,7 @@ from daemon.models import RecordingState
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.filters import Filters, condition, match_expression, matching_ids
 from daemon.storage.not_taken import REASONS, not_taken
-from daemon.text import BREAK
+from daemon.storage.snippets import snippet
 
 Row = dict[str, Any]
 
@@ -246,7 +246,6 @@ def search(
     never syntax.
     """
     where, values = condition(db, filters)
-    wanted = match_expression(words)
     join = "" if filters == EVERYTHING else "JOIN recordings ON recordings.id = recordings_fts.rowid"
     # First which, then what is in them: otherwise the texts of all are read and cut out, to be sorted.
     best = tuples(
@@ -255,23 +254,12 @@ def search(
         SELECT recordings_fts.rowid FROM recordings_fts {join}
         WHERE recordings_fts MATCH ? AND {where} ORDER BY rank, recordings_fts.rowid DESC LIMIT ?
         """,  # noqa: S608 - our own text
-        (wanted, *values, limit),
+        (match_expression(words), *values, limit),
     )
     return [
-        row | {"snippet": _snippet(db, wanted, row["id"], marks)}
+        row | {"snippet": snippet(db, words, row["id"], marks, SNIPPET_WORDS) or ""}
         for row in recordings_by_ids(db, [row_id for (row_id,) in best])
     ]
-
-
-def _snippet(db: Database, wanted: str, recording_id: int, marks: tuple[str, str]) -> str:
-    # One by one: of several ids the index would look at everything that has the words.
-    sql = (
-        "SELECT snippet(recordings_fts, -1, ?, ?, '…', ?) FROM recordings_fts"
-        " WHERE recordings_fts MATCH ? AND rowid = ?"
-    )
-    text: str | None = value(db, sql, (*marks, SNIPPET_WORDS, wanted, recording_id))
-    # What the index puts around the characters of scripts without blanks is not part of the text.
-    return (text or "").replace(BREAK, "")
 
 
 def alerts_list(

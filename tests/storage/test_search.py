@@ -128,3 +128,15 @@ def test_a_long_change_of_the_tables_says_that_it_goes_on(
     said = len(calls)
     rows(db, count)
     assert len(calls) == said
+
+
+def test_a_word_in_very_many_places_of_one_transcript_is_found_and_marked(db: Database) -> None:
+    """SQLite's own snippet takes minutes for so many places."""
+    text = "yes " * 60_000 + "goodbye " + "no " * 10_000
+    say(db, text)
+    for words, marked in (("yes", "[yes]"), ("goodbye", "[goodbye]"), ("goodbye no", "[goodbye] [no]")):
+        (hit,) = search(db, words, 5)
+        assert marked in hit["snippet"]
+    say(db, "取消" * 30_000)
+    (hit,) = search(db, "取消", 5)
+    assert hit["snippet"].startswith("[取消]")
