@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import standing, storing, throughput, way
+from benchmarks import commands, standing, storing, throughput, way
 from benchmarks.figures import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[..., Iterator[Figure]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[..., Iterator[Figure]]] = {
     "commit": storing.commit,
     "long-reply": storing.long_reply,
     "alerts": way.alerts,
+    "commands": commands.measure,
 }
 """Each yields figures; with `small` they only show that it works."""
 
