@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "earshot.service"
 BACKUP_UNIT = ROOT / "systemd" / "earshot-backup.service"
 ENGINE_DROP_IN = ROOT / "systemd" / "earshot.service.d" / "engine.conf"
-SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
+PACKAGED = [each for each in (ROOT / "packaging").iterdir() if each.suffix != ".yaml"]
+SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), *PACKAGED, ROOT / ".ci" / "run"])
 
 
 def project() -> dict[str, Any]:
@@ -138,6 +139,15 @@ def test_the_engines_drop_in_alone_lets_memory_be_made_executable() -> None:
     cache = f"/var/cache/{unit_values('CacheDirectory', ENGINE_DROP_IN)[0]}"
     assert unit_values("NoExecPaths", ENGINE_DROP_IN) == [cache]
     assert unit_values("RuntimeDirectoryMode", ENGINE_DROP_IN) == ["0700"]
+
+
+def test_folders_are_bound_since_read_only_paths_would_undo_that_nothing_in_them_can_be_run() -> None:
+    assert unit_values("BindReadOnlyPaths") == ["-/srv/recordings"]
+    assert unit_values("ReadOnlyPaths") == []
+
+
+def test_unit_is_never_given_up_while_it_may_still_start() -> None:
+    assert unit_values("StartLimitIntervalSec") == ["0"]
 
 
 def test_unit_lets_nothing_be_run_that_was_dropped_or_stored() -> None:
