@@ -20,6 +20,7 @@ import daemon
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "earshot.service"
 BACKUP_UNIT = ROOT / "systemd" / "earshot-backup.service"
+ENGINE_UNIT = ROOT / "systemd" / "earshot-engine.service"
 ENGINE_DROP_IN = ROOT / "systemd" / "earshot.service.d" / "engine.conf"
 PACKAGED = [each for each in (ROOT / "packaging").iterdir() if each.suffix != ".yaml"]
 SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), *PACKAGED, ROOT / ".ci" / "run"])
@@ -80,7 +81,7 @@ def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None
     assert "Python 3.9.2 is too old" in run.stderr
 
 
-@pytest.mark.parametrize(("unit", "command"), [(UNIT, "run"), (BACKUP_UNIT, "backup")])
+@pytest.mark.parametrize(("unit", "command"), [(UNIT, "run"), (BACKUP_UNIT, "backup"), (ENGINE_UNIT, "engine")])
 def test_unit_runs_a_command_that_exists(unit: Path, command: str) -> None:
     program, *arguments = shlex.split(unit_values("ExecStart", unit)[0])
     assert Path(program).name in project()["project"]["scripts"]
@@ -139,6 +140,20 @@ def test_the_engines_drop_in_alone_lets_memory_be_made_executable() -> None:
     cache = f"/var/cache/{unit_values('CacheDirectory', ENGINE_DROP_IN)[0]}"
     assert unit_values("NoExecPaths", ENGINE_DROP_IN) == [cache]
     assert unit_values("RuntimeDirectoryMode", ENGINE_DROP_IN) == ["0700"]
+
+
+def test_the_engines_unit_is_as_closed_as_the_services_and_reaches_none_of_its_files() -> None:
+    closing = re.findall(
+        r"^((?:Protect|Private|Restrict|NoNew|Capability|Device|IPAddress|SystemCallArch)\w*)=",
+        UNIT.read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(set(closing)) > 20
+    for key in set(closing):
+        assert unit_values(key, ENGINE_UNIT) == unit_values(key), key
+    (hidden,) = unit_values("InaccessiblePaths", ENGINE_UNIT)
+    assert {"-/srv", "-/etc/earshot", f"-/var/lib/{unit_values('StateDirectory')[0]}"} <= set(hidden.split())
+    assert unit_values("DynamicUser", ENGINE_UNIT) == ["yes"]
 
 
 def test_folders_are_bound_since_read_only_paths_would_undo_that_nothing_in_them_can_be_run() -> None:
