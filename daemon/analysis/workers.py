@@ -65,6 +65,7 @@ class Workers:
         # Only a crash makes suspects, so that none come up while this process lives.
         self._may_have_suspects = True
         self._is_alone = False
+        self._is_open_refused = False
         self._unusable: StoreError | None = None
         self._store_trouble: tuple[str, datetime] | None = None
         self._turn = threading.Lock()
@@ -258,6 +259,10 @@ class Workers:
                 self._over(job)
                 self._wake()
                 self._context.on_done()
+            if self._is_open_refused and db is not None:
+                # Another thread may wait for nothing but the descriptors of this connection.
+                db.close()
+                db = None
         if db is not None:
             db.close()
 
@@ -293,8 +298,11 @@ class Workers:
         while True:
             try:
                 # Never created where it was deleted: the service ends then, and the loss must be seen.
-                return open_existing(self._db_path)
+                db = open_existing(self._db_path)
+                self._is_open_refused = False
+                return db
             except StoreBusyError as error:
+                self._is_open_refused = True
                 if self._context.ended():
                     raise
                 logger.error("database not usable, trying again error=%s", error)

@@ -96,6 +96,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
     (message,) = [each.json() for each in http.requests if "digest" in each.json()["title"]]
     assert message["title"] == "[info] digest 2026-03-04 08:00 UTC - 2026-03-05 08:00 UTC"
     text = message["message"]
+    shown = here.folder if len(here.folder) <= 60 else f"…{here.folder[-59:]}"
     for line in (
         "8 recordings analyzed, 1:40:32 of audio, average sentiment -0.51",
         "failed: 1 corrupt_audio; `earshot list --state failed` says why",
@@ -104,7 +105,7 @@ def test_a_digest_tells_everything_of_its_period(tmp_path: Path, http: HttpSink)
         "The worst by average sentiment:",
         "sentiment -0.90 call-6.wav (agent ann, caller 49156) http://h/9 (recording 9)",
         "sentiment -0.50 call-2.wav (agent ann, caller 49152) http://h/5 (recording 5)",
-        f"…{here.folder[-59:]}: 7, average sentiment -0.60 (before 1, average sentiment 0.20)",
+        f"{shown}: 7, average sentiment -0.60 (before 1, average sentiment 0.20)",
         "/srv/b: 1, average sentiment 0.10 (none before)",
         "/srv/quiet: none (before 1, average sentiment 0.20)",
         "7 cancel subscription",

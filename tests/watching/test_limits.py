@@ -66,6 +66,6 @@ def test_with_few_open_files_many_recordings_are_analyzed_once_all_the_same(tmp_
         service.start(prefix=prefix)
         for number in range(RECORDINGS):
             service.drop(f"{number}.wav")
-        service.wait_states(done=RECORDINGS, seconds=240)
+        service.wait_states(done=RECORDINGS, seconds=120)
         assert service.stop() == 0
     assert len(api.calls) == RECORDINGS
