@@ -53,6 +53,7 @@ LONGEST_FIRST = (
 EACH_BY_ITSELF = (
     "tests/faults/",
     "tests/runtime/",
+    "tests/test_benchmarks.py",
     "tests/test_flow.py",
     "tests/watching/test_folder.py",
     "tests/watching/test_hanging.py",

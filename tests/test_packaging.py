@@ -81,7 +81,9 @@ def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None
     assert "Python 3.9.2 is too old" in run.stderr
 
 
-@pytest.mark.parametrize(("unit", "command"), [(UNIT, "run"), (BACKUP_UNIT, "backup"), (ENGINE_UNIT, "engine")])
+@pytest.mark.parametrize(
+    ("unit", "command"), [(UNIT, "run"), (BACKUP_UNIT, "backup"), (ENGINE_UNIT, "engine")]
+)
 def test_unit_runs_a_command_that_exists(unit: Path, command: str) -> None:
     program, *arguments = shlex.split(unit_values("ExecStart", unit)[0])
     assert Path(program).name in project()["project"]["scripts"]
