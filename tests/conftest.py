@@ -49,6 +49,11 @@ LONGEST_FIRST = (
     "tests/web/",
     "tests/test_layout.py",
     "tests/test_tests.py",
+    "tests/test_benchmarks.py",
+    "tests/test_packaging.py",
+    "tests/test_docs.py",
+    "tests/test_requirements.py",
+    "tests/test_logs.py",
 )
 EACH_BY_ITSELF = (
     "tests/faults/",
