@@ -11,6 +11,7 @@ import logging
 import platform
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlite_utils import Database
@@ -42,6 +43,7 @@ from daemon.storage.operations import (
     failures_told_at,
     folder_arrivals,
     forget_troubles,
+    recordings_named,
     times_told,
     trouble_told,
     troubles,
@@ -167,7 +169,7 @@ def _tell(db: Database, trouble: Trouble, config: Config, targets: Sequence[Targ
         is_last = times_told(db, trouble.key, now - FLAP_WINDOW) == FLAPS - 1
         zone, probe = zone_of(config.timezone), config.analyzer.probe
         message = begun_message(trouble, probe_seconds=probe, is_last=is_last, zone=zone)
-        sent = _send(db, message, audience, now)
+        sent = _send(db, replace(message, about=recordings_named(db, trouble)), audience, now)
         trouble_told(db, trouble, now)
         is_told = True
         logger.warning(

@@ -13,7 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import iso
-from daemon.storage.database import rows, value
+from daemon.storage.database import rows, tuples, value
 
 CLOCK = "clock"
 """The cause of a trouble: the clock may be wrong, so retention waits."""
@@ -82,6 +82,18 @@ def trouble_told(db: Database, trouble: Trouble, now: datetime) -> None:
 def close_trouble(db: Database, trouble: Trouble, now: datetime) -> None:
     """Note that there is nothing more to say of a trouble that is over."""
     db.execute("UPDATE troubles SET closed_at = ? WHERE id = ?", (iso(now), trouble.id))
+
+
+def recordings_named(db: Database, trouble: Trouble) -> tuple[int, ...]:
+    """Return the recordings whose files stay where they are for the reason that this trouble quotes."""
+    if trouble.cause not in ("originals", "sidecars"):
+        return ()
+    found = tuples(
+        db,
+        f"SELECT DISTINCT recording_id FROM {trouble.cause} WHERE folder = ? AND instr(?, error)",  # noqa: S608
+        (trouble.subject, trouble.detail),
+    )
+    return tuple(recording_id for (recording_id,) in found)
 
 
 def times_told(db: Database, key: Key, since: datetime) -> int:

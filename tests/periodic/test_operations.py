@@ -377,6 +377,28 @@ def test_sidecars_that_cannot_be_written_for_an_hour_are_told_and_when_it_is_ove
         ]
 
 
+@pytest.mark.parametrize("name", ["ann@example.com.wav", f"{'long ' * 48}.wav"])
+def test_what_operations_were_told_of_files_that_stay_goes_with_their_recordings(
+    tmp_path: Path, http: HttpSink, name: str
+) -> None:
+    """In a message a name is harmless and short, so that the name itself is not found there."""
+    told = "alerts.title LIKE '%originals%' OR alerts.title LIKE '%sidecars%'"
+    with stage(tmp_path, operations(http)) as here:
+        recording_id = here.fail(name)
+        with transaction(here.db):
+            for table, more in (("originals", ("outcome", "failure")), ("sidecars", ("format", "json"))):
+                here.db.execute(
+                    f"INSERT INTO {table} (recording_id, folder, tries, error, {more[0]})"  # noqa: S608
+                    " VALUES (?, ?, 99, ?, ?)",
+                    (recording_id, here.folder, f"{name}: its folder may not be written to", more[1]),
+                )
+        assert here.tick(NOW)
+        with transaction(here.db):
+            here.db.execute("DELETE FROM recordings WHERE id = ?", (recording_id,))
+        bodies = [row["body"] for row in rows(here.db, f"SELECT body FROM alerts WHERE {told}")]  # noqa: S608
+        assert [body.startswith("(erased") for body in bodies] == [True, True]
+
+
 def hold(here: Stage, now: datetime, cause: str = "service", scope: str = "", reason: str = "it is") -> None:
     with transaction(here.db):
         begin_pause(here.db, cause, reason, probe_seconds=2.0, shared=True, now=now, scope=scope)
