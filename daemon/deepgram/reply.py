@@ -135,9 +135,9 @@ def read_reply(reply: Mapping[str, Any], request: Request) -> Analysis:
         summary=None if "summary" in analyzed else summary,
         average_sentiment=None if "sentiment" in analyzed else label,
         average_sentiment_score=None if "sentiment" in analyzed else score,
-        sentiments=tuple(sentiments or ()),
-        topics=tuple(topics or ()),
-        intents=tuple(intents or ()),
+        sentiments=reasons.kept("sentiment", sentiments),
+        topics=reasons.kept("topics", topics),
+        intents=reasons.kept("intents", intents),
         not_analyzed=analyzed,
         estimated_cost_usd=cost.usd,
         cost=cost,
@@ -230,6 +230,14 @@ class _Reasons:
         elif not has_result:
             # A reason that the section itself gave stays.
             self.say(feature, TOO_SHORT if self._is_short else NO_RESULT)
+
+    def kept(self, feature: str, segments: Sequence[Segment] | None) -> tuple[Segment, ...]:
+        """Return a section's passages; none of a feature that was not analyzed, or not wanted.
+
+        They stay where only the average is missing, and where there are too many of them.
+        """
+        is_known = self.not_analyzed.get(feature, NO_RESULT) in (NO_RESULT, TOO_MANY)
+        return tuple(segments or ()) if is_known else ()
 
 
 def _warned(reply: Mapping[str, Any]) -> dict[str, str]:

@@ -158,6 +158,17 @@ def test_features_that_were_not_wanted_are_not_kept() -> None:
 
     assert analysis.not_analyzed == dict.fromkeys(FEATURES - {"topics"}, "not requested")
     assert (analysis.summary, analysis.average_sentiment) == (None, None)
+    assert analysis.sentiments == analysis.intents == ()
+    assert analysis.topics
+
+
+def test_without_a_transcript_no_passage_is_believed() -> None:
+    content = sample("full_diarized")
+    content["results"]["channels"][0]["alternatives"] = []
+    analysis = read(content)
+
+    assert analysis.not_analyzed == dict.fromkeys(FEATURES, "no speech")
+    assert analysis.sentiments == analysis.topics == analysis.intents == ()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +200,8 @@ def test_a_warning_that_says_so_makes_a_feature_not_analyzed(kind: str) -> None:
     content = sample("full_diarized")
     content["metadata"]["warnings"] = [{"parameter": "sentiment", "type": kind}]
     assert (read(content).average_sentiment, list(read(content).not_analyzed)) == (None, ["sentiment"])
+    assert read(content).sentiments == ()
+    assert read(content).intents
 
 
 @pytest.mark.parametrize("parameter", ["summarize", "sentiment", "topics", "intents"])
