@@ -159,6 +159,13 @@ def last_request_at(db: Database, recording_id: int) -> str | None:
     return at
 
 
+def named_by_service(db: Database, recording_id: int) -> str | None:
+    """Return the request id that came with the newest reply to this recording; None where none did."""
+    sql = "SELECT request_id FROM requests WHERE recording_id = ? AND outcome = 'received'"
+    named: str | None = value(db, f"{sql} ORDER BY id DESC LIMIT 1", (recording_id,))
+    return named
+
+
 def known_hash(db: Database, recording_id: int) -> str | None:
     """Return the hash of the bytes that were sent last, None before."""
     sha256: str | None = value(db, "SELECT sha256 FROM recordings WHERE id = ?", (recording_id,))

@@ -20,6 +20,7 @@ from daemon.storage.costs import add_result_cost
 from daemon.storage.counters import count_analyzed
 from daemon.storage.database import rows, tuples
 from daemon.storage.queue import finish
+from daemon.storage.requests import named_by_service
 from daemon.storage.sidecars import note_sidecars
 
 SEGMENT_TABLES = {
@@ -86,6 +87,7 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
     """Write an analysis and end its recording as `done`; store its alerts in the same transaction."""
     values = {column: getattr(analysis, column) for column in _COLUMNS}
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
+    values["request_id"] = analysis.request_id or named_by_service(db, recording_id)
     _replace_segments(db, recording_id, analysis)
     if analysis.cost:
         add_result_cost(db, recording_id, analysis.cost, now)

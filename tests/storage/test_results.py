@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from daemon.deepgram.reply import read_reply
 from daemon.models import Analysis, Segment, iso
 from daemon.storage.database import rows, transaction
+from daemon.storage.requests import begin_part, end_request
 from daemon.storage.results import SEGMENT_TABLES, store_response, store_result, stored_reply
 from daemon.storage.views import search
 from tests.deepgram.asking import request
@@ -108,6 +109,19 @@ def test_a_result_is_stored_whole(db: Database) -> None:
         {"topic": "Scarf wrong color", "confidence_score": 0.00060707016}
     ]
     assert rows(db, "SELECT intent FROM intents") == [{"intent": "Resolve scarf order issue"}]
+
+
+@pytest.mark.parametrize(("said", "kept"), [("of the body", "of the body"), (None, "of the header")])
+def test_where_a_reply_does_not_say_its_request_id_that_of_its_header_is_kept(
+    db: Database, said: str | None, kept: str
+) -> None:
+    (number,) = add(db)
+    with transaction(db):
+        entry = begin_part(db, number, None, NOW)
+        end_request(db, entry, outcome="received", request_id="of the header", now=NOW)
+    store(db, number, analysis(request_id=said))
+
+    assert row(db, number)["request_id"] == kept
 
 
 def test_a_result_without_segments_replaces_one_that_had_some(db: Database) -> None:
