@@ -5,6 +5,7 @@ A call is `logger.info("recording done recording=%d name=%s", …)`: an event, t
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -42,34 +43,51 @@ class Line:
     note: str = ""
 
 
-def read_call(message: str, values: tuple[object, ...], clean: Callable[[str], str]) -> Line:
-    """Return a call's line, each text in it passed through `clean`; ValueError if the values do not fit."""
-    fields: dict[str, object] = {}
-    pieces: list[str] = []
-    event = None
-    end, rest = 0, list(values)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What stands before a placeholder, the placeholder, and the key of its value; both None for "%%"."""
+
+    literal: str
+    placeholder: str | None
+    key: str | None
+
+
+@functools.lru_cache(maxsize=1000)
+def _taken_apart(message: str) -> tuple[tuple[_Piece, ...], str]:
+    """Return the pieces of a message up to its last placeholder, and the rest: the same for all its calls."""
+    pieces = []
+    end = 0
     for found in _PLACEHOLDER.finditer(message):
         literal = message[end : found.start()]
         end = found.end()
-        pieces.append(clean(literal))
-        if found[0] == "%%":
-            pieces.append("%")
-            continue
-        if not rest:
-            raise ValueError("too few values")
-        value = rest.pop(0)
         key = _KEY.search(literal)
-        if key is None:
-            pieces.append(clean(found[0] % (value,)))
-            continue
-        if event is None:
-            event = "".join(pieces)[: -len(key[0])].rstrip()
-        fields[key[1]], text = _field(found[0], value, clean)
-        pieces.append(text)
-    if rest:
-        raise ValueError("too many values")
-    note = clean(message[end:])
-    text = "".join(pieces) + note
+        is_value = found[0] != "%%"
+        pieces.append(_Piece(literal, found[0] if is_value else None, key[1] if key and is_value else None))
+    return tuple(pieces), message[end:]
+
+
+def read_call(message: str, values: tuple[object, ...], clean: Callable[[str], str]) -> Line:
+    """Return a call's line, each text in it passed through `clean`; ValueError if the values do not fit."""
+    fields: dict[str, object] = {}
+    texts: list[str] = []
+    event = None
+    pieces, note = _taken_apart(message)
+    if sum(piece.placeholder is not None for piece in pieces) != len(values):
+        raise ValueError("too few or too many values")
+    rest = iter(values)
+    for piece in pieces:
+        texts.append(clean(piece.literal))
+        if piece.placeholder is None:
+            texts.append("%")
+        elif piece.key is None:
+            texts.append(clean(piece.placeholder % (next(rest),)))
+        else:
+            if event is None:
+                event = "".join(texts)[: -len(piece.key) - 1].rstrip()
+            fields[piece.key], text = _field(piece.placeholder, next(rest), clean)
+            texts.append(text)
+    note = clean(note)
+    text = "".join(texts) + note
     return Line(text, text, {}) if event is None else Line(text, event, fields, note.strip())
 
 
@@ -94,9 +112,8 @@ def file_names(fields: Iterable[tuple[str, object]]) -> list[str]:
 
 def keys_and_values(message: str, values: tuple[object, ...]) -> list[tuple[str, object]]:
     """Return the values of a call that have a key, with it, as they were given."""
-    ends = [found for found in _PLACEHOLDER.finditer(message) if found[0] != "%%"]
-    keys = [_KEY.search(message[: found.start()]) for found in ends]
-    return [(key[1], value) for key, value in zip(keys, values, strict=False) if key]
+    keys = [piece.key for piece in _taken_apart(message)[0] if piece.placeholder is not None]
+    return [(key, value) for key, value in zip(keys, values, strict=False) if key]
 
 
 def without_names(text: str, names: Iterable[str], roots: Iterable[str]) -> str:
@@ -117,7 +134,7 @@ def _field(placeholder: str, value: object, clean: Callable[[str], str]) -> tupl
     """Return a value as JSON has it, and as text, quoted if needed so that it stays one value."""
     if placeholder[-1] not in "sr":
         text = placeholder % (value,)
-        return json.loads(text.strip()), text
+        return value if type(value) is int else json.loads(text.strip()), text
     if value is None or isinstance(value, bool | int | float):
         return value, str(value)
     if isinstance(value, list | tuple | set | frozenset):
