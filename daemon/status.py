@@ -14,7 +14,7 @@ from daemon.models import shown_path
 from daemon.storage import outbox, views
 from daemon.storage.costs import spent
 from daemon.storage.health import unserved_pages
-from daemon.storage.lock import daemon_status
+from daemon.storage.lock import daemon_status, refused_reload
 from daemon.storage.not_taken import REASONS
 from daemon.storage.originals import originals_left
 from daemon.storage.sidecars import sidecars_left
@@ -44,6 +44,7 @@ def status_document(db: Database, database: Path, config: Config | None, now: da
     """Return counts, pauses, folders and alerts; without a configuration the folders are those of rows."""
     known = views.folder_rows(db)
     watched = list(known.values()) if config is None else [folder_row(known, each) for each in config.watch]
+    daemon = daemon_status(database)
     month = period("month", now, zone_of(config.timezone if config else None))
     return {
         "recordings": views.recording_counts(db),
@@ -52,7 +53,8 @@ def status_document(db: Database, database: Path, config: Config | None, now: da
         "paused": views.pause_row(db),
         "pauses": views.pause_rows(db),
         "cost_month_usd": round(spent(db, *month), 6),
-        "daemon": daemon_status(database),
+        "daemon": daemon,
+        "reload_refused": refused_reload(database) if daemon["running"] else None,
         "originals": originals_left(db),
         "sidecars": sidecars_left(db),
         "snoozed": snoozed_rules(db, now),

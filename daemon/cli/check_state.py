@@ -32,7 +32,7 @@ def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_jso
 
 
 def _not_ready(context: Context) -> list[str]:
-    from daemon.storage.lock import daemon_status
+    from daemon.storage.lock import daemon_status, unready
 
     try:
         # Without a right to look, the service would seem not to run.
@@ -42,7 +42,7 @@ def _not_ready(context: Context) -> list[str]:
     service = daemon_status(context.database_file)
     if not service["running"]:
         return [not_running(context.database_file)]
-    return [] if service["ready"] else ["starting"]
+    return [] if service["ready"] else [unready(service)]
 
 
 def _troubles(context: Context, folders: Sequence[str], oldest: timedelta) -> list[str]:

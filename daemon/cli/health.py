@@ -23,7 +23,7 @@ from daemon.storage import health
 from daemon.storage.clock import last_doubt
 from daemon.storage.folders import watch_rows
 from daemon.storage.inspection import newest_moment
-from daemon.storage.lock import daemon_status
+from daemon.storage.lock import daemon_status, unready
 from daemon.storage.operations import waiting_targets
 from daemon.storage.outbox import alert_counts
 from daemon.storage.webhooks import orphaned_messages, stuck_webhooks
@@ -67,7 +67,7 @@ def _look_at_process(report: Report, config: Config) -> None:
     if service["ready"]:
         report.fine.append(f"the service is running (process {service['pid']})")
     elif service["running"]:
-        report.warning(None, f"the service is starting (process {service['pid']})")
+        report.warning(None, f"the service is {unready(service)} (process {service['pid']})")
     else:
         report.warning(None, f"the service is {not_running(config.database)}")
 

@@ -17,6 +17,7 @@ from daemon.cli.places import not_running, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
 from daemon.status import in_words
+from daemon.storage.lock import unready
 from daemon.text import shown_usd
 
 
@@ -126,11 +127,13 @@ def _print_daemon(document: dict[str, Any]) -> None:
         for line in watched_by_others([folder["path"] for folder in document["folders"]]):
             _say(f"            {line}")
     elif not daemon["ready"]:
-        _say(f"service     starting (process {daemon['pid']})")
+        _say(f"service     {unready(daemon)} (process {daemon['pid']})")
     else:
         _say("service     ", ("running", GOOD), f" (process {daemon['pid']})")
         if document["pages_not_served"]:
             _say("web pages   ", (f"not served: {document['pages_not_served']}", BAD))
+    if document["reload_refused"]:
+        _say("            ", (document["reload_refused"], BAD))
     paused = document["paused"]
     if paused:
         _say("paused      ", (f"since {local_time(paused['since'])}: {paused['reason']}", BAD))

@@ -56,6 +56,8 @@ from daemon.watching.guard import Guard
 logger = logging.getLogger(__name__)
 
 LEAST_LOOP_END_SECONDS = 5.0
+LEAST_SEND_SECONDS = 5.0
+"""How long an end waits for alerts where the requests in flight have used up the time for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Part:
     step: Step
     wake: Wakeable
     patience: float = PATIENCE_SECONDS
+    is_sender: bool = False
+    """Whether it goes on until what the recordings in flight leave to be sent is sent."""
 
 
 class Generation:
@@ -104,11 +108,13 @@ class Generation:
         self._guard = guard
         self._resources = ExitStack()
         self._loops = Loops()
+        self._senders = Loops()
         self._workers_alarm = Alarm()
         self._alarms: list[Alarm] = []
         """Of what has to do once a recording's turn is over: its alerts, its original."""
         self._engine: EmbeddedEngine | None = None
         self._successor: Generation | None = None
+        self._retired_at = 0.0
         for secret in known_secrets(config, env):
             register_secret(secret)
         self.folders = [
@@ -124,7 +130,8 @@ class Generation:
     def start(self) -> None:
         """Start every loop; raises EarshotError when the embedded engine cannot be started."""
         for part in self.parts():
-            self._loops.start(
+            loops = self._senders if part.is_sender else self._loops
+            loops.start(
                 part.name, part.step, database=self.config.database, wake=part.wake, patience=part.patience
             )
 
@@ -135,7 +142,7 @@ class Generation:
         self.workers = Workers(self.config.database, context, wake=self._workers_alarm.wake)
         return [
             Part("workers", self.workers.step, self._workers_alarm),
-            *self._senders(),
+            *self._deliveries(),
             *self._periodic(),
             *self._watchers(),
             *self._file_keepers(),
@@ -153,14 +160,15 @@ class Generation:
                 configure_sidecars(db, formats, self._clock())
                 configure_webhooks(db, subscriptions(self.config))
 
-    def _senders(self) -> Iterator[Part]:
+    def _deliveries(self) -> Iterator[Part]:
         links = verdict_links(self.config)
         for target in self.targets:
             name = f"alerts-{target.destination}-{target.index}"
-            yield Part(name, delivery(target, links=links, clock=self._clock), self._alarm())
+            step = delivery(target, links=links, clock=self._clock)
+            yield Part(name, step, self._alarm(), is_sender=True)
         for receiver in self._receivers:
             step = webhook_delivery(receiver, clock=self._clock)
-            yield Part(f"webhook-{receiver.name}", step, self._alarm())
+            yield Part(f"webhook-{receiver.name}", step, self._alarm(), is_sender=True)
 
     def _periodic(self) -> Iterator[Part]:
         # Wake it with new rows: it tells operations of pauses, which any recording may begin or end.
@@ -168,7 +176,8 @@ class Generation:
         yield Part("retention", retention(self.config, clock=self._clock), Alarm())
         names = [folder.name for folder in self.config.watch]
         if "NOTIFY_SOCKET" in self._env:
-            yield Part("manager", manager_status(names, self._is_ready, self._env), self._alarm())
+            status = manager_status(self.config.database, names, self._is_ready, self._env)
+            yield Part("manager", status, self._alarm())
         if self.config.heartbeat is not None:
             step = heartbeat(self.config.heartbeat, names, self._is_ready)
             yield Part("heartbeat", step, Alarm(), math.inf)
@@ -201,7 +210,7 @@ class Generation:
 
     def troubles(self) -> list[str]:
         """Name the loops that ended or hang."""
-        return self._loops.troubles()
+        return self._loops.troubles() + self._senders.troubles()
 
     def rivals(self) -> list[str]:
         """Return the folders that another service watches, and which one."""
@@ -227,20 +236,27 @@ class Generation:
         Call before `start`. Returns at once: each new loop begins when the one it replaces has ended.
         """
         self._loops.take_over(before._loops)
+        self._senders.take_over(before._senders)
         # Its own senders have stopped, so we send the alerts of what it still analyzes.
         before._successor = self
 
-    def end(self, drain_seconds: float) -> None:
-        """Stop claiming and watching, wait for what is in flight, then end the rest."""
-        started = time.monotonic()
+    def retire(self, drain_seconds: float) -> None:
+        """Stop claiming and watching, and wait for what is in flight."""
+        self._retired_at = time.monotonic()
         self._loops.end(0.0)
         if not self.workers.drain(drain_seconds):
             logger.warning(
                 "ended with requests in flight, which count as possibly billed count=%d",
                 self.workers.in_flight,
             )
-        # They were asked at the start: a full wait from here would end after systemd's TimeoutStopSec.
-        self._loops.end(max(LEAST_LOOP_END_SECONDS, HAND_OVER_SECONDS - (time.monotonic() - started)))
+
+    def end(self, send_seconds: float) -> None:
+        """After `retire`: send what is due, for so long at most, and end the rest."""
+        self._senders.finish(max(LEAST_SEND_SECONDS, send_seconds))
+        # All were asked before: a full wait from here would end after systemd's TimeoutStopSec.
+        left = HAND_OVER_SECONDS - (time.monotonic() - self._retired_at)
+        self._senders.end(left)
+        self._loops.end(max(LEAST_LOOP_END_SECONDS, left))
         for loop in self.folders:
             loop.watch.close()
         self._resources.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 import httpx
 from sqlite_utils import Database
@@ -16,6 +17,7 @@ from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.loops import LOOK_SECONDS, Step
 from daemon.storage.health import troubles_now, unwritable
+from daemon.storage.lock import refused_reload
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +67,16 @@ def _call(url: str) -> str | None:
         return type(error).__name__
 
 
-def manager_status(folders: Collection[str], is_ready: Callable[[], bool], env: Mapping[str, str]) -> Step:
+def manager_status(
+    database: Path, folders: Collection[str], is_ready: Callable[[], bool], env: Mapping[str, str]
+) -> Step:
     """Return the step that tells systemd what `systemctl status` shows."""
     watching = f"watching {len(folders)} folder{'' if len(folders) == 1 else 's'}"
 
     def step(db: Database) -> float:
         if is_ready():
-            troubles = "; ".join(troubles_now(db, folders, utc_now()))
-            status = escaped(redacted(troubles)) or watching
+            troubles = [refused_reload(database), *troubles_now(db, folders, utc_now())]
+            status = escaped(redacted("; ".join(filter(None, troubles)))) or watching
             sdnotify.notify(f"STATUS={status}", env=env)
         return STATUS_SECONDS
 

@@ -110,6 +110,7 @@ class Loops:
 
     def __init__(self, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.stop = threading.Event()
+        self._finishing = threading.Event()
         self._retry_seconds = retry_seconds
         self._loops: list[Loop] = []
         self._before: dict[str, threading.Thread] = {}
@@ -149,9 +150,17 @@ class Loops:
         for loop in self._loops:
             loop.wake()
 
+    def finish(self, seconds: float) -> None:
+        """Let every loop do what is due and then end; wait for that, `seconds` at most."""
+        self._finishing.set()
+        self._wait_for_all(seconds)
+
     def end(self, seconds: float) -> None:
         """Ask every loop to end and wait for that, `seconds` at most."""
         self.stop.set()
+        self._wait_for_all(seconds)
+
+    def _wait_for_all(self, seconds: float) -> None:
         self.wake()
         started = time.monotonic()
         for loop in self._loops:
@@ -166,6 +175,8 @@ class Loops:
         with ExitStack() as stack:
             while not self.stop.is_set():
                 loop.beat()
+                # Read this before the step: what is stored before `finish` is called is done.
+                is_last = self._finishing.is_set()
                 try:
                     db = db or stack.enter_context(closing(open_database(database)))
                     seconds = step(db)
@@ -182,6 +193,8 @@ class Loops:
                     logger.exception("loop interrupted, trying again loop=%s", loop.name)
                     seconds = backoff(failures, first=self._retry_seconds, longest=LONGEST_RETRY_SECONDS)
                     failures += 1
+                if seconds > 0 and is_last:
+                    return
                 if seconds > 0 and not self.stop.is_set():
                     wait(seconds)
 

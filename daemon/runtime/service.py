@@ -21,7 +21,7 @@ from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.config.secrets import nameless_below
 from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError, StoreError
-from daemon.logs import arrange, redacted
+from daemon.logs import arrange, escaped, redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.generation import Generation
@@ -29,7 +29,7 @@ from daemon.runtime.loops import TOLD_EVERY_SECONDS
 from daemon.runtime.pages import WebPages
 from daemon.runtime.signals import Signals, exit_code
 from daemon.storage.database import daemon_lock, open_database, transaction
-from daemon.storage.lock import DaemonLock, reading_lock
+from daemon.storage.lock import DaemonLock, reading_lock, refused_reload
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
 from daemon.storage.requests import recover_readings
@@ -112,8 +112,8 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
         renew = partial(_renewed, reload=reload, build=build, pages=pages)
         generation, code = _serve(generation, signals, lock, renew, pages)
         pages.end()
-        lock.say(ready=False)
-        sdnotify.notify("STOPPING=1")
+        lock.say(ready=False, stopping=True)
+        sdnotify.notify("STOPPING=1\nSTATUS=stopping")
         drain = generation.config.analyzer.drain
         logger.info("stopping in_flight=%d drain_seconds=%.0f", generation.workers.in_flight, drain)
         wind_down(generation, throttle, ended, drain if code != EXIT_FAILED else 0.0)
@@ -143,6 +143,8 @@ def _serve(
             generation, faults = renew(generation)
             is_ready, answered = is_ready and generation is before, asked
             lock.answer(asked, faults)
+            if said := refused_reload(generation.config.database):
+                sdnotify.notify(f"STATUS={escaped(said)}")
         # A rival ends the service only at the start; later its folder is away, and the others go on.
         rivals = [] if was_ready else generation.rivals()
         if not rivals and not is_ready and all(loop.watch.is_ready for loop in generation.folders):
@@ -161,12 +163,16 @@ def _serve(
 def wind_down(
     generation: Generation, throttle: Throttle, ended: threading.Event, drain_seconds: float
 ) -> None:
-    """End everything; what is still in flight after `drain_seconds` goes back to the queue."""
+    """End everything, after the alerts that can be sent within `drain_seconds`.
+
+    What is still in flight then goes back to the queue.
+    """
     deadline = time.monotonic() + drain_seconds
-    generation.end(drain_seconds)
+    generation.retire(drain_seconds)
     # Wait for earlier generations too: a reload does not wait for what they have in flight.
     while throttle.in_flight and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
+    generation.end(deadline - time.monotonic())
     ended.set()
     if not throttle.in_flight or not drain_seconds:
         return
@@ -199,9 +205,7 @@ def _renewed(
         logger.error("configuration not taken over, the old one stays error=%s", error)
         return old, _lines(error)
     new.take_over(old)
-    threading.Thread(
-        target=old.end, args=(old.config.analyzer.timeout,), name="old-generation", daemon=True
-    ).start()
+    threading.Thread(target=_see_off, args=(old,), name="old-generation", daemon=True).start()
     try:
         new.start()
     except EarshotError as error:
@@ -215,6 +219,12 @@ def _renewed(
     arrange(config.log_format, nameless_below=nameless_below(config))
     logger.info("configuration taken over")
     return new, []
+
+
+def _see_off(old: Generation) -> None:
+    """Let what an earlier generation has in flight end; its successor sends the alerts."""
+    old.retire(old.config.analyzer.timeout)
+    old.end(0.0)
 
 
 def _lines(error: EarshotError) -> list[str]:

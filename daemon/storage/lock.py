@@ -42,9 +42,9 @@ class DaemonLock:
         except OSError:
             return False
 
-    def say(self, *, ready: bool) -> None:
-        """Write this process's id and readiness into the lock file."""
-        content = json.dumps({"pid": os.getpid(), "ready": ready}).encode()
+    def say(self, *, ready: bool, stopping: bool = False) -> None:
+        """Write this process's id, readiness and whether it is about to end into the lock file."""
+        content = json.dumps({"pid": os.getpid(), "ready": ready, "stopping": stopping}).encode()
         os.pwrite(self._descriptor, content.ljust(HOLDER_BYTES), 0)
 
     def asked(self) -> int:
@@ -118,8 +118,11 @@ def reading_lock(path: Path) -> Iterator[bool]:
 
 
 def daemon_status(path: Path) -> dict[str, Any]:
-    """Return `running`, `ready` and `pid` (None if not running) of the daemon of the database at `path`."""
-    stopped = {"running": False, "ready": False, "pid": None}
+    """Return `running`, `ready`, `stopping` and `pid` of the daemon of the database at `path`.
+
+    `pid` is None if it is not running.
+    """
+    stopped = {"running": False, "ready": False, "stopping": False, "pid": None}
     try:
         # Non-blocking, because opening a FIFO would wait.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -130,10 +133,16 @@ def daemon_status(path: Path) -> dict[str, Any]:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         content = _holder(descriptor)
-        return {"running": True, "ready": bool(content.get("ready")), "pid": content.get("pid")}
+        said = {name: bool(content.get(name)) for name in ("ready", "stopping")}
+        return {"running": True, **said, "pid": content.get("pid")}
     finally:
         os.close(descriptor)
     return stopped
+
+
+def unready(service: dict[str, Any]) -> str:
+    """Say of a daemon that runs and is not ready what it is doing."""
+    return "stopping" if service["stopping"] else "starting"
 
 
 def ask_to_reload(path: Path) -> int:
@@ -170,7 +179,16 @@ def reload_faults(path: Path, number: int) -> list[str] | None:
         answer = _json(os.pread(descriptor, LONGEST_ANSWER_BYTES, ANSWER_AT))
     finally:
         os.close(descriptor)
-    return answer["faults"] if answer.get("asked", 0) >= number else None
+    return answer.get("faults") if answer.get("asked", 0) >= number else None
+
+
+def refused_reload(path: Path) -> str | None:
+    """Say why the daemon goes on with an older configuration than the last it read; None if it does not."""
+    first, *others = reload_faults(path, 0) or [""]
+    if not first:
+        return None
+    more = f" (and {len(others)} more)" if others else ""
+    return f"the new configuration was refused, the old one goes on: {first}{more}"
 
 
 def beside_of(path: Path, suffix: str) -> Path:

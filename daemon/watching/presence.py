@@ -42,6 +42,8 @@ class Presence:
         self.source = Source(folder, put, events=events, guard=guard)
         self._folder = folder
         self._is_available: bool | None = None
+        self._trouble: str | None = None
+        """Why it is away, as the rows say it."""
         self._is_stalled = False
         self._is_started = False
         self._asked_at: float | None = None
@@ -96,12 +98,12 @@ class Presence:
         return True
 
     def _lose(self, db: Database) -> None:
-        if self._is_available is False:
-            return
         trouble = self.source.trouble or "not there"
+        if self._is_available is False and trouble == self._trouble:
+            return
         # A service that finds another one at its start ends; it does not wait.
         event = "folder unavailable" if self.source.rival else "folder unavailable, waiting for it"
         logger.warning("%s folder=%s error=%s", event, self._folder.name, trouble)
         with transaction(db):
             folder_unavailable(db, self._folder.name, trouble)
-        self._is_available = False
+        self._is_available, self._trouble = False, trouble

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from daemon.export.table import METADATA, csv_lines
 from daemon.metrics import render
 from daemon.status import status_document
-from daemon.storage.lock import daemon_status
+from daemon.storage.lock import daemon_status, unready
 from daemon.storage.originals import original_of_recording
 from daemon.storage.pages import metadata_keys
 from daemon.storage.stats import stats_by
@@ -35,7 +35,7 @@ ROWS = 100
 def healthz(request: Request) -> Response:
     """GET /healthz: 200 while the service runs and watches, else 503 and why."""
     service = daemon_status(request.state.site.config.database)
-    problems = [] if service["ready"] else ["starting" if service["running"] else "not running"]
+    problems = [] if service["ready"] else [unready(service) if service["running"] else "not running"]
     return JSONResponse({"ok": not problems, "problems": problems}, 503 if problems else 200)
 
 

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 
 from daemon import __version__
 from daemon.storage.health import troubles_now
-from daemon.storage.lock import daemon_status
+from daemon.storage.lock import daemon_status, unready
 from daemon.storage.views import pause_row, states_now
 from daemon.text import shown_confidence, shown_size
 from daemon.web import shown
@@ -94,5 +94,5 @@ def live(db: Database, site: Site) -> dict[str, Any]:
     elif troubles_now(db, [folder.name for folder in site.config.watch], now, site.zone):
         word, kind = "Look here", "warn"
     else:
-        word, kind = ("All well", "ok") if service["ready"] else ("Starting", "pending")
+        word, kind = ("All well", "ok") if service["ready"] else (unready(service).capitalize(), "pending")
     return {"word": word, "kind": kind, "pause": pause, **counts}

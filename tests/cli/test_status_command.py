@@ -25,7 +25,7 @@ NO_RECORDINGS = {"waiting": 0, "analyzing": 0, "done": 0, "failed": 0, "duplicat
 NO_ALERTS = {"pending": 0, "sent": 0, "failed": 0, "suppressed": 0}
 ME = pwd.getpwuid(os.geteuid()).pw_name
 NOTHING_PASSED = dict.fromkeys(REASONS, 0)
-STOPPED = {"running": False, "ready": False, "pid": None}
+STOPPED = {"running": False, "ready": False, "stopping": False, "pid": None}
 
 
 def unseen(site: Site) -> dict[str, object]:
@@ -59,6 +59,7 @@ def test_before_the_first_run_everything_is_zero_and_nothing_is_created(run: Run
         "snoozed": {},
         "webhooks_orphaned": {},
         "pages_not_served": None,
+        "reload_refused": None,
         "folders": [unseen(site)],
         "database": str(site.database),
         "database_owner": None,
@@ -131,6 +132,7 @@ def test_json_has_the_counts_the_pause_and_the_folders(run: Run, site: Site) -> 
         "snoozed": {},
         "webhooks_orphaned": {},
         "pages_not_served": None,
+        "reload_refused": None,
         "folders": [
             {
                 "path": str(site.watched),
@@ -201,8 +203,23 @@ def test_a_running_daemon_is_seen(run: Run, site: Site) -> None:
         starting = json.loads(run("status", "--json").stdout)["daemon"]
         lock.say(ready=True)
         ready = json.loads(run("status", "--json").stdout)["daemon"]
-    assert starting == {"running": True, "ready": False, "pid": os.getpid()}
-    assert ready == {"running": True, "ready": True, "pid": os.getpid()}
+        lock.say(ready=False, stopping=True)
+        assert f"service     stopping (process {os.getpid()})" in run("status").stdout
+    assert starting == STOPPED | {"running": True, "pid": os.getpid()}
+    assert ready == starting | {"ready": True}
+
+
+def test_a_refused_reload_is_said_until_one_is_taken_over(run: Run, site: Site) -> None:
+    refused = (
+        "the new configuration was refused, the old one goes on: c.yaml:1: watch: is no list (and 1 more)"
+    )
+    with daemon_lock(site.database) as lock:
+        lock.answer(0, ["c.yaml:1: watch: is no list", "c.yaml:2: rules: is no list"])
+        assert refused in run("status").stdout
+        lock.answer(1, [])
+        assert json.loads(run("status", "--json").stdout)["reload_refused"] is None
+        lock.answer(1, ["again"])
+    assert json.loads(run("status", "--json").stdout)["reload_refused"] is None
 
 
 def test_a_folder_that_is_gone_is_said_to_be(run: Run, site: Site) -> None:

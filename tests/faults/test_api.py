@@ -574,7 +574,7 @@ def test_a_refusal_while_the_upload_goes_on_is_read(tmp_path: Path) -> None:
 def test_a_reply_that_comes_after_the_signal_is_stored(
     tmp_path: Path, api: ScriptedApi, number: signal.Signals
 ) -> None:
-    """A19: nothing new is begun, what is under way is finished, then the exit code of the signal."""
+    """A19: nothing new is begun, what is under way is finished and told, then the exit code of the signal."""
     go_on = threading.Event()
 
     def until_told(conversation: Conversation) -> None:
@@ -582,17 +582,26 @@ def test_a_reply_that_comes_after_the_signal_is_stored(
         conversation.reply()
 
     api.script = until_told
-    with running(tmp_path, api, analyzer={"concurrency": 2}) as service:
-        for index in range(4):
-            service.drop(f"{index}.wav")
-        service.wait_row("SELECT 1 FROM (SELECT count(*) AS n FROM recordings) WHERE n = 4")
-        api.wait_for_calls(2)
-        service.signal(number)
-        wait_until(lambda: "stopping in_flight=2" in service.log(), what="the signal to be taken")
-        go_on.set()
-        assert service.wait_end() == (130 if number == signal.SIGINT else 0)
-        assert service.states() == {"done": 2, "waiting": 2}
+    rule = {"name": "unhappy caller", "when": {"average_sentiment": "negative"}, "notify": ["team"]}
+    with HttpSink() as sink:
+        alerts = {"destinations": {"team": f"json://{sink.address}"}, "rules": [rule]}
+        (tmp_path / "secret").write_text(f"whsec_{'a' * 32}", encoding="ascii")
+        webhooks = [{"url": f"{sink.url}/hook", "secret_file": str(tmp_path / "secret")}]
+        with running(tmp_path, api, analyzer={"concurrency": 2}, alerts=alerts, webhooks=webhooks) as service:
+            for index in range(4):
+                service.drop(f"{index}.wav")
+            service.wait_row("SELECT 1 FROM (SELECT count(*) AS n FROM recordings) WHERE n = 4")
+            api.wait_for_calls(2)
+            service.signal(number)
+            wait_until(lambda: "stopping in_flight=2" in service.log(), what="the signal to be taken")
+            go_on.set()
+            assert service.wait_end() == (130 if number == signal.SIGINT else 0)
+            assert service.states() == {"done": 2, "waiting": 2}
+            assert service.rows("SELECT state, count(*) AS n FROM alerts GROUP BY state") == [
+                {"state": "sent", "n": 2}
+            ]
     assert len(api.calls) == 2
+    assert [request.path for request in sink.requests].count("/hook") == 4, "done and alert, for each"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -73,7 +73,18 @@ def test_the_service_manager_shows_what_is_not_well(tmp_path: Path) -> None:
             wait_for("watching 1 folder")
             service.folder.rename(tmp_path / "away")
             wait_for(f"{service.folder} not available (No such file or directory)")
+            service.folder.touch()
+            wait_for(f"{service.folder} not available (not a directory)")
+            service.folder.unlink()
             (tmp_path / "away").rename(service.folder)
+            wait_for("watching 1 folder")
+            service.config_file.write_text("watch: 7\n")
+            service.reload()
+            wait_for(
+                f"the new configuration was refused, the old one goes on: {service.config_file}:1: watch"
+            )
+            service.write_config()
+            service.reload()
             wait_for("watching 1 folder")
 
 

@@ -92,6 +92,24 @@ def test_waking_ends_the_wait_and_is_not_lost_while_a_step_works(loops: Loops, p
     wait_until(lambda: len(calls) == 3, what="another look")
 
 
+def test_a_loop_that_is_to_finish_does_what_is_due_and_ends(loops: Loops, path: Path) -> None:
+    go_on = threading.Event()
+    left = [0.0, 0.0, 30.0]
+
+    def step(db: Database) -> float:
+        go_on.wait(60)
+        return left.pop(0)
+
+    loops.start("alerts", step, database=path, wake=Alarm())
+    locked = Steps(60.0, StoreBusyError("locked"), 60.0)
+    loops.start("locked", locked, database=path, wake=Alarm())
+    wait_until(lambda: locked.calls == 1, what="its first look")
+    threading.Timer(0.1, go_on.set).start()
+    loops.finish(60)
+    assert sorted(loops.troubles()) == ["alerts ended", "locked ended"]
+    assert (left, locked.calls) == ([], 2), "a database that cannot be written holds up no end"
+
+
 def test_a_loop_begins_when_the_one_that_it_replaces_has_ended(loops: Loops, path: Path) -> None:
     go_on, other = threading.Event(), Steps(60.0)
     entered = threading.Event()

@@ -224,7 +224,8 @@ class Year:
     def stop(self) -> None:
         """End what runs, in order."""
         assert self._generation is not None
-        self._generation.end(30.0)
+        self._generation.retire(30.0)
+        self._generation.end(0.0)
         self._ended.set()
 
     def restart(self) -> None:

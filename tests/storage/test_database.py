@@ -31,7 +31,7 @@ from daemon.storage.lock import daemon_status
 from daemon.storage.migrations import SCHEMA
 from tests.storage.stores import add, schema_before, states
 
-STOPPED = {"running": False, "ready": False, "pid": None}
+STOPPED = {"running": False, "ready": False, "stopping": False, "pid": None}
 
 
 @contextmanager
@@ -346,11 +346,12 @@ def test_a_database_created_through_a_link_is_its_owner_s_alone(tmp_path: Path) 
 def test_status_says_whether_a_daemon_runs_and_is_ready(path: Path) -> None:
     assert daemon_status(path) == STOPPED
     with daemon_lock(path) as lock:
-        assert daemon_status(path) == {"running": True, "ready": False, "pid": os.getpid()}
+        starting = {"running": True, "ready": False, "stopping": False, "pid": os.getpid()}
+        assert daemon_status(path) == starting
         lock.say(ready=True)
-        assert daemon_status(path) == {"running": True, "ready": True, "pid": os.getpid()}
-        lock.say(ready=False)
-        assert daemon_status(path)["ready"] is False
+        assert daemon_status(path) == starting | {"ready": True}
+        lock.say(ready=False, stopping=True)
+        assert daemon_status(path) == starting | {"stopping": True}
     assert daemon_status(path) == STOPPED
 
 
@@ -384,7 +385,7 @@ def test_tables_are_not_changed_under_a_service_that_runs_an_older_version(
 
 def test_a_daemon_that_was_killed_does_not_run(path: Path) -> None:
     with another_daemon(path) as pid:
-        assert daemon_status(path) == {"running": True, "ready": True, "pid": pid}
+        assert daemon_status(path) == {"running": True, "ready": True, "stopping": False, "pid": pid}
     assert daemon_status(path) == STOPPED
     with daemon_lock(path):
         assert daemon_status(path)["ready"] is False
