@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from daemon.cli.not_taken import say_not_taken
 from daemon.cli.patience import within
-from daemon.cli.places import KEY_CREDENTIAL_FILE, has_unit
+from daemon.cli.places import has_unit
 from daemon.cli.report import Report
 from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location
@@ -217,7 +217,7 @@ def _check_room(report: Report, config: Config) -> None:
 
 
 def _check_analyzer(report: Report, config: Config, env: Mapping[str, str], *, offline: bool) -> None:
-    from daemon.config.secrets import api_key
+    from daemon.config.secrets import KEY_CREDENTIAL_FILE, api_key
 
     base_url = config.analyzer.base_url
     if base_url == "embedded":

@@ -20,7 +20,6 @@ FOLDER_SECONDS = 1.0
 SERVICE_DATABASE = Path("/var/lib/earshot/earshot.db")
 SERVICE_CONFIG = Path("/etc/earshot/config.yaml")
 SERVICE_USER = "earshot"
-KEY_CREDENTIAL_FILE = Path("/etc/earshot/credentials/deepgram_api_key")
 UNITS = tuple(
     Path(folder, "earshot.service")
     for folder in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")

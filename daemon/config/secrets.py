@@ -23,6 +23,8 @@ from daemon.errors import ConfigError, ConfigProblem
 logger = logging.getLogger(__name__)
 
 KEY_CREDENTIAL = "deepgram_api_key"
+KEY_CREDENTIAL_FILE = Path("/etc/earshot/credentials/deepgram_api_key")
+"""From which the systemd unit takes it."""
 KEY_VARIABLE = "DEEPGRAM_API_KEY"
 
 _LARGEST_SECRET_BYTES = 64 * 1024
@@ -44,8 +46,7 @@ def api_key(config: Config, *, env: Mapping[str, str] = os.environ) -> str | Non
         return None
     key = _configured_key(config, env)
     if key is None and is_deepgram_host(urlsplit(config.analyzer.base_url).hostname or ""):
-        text = f"there is no API key; write api_key_file: FILE, or set {KEY_VARIABLE}"
-        raise _error("configuration", "analyzer", text)
+        raise _error("configuration", "analyzer", f"there is no API key; {_where_to_write_it(env)}")
     return key
 
 
@@ -169,6 +170,13 @@ def _configured_key(config: Config, env: Mapping[str, str]) -> str | None:
     return None
 
 
+def _where_to_write_it(env: Mapping[str, str]) -> str:
+    directory = env.get("CREDENTIALS_DIRECTORY")
+    if directory and os.path.lexists(Path(directory, KEY_CREDENTIAL)):
+        return f"as root, write it into {KEY_CREDENTIAL_FILE} and restart the service"
+    return f"write api_key_file: FILE, or set {KEY_VARIABLE}"
+
+
 def _checked_key(text: str, source: Path | str, key: str) -> str:
     problem = text_problem(text)
     if problem is not None:
@@ -224,7 +232,7 @@ def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
 @functools.cache
 def _warn_once(path: Path) -> None:
     # Only a warning: a service that does not start because of a file's mode watches nothing.
-    logger.warning("secret readable by others, run chmod 600 on it file=%s", path)
+    logger.warning("secret readable by others, only its owner needs it: run chmod 600 on it file=%s", path)
 
 
 def _is_credential(path: Path, env: Mapping[str, str]) -> bool:

@@ -11,8 +11,10 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from daemon.alerts.targets import open_targets
 from daemon.config.load import load_config
 from daemon.config.models import Config
+from daemon.config.secrets import api_key
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 ENV = {"HOME": "/home/ear"}
@@ -71,7 +73,15 @@ def test_the_example_loads_as_it_is() -> None:
     config = load_config(EXAMPLE, env=ENV)
     assert [str(folder.path) for folder in config.watch] == ["/srv/recordings"]
     assert len(config.alerts.rules) == 2
-    assert config.analyzer.api_key_file is not None
+    assert config.analyzer.api_key_file is None
+
+
+def test_the_example_needs_the_credential_and_no_other_file_or_variable(tmp_path: Path) -> None:
+    (tmp_path / "deepgram_api_key").write_text("a-key", encoding="ascii")
+    env = ENV | {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    config = load_config(EXAMPLE, env=env)
+    assert api_key(config, env=env) == "a-key"
+    assert [target.destination for target in open_targets(config, env)] == ["team"]
 
 
 def test_the_example_names_the_database_where_the_unit_lets_the_service_write() -> None:

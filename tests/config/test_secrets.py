@@ -54,6 +54,9 @@ def test_only_deepgrams_own_hosts_need_a_key(tmp_path: Path) -> None:
     for address in ("https://api.deepgram.com", "https://api.eu.deepgram.com"):
         with pytest.raises(ConfigError, match="there is no API key; write api_key_file"):
             api_key(config_with(base_url=address), env={})
+    secret_file(tmp_path / "deepgram_api_key", "\n")
+    with pytest.raises(ConfigError, match="write it into /etc/earshot/credentials/deepgram_api_key"):
+        api_key(config_with(), env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
