@@ -24,6 +24,11 @@ def writing_connection(db: Database) -> sqlite3.Connection:
         return db.conn
 
 
+def wait_at_most(db: Database, seconds: float) -> None:
+    """Let transactions of `db` wait no longer for their turn, so that a locked database is noticed soon."""
+    vars(db)["busy_seconds"] = seconds
+
+
 def lay_database(path: Path) -> None:
     """Put a database with today's tables, and its key, at `path`, unless one is there."""
     if path.exists():

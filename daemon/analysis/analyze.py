@@ -57,9 +57,9 @@ class _Answer:
 def analyze(db: Database, recording: Recording, context: Context) -> None:
     """Analyze a claimed recording: it is done or failed afterwards, or back in the queue with the reason."""
     started = time.monotonic()
-    body = reply_in_hand(db, recording.id)
+    # A reply that is stored already was paid for, but a crash or an error came before its result.
+    body = reply_in_hand(db, recording.id) if recording.attempts else None
     try:
-        # A reply that is stored already was paid for, but a crash or an error came before its result.
         answer = _Answer(body) if body else _ask(db, recording, context.request_for(recording), context)
     except (FileTrouble, AnalysisError) as error:
         reason = explained(db, recording, error, context)

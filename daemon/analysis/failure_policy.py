@@ -32,9 +32,10 @@ from daemon.errors import (
 from daemon.files import is_unmounted
 from daemon.models import Ending, Recording, RecordingState, from_iso
 from daemon.storage.pauses import EVERYTHING, pauses
-from daemon.storage.queue import DOUBTFUL_RESENDS, end, last_error, reopen_refused, return_to_queue
+from daemon.storage.queue import DOUBTFUL_RESENDS, end, last_error, return_to_queue
 from daemon.storage.recordings import places_of
 from daemon.storage.requests import uncount_attempt
+from daemon.storage.requeue import reopen_refused
 from daemon.storage.results import analyze_in_parts, reply_in_hand, store_response
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from daemon.models import Ending, Recording, RecordingState
 from daemon.storage.database import free_bytes, is_replaced, open_existing, transaction, try_to_write
 from daemon.storage.due import Wanted, due, has_suspects, seconds_until_due
 from daemon.storage.limits import keep_limits
-from daemon.storage.pauses import EVERYTHING, LIMIT, pauses, seconds_until_probe
+from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, pauses, seconds_until_probe
 from daemon.storage.queue import claim_due, clamp_waits, end, is_there, return_to_queue
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ class Workers:
         self._limits = limits_of(context.config, context.requests)
         self._zone = zone_of(context.config.timezone)
         self._clamped_at = 0.0
+        # An earlier process may have held it.
+        self._may_be_held = True
+        self._has_kept_limits = False
         self._started_at = time.monotonic()
         # Only a crash makes suspects, so that none come up while this process lives.
         self._may_have_suspects = True
@@ -117,25 +120,27 @@ class Workers:
             with transaction(db):
                 hold(db, "store", reason, self._context, began, shared=True)
             self._store_trouble = None
+            self._may_be_held = True
 
     def _start_next(self, db: Database) -> float:
+        if not self._context.throttle.has_place():
+            return LOOK_SECONDS
         self._clamp(db)
         away = self._context.away() | self._crowding()
-        now = self._context.clock()
-        full = keep_limits(db, self._limits, periods_of(now, self._zone), now)
-        paused = {pause.scope for pause in pauses(db) if pause.cause != LIMIT}
+        full = self._full(db)
+        present = pauses(db)
+        paused = {pause.scope for pause in present if pause.cause != LIMIT}
         probed = {scope for scope in paused if self._is_probed(scope, away)}
         if EVERYTHING in probed | full:
             return LOOK_SECONDS
         suspects = self._is_suspects_turn(db)
         if (suspects or self._is_alone) and self._context.throttle.in_flight:
             return LOOK_SECONDS
-        if not self._context.throttle.has_place():
-            return LOOK_SECONDS
         wanted = Wanted(self._context.scopes, suspects, probed | full, away)
         # A limit, a pause and a share allow more only when what was claimed before counts.
         one_by_one = bool(paused or suspects or self._limits or self._context.remote())
-        claimed = self._claimed(db, wanted, most=1 if one_by_one else self._context.throttle.limit)
+        most = 1 if one_by_one else self._context.throttle.limit
+        claimed = self._claimed(db, wanted, present, most=most)
         if not claimed:
             limited = {pause.scope for pause in pauses(db) if pause.cause == LIMIT}
             return self._idle_seconds(db, away | full | limited)
@@ -157,11 +162,22 @@ class Workers:
             self._over(job)
             self._return(db, recording, error)
 
-    def _claimed(self, db: Database, wanted: Wanted, *, most: int) -> list[Recording]:
+    def _full(self, db: Database) -> frozenset[str]:
+        """The scopes that a limit leaves no room in; without limits a first look ends those of before."""
+        if self._has_kept_limits and not self._limits:
+            return frozenset()
+        now = self._context.clock()
+        full = keep_limits(db, self._limits, periods_of(now, self._zone), now)
+        self._has_kept_limits = True
+        return full
+
+    def _claimed(
+        self, db: Database, wanted: Wanted, present: Collection[Pause], *, most: int
+    ) -> list[Recording]:
         """Claim what is due, as many as there are places, and take a place for each."""
         throttle, now = self._context.throttle, self._context.clock()
         # Without a transaction where nothing is due: being idle must not keep others from writing.
-        if not due(db, now, wanted):
+        if not due(db, now, wanted, present=present):
             return []
         places = 0
         claimed: list[Recording] = []
@@ -227,6 +243,8 @@ class Workers:
         """Whether there is room for results beside the database; without it the queue is paused, unpaid."""
         floor = self._context.config.min_free
         room = free_bytes(self._db_path)
+        if room >= floor and not self._may_be_held:
+            return True
         held = any(pause.cause == "store" for pause in pauses(db))
         if room < floor and not held:
             reason = (
@@ -239,6 +257,7 @@ class Workers:
         if room >= floor and held:
             with transaction(db):
                 resume(db, self._context.clock(), causes={"store"})
+        self._may_be_held = room < floor
         return room >= floor
 
     def _work(self, jobs: Iterator[Job]) -> None:

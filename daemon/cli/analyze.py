@@ -216,7 +216,8 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str, *, save: bool
     from daemon.analysis.analyze import analyze as analyze_recording
     from daemon.storage.database import transaction
     from daemon.storage.pauses import held_scopes
-    from daemon.storage.queue import add, claim_this, requeue
+    from daemon.storage.queue import add, claim_this
+    from daemon.storage.requeue import requeue
 
     known = _stored(db, analysis, source) if save else None
     with transaction(db):

@@ -40,7 +40,7 @@ def take_in_existing(context: Context, *, yes: bool) -> TakenIn:
     from daemon.runtime.one_pass import list_folders
     from daemon.storage.database import open_existing, transaction
     from daemon.storage.lock import daemon_status
-    from daemon.storage.queue import requeue_existing
+    from daemon.storage.requeue import requeue_existing
     from daemon.storage.views import left_alone
 
     config = context.config

@@ -131,7 +131,7 @@ def _audio(context: Context, ids: array[int], *, muted: bool, yes: bool) -> dict
     from daemon.runtime.reanalysis import Outcome
     from daemon.storage.database import transaction
     from daemon.storage.limits import limits_holding
-    from daemon.storage.queue import requeue_done
+    from daemon.storage.requeue import requeue_done
     from daemon.storage.views import sources
 
     total, there = estimate(sources(context.database, ids), context.config)

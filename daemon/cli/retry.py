@@ -58,7 +58,7 @@ def _requeue(
     """Put these recordings, or all failed ones, back; returns why some could not be."""
     from daemon.storage.database import transaction
     from daemon.storage.limits import limits_holding
-    from daemon.storage.queue import requeue, requeue_failed
+    from daemon.storage.requeue import requeue, requeue_failed
 
     refused: dict[int, str] = {}
     with transaction(context.database) as db:

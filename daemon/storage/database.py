@@ -42,6 +42,7 @@ class _Opened(Database):
 
     writer: Writer | None = None
     file: tuple[int, int] | None = None
+    busy_seconds = BUSY_SECONDS
 
     def close(self) -> None:
         super().close()
@@ -144,12 +145,11 @@ def transaction(db: Database) -> Iterator[Database]:
     commit with what other threads write at the same time; a failure undoes this transaction alone. Inside,
     `db` is by the one connection of this process that writes.
     """
-    (busy_milliseconds,) = db.conn.execute("PRAGMA busy_timeout").fetchone()
     own = db.conn
     # One in memory, and a copy that is only looked at, are nobody else's.
     writer = (db.writer if isinstance(db, _Opened) else None) or Writer(lambda: own)
     try:
-        with writer.writing(busy_milliseconds / 1000) as db.conn:
+        with writer.writing(db.busy_seconds if isinstance(db, _Opened) else BUSY_SECONDS) as db.conn:
             try:
                 yield db
             finally:
@@ -172,8 +172,9 @@ def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = 
     """
     try:
         cursor = db.conn.execute(sql, parameters)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        found = cursor.fetchall()
+        names = [column[0] for column in cursor.description] if found else []
+        return [dict(zip(names, row, strict=True)) for row in found]
     except sqlite3.DatabaseError as error:
         raise _trouble(error) from error
 
@@ -210,9 +211,11 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
 
 def _connect(path: Path, busy_seconds: float) -> _Opened:
     try:
-        return _Opened(_connection(path, busy_seconds), execute_plugins=False)
+        opened = _Opened(_connection(path, busy_seconds), execute_plugins=False)
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
+    opened.busy_seconds = busy_seconds
+    return opened
 
 
 def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:

@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlite_utils import Database
 
 from daemon.models import from_iso, iso
-from daemon.storage.database import rows, value
-from daemon.storage.pauses import EVERYTHING, LIMIT, held_scopes, pauses
+from daemon.storage.database import tuples, value
+from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, pauses
 
 SUSPECT_CRASHES = 2
 """A recording that was in flight in so many crashes is analyzed alone from then on. A kill from outside hits
@@ -41,23 +41,33 @@ class Wanted:
 ANY = Wanted()
 
 
-def due(db: Database, now: datetime, wanted: Wanted = ANY, *, most: int = 1) -> list[int]:
+def due(
+    db: Database,
+    now: datetime,
+    wanted: Wanted = ANY,
+    *,
+    most: int = 1,
+    present: Collection[Pause] | None = None,
+) -> list[int]:
     """Return the ids of the wanted recordings to claim next, `most` at most; none when none is due.
+
+    `present` are the pauses, where they are read already.
 
     First the one that has been due longest. While anything but a limit holds the queue, it is one of those
     that failed least: the oldest and the newest in turn.
     """
-    held = held_scopes(db, now) | {*wanted.held}
+    present = pauses(db) if present is None else present
+    held = {pause.scope for pause in present if pause.holds(now)} | {*wanted.held}
     if EVERYTHING in held:
         return []
     # Try a held queue with what has failed least: what always fails says nothing about the service. Take it
     # from both ends in turn, because many that will fail may stand at either end.
-    tries = [pause.probes for pause in pauses(db) if pause.cause != LIMIT]
+    tries = [pause.probes for pause in present if pause.cause != LIMIT]
     turn = "DESC" if max(tries, default=0) % 2 else "ASC"
     first = f"failures + doubtful, not_before {turn}, id {turn}" if tries else "not_before, id"
     folders = [*wanted.away, *held, *(folder for folder, scope in wanted.scopes.items() if scope in held)]
     # Recordings of no folder, or of one no longer watched, have the scope of None.
-    found = rows(
+    found = tuples(
         db,
         f"""
         SELECT id FROM recordings
@@ -77,7 +87,7 @@ def due(db: Database, now: datetime, wanted: Wanted = ANY, *, most: int = 1) -> 
             "most": most,
         },
     )
-    return [row["id"] for row in found]
+    return [number for (number,) in found]
 
 
 def has_suspects(db: Database) -> bool:

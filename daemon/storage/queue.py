@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,9 +28,9 @@ from daemon.models import (
 )
 from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.counters import count_request
-from daemon.storage.database import rows, value
+from daemon.storage.database import rows, tuples, value
 from daemon.storage.due import ANY, Wanted, due
-from daemon.storage.pauses import EVERYTHING, count_probe, probe_now
+from daemon.storage.pauses import EVERYTHING, count_probe, pauses
 from daemon.storage.sidecars import note_sidecars
 from daemon.storage.webhooks import note_event
 
@@ -40,8 +40,16 @@ MAX_WAIT = timedelta(minutes=20)
 CRASHES_ALLOWED = 3
 DOUBTFUL_RESENDS = 2
 
-_IS_RECORDING = "error_code IS NOT 'bad_address' AND error_code IS NOT 'corrected'"
-"""Other rows stand for dropped files with addresses: there is nothing in them to be analyzed."""
+_FIELDS = tuple(field.name for field in fields(Recording))
+_COLUMNS = ", ".join(_FIELDS)
+_AS_FIELD: dict[str, Callable[[Any], Any]] = dict.fromkeys(_FIELDS, lambda stored: stored) | {
+    "source": os.fsdecode,
+    "is_url": bool,
+    "quiet": bool,
+    "anew": bool,
+    "tags": lambda stored: tuple(json.loads(stored)),
+    "metadata": json.loads,
+}
 
 # Into the queue, and out of it to be analyzed
 
@@ -87,26 +95,36 @@ def claim_due(db: Database, now: datetime, wanted: Wanted = ANY, *, most: int = 
     Commit before anything is sent: after a crash the row says that it was in work. Of the recordings that a
     pause holds, one is claimed whenever the pause allows a probe: ask for one then.
     """
-    found = [claim_this(db, each, now) for each in due(db, now, wanted, most=most)]
-    claimed = [each for each in found if each is not None]
-    count_probe(db, {EVERYTHING, *(wanted.scope_of(each.folder) for each in claimed)} if claimed else (), now)
+    present = pauses(db)
+    claimed = _claim_these(db, due(db, now, wanted, most=most, present=present), now)
+    if present and claimed:
+        count_probe(db, {EVERYTHING, *(wanted.scope_of(each.folder) for each in claimed)}, now)
     return claimed
 
 
 def claim_this(db: Database, recording_id: int, now: datetime) -> Recording | None:
     """Take this recording out of the queue, pauses or not; None unless it waits and is due."""
-    taken = rows(
+    return next(iter(_claim_these(db, [recording_id], now)), None)
+
+
+def _claim_these(db: Database, ids: Sequence[int], now: datetime) -> list[Recording]:
+    """Take those of these recordings out of the queue that wait and are due; returns them in this order."""
+    if not ids:
+        return []
+    taken = tuples(
         db,
-        "UPDATE recordings SET state = 'analyzing', not_before = NULL"
-        " WHERE id = ? AND state = 'waiting' AND not_before <= ? RETURNING *",
-        (recording_id, iso(now)),
+        "UPDATE recordings SET state = 'analyzing', not_before = NULL"  # noqa: S608 - our own column names
+        " WHERE id IN (SELECT value FROM json_each(?)) AND state = 'waiting' AND not_before <= ?"
+        f" RETURNING {_COLUMNS}",
+        (json.dumps(ids), iso(now)),
     )
-    return _recording(taken[0]) if taken else None
+    claimed = {row[0]: _recording(row) for row in taken}
+    return [claimed[each] for each in ids if each in claimed]
 
 
 def recording_of(db: Database, recording_id: int) -> Recording | None:
     """Return the recording as a claim would, and leave it where it is; None without one."""
-    found = rows(db, "SELECT * FROM recordings WHERE id = ?", (recording_id,))
+    found = tuples(db, f"SELECT {_COLUMNS} FROM recordings WHERE id = ?", (recording_id,))  # noqa: S608 - ours
     return _recording(found[0]) if found else None
 
 
@@ -171,76 +189,7 @@ def renew(
         fresh |= {"error_code": ending.code, "error": ending.error}
         _end(db, recording_id, ending.state, now, **fresh)
     else:
-        _make_wait(db, "id = :id", {"id": recording_id}, now, **fresh)
-
-
-def requeue(db: Database, ids: Iterable[int], now: datetime, *, anew: bool = False) -> dict[int, str]:
-    """Put failed or skipped recordings back because a person asks for it; a paused queue tries one at once.
-
-    One that waits for its next try becomes due now. With `anew` duplicates go back too, and what is done (as
-    `requeue_done` does, without alerts); all are analyzed even if the same bytes or address were before.
-    Returns the ids that cannot go back, each with the reason; the others go back all the same.
-    """
-    refused: dict[int, str] = {}
-    states = ("failed", "skipped", "duplicate") if anew else ("failed", "skipped")
-    for recording_id in dict.fromkeys(ids):
-        condition = f"id = :id AND state IN (SELECT value FROM json_each(:states)) AND {_IS_RECORDING}"  # noqa: S608
-        values = {"id": recording_id, "states": json.dumps(states)}
-        if not (
-            _forgive(db, condition, values, now, anew=anew)
-            or _make_due(db, recording_id, now)
-            or (anew and requeue_done(db, [recording_id], now, muted=True))
-        ):
-            refused[recording_id] = _why_not(db, recording_id)
-    probe_now(db, now)
-    return refused
-
-
-def requeue_failed(db: Database, now: datetime) -> int:
-    """Put every failed recording back, as `requeue` does; returns how many."""
-    count = _forgive(db, f"state = 'failed' AND {_IS_RECORDING}", {}, now)
-    probe_now(db, now)
-    return count
-
-
-def requeue_existing(db: Database, ids: Collection[int], now: datetime) -> int:
-    """Put back those of these recordings that were left alone until now; returns how many."""
-    condition = "id IN (SELECT value FROM json_each(:ids)) AND state = 'skipped' AND error_code = 'existing'"
-    count = _forgive(db, condition, {"ids": json.dumps(list(ids))}, now)
-    probe_now(db, now)
-    return count
-
-
-def requeue_done(db: Database, ids: Iterable[int], now: datetime, *, muted: bool) -> int:
-    """Put back those of these recordings that are done, to be analyzed anew; returns how many.
-
-    Their results stay until there are others, and what is analyzed so is `done` also if that fails (see
-    `end`). With `muted` it causes no alerts.
-    """
-    count = 0
-    for recording_id in ids:
-        again = {"again": "quiet" if muted else "alerts"}
-        if _forgive(db, "id = :id AND state = 'done'", {"id": recording_id}, now, anew=True, **again):
-            use_no_reply(db, recording_id)
-            count += 1
-    probe_now(db, now)
-    return count
-
-
-def use_no_reply(db: Database, recording_id: int) -> None:
-    """Note that no reply that is stored for this recording is to be used when it is analyzed next."""
-    db.execute(
-        "UPDATE recordings SET used_reply ="
-        " (SELECT max(id) FROM responses WHERE recording_id = :id AND kind = 'listen') WHERE id = :id",
-        {"id": recording_id},
-    )
-    db.execute("DELETE FROM responses WHERE recording_id = ? AND kind = 'read'", (recording_id,))
-
-
-def reopen_refused(db: Database, ids: Collection[int], now: datetime) -> None:
-    """Put back those of these recordings that failed as `refused`, which was not their fault."""
-    condition = "state = 'failed' AND error_code = 'refused' AND id IN (SELECT value FROM json_each(:ids))"
-    _make_wait(db, condition, {"ids": json.dumps(list(ids))}, now)
+        let_wait(db, "id = :id", {"id": recording_id}, now, **fresh)
 
 
 def clamp_waits(db: Database, now: datetime) -> int:
@@ -272,7 +221,7 @@ def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
     for row in rows(db, "SELECT id, crashes, doubtful FROM recordings WHERE state = 'analyzing'"):
         if ending := _ending_by_crashes(row):
             end(db, row["id"], ending, now)
-    return _make_wait(db, "state = 'analyzing'", {}, now)
+    return let_wait(db, "state = 'analyzing'", {}, now)
 
 
 def _ending_by_crashes(row: dict[str, Any]) -> Ending | None:
@@ -289,43 +238,6 @@ def _ending_by_crashes(row: dict[str, Any]) -> Ending | None:
         )
         return Ending(RecordingState.FAILED, "ambiguous_reply", text)
     return None
-
-
-def _forgive(
-    db: Database,
-    condition: str,
-    values: dict[str, Any],
-    now: datetime,
-    *,
-    anew: bool = False,
-    **changes: Any,
-) -> int:
-    """Let recordings wait, and clear what counts towards giving up; `attempts` and `possibly_billed` stay."""
-    changes |= {"crashes": 0, "doubtful": 0, "failures": 0, "failing_since": None, "error": None}
-    changes |= {"anew": 1, "duplicate_of": None} if anew else {}
-    return _make_wait(db, condition, values, now, **changes)
-
-
-def _make_due(db: Database, recording_id: int, now: datetime) -> bool:
-    """Make a waiting recording due; False when it does not wait."""
-    changed = db.execute(
-        "UPDATE recordings SET not_before = ? WHERE id = ? AND state = 'waiting'", (iso(now), recording_id)
-    )
-    return bool(changed.rowcount)
-
-
-def _why_not(db: Database, recording_id: int) -> str:
-    found = rows(db, "SELECT state, error_code, duplicate_of FROM recordings WHERE id = ?", (recording_id,))
-    if not found:
-        return f"there is no recording {recording_id}; `earshot list` shows them"
-    anew = f"`earshot retry --anew {recording_id}` has it analyzed, and paid for,"
-    if found[0]["state"] == RecordingState.DUPLICATE:
-        return f"recording {recording_id} is a duplicate of {found[0]['duplicate_of']}; {anew} all the same"
-    if found[0]["state"] == RecordingState.DONE:
-        return f"recording {recording_id} is done; {anew} again"
-    if found[0]["error_code"] in ("bad_address", "corrected"):
-        return f"{recording_id} is a file with addresses; correct it and save it again, it is then read anew"
-    return f"recording {recording_id} is {found[0]['state']}; only failed and skipped ones can be tried again"
 
 
 # Ends
@@ -360,11 +272,11 @@ def end(
     _end(db, recording_id, ending.state, now, **why, **known)
 
 
-# The two statements behind them
+# The statements behind them
 
 
-def _make_wait(db: Database, condition: str, values: dict[str, Any], now: datetime, **changes: Any) -> int:
-    """Let the recordings that meet `condition` wait, due now; returns how many."""
+def let_wait(db: Database, condition: str, values: dict[str, Any], now: datetime, **changes: Any) -> int:
+    """Let the recordings that meet `condition` wait, due now, with these changes; returns how many."""
     changes |= {"not_before": iso(now), "error_code": None, "queued_at": iso(now)}
     waiting = rows(
         db,
@@ -440,8 +352,5 @@ def _assignments(changes: dict[str, Any]) -> str:
     return ", ".join(f"{column} = :{column}" for column in changes)
 
 
-def _recording(row: dict[str, Any]) -> Recording:
-    known = {field.name: row[field.name] for field in fields(Recording)}
-    known |= {name: bool(row[name]) for name in ("is_url", "quiet", "anew")}
-    known |= {"source": os.fsdecode(row["source"]), "tags": tuple(json.loads(row["tags"]))}
-    return Recording(**known | {"metadata": json.loads(row["metadata"])})
+def _recording(row: tuple[Any, ...]) -> Recording:
+    return Recording(*(_AS_FIELD[name](stored) for name, stored in zip(_FIELDS, row, strict=True)))

@@ -51,6 +51,7 @@ class Writer:
         self._connect = connect
         self._most_seconds = most_seconds
         self._connection: sqlite3.Connection | None = None
+        self._busy_seconds: float | None = None
         self._batch: _Batch | None = None
         self._lock = threading.Lock()
         self._is_taken = False
@@ -105,8 +106,11 @@ class Writer:
     def _begin(self, seconds: float) -> tuple[sqlite3.Connection, _Batch]:
         if self._connection is None:
             self._connection = self._connect()
+            self._busy_seconds = None
         if self._batch is None:
-            self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+            if seconds != self._busy_seconds:
+                self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+                self._busy_seconds = seconds
             # IMMEDIATE: a transaction that begins by reading and then writes fails at once when another one
             # wrote in between, whatever the timeout.
             self._connection.execute("BEGIN IMMEDIATE")

@@ -18,7 +18,7 @@ from daemon.storage.actions import note_action
 from daemon.storage.limits import lift_limits
 from daemon.storage.outbox import retry_alert
 from daemon.storage.pauses import probe_now
-from daemon.storage.queue import requeue, requeue_failed
+from daemon.storage.requeue import requeue, requeue_failed
 from daemon.storage.verdicts import Verdict, give_verdict
 from daemon.storage.volume import snooze
 from daemon.web.login import own_path

@@ -31,7 +31,7 @@ from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.operations import troubles
 from daemon.storage.outbox import add_alerts, hold_alert
 from tests.alerts.examples import add_recording
-from tests.databases import new_database
+from tests.databases import new_database, wait_at_most
 from tests.servers import Answer, HttpSink, SmtpSink, wait_until
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -159,7 +159,7 @@ def test_an_accepted_alert_is_not_sent_again_because_the_database_was_locked(
     db: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alert = add(db)
-    db.execute("PRAGMA busy_timeout = 50")
+    wait_at_most(db, 0.05)
     with HttpSink() as sink:
         sender = AppriseSender(f"json://{sink.address}")
         other = open_database(path)

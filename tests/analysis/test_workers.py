@@ -22,7 +22,7 @@ from daemon.errors import StoreBusyError
 from daemon.runtime.results import store
 from daemon.storage.database import open_database, rows
 from daemon.storage.operations import troubles
-from tests.databases import new_database, writing_connection
+from tests.databases import new_database, wait_at_most, writing_connection
 from tests.storage.stores import add
 
 
@@ -63,7 +63,7 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
     )
     workers = Workers(path, context)
     add(db)
-    db.execute("PRAGMA busy_timeout = 50")
+    wait_at_most(db, 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for _ in range(3):

@@ -20,9 +20,10 @@ from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.url_lists import LARGEST_BYTES, MOST_ADDRESSES, addresses, take_in_lists
 from daemon.storage.database import rows
 from daemon.storage.folders import configure_folder
-from daemon.storage.queue import claim, requeue, requeue_failed
+from daemon.storage.queue import claim
 from daemon.storage.recordings import known_stamps
 from daemon.storage.requests import begin_request
+from daemon.storage.requeue import requeue, requeue_failed
 from daemon.storage.views import folder_rows
 from tests.databases import new_database
 from tests.storage.stores import committed

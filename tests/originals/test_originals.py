@@ -27,7 +27,8 @@ from daemon.storage.originals import (
     originals_left,
     plan_move,
 )
-from daemon.storage.queue import claim_this, duplicate, end, finish, requeue
+from daemon.storage.queue import claim_this, duplicate, end, finish
+from daemon.storage.requeue import requeue
 from tests.databases import new_database
 from tests.storage.stores import committed
 

@@ -20,7 +20,8 @@ from daemon.storage.operations import begin_anew
 from daemon.storage.originals import configure_originals, original_of_recording
 from daemon.storage.outbox import ORPHANED
 from daemon.storage.pauses import begin_pause, end_pause, pauses
-from daemon.storage.queue import end, requeue
+from daemon.storage.queue import end
+from daemon.storage.requeue import requeue
 from tests.alerts.stage import NOW, UNHAPPY, Stage, stage
 from tests.servers import HttpSink, SmtpSink
 from tests.storage.stores import committed

@@ -22,7 +22,7 @@ from daemon.models import iso
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database, rows
 from daemon.watching.events import Events, EventsFactory, Hint, HintKind
-from tests.databases import new_database
+from tests.databases import new_database, wait_at_most
 from tests.watching.mounts import bind, mount, mounts_undone
 
 DEADLINE_SECONDS = 60.0
@@ -54,7 +54,7 @@ class Running:
     def _run(self) -> None:
         db = open_database(self._database)
         # So that a database that is locked is noticed soon.
-        db.conn.execute("PRAGMA busy_timeout = 50")
+        wait_at_most(db, 0.05)
         try:
             while not self._stop.is_set():
                 try:

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.config.models import Heartbeat
 from daemon.runtime.heartbeat import RETRY_SECONDS, heartbeat
-from tests.databases import new_database
+from tests.databases import new_database, wait_at_most
 from tests.harness import ScriptedApi, Service, refuse
 from tests.servers import Answer, HttpSink, wait_until
 
@@ -106,7 +106,7 @@ def test_silence_tells_where_there_is_no_address_for_it(db: Database) -> None:
 
 def test_while_nothing_can_be_stored_not_all_is_well(db: Database, tmp_path: Path) -> None:
     """A pause for this reason could not be stored either."""
-    db.execute("PRAGMA busy_timeout = 0")
+    wait_at_most(db, 0.0)
     with HttpSink() as sink, closing(sqlite3.connect(tmp_path / "earshot.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert heartbeat(settings(sink), [], lambda: True)(db) == 300

@@ -19,8 +19,9 @@ from daemon.storage.due import Wanted
 from daemon.storage.limits import Limit, keep_limits, lift_limits
 from daemon.storage.operations import troubles
 from daemon.storage.pauses import EVERYTHING, begin_pause, pauses, probe_now
-from daemon.storage.queue import claim, finish, requeue_failed
+from daemon.storage.queue import claim, finish
 from daemon.storage.requests import begin_request
+from daemon.storage.requeue import requeue_failed
 from tests.databases import writing_connection
 from tests.storage.stores import NOW, add, committed, later
 

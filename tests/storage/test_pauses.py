@@ -11,7 +11,8 @@ from daemon.models import iso
 from daemon.storage.database import transaction
 from daemon.storage.due import Wanted
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses, probe_now, seconds_until_probe
-from daemon.storage.queue import claim, requeue_failed
+from daemon.storage.queue import claim
+from daemon.storage.requeue import requeue_failed
 from tests.storage.stores import NOW, add, committed, later, row
 
 

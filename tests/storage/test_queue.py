@@ -22,8 +22,6 @@ from daemon.storage.queue import (
     clamp_waits,
     end,
     recover,
-    requeue,
-    requeue_failed,
     return_to_queue,
 )
 from daemon.storage.queue import (
@@ -37,6 +35,7 @@ from daemon.storage.requests import (
     has_twin,
     note_hash,
 )
+from daemon.storage.requeue import requeue, requeue_failed
 from daemon.storage.results import store_response, stored_reply
 from tests.databases import new_database
 from tests.storage.stores import NOW, add, committed, later, row, states

@@ -13,7 +13,7 @@ from daemon.storage.database import rows
 from daemon.storage.folders import configure_folder
 from daemon.watching.presence import Presence
 from daemon.watching.source import Condition
-from tests.databases import new_database
+from tests.databases import new_database, wait_at_most
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ def test_a_start_that_could_not_be_stored_is_a_start_at_the_next_look(tmp_path: 
     presence = Presence(WatchFolder(path=root), lambda hint: None)
     with closing(new_database(path)) as db, closing(sqlite3.connect(path, isolation_level=None)) as other:
         configure_folder(db, str(root), NOW)
-        db.conn.execute("PRAGMA busy_timeout = 50")
+        wait_at_most(db, 0.05)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError):
             presence.tend(db, 0.0, NOW)
