@@ -52,6 +52,7 @@ LONGEST_FIRST = (
     "tests/test_benchmarks.py",
     "tests/test_packaging.py",
     "tests/test_docs.py",
+    "tests/test_wheel.py",
     "tests/test_requirements.py",
     "tests/test_logs.py",
 )

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "sightings": frozenset({"models"}),
     "signing": NOTHING,
     "text": NOTHING,
+    "version": NOTHING,
     "log_lines": NOTHING,
     "logs": frozenset({"log_lines"}),
     "engine": frozenset({"errors"}),
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     "alerts": BASE | {"config", "storage"},
     "periodic": BASE | {"config", "storage"},
     "runtime": ALL_BELOW_RUNTIME,
-    "cli": ALL_BELOW_RUNTIME | {"runtime"},
+    "cli": ALL_BELOW_RUNTIME | {"runtime", "version"},
 }
 # What is still to be parted. To become empty.
 EXCEPTIONS: dict[str, frozenset[str]] = {}

@@ -9,9 +9,9 @@ import importlib
 
 import click
 
-from daemon import __version__
 from daemon.cli.groups import Group
 from daemon.cli.options import configuration_options
+from daemon.version import full_version
 
 GROUPS = {
     "Everyday": {
@@ -106,7 +106,7 @@ class Commands(Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: earshot -c /etc/earshot/config.yaml status",
 )
-@click.version_option(__version__, "-V", "--version", prog_name="earshot", message="%(prog)s %(version)s")
+@click.version_option(full_version(), "-V", "--version", prog_name="earshot", message="%(prog)s %(version)s")
 @configuration_options
 def earshot() -> None:
     """Watch folders for recordings, have Deepgram analyze them, and alert people."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon import __version__
 from daemon.cli.check import summary
 from daemon.cli.options import Context, configuration_options, json_option, pass_context
 from daemon.cli.report import print_problems, print_report, print_report_document
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, EarshotError
+from daemon.version import full_version
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -46,7 +46,10 @@ def doctor(context: Context, quick: bool, offline: bool, as_json: bool) -> None:
             print_problems(error.problems)
         click.get_current_context().exit(EXIT_UNUSABLE)
     report = look_at_environment(config, context.config_file, env=context.env, offline=offline)
-    versions = f"earshot {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    python, sqlite = platform.python_version(), sqlite3.sqlite_version
+    versions = f"earshot {full_version()}, Python {python}, SQLite {sqlite}"
+        f"earshot {full_version()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
     report.fine[:0] = [versions, summary(config, context.config_file)]
     look_at_service(report, config, _database(context), quick=quick, quiet=as_json)
     if as_json:

@@ -7,6 +7,7 @@ are converted here. The result has only text, numbers, booleans, null, lists and
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def read_document(path: Path) -> Document:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
-            raise DocumentError("the file is empty; config.example.yaml is a start", 1)
+            raise DocumentError(f"the file is empty; {_example()} is a start", 1)
         if not isinstance(node, yaml.MappingNode):
             raise DocumentError("the top level must be keys with values, such as `watch:`", _line(node))
         conversion = _Conversion(loader)
@@ -116,13 +117,20 @@ def read_document(path: Path) -> Document:
         loader.dispose()
 
 
+def _example() -> str:
+    """Return where the example configuration is: a wheel installs it, a checkout has it at its top."""
+    name = "config.example.yaml"
+    places = (Path(sys.prefix, "share", "earshot", name), Path(__file__).parents[2] / name)
+    return next((str(place) for place in places if place.exists()), name)
+
+
 def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE_BYTES + 1)
     except FileNotFoundError:
         raise DocumentError(
-            "there is no such file; name one with -c FILE or EARSHOT_CONFIG, config.example.yaml is a start"
+            f"there is no such file; name one with -c FILE or EARSHOT_CONFIG, {_example()} is a start"
         ) from None
     except IsADirectoryError:
         raise DocumentError("this is a folder; name the configuration file in it") from None
