@@ -48,8 +48,6 @@ def doctor(context: Context, quick: bool, offline: bool, as_json: bool) -> None:
     report = look_at_environment(config, context.config_file, env=context.env, offline=offline)
     python, sqlite = platform.python_version(), sqlite3.sqlite_version
     versions = f"earshot {full_version()}, Python {python}, SQLite {sqlite}"
-        f"earshot {full_version()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    )
     report.fine[:0] = [versions, summary(config, context.config_file)]
     look_at_service(report, config, _database(context), quick=quick, quiet=as_json)
     if as_json:
