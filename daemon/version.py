@@ -11,20 +11,23 @@ PACKAGE = Path(__file__).parent
 
 
 def full_version(package: Path = PACKAGE) -> str:
-    """Return `0.1.0 (commit 403e7f9c2b1d)`; the version alone where no commit is known.
+    """Return `0.1.0 (commit 403e7f9c2b1d)`; the version alone where no commit is known."""
+    found = commit(package)
+    return __version__ if found is None else f"{__version__} (commit {found})"
 
-    A wheel has the commit in a file (packaging/commit.py). A checkout is asked for its own without git,
-    which may be missing.
+
+def commit(package: Path) -> str | None:
+    """Return 12 digits of the commit that a wheel names or its checkout is at; None where neither is known.
+
+    A wheel has it in a file (packaging/commit.py). A checkout is asked without git, which may be missing.
     """
     with suppress(OSError, ValueError):
-        return f"{__version__} (commit {_commit(package)})"
-    return __version__
+        git = package.parent / ".git"
+        return _head(git) if git.exists() else (package / "commit").read_text().strip()
+    return None
 
 
-def _commit(package: Path) -> str:
-    git = package.parent / ".git"
-    if not git.exists():
-        return (package / "commit").read_text().strip()
+def _head(git: Path) -> str:
     head = (git / "HEAD").read_text().strip().removeprefix("ref: ")
     if head.startswith("refs/") and (git / head).exists():
         head = (git / head).read_text()

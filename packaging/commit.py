@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -13,19 +13,17 @@ COMMIT_FILE = "daemon/commit"
 
 
 class CommitHook(BuildHookInterface):
-    """Reads it from git; a source archive has the file already, and elsewhere there is none."""
+    """Reads it from the checkout; a source archive has the file already, and elsewhere there is none."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the file to what is packed; an editable installation reads its checkout instead."""
         root = Path(self.root)
-        if version == "editable" or (root / COMMIT_FILE).exists() or not (root / ".git").exists():
-            return
-        # Another owner's checkout is read too: nothing of it is run.
-        command = ["git", "-c", f"safe.directory={root}", "rev-parse", "--short=12", "HEAD"]
-        try:
-            said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
+        sys.path.insert(0, str(root))
+        from daemon.version import commit
+
+        found = commit(root / "daemon")
+        if version == "editable" or found is None or (root / COMMIT_FILE).exists():
             return
         written = Path(mkdtemp()) / "commit"
-        written.write_text(said.stdout)
+        written.write_text(found + "\n")
         build_data["force_include"][str(written)] = COMMIT_FILE

@@ -60,9 +60,9 @@ def code_lines(text: str) -> Iterator[str]:
 
 
 def commands_of(text: str) -> list[str]:
-    """Each command line of earshot in a document; `earshot` after -u, -g or -o is a user or a group."""
+    """Each command line in a document. After -u, -g, -o, exec, `earshot` is a user, a group, a container."""
     texts = [*code_lines(text), *re.findall(r"`([^`\n]*)`", text)]
-    found = (re.search(r"(?<!-[ugo] )(?:^|(?<=[\s/]))(earshot [a-z-].*)", each) for each in texts)
+    found = (re.search(r"(?<!-[ugo] )(?<!exec )(?:^|(?<=[\s/]))(earshot [a-z-].*)", each) for each in texts)
     lines = [re.sub(r" [>|] .*", "", each[1]).strip() for each in found if each]
     # A name alone speaks of the command.
     return [line for line in lines if not re.search("[…|]", line) and line not in NAMES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daemon.config.load import load_config
 from daemon.version import full_version
+from tests.commands import usage_error
+from tests.servers import HttpSink
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
@@ -80,23 +84,62 @@ def test_the_source_archive_makes_the_same_wheel(checkout: Path, wheel: Path, tm
     assert contents(build(source, "wheel", tmp_path / "again")) == contents(wheel)
 
 
-def test_pip_pipx_and_uv_install_the_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_pip_and_pipx_install_the_wheel(wheel: Path, tmp_path: Path) -> None:
     # With the dependencies: which ones, and whether they go together, is part of what is tried.
     own = {"PIPX_HOME": tmp_path / "pipx", "PIPX_BIN_DIR": tmp_path / "a", "PIPX_MAN_DIR": tmp_path / "man"}
-    own |= {"UV_TOOL_DIR": tmp_path / "uv", "UV_TOOL_BIN_DIR": tmp_path / "b", "PYTHONPATH": tmp_path}
     said([TOOLS / "pipx", "install", "--python", sys.executable, wheel], tmp_path, **own)
-    said([TOOLS / "uv", "tool", "install", "--python", sys.executable, wheel], tmp_path, **own)
-    # Without them, from this environment: pip takes ten seconds for what the others do in one.
-    venv.create(tmp_path / "c", with_pip=False)
-    said([TOOLS / "pip", "--python", tmp_path / "c", "install", "--no-deps", wheel], tmp_path)
+    assert (tmp_path / "man" / "man1" / "earshot.1").exists()
+    # Without them, from this environment: pip takes ten seconds for what others do in one.
+    venv.create(tmp_path / "b", with_pip=False)
+    said([TOOLS / "pip", "--python", tmp_path / "b", "install", "--no-deps", wheel], tmp_path)
     beside = str(Path(yaml.__file__).parents[1])
     commit = contents(wheel)["daemon/commit"].decode().strip()
-    for program, path in ((tmp_path / "a", ""), (tmp_path / "b", ""), (tmp_path / "c" / "bin", beside)):
+    for program, path in ((tmp_path / "a", ""), (tmp_path / "b" / "bin", beside)):
         shown = said([program / "earshot", "--version"], tmp_path, PYTHONPATH=path)
         assert shown.strip().endswith(f" (commit {commit})")
-    # It makes its tables, as a service would.
-    watched = tmp_path / "calls"
-    watched.mkdir()
-    file = tmp_path / "config.yaml"
-    file.write_text(f"database: {tmp_path}/e.db\nanalyzer: {{api_key: k}}\nwatch: [{{path: {watched}}}]\n")
-    assert "0 failed" in said([tmp_path / "a" / "earshot", "-c", file, "scan"], tmp_path)
+
+
+def test_the_readmes_lines_for_uv_end_in_a_first_pass(checkout: Path, wheel: Path, tmp_path: Path) -> None:
+    """As written, but for the wheel instead of the checkout, and an editor that nobody has to sit at."""
+    lines = next(block for block in shell_blocks() if "uv tool install ." in block)
+    assert len(lines.splitlines()) <= 5
+    (tmp_path / "calls").mkdir()
+    with HttpSink() as api:
+        text = f"watch: [{tmp_path}/calls]\ndatabase: {tmp_path}/e.db\n"
+        text += f"analyzer: {{api_key: k, base_url: '{api.url}'}}\n"
+        (tmp_path / "wanted.yaml").write_text(text)
+        editor = tmp_path / "editor"
+        editor.write_text(f'#!/bin/sh\ntest -s "$1" && cat {tmp_path}/wanted.yaml >"$1"\n')
+        editor.chmod(0o755)
+        own: dict[str, str | Path] = {
+            "UV_TOOL_DIR": tmp_path / "uv",
+            "UV_TOOL_BIN_DIR": tmp_path,
+            "UV_PYTHON": sys.executable,
+        }
+        own["PATH"] = f"{tmp_path}:{TOOLS}:{os.environ['PATH']}"
+        script = lines.replace("uv tool install .", f"uv tool install {wheel}")
+        shown = said(["sh", "-euc", script], checkout, **own)
+    assert "0 done" in shown
+
+
+def test_the_container_is_made_of_what_is_here() -> None:
+    """Built and started by hand, where there is a runtime; this holds that no name has changed since."""
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    taken = [line.split()[1] for line in lines if line.startswith("COPY") and "--from" not in line]
+    assert all((ROOT / each).exists() for each in [*taken, *re.findall(r"/src/(\S+\.txt)", str(lines))])
+    place = ROOT / "examples" / "container"
+    service = yaml.safe_load((place / "compose.yaml").read_text())["services"]["earshot"]
+    assert (place / service["build"] / "Containerfile").exists()
+    assert usage_error(" ".join(service["healthcheck"]["test"][1:])) is None
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    config = load_config(place / "config.yaml", env={})
+    assert int(service["stop_grace_period"].removesuffix("s")) > config.analyzer.drain
+    targets = [each.split(":")[1] for each in service["volumes"][1:] if not each.startswith("$")]
+    assert "/etc/earshot/config.yaml" in targets
+    assert str(config.analyzer.api_key_file) == f"/run/secrets/{service['secrets'][0]}"
+    assert str(config.database.parent) in str(lines)
+    assert len(next(block for block in shell_blocks() if "docker compose" in block).splitlines()) <= 5
+
+
+def shell_blocks() -> list[str]:
+    return re.findall(r"(?ms)^```sh\n(.*?)^```", (ROOT / "README.md").read_text())
