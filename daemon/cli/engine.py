@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from daemon.cli.engine_models import CONFIGURED, check_models, engine_settings, install_models
 from daemon.cli.options import Context, configuration_options, pass_context
@@ -107,6 +108,8 @@ def engine(
         return
     if into is not None:
         raise click.UsageError("--into goes with --install")
+    if uds is not None and (named := _named("host", "port")):
+        raise click.UsageError(f"--uds excludes {named}: the engine listens in one place")
     if not host.isprintable() or not host:
         raise click.BadParameter("is no address; write one such as 127.0.0.1", param_hint="--host")
     # When the service starts it, its requests are in the service's log already.
@@ -121,6 +124,13 @@ def engine(
     listener = listen_on_port(host, port) if uds is None else listen_on_path(uds, for_all=key is not None)
     with listener:
         serve(listener, settings, access, exit_with_stdin=exit_with_stdin)
+
+
+def _named(*options: str) -> str:
+    """Return those of the options, as they are written, that the command line names."""
+    context = click.get_current_context()
+    given = [each for each in options if context.get_parameter_source(each) is ParameterSource.COMMANDLINE]
+    return " and ".join(f"--{each}" for each in given)
 
 
 def access_for(host: str | None, key: str | None) -> Access:

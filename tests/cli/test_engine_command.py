@@ -71,6 +71,12 @@ def test_a_port_that_is_taken_is_one_line(run: Run, section: Path) -> None:
     )
 
 
+def test_a_unix_socket_beside_an_address_is_wrong_usage(run: Run, section: Path) -> None:
+    answer = run("engine", "--uds", "engine.sock", "--port", "8080", "--config", str(section))
+    assert answer.returncode == 2
+    assert "--uds excludes --port" in answer.stderr
+
+
 def test_a_model_that_is_not_there_is_one_line_that_says_how_to_get_it(run: Run, section: Path) -> None:
     section.write_text(f"engine: {{model: some/model@{40 * 'a'}}}\n", encoding="utf-8")
     for arguments in ([], ["--check"]):

