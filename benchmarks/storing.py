@@ -20,7 +20,7 @@ from daemon.deepgram.request import requests_by_folder
 from daemon.models import NewRecording
 from daemon.storage import queue
 from daemon.storage.database import open_database, transaction
-from daemon.storage.results import store_response, store_result
+from daemon.storage.results import compressed, store_response, store_result
 from tests.harness import reply
 
 THREADS = 20
@@ -89,7 +89,7 @@ def _long(size: int) -> float:
         started = time.process_time()
         analysis = read_reply(parse_body(body), request)
         with transaction(db):
-            store_response(db, number, body, kind="listen", now=now)
+            store_response(db, number, compressed(body), kind="listen", now=now)
             store_result(db, number, analysis, now=now)
         return time.process_time() - started
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -38,7 +39,7 @@ from daemon.models import Analysis, Recording, shown_path
 from daemon.storage.database import transaction
 from daemon.storage.recordings import stamp_of, taken_in_as
 from daemon.storage.requests import begin_request, has_twin, known_hash, note_hash
-from daemon.storage.results import reply_in_hand
+from daemon.storage.results import compressed, reply_in_hand
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class _Answer:
     """A reply; `keep` stores it in the transaction of its result, and is None where it is stored already."""
 
     body: bytes
+    parsed: dict[str, Any]
     keep: Callable[[datetime], None] | None = None
 
 
@@ -59,13 +61,16 @@ def analyze(db: Database, recording: Recording, context: Context) -> None:
     started = time.monotonic()
     # A reply that is stored already was paid for, but a crash or an error came before its result.
     body = reply_in_hand(db, recording.id) if recording.attempts else None
+    answer: _Answer | None
     try:
-        answer = _Answer(body) if body else _ask(db, recording, context.request_for(recording), context)
+        answer = None if body else _ask(db, recording, context.request_for(recording), context)
     except (FileTrouble, AnalysisError) as error:
         reason = explained(db, recording, error, context)
         with transaction(db):
             settle_failure(db, recording, reason, context, context.clock())
         return
+    if body:
+        answer = _Answer(body, parse_body(body))
     if answer:
         _conclude(db, recording, answer, context, started)
 
@@ -75,7 +80,7 @@ def _conclude(db: Database, recording: Recording, answer: _Answer, context: Cont
     if answer.keep and (len(answer.body) > SHARED_BYTES or recording.part_words is not None):
         answer = _kept(db, answer, answer.keep, context)
     try:
-        analysis = _interpret(db, recording, answer.body, context)
+        analysis = _interpret(db, recording, answer.parsed, context)
         if analysis:
             count = insist(lambda: context.store(db, recording, analysis, answer.keep or _nothing), context)
             _log_done(recording, analysis, count, seconds=time.monotonic() - started)
@@ -96,19 +101,20 @@ def _kept(db: Database, answer: _Answer, keep: Callable[[datetime], None], conte
             keep(context.clock())
 
     insist(store, context)
-    return _Answer(answer.body)
+    return _Answer(answer.body, answer.parsed)
 
 
 def _nothing(_now: datetime) -> None:
     """What is to be written first where the reply is stored already."""
 
 
-def _interpret(db: Database, recording: Recording, body: bytes, context: Context) -> Analysis | None:
+def _interpret(
+    db: Database, recording: Recording, reply: dict[str, Any], context: Context
+) -> Analysis | None:
     """Return what a stored reply says; None when a part of a long transcript has to wait.
 
     Where only the transcript was asked for, its parts are analyzed first.
     """
-    reply = parse_body(body)
     request = context.request_for(recording)
     if recording.part_words is None:
         return read_reply(reply, request)
@@ -190,7 +196,7 @@ def _converse(
             reply = context.client.listen_url(recording.source, request)
         else:
             reply = context.client.listen_file(upload, request)
-        parse_body(reply.body)
+        parsed = parse_body(reply.body)
     except (AnalysisError, FileTrouble) as error:
         note_failed(db, recording, entry, error, context, sha256=_hash_after(upload, error))
         return None
@@ -198,7 +204,12 @@ def _converse(
         note_discarded(db, recording, entry, reply, context)
         return None
     sha256 = upload.sha256 if upload else None
-    return _Answer(reply.body, lambda now: receive(db, recording, entry, reply, context, now, sha256=sha256))
+    body = compressed(reply.body)
+
+    def keep(now: datetime) -> None:
+        receive(db, recording, entry, reply, body, context, now, sha256=sha256)
+
+    return _Answer(reply.body, parsed, keep)
 
 
 def _begin(

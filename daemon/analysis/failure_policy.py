@@ -36,7 +36,7 @@ from daemon.storage.queue import DOUBTFUL_RESENDS, end, last_error, return_to_qu
 from daemon.storage.recordings import places_of
 from daemon.storage.requests import uncount_attempt
 from daemon.storage.requeue import reopen_refused
-from daemon.storage.results import analyze_in_parts, reply_in_hand, store_response
+from daemon.storage.results import analyze_in_parts, compressed, reply_in_hand, store_response
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _doubtful(
     db: Database, recording: Recording, error: DoubtfulReplyError, context: Context, now: datetime
 ) -> None:
     if error.body:
-        store_response(db, recording.id, error.body, kind="doubtful", now=now)
+        store_response(db, recording.id, compressed(error.body), kind="doubtful", now=now)
     lost = recording.doubtful + 1
     if lost > DOUBTFUL_RESENDS:
         message = (

@@ -27,7 +27,7 @@ from daemon.storage.requests import (
     note_hash,
     uncount_attempt,
 )
-from daemon.storage.results import store_response
+from daemon.storage.results import compressed, store_response
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +54,12 @@ def note_received(
     See `receive`.
     """
 
+    body = compressed(reply.body)
+
     def store() -> None:
         with transaction(db):
-            receive(
-                db, recording, entry, reply, context, context.clock(), kind=kind, sha256=sha256, billed=billed
-            )
+            now = context.clock()
+            receive(db, recording, entry, reply, body, context, now, kind=kind, sha256=sha256, billed=billed)
 
     insist(store, context)
 
@@ -68,6 +69,7 @@ def receive(
     recording: Recording,
     entry: int,
     reply: Reply,
+    body: bytes,
     context: Context,
     now: datetime,
     *,
@@ -75,17 +77,15 @@ def receive(
     sha256: str | None = None,
     billed: bool = True,
 ) -> None:
-    """Write the raw reply, in the caller's transaction.
+    """Write the raw reply, in the caller's transaction; `body` is that of `reply`, compressed.
 
     `sha256` is the hash of the bytes that were sent, where it was not known before. `billed` is False for
     what was clearly refused.
     """
-    store_response(db, recording.id, reply.body, kind=kind, now=now)
+    store_response(db, recording.id, body, kind=kind, now=now)
     end_request(db, entry, outcome="received", status=200, request_id=reply.request_id, now=now)
     if billed:
-        count_billed(db, recording.id)
-    if sha256:
-        note_hash(db, recording.id, sha256)
+        count_billed(db, recording.id, sha256=sha256)
     answered(db, recording, context, now)
 
 

@@ -70,6 +70,8 @@ def is_up(
     ends: Collection[str] = frozenset({"service"}),
 ) -> None:
     """End the pauses of the causes `ends`: the service said something, if only that it has enough to do."""
+    if not pauses(db):
+        return
     scopes = {EVERYTHING, context.request_for(recording).key}
     resume(db, now, causes=ends, scopes=scopes, asked_at=last_request_at(db, recording.id))
 

@@ -51,7 +51,7 @@ from daemon.storage.database import transaction
 from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.readings import Spoken, begin_again, cut_again, note_answer, note_no_answer
 from daemon.storage.requests import begin_reading
-from daemon.storage.results import stored_parts, stored_reply
+from daemon.storage.results import compressed, stored_parts, stored_reply
 
 logger = logging.getLogger(__name__)
 
@@ -232,6 +232,8 @@ def _note_answered(
     request = context.request_for(recording)
     cost = cost_of(request.price, request.model, 0.0, 1, mapping(answer.get("metadata")))
 
+    body = compressed(reply.body)
+
     def store() -> bool:
         now = context.clock()
         with transaction(db):
@@ -240,7 +242,7 @@ def _note_answered(
                 db,
                 recording.id,
                 entry,
-                reply.body,
+                body,
                 cost,
                 now,
                 folder=recording.folder,

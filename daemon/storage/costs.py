@@ -28,7 +28,12 @@ def add_cost(
     found = rows(db, "SELECT folder FROM recordings WHERE id = ?", (recording_id,))
     recording_id = recording_id if found else None
     folder = found[0]["folder"] if found else folder
-    db.execute(
+    _add(db, recording_id, folder, cost, now)
+    count_cost(db, folder, cost.usd or 0.0)
+
+
+def _add(db: Database, recording_id: int | None, folder: str | None, cost: Cost, now: datetime) -> None:
+    db.conn.execute(
         "INSERT INTO costs (recording_id, folder, at, model, seconds, channels, input_tokens, output_tokens,"
         " usd, prices_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -44,12 +49,11 @@ def add_cost(
             cost.prices_of,
         ),
     )
-    db.execute(
+    db.conn.execute(
         "UPDATE periods SET usd = usd + ?, recordings = recordings + 1"
         " WHERE scope IN ('', ?) AND started_at <= ?",
         (cost.usd or 0.0, folder, iso(now)),
     )
-    count_cost(db, folder, cost.usd or 0.0)
 
 
 def take_over_costs(db: Database, other: Database) -> None:
@@ -63,10 +67,10 @@ def take_over_costs(db: Database, other: Database) -> None:
     other.execute("DELETE FROM costs")
 
 
-def add_result_cost(db: Database, recording_id: int, cost: Cost, now: datetime) -> None:
-    """Note what a result cost, with all the requests that it came from."""
-    add_cost(db, recording_id, cost, now)
-    db.execute(
+def add_result_cost(db: Database, recording_id: int, folder: str | None, cost: Cost, now: datetime) -> None:
+    """Note what a result cost, with all the requests that it came from; `count_analyzed` counts it."""
+    _add(db, recording_id, folder, cost, now)
+    db.conn.execute(
         "UPDATE requests SET costed = 1 WHERE recording_id = ? AND outcome = 'received'", (recording_id,)
     )
 

@@ -22,12 +22,11 @@ BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, math.inf)
 """Upper bounds, in seconds, by which requests are counted."""
 
 
-def count_request(db: Database, request: int, outcome: str, now: datetime) -> None:
-    """Count a request that ends now, by how long it took."""
-    (row,) = rows(db, "SELECT started_at FROM requests WHERE id = ?", (request,))
+def count_request(db: Database, started_at: str, outcome: str, now: datetime) -> None:
+    """Count a request that began then and ends now, by how long it took."""
     # The clock may have been set back meanwhile.
-    seconds = max(0.0, (now - from_iso(row["started_at"])).total_seconds())
-    db.execute(
+    seconds = max(0.0, (now - from_iso(started_at)).total_seconds())
+    db.conn.execute(
         "INSERT INTO request_counters (outcome, up_to, requests, seconds) VALUES (?, ?, 1, ?)"
         " ON CONFLICT (outcome, up_to) DO UPDATE"
         " SET requests = requests + 1, seconds = seconds + excluded.seconds",
@@ -35,14 +34,13 @@ def count_request(db: Database, request: int, outcome: str, now: datetime) -> No
     )
 
 
-def count_analyzed(db: Database, recording_id: int, now: datetime) -> None:
-    """Count a recording whose result was just stored."""
-    db.execute(
-        "INSERT INTO folder_counters (folder, analyzed, seconds, last_at)"
-        " SELECT coalesce(folder, ''), 1, coalesce(duration_seconds, 0.0), ? FROM recordings WHERE id = ?"
-        " ON CONFLICT (folder) DO UPDATE SET analyzed = analyzed + 1,"
+def count_analyzed(db: Database, folder: str | None, seconds: float, usd: float, now: datetime) -> None:
+    """Count a recording of this folder whose result was just stored, and what was spent on it."""
+    db.conn.execute(
+        "INSERT INTO folder_counters (folder, analyzed, seconds, usd, last_at) VALUES (?, 1, ?, ?, ?)"
+        " ON CONFLICT (folder) DO UPDATE SET analyzed = analyzed + 1, usd = usd + excluded.usd,"
         " seconds = seconds + excluded.seconds, last_at = excluded.last_at",
-        (iso(now), recording_id),
+        (folder or "", seconds, usd, iso(now)),
     )
 
 

@@ -103,7 +103,7 @@ def drop_muted(
 def any_pending(db: Database, ids: Collection[int]) -> bool:
     """Return whether any of these alerts is to be sent, not held back."""
     sql = "SELECT 1 FROM alerts WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
-    return bool(rows(db, sql, (json.dumps(list(ids)),)))
+    return bool(ids) and bool(rows(db, sql, (json.dumps(list(ids)),)))
 
 
 def alert_reasons(db: Database, ids: Collection[int]) -> Counter[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -213,9 +213,9 @@ def recover(db: Database, now: datetime, *, crashed: bool = True) -> int:
         "UPDATE recordings SET possibly_billed = possibly_billed + 1, doubtful = doubtful + 1"
         " WHERE state = 'analyzing' AND id IN (SELECT recording_id FROM requests WHERE outcome = 'sending')"
     )
-    for request in rows(db, "SELECT id FROM requests WHERE outcome = 'sending'"):
+    for request in rows(db, "SELECT id, started_at FROM requests WHERE outcome = 'sending'"):
         add_lost_cost(db, request["id"], now)
-        count_request(db, request["id"], "unknown", now)
+        count_request(db, request["started_at"], "unknown", now)
     db.execute("UPDATE recordings SET crashes = crashes + ? WHERE state = 'analyzing'", (int(crashed),))
     db.execute("UPDATE requests SET outcome = 'unknown', ended_at = ? WHERE outcome = 'sending'", (iso(now),))
     for row in rows(db, "SELECT id, crashes, doubtful FROM recordings WHERE state = 'analyzing'"):
@@ -243,10 +243,23 @@ def _ending_by_crashes(row: dict[str, Any]) -> Ending | None:
 # Ends
 
 
-def finish(db: Database, recording_id: int, now: datetime, **result: Any) -> None:
-    """End a recording as `done`, with these columns of its result (see results.store_result)."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a recording was before it ended; with `again` it had a result and was analyzed again."""
+
+    state: str
+    again: str | None
+    folder: str | None
+    was_analyzed: bool
+
+
+def finish(db: Database, recording_id: int, now: datetime, **result: Any) -> Before | None:
+    """End a recording as `done`, with these columns of its result (see results.store_result).
+
+    Returns what it was before, None when it is gone.
+    """
     cleared = {"error": None, "error_code": None, "failing_since": None, "failures": 0, "again": None}
-    _end(db, recording_id, RecordingState.DONE, now, analyzed_at=iso(now), **cleared, **result)
+    return _end(db, recording_id, RecordingState.DONE, now, analyzed_at=iso(now), **cleared, **result)
 
 
 def duplicate(
@@ -290,21 +303,30 @@ def let_wait(db: Database, condition: str, values: dict[str, Any], now: datetime
     return len(waiting)
 
 
-def _end(db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any) -> None:
+def _end(
+    db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any
+) -> Before | None:
     """End a recording in this state; note what to tell of it and what to do with its file."""
-    found = rows(db, "SELECT state, again FROM recordings WHERE id = ?", (recording_id,))
-    before = found[0] if found else {"state": None, "again": None}
+    sql = "SELECT state, again, folder, analyzed_at IS NOT NULL FROM recordings WHERE id = ?"
+    found = tuples(db, sql, (recording_id,))
+    if not found:
+        return None
+    before = Before(*found[0])
     changes |= {"state": state, "not_before": None}
-    db.execute(
+    db.conn.execute(
         f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
         changes | {"id": recording_id},
     )
-    if state == RecordingState.FAILED and before["state"] != state:
+    if state == RecordingState.FAILED and before.state != state:
         _note_failure(db, recording_id, now)
         add_unused_costs(db, recording_id, now)
-    _note_original(db, recording_id, before["again"])
+    if before.state != RecordingState.ANALYZING:
+        # Into work it came from the queue, and into the queue without a plan for its original (`let_wait`).
+        db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
+    _note_original(db, recording_id, before.again)
     if state == RecordingState.DONE:
         note_sidecars(db, recording_id)
+    return before
 
 
 def _restore(db: Database, recording_id: int, again: str, why: dict[str, str], now: datetime) -> None:
@@ -331,8 +353,7 @@ def _note_original(db: Database, recording_id: int, again: str | None) -> None:
     correct it, and the addresses that were taken are no failure. Nor, when it was analyzed `again`, with one
     that was moved the first time: it is no longer where it was taken in.
     """
-    db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
-    db.execute(
+    db.conn.execute(
         """
         INSERT INTO originals (recording_id, folder, outcome)
         SELECT recordings.id, folder, iif(state = 'failed', 'failure', 'success')

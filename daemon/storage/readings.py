@@ -85,7 +85,7 @@ def note_answer(
     folder: str | None,
     request_id: str | None,
 ) -> bool:
-    """Store what a part cost, and the reply; False when there is nothing any more that it belongs to."""
+    """Store what a part cost, and the `compressed` reply; False when nothing is left that it belongs to."""
     add_cost(db, recording_id, cost, now, folder=folder)
     if not _is_noted(db, request):
         return False

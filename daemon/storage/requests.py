@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from daemon.models import Cost, Recording, RecordingState, iso
 from daemon.storage.costs import add_lost_cost
 from daemon.storage.counters import count_request
-from daemon.storage.database import rows, value
+from daemon.storage.database import rows, tuples, value
 from daemon.storage.queue import duplicate, return_to_queue
 
 COPY_WAIT_SECONDS = 2.0
@@ -68,7 +68,7 @@ def begin_request(
         # Do not note its hash: two copies could then wait for each other for ever.
         return_to_queue(db, recording, now, error=None, seconds=COPY_WAIT_SECONDS)
         return "later", original["id"]
-    db.execute(
+    db.conn.execute(
         "UPDATE recordings SET sha256 = ?, size_bytes = coalesce(?, size_bytes), request_key = ?,"
         " attempts = attempts + 1 WHERE id = ?",
         (sha256, size_bytes, request_key, recording.id),
@@ -102,9 +102,13 @@ def uncount_attempt(db: Database, recording_id: int) -> None:
     db.execute("UPDATE recordings SET attempts = max(0, attempts - 1) WHERE id = ?", (recording_id,))
 
 
-def count_billed(db: Database, recording_id: int) -> None:
-    """Count a request that was answered."""
-    db.execute("UPDATE recordings SET possibly_billed = possibly_billed + 1 WHERE id = ?", (recording_id,))
+def count_billed(db: Database, recording_id: int, *, sha256: str | None = None) -> None:
+    """Count a request that was answered; `sha256` is the hash of what was sent, where it is known."""
+    db.conn.execute(
+        "UPDATE recordings SET possibly_billed = possibly_billed + 1, sha256 = coalesce(?, sha256)"
+        " WHERE id = ?",
+        (sha256, recording_id),
+    )
 
 
 def count_discarded(db: Database, recording_id: int, request: int, now: datetime) -> None:
@@ -145,11 +149,13 @@ def end_request(
     request_id: str | None = None,
 ) -> None:
     """Note in the ledger how a request ended."""
-    count_request(db, request, outcome, now)
-    db.execute(
-        "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?",
+    ((started_at,),) = tuples(
+        db,
+        "UPDATE requests SET ended_at = ?, outcome = ?, http_status = ?, request_id = ? WHERE id = ?"
+        " RETURNING started_at",
         (iso(now), outcome, status, request_id, request),
     )
+    count_request(db, started_at, outcome, now)
 
 
 def last_request_at(db: Database, recording_id: int) -> str | None:
@@ -234,12 +240,12 @@ def _begin_entry(
         if expected
         else (None,) * 5
     )
-    added = rows(
+    added = tuples(
         db,
         "INSERT INTO requests"
         " (recording_id, started_at, outcome, model, seconds, channels, usd, prices_of, costed)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING id",
         (recording_id, iso(now), outcome, *cost),
     )
-    entry: int = added[0]["id"]
+    entry: int = added[0][0]
     return entry

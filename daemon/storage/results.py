@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlite_utils import Database
@@ -37,16 +38,27 @@ BATCH_ROWS = 50
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
 # The label and the score come last.
 _SEGMENT_COLUMNS = tuple(field.name for field in fields(Segment) if field.name != "kind")
+_stored_segment = attrgetter(*_SEGMENT_COLUMNS)
+_ADD_SEGMENT = {
+    table: f"INSERT INTO {table} ({', '.join(('recording_id', *_SEGMENT_COLUMNS[:-2], *own))})"  # noqa: S608 - ours
+    f" VALUES ({', '.join('?' * (len(_SEGMENT_COLUMNS) + 1))})"
+    for table, own in SEGMENT_TABLES.items()
+}
 _COLUMNS = tuple(
     field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed", "cost")
 )
 
 
+def compressed(body: bytes) -> bytes:
+    """Return a reply as `store_response` takes it; not in a transaction, because it takes long."""
+    return zlib.compress(body)
+
+
 def store_response(db: Database, recording_id: int, body: bytes, *, kind: str, now: datetime) -> None:
-    """Keep a reply as it was received (`kind`: listen, read, doubtful)."""
-    db.execute(
+    """Keep a `compressed` reply as it was received (`kind`: listen, read, doubtful)."""
+    db.conn.execute(
         "INSERT INTO responses (recording_id, received_at, kind, body) VALUES (?, ?, ?, ?)",
-        (recording_id, iso(now), kind, zlib.compress(body)),
+        (recording_id, iso(now), kind, body),
     )
 
 
@@ -88,12 +100,17 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
     values = {column: getattr(analysis, column) for column in _COLUMNS}
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
     values["request_id"] = analysis.request_id or named_by_service(db, recording_id)
-    _replace_segments(db, recording_id, analysis)
+    before = finish(db, recording_id, now, **values)
+    if before is None:
+        return
+    if before.was_analyzed:
+        _delete_segments(db, recording_id)
+        db.conn.execute("DELETE FROM readings WHERE recording_id = ?", (recording_id,))
+    _add_segments(db, recording_id, analysis)
     if analysis.cost:
-        add_result_cost(db, recording_id, analysis.cost, now)
-    db.execute("DELETE FROM readings WHERE recording_id = ?", (recording_id,))
-    finish(db, recording_id, now, **values)
-    count_analyzed(db, recording_id, now)
+        add_result_cost(db, recording_id, before.folder, analysis.cost, now)
+    spent = analysis.cost.usd if analysis.cost else None
+    count_analyzed(db, before.folder, analysis.duration_seconds or 0.0, spent or 0.0, now)
 
 
 def replace_intelligence(db: Database, recording_id: int, analysis: Analysis) -> None:
@@ -101,7 +118,8 @@ def replace_intelligence(db: Database, recording_id: int, analysis: Analysis) ->
 
     Everything else of it stays.
     """
-    _replace_segments(db, recording_id, analysis)
+    _delete_segments(db, recording_id)
+    _add_segments(db, recording_id, analysis)
     db.execute(
         "UPDATE recordings SET summary = ?, average_sentiment = ?, average_sentiment_score = ?,"
         " not_analyzed = ? WHERE id = ?",
@@ -116,22 +134,20 @@ def replace_intelligence(db: Database, recording_id: int, analysis: Analysis) ->
     note_sidecars(db, recording_id)
 
 
-def _replace_segments(db: Database, recording_id: int, analysis: Analysis) -> None:
-    for table, (label, score) in SEGMENT_TABLES.items():
-        segments: tuple[Segment, ...] = getattr(analysis, table)
+def _delete_segments(db: Database, recording_id: int) -> None:
+    for table in (*SEGMENT_TABLES, "worst_scores"):
         db.execute(f"DELETE FROM {table} WHERE recording_id = ?", (recording_id,))  # noqa: S608 - our own names
-        columns = ("recording_id", *_SEGMENT_COLUMNS[:-2], label, score)
-        db.conn.executemany(
-            f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608 - our own names
-            f" VALUES ({', '.join('?' * len(columns))})",
-            [(recording_id, *(getattr(each, name) for name in _SEGMENT_COLUMNS)) for each in segments],
-        )
-    db.execute("DELETE FROM worst_scores WHERE recording_id = ?", (recording_id,))
+
+
+def _add_segments(db: Database, recording_id: int, analysis: Analysis) -> None:
+    for table, sql in _ADD_SEGMENT.items():
+        segments: tuple[Segment, ...] = getattr(analysis, table)
+        if segments:
+            db.conn.executemany(sql, [(recording_id, *_stored_segment(each)) for each in segments])
     scores = [segment.score for segment in analysis.sentiments if segment.score is not None]
     if scores:
-        db.execute(
-            "INSERT INTO worst_scores (recording_id, score) VALUES (?, ?)", (recording_id, min(scores))
-        )
+        sql = "INSERT INTO worst_scores (recording_id, score) VALUES (?, ?)"
+        db.conn.execute(sql, (recording_id, min(scores)))
 
 
 def analyze_in_parts(db: Database, recording_id: int, part_words: int) -> None:

@@ -58,7 +58,7 @@ def note_sidecars(db: Database, recording_id: int) -> None:
 
     Call inside a transaction.
     """
-    db.execute(
+    db.conn.execute(
         """
         INSERT INTO sidecars (recording_id, format, folder)
         SELECT recordings.id, value, folders.path

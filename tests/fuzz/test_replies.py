@@ -20,7 +20,13 @@ from daemon.deepgram.request import Request
 from daemon.errors import DoubtfulReplyError
 from daemon.models import Analysis, Segment
 from daemon.storage.database import transaction
-from daemon.storage.results import store_response, store_result, stored_conversations, stored_reply
+from daemon.storage.results import (
+    compressed,
+    store_response,
+    store_result,
+    stored_conversations,
+    stored_reply,
+)
 from tests.databases import new_database
 from tests.deepgram.asking import request
 from tests.fuzz.conftest import Fuzz
@@ -110,7 +116,7 @@ def stored(db: Database, body: bytes, analysis: Analysis) -> None:
     assert_sensible(analysis)
     (number,) = add(db)
     with transaction(db):
-        store_response(db, number, body, kind="listen", now=NOW)
+        store_response(db, number, compressed(body), kind="listen", now=NOW)
         store_result(db, number, analysis, now=NOW)
     assert stored_reply(db, number) == body
     (found,) = [

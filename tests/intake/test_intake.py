@@ -18,7 +18,7 @@ from daemon.intake.intake import take_in
 from daemon.models import FileStamp
 from daemon.storage.database import rows
 from daemon.storage.recordings import known_files, modified_at
-from daemon.storage.results import store_response
+from daemon.storage.results import compressed, store_response
 from tests.databases import new_database, writing_connection
 
 NOW = datetime(2026, 11, 5, 12, 0, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_a_recording_whose_reply_is_stored_is_not_given_other_bytes(
     arrive("a.wav")
     analyzed(db, "waiting", attempts=1)
     (row,) = recordings(db)
-    store_response(db, row["id"], b"{}", kind="listen", now=datetime.now(UTC))
+    store_response(db, row["id"], compressed(b"{}"), kind="listen", now=datetime.now(UTC))
     write(root / "a.wav", b"other bytes")
     arrive("a.wav", now=LATER)
 

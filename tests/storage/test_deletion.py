@@ -19,7 +19,7 @@ from daemon.storage.outbox import add_alerts, add_messages
 from daemon.storage.readings import cut_again
 from daemon.storage.recordings import is_marked, known_stamps
 from daemon.storage.requests import begin_part
-from daemon.storage.results import store_response
+from daemon.storage.results import compressed, store_response
 from daemon.storage.sidecars import left_sidecars
 from tests.databases import new_database
 from tests.storage.stores import NOW, add, committed, schema_before, stamp
@@ -74,7 +74,7 @@ def fill(db: Database) -> tuple[int, int, int]:
         for number in (whole, copy):
             begin_part(db, number, None, NOW)
             db.execute("INSERT INTO costs (recording_id, at, usd) VALUES (?, '', 1.0)", (number,))
-            store_response(db, number, b"{}", kind="listen", now=NOW)
+            store_response(db, number, compressed(b"{}"), kind="listen", now=NOW)
             cut_again(db, number, "key", 100)
             db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, '')", (number,))
             db.execute(

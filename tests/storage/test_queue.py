@@ -36,7 +36,7 @@ from daemon.storage.requests import (
     note_hash,
 )
 from daemon.storage.requeue import requeue, requeue_failed
-from daemon.storage.results import store_response, stored_reply
+from daemon.storage.results import compressed, store_response, stored_reply
 from tests.databases import new_database
 from tests.storage.stores import NOW, add, committed, later, row, states
 
@@ -322,7 +322,7 @@ def test_what_was_answered_comes_back_with_its_reply_and_no_doubt(db: Database) 
     recording = claimed(db)
     _, entry = begin(db, recording)
     with transaction(db):
-        store_response(db, number, b"{}", kind="listen", now=NOW)
+        store_response(db, number, compressed(b"{}"), kind="listen", now=NOW)
         end_request(db, entry, outcome="received", now=NOW)
         count_billed(db, number)
     committed(recover, db, NOW)

@@ -14,7 +14,7 @@ from daemon.deepgram.reply import read_reply
 from daemon.models import Analysis, Segment, iso
 from daemon.storage.database import rows, transaction
 from daemon.storage.requests import begin_part, end_request
-from daemon.storage.results import SEGMENT_TABLES, store_response, store_result, stored_reply
+from daemon.storage.results import SEGMENT_TABLES, compressed, store_response, store_result, stored_reply
 from daemon.storage.views import search
 from tests.deepgram.asking import request
 from tests.harness import sample
@@ -47,7 +47,7 @@ def test_a_reply_is_kept_as_it_was_received(db: Database) -> None:
     (number,) = add(db)
     body = json.dumps(sample("full_diarized")).encode() + b" \n"
     with transaction(db):
-        store_response(db, number, body, kind="listen", now=NOW)
+        store_response(db, number, compressed(body), kind="listen", now=NOW)
 
     (kept,) = rows(db, "SELECT * FROM responses")
     assert (kept["recording_id"], kept["received_at"], kept["kind"]) == (number, iso(NOW), "listen")
@@ -59,7 +59,7 @@ def test_the_newest_usable_reply_counts_and_a_doubtful_one_never(db: Database) -
     number, other = add(db, 2)
     with transaction(db):
         for body, kind in ((b"1", "listen"), (b"2", "listen"), (b"3", "doubtful"), (b"4", "read")):
-            store_response(db, number, body, kind=kind, now=NOW)
+            store_response(db, number, compressed(body), kind=kind, now=NOW)
     assert stored_reply(db, number) == b"2"
     assert stored_reply(db, other) is None
 
@@ -67,7 +67,7 @@ def test_the_newest_usable_reply_counts_and_a_doubtful_one_never(db: Database) -
 def test_a_kind_of_reply_that_is_unknown_is_refused(db: Database) -> None:
     (number,) = add(db)
     with pytest.raises(sqlite3.IntegrityError), transaction(db):
-        store_response(db, number, b"", kind="other", now=NOW)
+        store_response(db, number, compressed(b""), kind="other", now=NOW)
 
 
 # Results

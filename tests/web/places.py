@@ -28,7 +28,7 @@ from daemon.storage import queue
 from daemon.storage.database import open_existing, rows, transaction
 from daemon.storage.outbox import alert_sent
 from daemon.storage.recordings import modified_at, remember_file
-from daemon.storage.results import store_response
+from daemon.storage.results import compressed, store_response
 from daemon.web.app import application
 from daemon.web.site import Site, site_of
 from tests.databases import lay_database
@@ -240,7 +240,7 @@ class Place:
                     queue.end(db, number, ending, at)
                     return number
                 body = reply or reply_of()
-                store_response(db, number, body, kind="listen", now=at)
+                store_response(db, number, compressed(body), kind="listen", now=at)
             requests = requests_by_folder(config)
             analysis = read_reply(parse_body(body), requests[str(self.calls)])
             store(
