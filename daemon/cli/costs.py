@@ -40,10 +40,9 @@ def costs(context: Context, by: str, since: str | None, as_json: bool) -> None:
     It goes by list prices and includes what was paid for replies that got lost. Days and months are those of
     `timezone` in the configuration. The invoice is Deepgram's.
     """
-    from daemon.config.times import zone_of
     from daemon.storage.costs import costs_by
 
-    found = costs_by(context.database, by, since, zone_of(context.config.timezone))
+    found = costs_by(context.database, by, since, context.glance.zone)
     usd, unpriced = sum(row["usd"] for row in found), sum(row["unpriced"] for row in found)
     if as_json:
         rows = [{by: row.pop("key"), **row} for row in found]

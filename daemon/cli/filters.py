@@ -6,13 +6,11 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.cli.options import Context, moment, say_error
-from daemon.errors import ConfigError
 from daemon.models import RecordingState, shown_path
 
 
@@ -113,10 +111,9 @@ def _say_what_is_unknown(filters: Filters) -> None:
     is_named = filters.folder or filters.intents or filters.topics or filters.where
     if context is None or not is_named or not context.has_database:
         return
-    folders: list[str] = []
-    with suppress(ConfigError):
-        folders = [folder.name for folder in context.config.watch]
-    for text in unknown_names(context.database, filters, folders):
+    for text in unknown_names(
+        context.database, filters, [shown_path(path) for path in context.glance.folders]
+    ):
         say_error(text)
 
 

@@ -21,6 +21,7 @@ from daemon.models import iso
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from daemon.config.find import Glance
     from daemon.config.models import Config
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -67,17 +68,20 @@ class Context:
         return config
 
     @cached_property
+    def glance(self) -> Glance:
+        """What commands that only show need of the configuration, whatever else is wrong with it."""
+        from daemon.config.find import glance_at
+
+        if not self._logging:
+            self.start_logging()
+        found = glance_at(self.config_file, self.env)
+        use_zone(found.zone)
+        return found
+
+    @property
     def database_file(self) -> Path:
         """Path of the database, even if the configuration has other faults; ConfigError if not found."""
-        from daemon.config.find import database_of
-
-        try:
-            return self.config.database
-        except ConfigError:
-            found = database_of(self.config_file, self.env)
-            if found is None:
-                raise
-            return found
+        return self.glance.database or self.config.database
 
     @cached_property
     def database(self) -> Database:
@@ -196,7 +200,7 @@ def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     if value is None:
         return None
     with suppress(ConfigError):
-        _ = ctx.ensure_object(Context).config
+        _ = ctx.ensure_object(Context).glance
     try:
         if _DURATION.fullmatch(value):
             return iso(datetime.now(UTC) - timedelta(seconds=parse_duration(value)))

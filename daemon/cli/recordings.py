@@ -20,7 +20,6 @@ from daemon.cli.filters import filter_options
 from daemon.cli.look import SENTIMENTS, STATES
 from daemon.cli.options import Context, configuration_options, json_option, limit_option, pass_context
 from daemon.cli.output import ON_TERMINAL_ROWS, Cell, local_time, print_json_rows, print_table, score
-from daemon.errors import ConfigError
 from daemon.models import RecordingState
 from daemon.text import shown_clock
 
@@ -98,10 +97,11 @@ def _metadata_keys(context: Context) -> tuple[str, ...]:
     from daemon.config.filenames import field_names
 
     try:
-        patterns = [each.filename_pattern for each in context.config.watch if each.filename_pattern]
-    except ConfigError:
+        names = [name for pattern in context.glance.filename_patterns for name in field_names(pattern)]
+    except ValueError:
+        # `earshot check` says what is wrong with it.
         return ()
-    return tuple(dict.fromkeys(name for pattern in patterns for name in field_names(pattern)))
+    return tuple(dict.fromkeys(names))
 
 
 def _say_how_many(db: Database, filters: Filters, limit: int | None) -> None:

@@ -55,10 +55,9 @@ def stats(context: Context, by: str | None, *, filters: Filters, as_json: bool) 
     the share of recordings whose average is negative, `useful` the share of judged alerts that were worth it.
     Without --state only recordings that are done count.
     """
-    from daemon.config.times import zone_of
     from daemon.storage.stats import IN_ORDER_OF_TIME, stats_by
 
-    found = stats_by(context.database, by, filters, zone_of(context.config.timezone))
+    found = stats_by(context.database, by, filters, context.glance.zone)
     if as_json:
         rows = [({by: row["key"]} if by else {}) | {k: row[k] for k in row if k != "key"} for row in found]
         print_json({"by": by, "rows": rows})
