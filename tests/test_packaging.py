@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import tomllib
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, collapse_addresses, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -179,12 +179,21 @@ def test_unit_lets_nothing_be_run_that_was_dropped_or_stored() -> None:
     assert not allowed & {"/usr", "/usr/bin", "/bin", "/opt/earshot"}
 
 
-@pytest.mark.parametrize(
-    "address", ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "100.100.100.200"]
-)
-def test_unit_keeps_the_keys_of_a_cloud_machine_out_of_reach(address: str) -> None:
-    denied = [word for value in unit_values("IPAddressDeny") for word in value.split() if word != "multicast"]
-    assert any(ip_address(address) in ip_network(word) for word in denied)
+def test_unit_reaches_everything_but_the_keys_of_a_cloud_machine() -> None:
+    assert unit_values("IPAddressDeny") == ["any"]
+    allowed = [ip_network(word) for value in unit_values("IPAddressAllow") for word in value.split()]
+    left_out = [IPv4Network("0.0.0.0/0")]
+    for network in allowed:
+        if isinstance(network, IPv4Network):
+            holding = next(each for each in left_out if network.subnet_of(each))
+            left_out.remove(holding)
+            left_out += holding.address_exclude(network)
+    denied = sorted(map(str, collapse_addresses(left_out)))
+    assert denied == ["100.100.100.200/32", "169.254.0.0/16", "224.0.0.0/3"]
+    for address in ("fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fe80::1", "ff02::1"):
+        assert not any(ip_address(address) in network for network in allowed), address
+    for address in ("::1", "2001:db8::1", "fd12:3456::1", "fc00::1", "fdff::1", "64:ff9b::808:808"):
+        assert any(ip_address(address) in network for network in allowed), address
 
 
 @pytest.mark.skipif(
