@@ -13,6 +13,8 @@ from daemon.web.transcript import Say, Talk
 HALF = 29.0
 ZERO = 93.0
 FLAT = 2.0
+COLUMNS = 500
+"""Narrower than this part of the drawing nothing can be told apart, nor pointed at."""
 SPARK_ZERO, SPARK_HALF = 13.0, 13.0
 SPARK_COLUMNS = 40
 TICK_STEPS = (5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200)
@@ -37,6 +39,7 @@ class Drawing:
     """Sentiment over time. `ticks` are seconds with their place; `end` is the length in seconds."""
 
     end: float
+    passages: int
     bars: tuple[Bar, ...]
     ticks: tuple[tuple[str, int], ...]
     negative: int
@@ -51,10 +54,11 @@ def drawing_of(talk: Talk, length: float | None) -> Drawing | None:
         return None
     end = max(length or 0.0, *(say.end or say.start or 0.0 for say in says)) or 1.0
     order = {speaker: number for number, speaker in enumerate(talk.speakers)}
-    bars = tuple(_bar(say, end, say.lane or order.get(say.speaker or "", 0)) for say in says)
+    bars = tuple(_bar(say, end, say.lane or order.get(say.speaker or "", 0)) for say in _telling(says, end))
     scored = sorted((say for say in says if say.score is not None), key=lambda say: say.score or 0.0)
     return Drawing(
         end,
+        len(says),
         bars,
         _ticks(end),
         sum(mood(say.score) == "negative" for say in scored),
@@ -87,11 +91,21 @@ def spark(scores: Sequence[float]) -> dict[str, str]:
     return {kind: "".join(parts) for kind, parts in sorted(paths.items())}
 
 
+def _telling(says: Sequence[Say], end: float) -> list[Say]:
+    """Return of all that begin in the same column the one whose score says most; hours have thousands."""
+    kept: dict[int, Say] = {}
+    for say in says:
+        column = int((say.start or 0.0) / end * COLUMNS)
+        if column not in kept or abs(say.score or 0.0) > abs(kept[column].score or 0.0):
+            kept[column] = say
+    return list(kept.values())
+
+
 def _bar(say: Say, end: float, speaker: int) -> Bar:
     start = say.start or 0.0
     score = say.score or 0.0
     height = max(FLAT, abs(score) * HALF)
-    width = max((say.end or start) - start, end / 500)
+    width = max((say.end or start) - start, end / COLUMNS)
     y = ZERO if score < 0 else ZERO - height
     return Bar(
         percent(start, end),
