@@ -43,6 +43,8 @@ def _graph() -> Graph:
 
 
 def _frame(samples: Samples) -> av.AudioFrame:
+    # Of what is no number, or far beyond full scale, speechnorm never gets to an end.
+    samples = np.nan_to_num(samples, nan=0.0).clip(-1, 1)
     # One channel of several lies with gaps in memory.
     samples = np.ascontiguousarray(samples).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")

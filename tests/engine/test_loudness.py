@@ -60,3 +60,12 @@ def test_no_sound_is_no_failure() -> None:
     assert list(levelled([])) == []
     assert list(levelled([np.zeros(0, np.float32)])) == []
     assert len(level(np.full(1, 0.1, np.float32), parts=1)) == 1
+
+
+@pytest.mark.timeout(60)  # without an end otherwise
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_no_sound_ends_and_spoils_nothing_after_it(value: float) -> None:
+    hostile = np.where(np.arange(SAMPLE_RATE) % 7 == 0, np.float32(value), SPEECH[:SAMPLE_RATE])
+    found = level(np.concatenate([hostile, SPEECH]))
+    assert np.abs(found).max() <= 1, "nor is there anything in it that is no number"
+    assert loudness(found[-SAMPLE_RATE:]) > -30
