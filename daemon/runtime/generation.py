@@ -55,6 +55,8 @@ from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
 
+REST_SECONDS = 0.2
+"""Between two looks of what the end of a recording may give something to do."""
 LEAST_LOOP_END_SECONDS = 5.0
 LEAST_SEND_SECONDS = 5.0
 """How long an end waits for alerts where the requests in flight have used up the time for it."""
@@ -266,7 +268,7 @@ class Generation:
         return frozenset(loop.watch.folder.name for loop in self.folders if loop.watch.is_away)
 
     def _alarm(self) -> Alarm:
-        alarm = Alarm()
+        alarm = Alarm(rest_seconds=REST_SECONDS)
         self._alarms.append(alarm)
         return alarm
 

@@ -60,10 +60,16 @@ class Wakeable(Protocol):
 
 
 class Alarm:
-    """The plain Wakeable: an Event that is cleared after each wait."""
+    """The plain Wakeable: an Event that is cleared after each wait.
 
-    def __init__(self) -> None:
+    Between two waits are `rest_seconds` at least: for a loop that is woken by each recording, and would find
+    nothing new most of the time where many come.
+    """
+
+    def __init__(self, *, rest_seconds: float = 0.0) -> None:
         self._event = threading.Event()
+        self._rest_seconds = rest_seconds
+        self._looked_at = -math.inf
 
     def wake(self) -> None:
         """End the present wait, or else the next one; from any thread."""
@@ -72,6 +78,9 @@ class Alarm:
     def wait(self, seconds: float) -> None:
         """Return after so many seconds, or when `wake` is called."""
         self._event.wait(seconds)
+        if (left := self._looked_at + self._rest_seconds - time.monotonic()) > 0:
+            time.sleep(left)
+        self._looked_at = time.monotonic()
         # A `wake` before this line is served by the next look; a later one ends the next wait.
         self._event.clear()
 

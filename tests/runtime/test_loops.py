@@ -157,3 +157,17 @@ def test_a_loop_that_does_not_move_is_named_and_the_end_does_not_wait_for_one_th
     assert hanging.troubles() == []
     go_on.set()
     hanging.end(60)
+
+
+def test_an_alarm_that_rests_is_heard_at_once_and_then_seldom() -> None:
+    alarm = Alarm(rest_seconds=0.3)
+    alarm.wake()
+    started = time.monotonic()
+    alarm.wait(60.0)
+    assert time.monotonic() - started < 60.0
+    looks = 1
+    while time.monotonic() < started + 1.0:
+        alarm.wake()
+        alarm.wait(60.0)
+        looks += 1
+    assert looks <= (time.monotonic() - started) / 0.3 + 1
