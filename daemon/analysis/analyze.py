@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlite_utils import Database
@@ -27,12 +28,14 @@ from daemon.deepgram.parts import merge, missing_parts
 from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
 from daemon.deepgram.upload import (
+    HELD_BYTES,
     READ_ONCE_BYTES,
     OpenFile,
     Upload,
     content_hash,
     open_recording,
     still_same,
+    whole_of,
 )
 from daemon.errors import AnalysisError, FileReplacedError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording, shown_path
@@ -146,11 +149,16 @@ def _ask(db: Database, recording: Recording, request: Request, context: Context)
     if recording.is_url:
         return _converse(db, recording, None, request, context)
     with _opened(db, recording, context) as file:
-        sha256 = content_hash(file) if _needs_hash(db, recording, file) else None
+        content, sha256 = None, None
+        if file.size_bytes <= HELD_BYTES:
+            content, sha256 = whole_of(file)
+        elif _needs_hash(db, recording, file):
+            sha256 = content_hash(file)
         if recording.again and sha256 != known_hash(db, recording.id):
             text = "the file is another one by now than was analyzed before"
             raise FileReplacedError(f"{shown_path(file.path)}: {text}")
-        upload = Upload(file, sha256, on_hash=lambda known: _keep_hash(db, recording, known))
+        on_hash = partial(_keep_hash, db, recording)
+        upload = Upload(file, sha256, content=content, on_hash=on_hash)
         return _converse(db, recording, upload, request, context)
 
 

@@ -7,9 +7,11 @@ never sent to another host. Every failure leaves as one of the errors in `daemon
 from __future__ import annotations
 
 import functools
+import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -63,22 +65,25 @@ class ApiClient:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
         if key:
             headers["Authorization"] = f"Token {key}"
-        self._http = http_client(
+        # Below httpx.Client, whose cookies, redirects and authentication cost as much as all the rest.
+        self._transport = _transport(
             base_url,
             socket_path=socket_path,
-            headers=headers,
-            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None),
             # A new connection per request: if a server closed an idle one just as we used it again, that
             # would look like a lost reply, which is paid for.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            follow_redirects=False,
         )
+        self._headers = httpx.Headers(headers).raw
+        timeouts = httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None)
+        self._limits = timeouts.as_dict()
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._is_closed = True
+        self._transport.close()
         self._deadlines.close()
 
     def listen_file(self, upload: Upload, request: Request) -> Reply:
@@ -87,9 +92,8 @@ class ApiClient:
         The body is streamed from disk with its Content-Length (Deepgram has cut off recordings sent
         without: github.com/deepgram/deepgram-python-sdk/issues/485).
         """
-        size = str(upload.file.size_bytes)
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": size}
-        return self._post("/v1/listen", request, headers, iter(upload), self._timeout)
+        kind, size = "application/octet-stream", upload.file.size_bytes
+        return self._post("/v1/listen", request, iter(upload), kind, size, self._timeout)
 
     def listen_url(self, url: str, request: Request) -> Reply:
         """Have Deepgram fetch and analyze a hosted recording; raises AnalysisError."""
@@ -99,40 +103,58 @@ class ApiClient:
                 "remote_content", "the address has characters in it that none may have; correct it"
             )
         timeout = self._timeout + URL_REPLY_ALLOWANCE
-        return self._post("/v1/listen", request, {}, {"url": url}, timeout, address=url)
+        return self._post_json("/v1/listen", request, {"url": url}, timeout, address=url)
 
     def read_text(self, text: str, request: Request) -> Reply:
         """Have a text analyzed by /v1/read; raises AnalysisError."""
-        return self._post("/v1/read", request, {}, {"text": text}, self._timeout)
+        return self._post_json("/v1/read", request, {"text": text}, self._timeout)
+
+    def _post_json(
+        self,
+        path: str,
+        request: Request,
+        content: dict[str, str],
+        timeout: float,
+        *,
+        address: str | None = None,
+    ) -> Reply:
+        # Stray bytes, as a name may have, are no text that could be sent.
+        body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        return self._post(
+            path, request, iter((body,)), "application/json", len(body), timeout, address=address
+        )
 
     def _post(
         self,
         path: str,
         request: Request,
-        headers: Mapping[str, str],
-        body: Iterator[bytes] | dict[str, str],
+        body: Iterator[bytes],
+        kind: str,
+        size_bytes: int,
         timeout: float,
         *,
         address: str | None = None,
     ) -> Reply:
-        if self._http.is_closed:
+        if self._is_closed:
             # A reload closed this client while its worker hung on a network share.
             raise ServiceDownError("the configuration was read again meanwhile", reached=False)
         conversation = _Conversation(timeout, address, self._deadlines)
-        content: dict[str, Any] = (
-            {"json": body} if isinstance(body, dict) else {"content": _sent(body, conversation)}
-        )
         try:
-            with (
-                conversation,
-                self._http.stream(
-                    "POST",
-                    _address(self._base_url + path, request.parameters),
-                    headers=dict(headers),
-                    extensions={"trace": conversation.trace},
-                    **content,
-                ) as response,
-            ):
+            url = _address(self._base_url + path, request.parameters)
+            own = [
+                (b"Host", url.netloc),
+                (b"Content-Type", kind.encode()),
+                (b"Content-Length", b"%d" % size_bytes),
+            ]
+            asked = httpx.Request(
+                "POST",
+                url,
+                headers=[*self._headers, *own],
+                stream=_Body(body, conversation),
+                extensions={"timeout": self._limits, "trace": conversation.trace},
+            )
+            with conversation, closing(self._transport.handle_request(asked)) as response:
+                response.request = asked
                 return self._reply(response, conversation)
         except UnicodeError as error:
             # The host or a parameter cannot be encoded; that would fail for every recording.
@@ -224,7 +246,12 @@ class _Conversation:
 
 
 def http_client(url: str, *, socket_path: Path | None = None, **settings: Any) -> httpx.Client:
-    """Return a client for requests to `url`, with the proxy and certificates that the environment names.
+    """Return a client for requests to `url`; see `_transport`."""
+    return httpx.Client(transport=_transport(url, socket_path=socket_path), trust_env=False, **settings)
+
+
+def _transport(url: str, *, socket_path: Path | None, **settings: Any) -> httpx.HTTPTransport:
+    """Return what makes requests to `url`, with the proxy and certificates that the environment names.
 
     With `socket_path` it asks for them there, and needs neither.
 
@@ -232,9 +259,7 @@ def http_client(url: str, *, socket_path: Path | None = None, **settings: Any) -
     password.
     """
     if socket_path is not None:
-        limits = settings.pop("limits", httpx.Limits())
-        transport = httpx.HTTPTransport(uds=str(socket_path), verify=False, trust_env=False, limits=limits)
-        return httpx.Client(transport=transport, trust_env=False, **settings)
+        return httpx.HTTPTransport(uds=str(socket_path), verify=False, trust_env=False, **settings)
     proxy = proxy_for(url, os.environ)
     encrypted = any(address.lower().startswith("https:") for address in (url, proxy.url if proxy else ""))
     try:
@@ -245,7 +270,7 @@ def http_client(url: str, *, socket_path: Path | None = None, **settings: Any) -
             "correct or unset SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE"
         ) from error
     try:
-        return httpx.Client(
+        return httpx.HTTPTransport(
             proxy=proxy.url if proxy else None, trust_env=False, verify=certificates, **settings
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -272,12 +297,22 @@ def _shut_down(connection: Any) -> None:
 @functools.lru_cache(maxsize=100)
 def _address(url: str, parameters: tuple[tuple[str, str], ...]) -> httpx.URL:
     """Return the address of a request: the same for all recordings of a folder."""
-    return httpx.URL(url, params=list(parameters))
+    address = httpx.URL(url, params=list(parameters))
+    if not address.host:
+        raise httpx.InvalidURL("there is no host in it")
+    return address
 
 
-def _sent(blocks: Iterator[bytes], conversation: _Conversation) -> Iterator[bytes]:
-    yield from blocks
-    conversation.sent = True
+@dataclass(frozen=True, slots=True)
+class _Body(httpx.SyncByteStream):
+    """The blocks of a request's body; notes when the last one was taken."""
+
+    blocks: Iterator[bytes]
+    conversation: _Conversation
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.blocks
+        self.conversation.sent = True
 
 
 def _read(response: httpx.Response, conversation: _Conversation) -> bool:

@@ -24,6 +24,8 @@ BLOCK_BYTES = 256 * 1024
 READ_ONCE_BYTES = 8 * 1024 * 1024
 """Files of this size or more are read once for hash and upload, if no other file has the same size. Smaller
 ones are in the system's memory for the second read."""
+HELD_BYTES = 2 * BLOCK_BYTES
+"""Files up to this size are read once, and are in memory until they are sent: as much as two blocks are."""
 MAX_BYTES = 2 * 1000**3
 """Deepgram's documented limit for a file (https://developers.deepgram.com/docs/pre-recorded-audio)."""
 
@@ -73,6 +75,12 @@ def _check_size(size_bytes: int) -> None:
         raise RecordingError("empty", "the file is empty; put the recording there again")
 
 
+def whole_of(file: OpenFile) -> tuple[bytes, str]:
+    """Return the bytes of a short file, and their SHA-256 in hex; raises as `content_hash` does."""
+    content = b"".join(_blocks(file))
+    return content, hashlib.sha256(content).hexdigest()
+
+
 def content_hash(file: OpenFile) -> str:
     """Return the SHA-256 of the file's bytes, hex; FileChangedError if its length has changed."""
     digest = hashlib.sha256()
@@ -84,8 +92,8 @@ def content_hash(file: OpenFile) -> str:
 class Upload:
     """The bytes of a file for the body of a request: iterated once, with at most two blocks in memory.
 
-    `sha256` is the hash (hex) of all the bytes; None until they are read, unless it was given.
-    `on_hash` is called with a new hash.
+    `sha256` is the hash (hex) of all the bytes; None until they are read, unless it was given. `content` are
+    all of them, where they were read already. `on_hash` is called with a new hash.
     """
 
     def __init__(
@@ -93,15 +101,22 @@ class Upload:
         file: OpenFile,
         sha256: str | None = None,
         *,
+        content: bytes | None = None,
         on_hash: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.file = file
         self.sha256 = sha256
+        self._content = content
         self._on_hash = on_hash
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the blocks; raise FileChangedError before the last if the file changed meanwhile: the
         server then sees an unfinished request and bills nothing."""
+        if self._content is not None:
+            if not (self._is_untouched() or content_hash(self.file) == self.sha256):
+                raise self._changed()
+            yield self._content
+            return
         digest = hashlib.sha256()
         held = b""
         for block in _blocks(self.file):
@@ -111,7 +126,7 @@ class Upload:
             held = block
         sent = digest.hexdigest()
         if not self._is_one(sent):
-            raise FileChangedError(f"{shown_path(self.file.path)}: the file changed while it was sent")
+            raise self._changed()
         if self.sha256 is None:
             self.sha256 = sent
             self._on_hash(sent)
@@ -120,11 +135,15 @@ class Upload:
     def _is_one(self, sent: str) -> bool:
         if self.sha256 is not None:
             return sent == self.sha256
-        status = os.fstat(self.file.descriptor)
-        if (_stamp(status), status.st_ctime_ns) == (_stamp(self.file.before), self.file.before.st_ctime_ns):
-            return True
         # Written to, or only touched, renamed or linked? Compare bytes.
-        return content_hash(self.file) == sent
+        return self._is_untouched() or content_hash(self.file) == sent
+
+    def _is_untouched(self) -> bool:
+        now, before = os.fstat(self.file.descriptor), self.file.before
+        return (_stamp(now), now.st_ctime_ns) == (_stamp(before), before.st_ctime_ns)
+
+    def _changed(self) -> FileChangedError:
+        return FileChangedError(f"{shown_path(self.file.path)}: the file changed while it was sent")
 
 
 def still_same(file: OpenFile, sha256: str) -> bool:
