@@ -263,9 +263,17 @@ def file_access(part: ast.AST, functions: frozenset[str]) -> Iterator[int]:
                 yield node.lineno
 
 
-def transactions(module: ast.Module) -> Iterator[ast.stmt]:
-    """The statements of a module that are written within a transaction."""
+def transactions(module: ast.Module) -> Iterator[ast.AST]:
+    """What a module does within a transaction."""
+    functions = {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(module):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "in_transaction"
+        ):
+            change = node.args[1]
+            yield functions[change.id] if isinstance(change, ast.Name) else change
         if isinstance(node, ast.With) and any(
             isinstance(item.context_expr, ast.Call)
             and isinstance(item.context_expr.func, ast.Name)
@@ -307,8 +315,12 @@ def take_in(db):
             stamp("/a")
         with open("/a") as file:
             Path("/a").is_dir()
+    def write():
+        os.lstat("/b")
+    in_transaction(db, write)
+    in_transaction(db, lambda: os.lstat("/c"))
 """
-    for part, lines in (("intake", [8, 9, 10, 11]), ("storage", [5, 8, 9, 10, 11])):
+    for part, lines in (("intake", [8, 9, 10, 11, 13, 15]), ("storage", [5, 8, 9, 10, 11, 13, 15])):
         module = tmp_path / part / "take.py"
         module.parent.mkdir()
         module.write_text(text)

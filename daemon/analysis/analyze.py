@@ -39,9 +39,9 @@ from daemon.deepgram.upload import (
 )
 from daemon.errors import AnalysisError, FileReplacedError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording, shown_path
-from daemon.storage.database import transaction
+from daemon.storage.database import in_transaction, transaction
 from daemon.storage.recordings import stamp_of, taken_in_as
-from daemon.storage.requests import begin_request, has_twin, known_hash, note_hash
+from daemon.storage.requests import Decision, begin_request, has_twin, known_hash, note_hash
 from daemon.storage.results import compressed, reply_in_hand
 
 logger = logging.getLogger(__name__)
@@ -211,6 +211,10 @@ def _converse(
     if upload and upload.sha256 and not still_same(upload.file, upload.sha256):
         note_discarded(db, recording, entry, reply, context)
         return None
+    if recording.part_words is None:
+        # Nothing more will be asked for it.
+        context.throttle.replied(recording.id)
+        context.on_reply()
     sha256 = upload.sha256 if upload else None
     body = compressed(reply.body)
 
@@ -224,17 +228,20 @@ def _begin(
     db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
 ) -> tuple[bool, int]:
     expected = context.expected(upload.file if upload else None, request)
+
+    def begin() -> tuple[Decision, int]:
+        return begin_request(
+            db,
+            recording,
+            sha256=upload.sha256 if upload else None,
+            size_bytes=upload.file.size_bytes if upload else None,
+            request_key=request.key,
+            expected=expected,
+            now=context.clock(),
+        )
+
     while True:
-        with transaction(db):
-            decision, number = begin_request(
-                db,
-                recording,
-                sha256=upload.sha256 if upload else None,
-                size_bytes=upload.file.size_bytes if upload else None,
-                request_key=request.key,
-                expected=expected,
-                now=context.clock(),
-            )
+        decision, number = in_transaction(db, begin)
         if decision == "duplicate":
             logger.info(
                 "recording is a copy recording=%d name=%s of=%d", recording.id, recording.name, number

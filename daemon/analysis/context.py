@@ -32,6 +32,8 @@ class Context:
     argument; returns how many alerts are new."""
     expected: Callable[[OpenFile | None, Request], Cost] = lambda _, request: request.expected_cost(None)
     """What analyzing a file will probably cost; None for a hosted one."""
+    on_reply: Callable[[], None] = lambda: None
+    """Called when a place is free for another recording, while a reply is still to be stored."""
     on_done: Callable[[], None] = lambda: None
     """Called after each recording's turn: it may have caused alerts, its original may be due."""
     clock: Callable[[], datetime] = utc_now

@@ -18,6 +18,9 @@ SUCCESSES_TO_CLIMB = 20
 LONGEST_REST_SECONDS = 60.0
 """The longest wait after a 429 that names none."""
 MOST_ALONE = 10_000
+REPLIES_PER_REQUEST = 0.2
+"""Replies in hand, for each request that may be under way: above, nothing new is asked. It takes that many
+where a reply is stored in a fifth of the time that it is waited for, and no more are lost in a crash."""
 
 
 class Throttle:
@@ -32,7 +35,8 @@ class Throttle:
     ) -> None:
         self._setting = concurrency
         self._limit = concurrency
-        self._in_flight = 0
+        self._asking = 0
+        self._replied: set[int] = set()
         self._successes = 0
         self._hold_until = 0.0
         self._failures = 0
@@ -45,8 +49,8 @@ class Throttle:
 
     @property
     def in_flight(self) -> int:
-        """How many places are taken."""
-        return self._in_flight
+        """How many recordings are in work: those with a place, and those whose reply is being stored."""
+        return self._asking + len(self._replied)
 
     @property
     def limit(self) -> int:
@@ -55,20 +59,30 @@ class Throttle:
 
     def has_place(self) -> bool:
         """Whether one more recording may be started right now."""
-        return self._in_flight < self._limit and self._monotonic() >= self._hold_until
+        is_stored_in_time = len(self._replied) <= max(1, self._limit * REPLIES_PER_REQUEST)
+        return self._asking < self._limit and is_stored_in_time and self._monotonic() >= self._hold_until
 
     def enter(self) -> bool:
         """Take a place for one recording; False when there is none right now."""
         with self._lock:
             if not self.has_place():
                 return False
-            self._in_flight += 1
+            self._asking += 1
             return True
 
-    def leave(self) -> None:
-        """Give the place back."""
+    def replied(self, recording_id: int) -> None:
+        """Give the place of a recording to another: the service has done its part, and the rest is ours."""
         with self._lock:
-            self._in_flight -= 1
+            self._asking -= 1
+            self._replied.add(recording_id)
+
+    def leave(self, recording_id: int | None = None) -> None:
+        """Give the place back, unless `replied` did so already; no more is to be done for this recording."""
+        with self._lock:
+            if recording_id in self._replied:
+                self._replied.discard(recording_id)
+            else:
+                self._asking -= 1
 
     def resize(self, concurrency: int) -> None:
         """Take over a new setting. It may be for another service, so a wait that was asked for ends."""
@@ -104,7 +118,7 @@ class Throttle:
             self._failures = 0
             self._failed.clear()
             self._successes = 0
-            self._limit = max(1, min(self._limit, max(1, self._in_flight)) // 2)
+            self._limit = max(1, min(self._limit, max(1, self._asking)) // 2)
             # Requests that were under way together are refused together: that counts once.
             if self._monotonic() >= self._hold_until:
                 wait = backoff(

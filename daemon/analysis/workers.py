@@ -22,7 +22,14 @@ from daemon.analysis.pool import Pool
 from daemon.config.times import zone_of
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Ending, Recording, RecordingState
-from daemon.storage.database import free_bytes, is_replaced, open_existing, transaction, try_to_write
+from daemon.storage.database import (
+    free_bytes,
+    in_transaction,
+    is_replaced,
+    open_existing,
+    transaction,
+    try_to_write,
+)
 from daemon.storage.due import Wanted, due, has_suspects, seconds_until_due
 from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, pauses, seconds_until_probe
@@ -184,10 +191,8 @@ class Workers:
         try:
             while places < most and throttle.enter():
                 places += 1
-            with transaction(db):
-                found = claim_due(db, now, wanted, most=places)
-            # Not before: the commit may fail.
-            claimed = found
+            # Only once it is committed, which may fail.
+            claimed = in_transaction(db, lambda: claim_due(db, now, wanted, most=places))
         finally:
             for _ in range(places - len(claimed)):
                 throttle.leave()
@@ -302,7 +307,7 @@ class Workers:
 
     def _over(self, job: Job) -> None:
         self._jobs.discard(job)
-        self._context.throttle.leave()
+        self._context.throttle.leave(job.recording.id)
         self._job_ended.set()
 
     def _opened(self, db: Database | None) -> Database:

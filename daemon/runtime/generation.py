@@ -322,6 +322,7 @@ class Generation:
             throttle=self._throttle,
             store=partial(store, alerts=self.config.alerts, targets=self.targets, clock=self._clock),
             expected=expected,
+            on_reply=self._workers_alarm.wake,
             on_done=self._on_done,
             clock=self._clock,
             ended=self._ended,

@@ -14,7 +14,7 @@ from daemon.alerts.volume import store_alerts
 from daemon.config.models import Alerts
 from daemon.models import Analysis, Conversation, Recording, Target, utc_now
 from daemon.rules.match import conversation_of, matches
-from daemon.storage.database import transaction
+from daemon.storage.database import in_transaction, transaction
 from daemon.storage.outbox import any_pending
 from daemon.storage.readings import finish_again, has_words
 from daemon.storage.results import is_done, replace_intelligence, store_result
@@ -38,13 +38,16 @@ def store(
     """
     rules = Rules(alerts, targets)
     wanted = rules.wanted(conversation_of(recording, analysis), clock())
-    with transaction(db):
+
+    def write() -> int:
         # Read the clock only inside the transaction: a digest stored while we wait closes its period.
         now = clock()
         first(now)
         store_result(db, recording.id, analysis, now=now)
         note_event(db, recording.id, "done", now)
         return len(_store_alerts(db, rules, wanted, recording.id, now))
+
+    return in_transaction(db, write)
 
 
 @dataclass(frozen=True, slots=True)

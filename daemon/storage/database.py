@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
@@ -26,15 +26,15 @@ from daemon.storage.digests import adopt_key, has_other_key, learn_digests
 from daemon.storage.lock import DaemonLock, beside_of, daemon_status, held
 from daemon.storage.migrations import SCHEMA, migrations, saying_progress, steps
 from daemon.storage.private_file import create_file, create_private
-from daemon.storage.writer import LOCKED, Writer, shared_writer
+from daemon.storage.sqlite_errors import trouble, unusable
+from daemon.storage.writer import Writer, shared_writer
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 BUSY_SECONDS = 10.0
 """How long SQLite itself waits for another process's lock before a write is refused."""
-
-_PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
-"""SQLite's names of errors on opening a database that may pass in a moment."""
 
 
 class _Opened(Database):
@@ -79,7 +79,7 @@ def open_database(
         _check_key(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     except EarshotError:
         db.close()
         raise
@@ -125,7 +125,7 @@ def open_for_reading(path: Path) -> Database:
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("SELECT 1 FROM recordings LIMIT 1")
     except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     return Database(connection, execute_plugins=False)
 
 
@@ -155,7 +155,31 @@ def transaction(db: Database) -> Iterator[Database]:
             finally:
                 db.conn = own
     except sqlite3.DatabaseError as error:
-        raise _trouble(error) from error
+        raise trouble(error) from error
+
+
+def in_transaction(db: Database, change: Callable[[], Result]) -> Result:
+    """Do what `transaction` does with what `change` writes by `db`, and return what it returns.
+
+    Cheaper where many threads write: one of them makes the changes of all that wait. So `change` may be
+    called by another thread, while this one waits.
+    """
+
+    def by_writer(connection: sqlite3.Connection) -> Result:
+        own, db.conn = db.conn, connection
+        try:
+            return change()
+        finally:
+            db.conn = own
+
+    writer = db.writer if isinstance(db, _Opened) else None
+    if writer is None:
+        with transaction(db):
+            return change()
+    try:
+        return writer.write(by_writer, db.busy_seconds if isinstance(db, _Opened) else BUSY_SECONDS)
+    except sqlite3.DatabaseError as error:
+        raise trouble(error) from error
 
 
 def try_to_write(db: Database) -> None:
@@ -176,7 +200,7 @@ def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = 
         names = [column[0] for column in cursor.description] if found else []
         return [dict(zip(names, row, strict=True)) for row in found]
     except sqlite3.DatabaseError as error:
-        raise _trouble(error) from error
+        raise trouble(error) from error
 
 
 def value(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> Any:
@@ -192,7 +216,7 @@ def tuples(
     try:
         return db.conn.execute(sql, parameters).fetchall()
     except sqlite3.DatabaseError as error:
-        raise _trouble(error) from error
+        raise trouble(error) from error
 
 
 @contextmanager
@@ -213,7 +237,7 @@ def _connect(path: Path, busy_seconds: float) -> _Opened:
     try:
         opened = _Opened(_connection(path, busy_seconds), execute_plugins=False)
     except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     opened.busy_seconds = busy_seconds
     return opened
 
@@ -243,7 +267,7 @@ def _writing(path: Path, file: tuple[int, int], key: bytes) -> sqlite3.Connectio
     except OSError:
         pass
     except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     raise StoreError(f"{path}: the database is gone or another file than it was; start again")
 
 
@@ -360,48 +384,6 @@ def _back_up(db: Database, path: Path, version: int) -> None:
         ) from error
     with closing(sqlite3.connect(backup)) as copy:
         db.conn.backup(copy)
-
-
-def _trouble(error: sqlite3.DatabaseError) -> Exception:
-    """Return StoreBusyError if it may work later, StoreError for a broken file, else the error itself."""
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreError(f"the database file is damaged ({error}); put a backup in its place")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreBusyError(LOCKED)
-    if name.startswith("SQLITE_FULL"):
-        return StoreBusyError("the disk of the database is full; make room on it")
-    if name.startswith("SQLITE_IOERR"):
-        # Opening a connection fails like this when the disk is completely full.
-        return StoreBusyError(
-            f"the disk of the database fails or is full ({name}); make room on it, check it"
-        )
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-        return StoreBusyError(
-            f"the database cannot be written ({name}); check the owner of its file and folder"
-        )
-    return error
-
-
-def _unusable(path: Path, error: sqlite3.DatabaseError) -> EarshotError:
-    name = getattr(error, "sqlite_errorname", "")
-    if isinstance(error, sqlite3.OperationalError) and name.startswith(_PASSING):
-        return StoreBusyError(f"{path}: {_trouble(error)}")
-    if name.startswith("SQLITE_CANTOPEN") and _may_be_opened(path):
-        return StoreBusyError(
-            f"{path}: the database may be opened and cannot be; if too many files are open, raise LimitNOFILE"
-        )
-    if "not a database" in str(error) or "malformed" in str(error):
-        return StoreError(
-            f"{path}: this file is not a usable database ({error}); restore it from a backup or move it away"
-        )
-    if "already exists" in str(error):
-        return StoreError(f"{path}: {error}, and this version needs that name for its own; rename yours")
-    return StoreError(f"{path}: the database cannot be opened ({error}); check the disk and the file's owner")
-
-
-def _may_be_opened(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def free_bytes(path: Path) -> int:

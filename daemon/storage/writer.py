@@ -2,8 +2,11 @@
 the next.
 
 A commit waits for the disk, and costs the same for one change as for fifty. So whoever has made his change
-leaves the commit to the next in the queue, if there is one, and waits for it: `writing` returns only when the
-change is on the disk.
+leaves the commit to the next in the queue, if there is one, and waits for it: `writing` and `write` return
+only when the change is on the disk.
+
+To hand the turn to another thread takes five times as long as a change: the other has to wake and to get the
+interpreter. So who has the turn makes the changes of those, too, that wait in `write`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from daemon.errors import StoreBusyError
 
@@ -24,19 +28,54 @@ MOST_SECONDS = 0.05
 """So many changes share a commit at most, and so long one waits for the others."""
 
 
+Result = TypeVar("Result")
+Change = Callable[[sqlite3.Connection], Any]
+
+
+def _locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A thread that waits for its turn, or until who has the turn has made its `change`.
+
+    `woken` is released when the turn is its own, and when the change is committed or has failed.
+    """
+
+    change: Change | None = None
+    woken: threading.Lock = field(default_factory=_locked)
+    is_made: bool = False
+    result: Any = None
+    error: BaseException | None = None
+
+    def outcome(self) -> Any:
+        """Return what the change returned, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
 @dataclass(slots=True)
 class _Batch:
     """Changes that are committed together; `error` is what the commit failed of."""
 
+    connection: sqlite3.Connection
     began_at: float = field(default_factory=time.monotonic)
     changes: int = 0
     is_over: threading.Event = field(default_factory=threading.Event)
+    made: list[_Waiting] = field(default_factory=list)
     error: Exception | None = None
 
     def end(self, error: Exception | None = None) -> None:
         """Let those go on whose changes these are."""
         self.error = error
         self.is_over.set()
+        for each in self.made:
+            each.error = error
+            each.woken.release()
 
 
 class Writer:
@@ -55,7 +94,7 @@ class Writer:
         self._batch: _Batch | None = None
         self._lock = threading.Lock()
         self._is_taken = False
-        self._queue: deque[threading.Lock] = deque()
+        self._queue: deque[_Waiting] = deque()
         self.users = 1
 
     @property
@@ -82,28 +121,67 @@ class Writer:
         Waits `seconds` at most for the turn, and so long again for another process. Raises StoreBusyError
         when it does not come, or the commit is lost that this change was to share, and sqlite3.DatabaseError.
         """
-        self._take_turn(seconds)
+        self._take_turn(_Waiting(), seconds)
+        with self._turn(seconds) as connection:
+            yield connection
+
+    def write(self, change: Callable[[sqlite3.Connection], Result], seconds: float) -> Result:
+        """Have one change made, perhaps by another thread, and return what it returned once it is committed.
+
+        Waits and raises as `writing` does, and what `change` raises.
+        """
+        waiting = _Waiting(change)
+        self._take_turn(waiting, seconds)
+        if not waiting.is_made:
+            with self._turn(seconds) as connection:
+                waiting.result = change(connection)
+        result: Result = waiting.outcome()
+        return result
+
+    @contextmanager
+    def _turn(self, seconds: float) -> Iterator[sqlite3.Connection]:
+        """Make the change of this thread, which has the turn, and wait for its commit."""
         try:
-            connection, batch = self._begin(seconds)
-            try:
-                if batch.changes:
-                    connection.execute("SAVEPOINT change")
-                yield connection
-                if not connection.in_transaction:
-                    raise sqlite3.OperationalError("the transaction ended before its last statement")
-                if batch.changes:
-                    connection.execute("RELEASE change")
-                batch.changes += 1
-            except BaseException as error:
-                self._undo(connection, batch, error)
-                raise
+            with self._changing(seconds) as batch:
+                yield batch.connection
         finally:
-            self._pass_on()
+            self._pass_on(seconds)
         batch.is_over.wait()
         if batch.error:
             raise batch.error
 
-    def _begin(self, seconds: float) -> tuple[sqlite3.Connection, _Batch]:
+    @contextmanager
+    def _changing(self, seconds: float) -> Iterator[_Batch]:
+        batch = self._begin(seconds)
+        connection = batch.connection
+        try:
+            if batch.changes:
+                connection.execute("SAVEPOINT change")
+            yield batch
+            if not connection.in_transaction:
+                raise sqlite3.OperationalError("the transaction ended before its last statement")
+            if batch.changes:
+                connection.execute("RELEASE change")
+            batch.changes += 1
+        except BaseException as error:
+            self._undo(connection, batch, error)
+            raise
+
+    def _make(self, waiting: _Waiting, change: Change, seconds: float) -> None:
+        """Make the change of another thread, which waits for it."""
+        try:
+            with self._changing(seconds) as batch:
+                waiting.result = change(batch.connection)
+            batch.made.append(waiting)
+        except BaseException as error:
+            waiting.error = error if isinstance(error, Exception) else StoreBusyError("the process ends")
+            waiting.woken.release()
+            if waiting.error is not error:
+                # Ctrl-C, which is for this thread.
+                self._pass_on(seconds)
+                raise
+
+    def _begin(self, seconds: float) -> _Batch:
         if self._connection is None:
             self._connection = self._connect()
             self._busy_seconds = None
@@ -114,8 +192,8 @@ class Writer:
             # IMMEDIATE: a transaction that begins by reading and then writes fails at once when another one
             # wrote in between, whatever the timeout.
             self._connection.execute("BEGIN IMMEDIATE")
-            self._batch = _Batch()
-        return self._connection, self._batch
+            self._batch = _Batch(self._connection)
+        return self._batch
 
     def _undo(self, connection: sqlite3.Connection, batch: _Batch, error: BaseException) -> None:
         """Undo the change that failed, and no other where SQLite has left the transaction standing."""
@@ -130,14 +208,13 @@ class Writer:
         batch.end(StoreBusyError(f"a change of the same moment failed: {error}"))
 
     def _commit(self) -> None:
-        connection, batch = self._connection, self._batch
-        self._batch = None
-        if connection is None or batch is None:
+        batch, self._batch = self._batch, None
+        if batch is None:
             return
         try:
-            connection.execute("COMMIT")
+            batch.connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - raised by each whose change it was
-            self._roll_back(connection)
+            self._roll_back(batch.connection)
             batch.end(error)
         else:
             batch.end()
@@ -151,46 +228,52 @@ class Writer:
             self._connection = None
             connection.close()
 
-    def _take_turn(self, seconds: float) -> None:
+    def _take_turn(self, waiting: _Waiting, seconds: float) -> None:
+        """Wait until it is this thread's turn, or its change `is_made`."""
         with self._lock:
             if not self._is_taken:
                 self._is_taken = True
                 return
-            turn = threading.Lock()
-            turn.acquire()
-            self._queue.append(turn)
+            self._queue.append(waiting)
         try:
-            came = turn.acquire(timeout=seconds)
+            if waiting.woken.acquire(timeout=seconds):
+                return
         except BaseException:
             # Ctrl-C.
-            self._step_out(turn)
+            if not self._step_out(waiting) and not waiting.is_made:
+                self._pass_on(seconds)
             raise
-        if not came:
-            self._step_out(turn)
+        if self._step_out(waiting):
             raise StoreBusyError(LOCKED)
 
-    def _step_out(self, turn: threading.Lock) -> None:
+    def _step_out(self, waiting: _Waiting) -> bool:
+        """Leave the queue; False when the turn, or who makes the change, came in the very moment."""
         with self._lock:
-            if turn in self._queue:
-                self._queue.remove(turn)
-                return
-        # It came in the very moment.
-        self._pass_on()
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+                return True
+        waiting.woken.acquire()
+        return False
 
-    def _pass_on(self) -> None:
-        while not self._hand_over():
-            self._commit()
-
-    def _hand_over(self) -> bool:
-        """Give the turn to the next in the queue; False when there is something to be committed before."""
-        with self._lock:
-            if self._batch and (not self._queue or self._is_enough(self._batch)):
-                return False
-            if self._queue:
-                self._queue.popleft().release()
+    def _pass_on(self, seconds: float) -> None:
+        """Make the changes that wait and share the present batch, commit it, and give the turn away."""
+        while True:
+            with self._lock:
+                following = self._queue[0] if self._queue else None
+                is_full = self._batch is not None and (following is None or self._is_enough(self._batch))
+                if not is_full:
+                    if following is None:
+                        self._is_taken = False
+                        return
+                    self._queue.popleft()
+                    following.is_made = self._batch is not None and following.change is not None
+            if following is None or is_full:
+                self._commit()
+            elif following.is_made and following.change:
+                self._make(following, following.change, seconds)
             else:
-                self._is_taken = False
-            return True
+                following.woken.release()
+                return
 
     def _is_enough(self, batch: _Batch) -> bool:
         return batch.changes >= MOST_CHANGES or time.monotonic() - batch.began_at >= self._most_seconds

@@ -240,3 +240,19 @@ def test_threads_take_no_more_places_than_there_are() -> None:
         thread.join()
     assert most <= 5
     assert throttle.in_flight == 0
+
+
+def test_a_place_is_free_while_a_reply_is_stored_but_not_for_more_than_a_fifth_of_them() -> None:
+    throttle = Throttle(10)
+    assert taken(throttle) == 10
+    for number in range(3):
+        throttle.replied(number)
+    assert not throttle.enter(), "three replies are in hand, and nothing stores them"
+    throttle.leave(0)
+    assert taken(throttle) == 3
+    assert throttle.in_flight == 12
+    for _ in range(10):
+        throttle.leave()
+    throttle.leave(1)
+    throttle.leave(2)
+    assert throttle.in_flight == 0

@@ -26,6 +26,7 @@ class Store:
     """A database file with a table of names, and its writer, which never commits before it has to."""
 
     path: Path
+    by_function: bool = False
     statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,8 +57,11 @@ class Store:
 
         def write(name: str, change: Change) -> None:
             try:
-                with self.writer.writing(LONG) as connection:
-                    change(connection)
+                if self.by_function:
+                    self.writer.write(change, LONG)
+                else:
+                    with self.writer.writing(LONG) as connection:
+                        change(connection)
                 raised[name] = None if name in self.names() else LookupError(name)
             except Exception as error:  # noqa: BLE001 - looked at by the test
                 raised[name] = error
@@ -79,9 +83,9 @@ def adding(name: str, content: str = "''") -> Change:
     return lambda connection: connection.execute(f"INSERT INTO names VALUES ('{name}', {content})")  # noqa: S608
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "names.db")
+@pytest.fixture(params=[False, True], ids=["by each", "by one"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    store = Store(tmp_path / "names.db", request.param)
     yield store
     store.writer.leave()
 
