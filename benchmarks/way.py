@@ -31,12 +31,13 @@ def detection(*, small: bool) -> Iterator[Figure]:
         ScriptedApi() as api,
         _service(Path(place), api.url) as service,
     ):
-        idle = _waits(api, service, range(drops))
+        idle = _waits(api, service, range(drops), is_idle=True)
         yield from _shown("rename to first byte, idle", idle)
         if small:
             return
         for number in range(10):
-            _drop_large(service, f"large-{number}.wav", LARGE_BYTES // 4)
+            large = _large(service, f"large-{number}.wav", LARGE_BYTES // 4)
+            large.rename(service.folder / large.name)
         api.wait_for_calls(drops + 10)
         yield from _shown(
             "rename to first byte, beside ten uploads", _waits(api, service, range(drops, drops + 50))
@@ -49,9 +50,11 @@ def _shown(work: str, waits: list[float]) -> Iterator[Figure]:
     yield Figure(f"{work}: 99th percentile", ordered[int(len(ordered) * 0.99)] * 1000, "ms")
 
 
-def _waits(api: ScriptedApi, service: Service, numbers: range) -> list[float]:
+def _waits(api: ScriptedApi, service: Service, numbers: range, *, is_idle: bool = False) -> list[float]:
     waits = []
     for number in numbers:
+        if is_idle and number:
+            service.wait_states(done=number)
         before = len(api.calls)
         service.drop(f"{number}.wav")
         dropped_at = time.monotonic()
@@ -71,8 +74,9 @@ def upload(*, small: bool) -> Iterator[Figure]:
         service.drop("first.wav", wav("first"))
         service.wait_states(done=1)
         pid, before = pid_of(service), peak_bytes(pid_of(service))
+        large = _large(service, "large.wav", size)
         processor, started = processor_seconds(pid), time.monotonic()
-        file = _drop_large(service, "large.wav", size)
+        file = large.rename(service.folder / large.name)
         service.wait_states(done=2, seconds=600)
         seconds, processor = time.monotonic() - started, processor_seconds(pid) - processor
         growth = peak_bytes(pid) - before
@@ -91,13 +95,14 @@ def upload(*, small: bool) -> Iterator[Figure]:
     yield Figure(f"{work}: growth of memory", growth / 1e6, "MB")
 
 
-def _drop_large(service: Service, name: str, size: int) -> Path:
-    """Put a file there that begins as a recording and is empty for the rest."""
+def _large(service: Service, name: str, size: int) -> Path:
+    """Write a file that begins as a recording beside the folder; the system still has it in memory."""
     file = service.place / name
     with file.open("wb") as content:
         content.write(wav(name))
-        content.truncate(size)
-    return file.rename(service.folder / name)
+        while (left := size - content.tell()) > 0:
+            content.write(bytes(min(left, BLOCK_BYTES)))
+    return file
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:

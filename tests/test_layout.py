@@ -236,7 +236,13 @@ FILE_METHODS = {
     *("write_bytes", "write_text"),
 }
 """Methods of `Path` that ask the file system, and that nothing else here has."""
-ASKING = {"storage.database", "storage.lock", "storage.migrations", "storage.private_file"}
+ASKING = {
+    "storage.database",
+    "storage.lock",
+    "storage.migrations",
+    "storage.private_file",
+    "storage.sqlite_errors",
+}
 """Parts of storage that ask the file system: for the database's own file, and for what the package ships."""
 
 

@@ -43,8 +43,10 @@ def store(
         # Read the clock only inside the transaction: a digest stored while we wait closes its period.
         now = clock()
         first(now)
-        store_result(db, recording.id, analysis, now=now)
+        was_analyzed = store_result(db, recording.id, analysis, now=now)
         note_event(db, recording.id, "done", now)
+        if not wanted and not was_analyzed:
+            return 0
         return len(_store_alerts(db, rules, wanted, recording.id, now))
 
     return in_transaction(db, write)

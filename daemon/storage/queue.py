@@ -251,6 +251,8 @@ class Before:
     again: str | None
     folder: str | None
     was_analyzed: bool
+    has_plans: bool
+    """Whether its folder wants something done to originals, or sidecars."""
 
 
 def finish(db: Database, recording_id: int, now: datetime, **result: Any) -> Before | None:
@@ -307,8 +309,13 @@ def _end(
     db: Database, recording_id: int, state: RecordingState, now: datetime, **changes: Any
 ) -> Before | None:
     """End a recording in this state; note what to tell of it and what to do with its file."""
-    sql = "SELECT state, again, folder, analyzed_at IS NOT NULL FROM recordings WHERE id = ?"
-    found = tuples(db, sql, (recording_id,))
+    found = tuples(
+        db,
+        "SELECT state, again, folder, analyzed_at IS NOT NULL, coalesce("
+        " (SELECT after_success OR after_failure OR sidecars != '[]' FROM folders WHERE path = folder), 0)"
+        " FROM recordings WHERE id = ?",
+        (recording_id,),
+    )
     if not found:
         return None
     before = Before(*found[0])
@@ -323,9 +330,10 @@ def _end(
     if before.state != RecordingState.ANALYZING:
         # Into work it came from the queue, and into the queue without a plan for its original (`let_wait`).
         db.execute("DELETE FROM originals WHERE recording_id = ?", (recording_id,))
-    _note_original(db, recording_id, before.again)
-    if state == RecordingState.DONE:
-        note_sidecars(db, recording_id)
+    if before.has_plans:
+        _note_original(db, recording_id, before.again)
+        if state == RecordingState.DONE:
+            note_sidecars(db, recording_id)
     return before
 
 

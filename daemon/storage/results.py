@@ -95,14 +95,17 @@ def stored_parts(db: Database, recording_id: int) -> list[bytes]:
     return [zlib.decompress(row["body"]) for row in found]
 
 
-def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> None:
-    """Write an analysis and end its recording as `done`; store its alerts in the same transaction."""
+def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: datetime) -> bool:
+    """Write an analysis and end its recording as `done`; store its alerts in the same transaction.
+
+    Returns whether it had a result before.
+    """
     values = {column: getattr(analysis, column) for column in _COLUMNS}
     values["not_analyzed"] = json.dumps(analysis.not_analyzed)
     values["request_id"] = analysis.request_id or named_by_service(db, recording_id)
     before = finish(db, recording_id, now, **values)
     if before is None:
-        return
+        return False
     if before.was_analyzed:
         _delete_segments(db, recording_id)
         db.conn.execute("DELETE FROM readings WHERE recording_id = ?", (recording_id,))
@@ -111,6 +114,7 @@ def store_result(db: Database, recording_id: int, analysis: Analysis, *, now: da
         add_result_cost(db, recording_id, before.folder, analysis.cost, now)
     spent = analysis.cost.usd if analysis.cost else None
     count_analyzed(db, before.folder, analysis.duration_seconds or 0.0, spent or 0.0, now)
+    return before.was_analyzed
 
 
 def replace_intelligence(db: Database, recording_id: int, analysis: Analysis) -> None:
