@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
+
+# numpy's threads look for work without pause, which takes from all other processes the processor that they need.
+os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 # Until all is collected: next to nothing of it is ever thrown away.
 gc.disable()
