@@ -232,7 +232,7 @@ def _read_secret(path: Path, key: str, env: Mapping[str, str]) -> str:
 @functools.cache
 def _warn_once(path: Path) -> None:
     # Only a warning: a service that does not start because of a file's mode watches nothing.
-    logger.warning("secret readable by others, only its owner needs it: run chmod 600 on it file=%s", path)
+    logger.warning("secret readable by others, run chmod 600 on it file=%s", path)
 
 
 def _is_credential(path: Path, env: Mapping[str, str]) -> bool:
