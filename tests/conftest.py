@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
 
-# numpy's threads look for work without pause, which takes from all other processes the processor that they need.
+# numpy's threads look for work without pause, which takes the processor from all other processes.
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 # Until all is collected: next to nothing of it is ever thrown away.
