@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import commands, standing, storing, throughput, way
+from benchmarks import commands, standing, storing, throughput, way, web
 from benchmarks.figures import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[..., Iterator[Figure]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[..., Iterator[Figure]]] = {
     "long-reply": storing.long_reply,
     "alerts": way.alerts,
     "commands": commands.measure,
+    "web": web.measure,
 }
 """Each yields figures; with `small` they only show that it works."""
 

@@ -1,26 +1,34 @@
-"""What the web pages cost with many recordings: `.venv/bin/python -m benchmarks.web [RECORDINGS]`.
+"""What the web pages cost: with many recordings, a call of three hours, and while fifty people look.
 
-Prints processor milliseconds (the median of RUNS) of each page with 1,000 and with RECORDINGS recordings.
+The server's own processor time of each page, the median of RUNS, beside the same with 1,000 recordings.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import httpx
 from starlette.testclient import TestClient
 
+from benchmarks.far_end import far_end
+from benchmarks.figures import Figure, peak_bytes, pid_of, processor_seconds
 from daemon.storage.database import open_existing, transaction
-from tests.web.places import Place, reply_of
+from daemon.web.server import Pages
+from tests.harness import Service, wav
+from tests.programs import program
+from tests.servers import free_port
+from tests.web.places import CALL, NOW, Place, hum, reply_of
 
 RECORDINGS = 100_000
 FEW = 1_000
 RUNS = 15
 AGENTS = 40
+VIEWERS = 50
 BATCH = 5_000
 PAGES = {
     "list": "/recordings",
@@ -37,18 +45,80 @@ PAGES = {
 }
 
 
-def main() -> None:
-    """Measure and print, one line each."""
-    most = int(sys.argv[1]) if len(sys.argv) > 1 else RECORDINGS
+def measure(*, small: bool) -> Iterator[Figure]:
+    """Yield the cost of each page, of three hours in a browser, and of viewers beside analysis."""
+    few, most, runs = (10, 20, 1) if small else (FEW, RECORDINGS, RUNS)
     measured = {}
-    for count in (FEW, most):
+    for count in (few, most):
         with tempfile.TemporaryDirectory() as home:
             place = Place(Path(home))
             fill(place, count)
-            measured[count] = {name: milliseconds(place.client(), path) for name, path in PAGES.items()}
+            measured[count] = {name: milliseconds(place.client(), path, runs) for name, path in PAGES.items()}
     for name in PAGES:
-        few, many = (measured[count][name] for count in (FEW, most))
-        print(f"{name:40} {few:8.1f} ms of {FEW:,}  {many:8.1f} ms of {most:,}")
+        ours, beside = (measured[count][name] for count in (most, few))
+        yield Figure(f"page of {most:,} recordings: {name}", ours, "ms", f"of {few:,}", beside)
+    if not small:
+        yield from three_hours(1_800)
+    yield from viewers(files=3 if small else 600)
+
+
+def three_hours(passages: int) -> Iterator[Figure]:
+    """Yield what a call with a passage every six seconds takes until Chromium has loaded its page."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as home:
+        place = Place(Path(home), listen="127.0.0.1:0")
+        said = [(number % 2, number * 6.0, *CALL[number % 11][2:4]) for number in range(passages)]
+        number = place.add(reply=reply_of(said, length=passages * 6.0), sound=hum())
+        path = f"/recordings/{number}"
+        each = milliseconds(place.client(), path, RUNS)
+        yield Figure(f"page of {passages:,} passages, processor time", each, "ms")
+        pages = Pages({}, clock=lambda: NOW)
+        pages.take(place.config)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
+            took = []
+            for _ in range(5):
+                page, started = browser.new_page(), time.monotonic()
+                page.goto(f"{pages.address}{path}", wait_until="load")
+                took.append(time.monotonic() - started)
+                page.close()
+            browser.close()
+        pages.end()
+        pages.join()
+    yield Figure(f"page of {passages:,} passages, loaded in Chromium", statistics.median(took), "s")
+
+
+def viewers(files: int) -> Iterator[Figure]:
+    """Yield how much slower analysis is, and how much larger the service, while people look."""
+    took = {count: analysis(files, count) for count in (VIEWERS, 0)}
+    whats = (("time", "s"), ("processor time", "s"), ("memory", "MB"))
+    for (what, unit), ours, beside in zip(whats, *took.values(), strict=True):
+        yield Figure(f"{files} files while {VIEWERS} look: {what}", ours, unit, "nobody looks", beside)
+
+
+def analysis(files: int, count: int) -> tuple[float, float, float]:
+    """Seconds, processor seconds and megabytes that a service takes for so many files and viewers."""
+    with (
+        tempfile.TemporaryDirectory() as place,
+        far_end(0.05) as address,
+        Service(Path(place), {"analyzer": {"base_url": address}}) as service,
+        ExitStack() as streams,
+    ):
+        port = free_port()
+        service.write_config(web={"listen": f"127.0.0.1:{port}"})
+        service.start()
+        for _ in range(count):
+            live = httpx.stream("GET", f"http://127.0.0.1:{port}/live", timeout=None)  # noqa: S113
+            streams.enter_context(live)
+        before, started = processor_seconds(pid_of(service)), time.monotonic()
+        for number in range(files):
+            service.drop(f"{number}.wav", wav(str(number)))
+        service.wait_states(done=files, seconds=600)
+        seconds, used = time.monotonic() - started, processor_seconds(pid_of(service)) - before
+        megabytes = peak_bytes(pid_of(service)) / 1e6
+        streams.close()
+        return seconds, used, megabytes
 
 
 NUMBERS = "WITH RECURSIVE n (n) AS (SELECT ?2 UNION ALL SELECT n + 1 FROM n WHERE n < ?3)"
@@ -93,7 +163,7 @@ def fill(place: Place, count: int) -> None:
                     db.execute(sql, (first, start, min(start + BATCH - 1, count)))
 
 
-def milliseconds(client: TestClient, path: str) -> float:
+def milliseconds(client: TestClient, path: str, runs: int) -> float:
     """Return the processor time of one request, without that of the client."""
     if "{place}" in path:
         path = client.get("/recordings").text.partition("after=")[2].partition('"')[0]
@@ -101,17 +171,13 @@ def milliseconds(client: TestClient, path: str) -> float:
     answer = client.get(path)
     assert answer.status_code == 200, (path, answer.status_code)
     took = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         started = time.process_time()
         client.get(path)
         took.append(time.process_time() - started)
     idle = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         started = time.process_time()
         client.get("/static/favicon.svg")
         idle.append(time.process_time() - started)
     return 1000 * (statistics.median(took) - statistics.median(idle))
-
-
-if __name__ == "__main__":
-    main()
