@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import processes
+
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
 
@@ -75,6 +77,12 @@ EACH_BY_ITSELF = (
 )
 """Where each test takes seconds and is a service of its own: any worker that is free takes the next one.
 Elsewhere the tests of a file stay together: they share what they begin with, or are done in no time."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The processes of pytest-xdist have one that starts earshot for all of them."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        processes.share()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

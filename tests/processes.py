@@ -20,15 +20,17 @@ import json
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn, Self
+from typing import IO, Any, Self
 
 ROOT = Path(__file__).parents[1]
 READ_AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
@@ -36,6 +38,10 @@ READ_AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
 OBEYED_BY_COPIES = frozenset({"PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
 LONGEST_MESSAGE = 1 << 17
 NULL = os.devnull
+ADDRESS = "EARSHOT_TESTS_STARTER"
+"""Names, for the processes of one run of the tests, where the one listens that makes the copies."""
+OWNER = 0
+"""Its input, which ends with the one who started it."""
 
 Stream = int | IO[Any] | None
 """A descriptor, an open file, subprocess.DEVNULL, or None for the one of this process."""
@@ -171,70 +177,115 @@ def _descriptor(stream: Stream, number: int, opened: contextlib.ExitStack) -> in
     return stream if isinstance(stream, int) else stream.fileno()
 
 
+def share() -> None:
+    """Have one process make the copies for all who are started from here: to load it takes over a second."""
+    os.environ[ADDRESS] = _starter()
+
+
 @functools.cache
 def _server() -> socket.socket:
-    """The way to the process that has loaded earshot; it ends with this one."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
+    """The way to the process that has loaded earshot."""
+    way = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    way.connect(os.environ.get(ADDRESS) or _starter())
+    assert way.recv(64), "earshot cannot be loaded: the error is in what was captured of stderr"
+    return way
+
+
+def _starter() -> str:
+    """Start the process that is copied, which ends with this one; return its address."""
+    # The path of a socket must be short.
+    folder = tempfile.mkdtemp(prefix="earshot-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"{folder}/starter")
+        listener.listen(64)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.processes", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.processes", str(listener.fileno())],
             cwd=ROOT,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
             start_new_session=True,
         )
 
     def end() -> None:
-        ours.close()
+        assert process.stdin is not None
+        process.stdin.close()
         process.wait()
 
     atexit.register(end)
-    assert ours.recv(64), "earshot cannot be loaded: the error is in what was captured of stderr"
-    return ours
+    return f"{folder}/starter"
 
 
 # In the process that is copied.
 
 
-def _serve(way: socket.socket) -> dict[str, Any]:
+@dataclass
+class _Made:
+    """A copy, the connection on which it was asked for, and the descriptor on which its end is told."""
+
+    pid: int
+    asker: int
+    told: int
+
+
+def _serve(listener: socket.socket) -> dict[str, Any]:
     """Make copies until nobody is there to ask for one; return, in each copy, what is asked of it."""
-    ends: dict[int, tuple[int, int]] = {}
+    askers: dict[int, socket.socket] = {}
+    made: dict[int, _Made] = {}
     waiting = select.poll()
-    waiting.register(way, select.POLLIN)
+    for each in (OWNER, listener.fileno()):
+        waiting.register(each, select.POLLIN)
     while True:
         for ready, _ in waiting.poll():
-            if ready != way.fileno():
+            if ready == OWNER:
+                _end(made.values())
+                os._exit(0)
+            elif ready == listener.fileno():
+                asker, _ = listener.accept()
+                askers[asker.fileno()] = asker
+                waiting.register(asker, select.POLLIN)
+                asker.send(b"loaded")
+            elif ready in made:
                 waiting.unregister(ready)
-                _tell_end(ready, *ends.pop(ready))
-                continue
-            message, descriptors, *_ = socket.recv_fds(way, LONGEST_MESSAGE, 4)
-            if not message:
-                _end_all(pid for pid, _ in ends.values())
-            pid = os.fork()
-            if not pid:
-                way.close()
-                request: dict[str, Any] = json.loads(message)
-                return request | {"streams": descriptors[:3]}
-            way.send(str(pid).encode())
-            for descriptor in descriptors[:3]:
-                os.close(descriptor)
-            watched = os.pidfd_open(pid)
-            ends[watched] = pid, descriptors[3]
-            waiting.register(watched, select.POLLIN)
+                _tell_end(ready, made.pop(ready))
+            elif asked := _asked(askers[ready]):
+                message, descriptors = asked
+                pid = os.fork()
+                if not pid:
+                    request: dict[str, Any] = json.loads(message)
+                    return request | {"streams": descriptors[:3]}
+                askers[ready].send(str(pid).encode())
+                for descriptor in descriptors[:3]:
+                    os.close(descriptor)
+                watched = os.pidfd_open(pid)
+                made[watched] = _Made(pid, ready, descriptors[3])
+                waiting.register(watched, select.POLLIN)
+            else:
+                _end(each for each in made.values() if each.asker == ready)
+                waiting.unregister(ready)
+                askers.pop(ready).close()
 
 
-def _tell_end(watched: int, pid: int, told: int) -> None:
-    _, status = os.waitpid(pid, 0)
+def _asked(asker: socket.socket) -> tuple[bytes, list[int]] | None:
+    """What is asked for, None when nobody is there any more."""
+    try:
+        message, descriptors, *_ = socket.recv_fds(asker, LONGEST_MESSAGE, 4)
+    except ConnectionError:
+        return None
+    return (message, descriptors) if message else None
+
+
+def _tell_end(watched: int, copy: _Made) -> None:
+    _, status = os.waitpid(copy.pid, 0)
     with contextlib.suppress(OSError):
-        os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
-    os.close(told)
+        os.write(copy.told, str(os.waitstatus_to_exitcode(status)).encode())
+    os.close(copy.told)
     os.close(watched)
 
 
-def _end_all(pids: Any) -> NoReturn:
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    os._exit(0)
+def _end(copies: Iterable[_Made]) -> None:
+    for copy in copies:
+        os.kill(copy.pid, signal.SIGKILL)
 
 
 def _become(request: dict[str, Any]) -> None:
@@ -287,9 +338,7 @@ def _main(descriptor: int) -> None:
     _load()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not be in the copies"
     gc.freeze()
-    way = socket.socket(fileno=descriptor)
-    way.send(b"loaded")
-    _become(_serve(way))
+    _become(_serve(socket.socket(fileno=descriptor)))
     try:
         importlib.import_module("daemon.__main__").main()
     except SystemExit as ended:
