@@ -63,6 +63,7 @@ def _scenarios(
     yield "moves", play.moves
     yield "leases", play.leases
     yield "root's engine", play.root_runs_no_engine
+    yield "Control-C", play.interrupts
     yield "exposure", play.exposure
     yield "reboot", play.reboots
     yield "engine", lambda it: play.embedded_engine(it, _given(engine, "--engine DEB"))

@@ -31,7 +31,7 @@ def _package(tree: Path, place: Path) -> Path:
 
 
 def renumbered(package: Path, version: str, place: Path) -> Path:
-    """The same package with another version, as if it were a later release."""
+    """The same package as if it were a later release: with another version, and one more table."""
     tree = place / "renumbered"
     subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
     control = (tree / "DEBIAN/control").read_text("utf-8")
@@ -41,6 +41,8 @@ def renumbered(package: Path, version: str, place: Path) -> Path:
     for script in ("preinst", "prerm"):
         text = (tree / "DEBIAN" / script).read_text("utf-8")
         (tree / "DEBIAN" / script).write_text(text.replace(f'"{found[1]}"', f'"{version}"'), "utf-8")
+    (schema,) = tree.glob("opt/earshot/lib/*/site-packages/daemon/storage/schema")
+    (schema / "999_later.sql").write_text("CREATE TABLE later (id INTEGER PRIMARY KEY);\n", "utf-8")
     result = place / f"earshot_{version}.deb"
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, result], check=True, capture_output=True

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -290,6 +293,24 @@ def root_runs_no_engine(machine: Machine) -> str:
         said = done.stderr.strip().splitlines()[-1]
         assert "/root/engine.yaml" in said, said
         return said
+
+
+def interrupts(machine: Machine) -> str:
+    """Control-C ends what root has begun by a command, which runs as the service's user."""
+    with scene(machine, started=False):
+        began = subprocess.Popen(
+            machine.inside("earshot", "run"), start_new_session=True, stderr=subprocess.PIPE, text=True
+        )
+        assert began.stderr is not None
+        while "ready" not in (line := began.stderr.readline()):
+            assert line, "it ended"
+        owner = machine.shell("stat -c %U /var/lib/earshot/earshot.db")
+        os.killpg(began.pid, signal.SIGINT)
+        began.communicate(timeout=60)
+        left = "systemctl list-units --no-legend 'earshot-command-*'"
+        wait_until(lambda: not machine.shell(left), what="it to end")
+        assert (began.returncode, owner) == (130, "earshot")
+        return f"130, and the database is {owner}'s"
 
 
 def papers(machine: Machine) -> str:

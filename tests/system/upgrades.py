@@ -65,9 +65,8 @@ def upgrades(machine: Machine, before: Path, package: Path, place: Path) -> str:
         here.wait_for(done=5)
         here.sink.wait_for(5)
         assert (len(here.api.listened()), len(set(here.alerted()))) == (5, 5)
-        copies = machine.shell("ls /var/lib/earshot | grep before || true")
-        assert here.status()["recordings"]["done"] == 5
-        return f"over {old}; tables {f'converted, {copies} kept' if copies else 'as before'}"
+        assert machine.rows("SELECT count(*) AS n FROM later") == [{"n": 0}]
+        return f"over {old}; converted, {machine.shell('ls /var/lib/earshot | grep before')} kept"
 
 
 def _when_it_stops(machine: Machine, go_on: threading.Event) -> None:
@@ -89,6 +88,12 @@ def downgrades(machine: Machine, package: Path) -> str:
         assert machine.unit("MainPID") == before
         here.drop("call.wav")
         here.wait_for(done=1)
+        # Who removes the newer one first hears it from the program, before it touches anything.
+        machine.run("apt", "remove", "-y", "earshot")
+        apt(machine, package)
+        assert machine.run("systemctl", "start", "earshot", check=False).returncode != 0
+        assert machine.unit("ExecMainStatus") == "78"
+        assert "newer earshot" in machine.log(10), machine.log(10)
         return words[0]
 
 
