@@ -241,7 +241,8 @@ def _begin(
         )
 
     while True:
-        decision, number = in_transaction(db, begin)
+        # What is still to be asked for comes before what is only to be stored.
+        decision, number = in_transaction(db, begin, urgent=True)
         if decision == "duplicate":
             logger.info(
                 "recording is a copy recording=%d name=%s of=%d", recording.id, recording.name, number

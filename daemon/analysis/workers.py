@@ -71,6 +71,7 @@ class Workers:
         # An earlier process may have held it.
         self._may_be_held = True
         self._has_kept_limits = False
+        self._may_be_more = False
         self._started_at = time.monotonic()
         # Only a crash makes suspects, so that none come up while this process lives.
         self._may_have_suspects = True
@@ -184,7 +185,7 @@ class Workers:
         """Claim what is due, as many as there are places, and take a place for each."""
         throttle, now = self._context.throttle, self._context.clock()
         # Without a transaction where nothing is due: being idle must not keep others from writing.
-        if not due(db, now, wanted, present=present):
+        if not self._may_be_more and not due(db, now, wanted, present=present):
             return []
         places = 0
         claimed: list[Recording] = []
@@ -192,8 +193,9 @@ class Workers:
             while places < most and throttle.enter():
                 places += 1
             # Only once it is committed, which may fail.
-            claimed = in_transaction(db, lambda: claim_due(db, now, wanted, most=places))
+            claimed = in_transaction(db, lambda: claim_due(db, now, wanted, most=places), urgent=True)
         finally:
+            self._may_be_more = 0 < places == len(claimed)
             for _ in range(places - len(claimed)):
                 throttle.leave()
         return claimed

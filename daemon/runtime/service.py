@@ -37,7 +37,7 @@ from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.25
 STORE_WAIT_SECONDS = 2.0
 GO_ON_WAITING = "EXTEND_TIMEOUT_USEC=60000000"
 """Tells systemd that the start takes at most another minute from now."""

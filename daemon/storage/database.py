@@ -158,11 +158,11 @@ def transaction(db: Database) -> Iterator[Database]:
         raise trouble(error) from error
 
 
-def in_transaction(db: Database, change: Callable[[], Result]) -> Result:
+def in_transaction(db: Database, change: Callable[[], Result], *, urgent: bool = False) -> Result:
     """Do what `transaction` does with what `change` writes by `db`, and return what it returns.
 
     Cheaper where many threads write: one of them makes the changes of all that wait. So `change` may be
-    called by another thread, while this one waits.
+    called by another thread, while this one waits. An `urgent` change is not kept waiting by others.
     """
 
     def by_writer(connection: sqlite3.Connection) -> Result:
@@ -177,7 +177,8 @@ def in_transaction(db: Database, change: Callable[[], Result]) -> Result:
         with transaction(db):
             return change()
     try:
-        return writer.write(by_writer, db.busy_seconds if isinstance(db, _Opened) else BUSY_SECONDS)
+        seconds = db.busy_seconds if isinstance(db, _Opened) else BUSY_SECONDS
+        return writer.write(by_writer, seconds, urgent=urgent)
     except sqlite3.DatabaseError as error:
         raise trouble(error) from error
 

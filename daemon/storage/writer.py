@@ -5,7 +5,7 @@ A commit waits for the disk, and costs the same for one change as for fifty. So 
 leaves the commit to the next in the queue, if there is one, and waits for it: `writing` and `write` return
 only when the change is on the disk.
 
-To hand the turn to another thread takes five times as long as a change: the other has to wake and to get the
+To hand the turn to another thread takes longer than a change itself: the other has to wake and to get the
 interpreter. So who has the turn makes the changes of those, too, that wait in `write`.
 """
 
@@ -46,6 +46,7 @@ class _Waiting:
     """
 
     change: Change | None = None
+    is_urgent: bool = False
     woken: threading.Lock = field(default_factory=_locked)
     is_made: bool = False
     result: Any = None
@@ -65,6 +66,7 @@ class _Batch:
     connection: sqlite3.Connection
     began_at: float = field(default_factory=time.monotonic)
     changes: int = 0
+    is_urgent: bool = False
     is_over: threading.Event = field(default_factory=threading.Event)
     made: list[_Waiting] = field(default_factory=list)
     error: Exception | None = None
@@ -125,25 +127,29 @@ class Writer:
         with self._turn(seconds) as connection:
             yield connection
 
-    def write(self, change: Callable[[sqlite3.Connection], Result], seconds: float) -> Result:
+    def write(
+        self, change: Callable[[sqlite3.Connection], Result], seconds: float, *, urgent: bool = False
+    ) -> Result:
         """Have one change made, perhaps by another thread, and return what it returned once it is committed.
 
-        Waits and raises as `writing` does, and what `change` raises.
+        Waits and raises as `writing` does, and what `change` raises. An `urgent` one comes before those that
+        are not, and its commit waits for no others.
         """
-        waiting = _Waiting(change)
+        waiting = _Waiting(change, urgent)
         self._take_turn(waiting, seconds)
         if not waiting.is_made:
-            with self._turn(seconds) as connection:
+            with self._turn(seconds, urgent=urgent) as connection:
                 waiting.result = change(connection)
         result: Result = waiting.outcome()
         return result
 
     @contextmanager
-    def _turn(self, seconds: float) -> Iterator[sqlite3.Connection]:
+    def _turn(self, seconds: float, *, urgent: bool = False) -> Iterator[sqlite3.Connection]:
         """Make the change of this thread, which has the turn, and wait for its commit."""
         try:
             with self._changing(seconds) as batch:
                 yield batch.connection
+                batch.is_urgent |= urgent
         finally:
             self._pass_on(seconds)
         batch.is_over.wait()
@@ -172,6 +178,7 @@ class Writer:
         try:
             with self._changing(seconds) as batch:
                 waiting.result = change(batch.connection)
+            batch.is_urgent |= waiting.is_urgent
             batch.made.append(waiting)
         except BaseException as error:
             waiting.error = error if isinstance(error, Exception) else StoreBusyError("the process ends")
@@ -234,7 +241,10 @@ class Writer:
             if not self._is_taken:
                 self._is_taken = True
                 return
-            self._queue.append(waiting)
+            if waiting.is_urgent:
+                self._queue.appendleft(waiting)
+            else:
+                self._queue.append(waiting)
         try:
             if waiting.woken.acquire(timeout=seconds):
                 return
@@ -260,7 +270,7 @@ class Writer:
         while True:
             with self._lock:
                 following = self._queue[0] if self._queue else None
-                is_full = self._batch is not None and (following is None or self._is_enough(self._batch))
+                is_full = self._batch is not None and self._is_enough(self._batch, following)
                 if not is_full:
                     if following is None:
                         self._is_taken = False
@@ -275,7 +285,9 @@ class Writer:
                 following.woken.release()
                 return
 
-    def _is_enough(self, batch: _Batch) -> bool:
+    def _is_enough(self, batch: _Batch, following: _Waiting | None) -> bool:
+        if following is None or (batch.is_urgent and not following.is_urgent):
+            return True
         return batch.changes >= MOST_CHANGES or time.monotonic() - batch.began_at >= self._most_seconds
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,18 @@ def test_a_database_that_vanished_before_the_first_write_is_not_made_anew(tmp_pa
         new_database(path).close()
         with pytest.raises(StoreError, match="another file"), transaction(db):
             pass
+
+
+def test_an_urgent_change_comes_first_and_its_commit_waits_for_no_other(store: Store) -> None:
+    threads = []
+    with store.writer.writing(LONG):
+        for name, urgent in (("later", False), ("first", True)):
+            write = partial(store.writer.write, adding(name), LONG, urgent=urgent)
+            threads.append(threading.Thread(target=write))
+            threads[-1].start()
+            wait_until(lambda: store.writer.waiting == len(threads), seconds=LONG)
+        store.statements.clear()
+    for thread in threads:
+        thread.join(LONG)
+    done = [each for each in store.statements if each.startswith(("INSERT", "COMMIT"))]
+    assert [each.partition("(")[2][:6] or each for each in done] == ["'first", "COMMIT", "'later", "COMMIT"]
