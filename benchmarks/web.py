@@ -103,14 +103,14 @@ def analysis(files: int, count: int) -> tuple[float, float, float]:
         tempfile.TemporaryDirectory() as place,
         far_end(0.05) as address,
         Service(Path(place), {"analyzer": {"base_url": address}}) as service,
+        httpx.Client(timeout=None, limits=httpx.Limits()) as client,  # noqa: S113
         ExitStack() as streams,
     ):
         port = free_port()
         service.write_config(web={"listen": f"127.0.0.1:{port}"})
         service.start()
         for _ in range(count):
-            live = httpx.stream("GET", f"http://127.0.0.1:{port}/live", timeout=None)  # noqa: S113
-            streams.enter_context(live)
+            streams.enter_context(client.stream("GET", f"http://127.0.0.1:{port}/live"))
         before, started = processor_seconds(pid_of(service)), time.monotonic()
         for number in range(files):
             service.drop(f"{number}.wav", wav(str(number)))

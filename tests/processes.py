@@ -187,6 +187,7 @@ def _server() -> socket.socket:
     """The way to the process that has loaded earshot."""
     way = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     way.connect(os.environ.get(ADDRESS) or _starter())
+    atexit.register(way.close)
     assert way.recv(64), "earshot cannot be loaded: the error is in what was captured of stderr"
     return way
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import httpx
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -32,6 +34,20 @@ def wait_until(condition: Callable[[], object], *, seconds: float = DEADLINE_SEC
         assert waited < seconds, f"not within {seconds} s: {what or condition}"
         # Often at first, as most come true at once; less often later, as looking takes processor time.
         pause.wait(0.01 if waited < 0.5 else 0.03)
+
+
+@functools.cache
+def client() -> httpx.Client:
+    """One for all who ask by plain HTTP, as httpx's own functions read all certificates each time.
+
+    Each request has a connection of its own.
+    """
+    return httpx.Client(
+        timeout=DEADLINE_SECONDS,
+        trust_env=False,
+        verify=False,  # noqa: S501
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Self
 import httpx
 
 from tests.programs import program
-from tests.servers import free_port, wait_until
+from tests.servers import client, free_port, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAME_OF_NGINX = """
@@ -113,7 +113,7 @@ class Balancer:
     def _answers(self) -> bool:
         assert self._process.poll() is None, self.log.read_text()
         try:
-            httpx.get(f"{self.url}/healthz")
+            client().get(f"{self.url}/healthz", timeout=5)
         except httpx.TransportError:
             return False
         return True

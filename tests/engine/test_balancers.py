@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import socket
 import subprocess
@@ -23,7 +22,7 @@ import yaml
 from tests.cli.sites import environment
 from tests.engine.balancers import Balancer
 from tests.harness import Conversation, ScriptedApi, Service, answer, running
-from tests.servers import free_port, wait_until
+from tests.servers import client, free_port, wait_until
 
 BALANCERS = pytest.mark.parametrize("kind", ["haproxy", "nginx"])
 # As shipped an engine is left alone, or found to be well again, after several seconds.
@@ -48,12 +47,6 @@ class Engine(ScriptedApi):
 def engines() -> Iterator[tuple[Engine, Engine]]:
     with Engine() as one, Engine() as other:
         yield one, other
-
-
-@functools.cache
-def client() -> httpx.Client:
-    """One for all, as it takes time to make; a connection for each request."""
-    return httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def send(url: str, body: bytes = b"recording", **options: Any) -> httpx.Response:

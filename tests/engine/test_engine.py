@@ -24,6 +24,7 @@ import pytest
 
 from daemon.engine.decode import SAMPLE_RATE
 from tests.engine.recordings import encoded, sample, sound
+from tests.servers import client
 
 ROOT = Path(__file__).parents[2]
 SERVE = """
@@ -65,7 +66,9 @@ class Engine:
         self.url = line.removeprefix("listening on ").rstrip("\n")
 
     def listen(self, body: bytes, *, headers: dict[str, str] | None = None, **query: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/listen", params=query, content=body, headers=headers, timeout=110)
+        return client().post(
+            f"{self.url}/v1/listen", params=query, content=body, headers=headers, timeout=110
+        )
 
     def close(self) -> None:
         self.process.kill()
@@ -320,12 +323,12 @@ def test_more_than_two_gigabytes_are_refused_before_they_are_sent(engine: Engine
 
 def test_any_key_is_good_and_projects_can_be_asked_for(engine: Engine) -> None:
     headers = {"Authorization": "Token whatever"}
-    reply = httpx.get(f"{engine.url}/v1/projects", headers=headers)
+    reply = client().get(f"{engine.url}/v1/projects", headers=headers)
     assert (reply.status_code, reply.json()) == (200, {"projects": []})
 
 
 def test_an_unknown_address_is_answered_in_deepgrams_error_shape(engine: Engine) -> None:
-    reply = httpx.get(f"{engine.url}/v1/nothing")
+    reply = client().get(f"{engine.url}/v1/nothing")
     assert reply.status_code == 404
     assert set(reply.json()) == {"err_code", "err_msg", "request_id"}
 
@@ -336,7 +339,7 @@ def test_an_unknown_address_is_answered_in_deepgrams_error_shape(engine: Engine)
 def test_hanging_up_ends_the_work(engine: Engine) -> None:
     patience = httpx.Timeout(60, read=1)
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{engine.url}/v1/listen", content=sample("complaint") * 3, timeout=patience)
+        client().post(f"{engine.url}/v1/listen", content=sample("complaint") * 3, timeout=patience)
     wait_until(lambda: not workers_of(engine.process.pid))
 
 

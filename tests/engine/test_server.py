@@ -26,7 +26,7 @@ import yaml
 from daemon.engine.connections import Connection
 from daemon.engine.workers import MAX_WAITING
 from tests.cli.sites import environment
-from tests.servers import wait_until
+from tests.servers import client, wait_until
 
 SILENCE = (Path(__file__).parents[2] / "daemon" / "samples" / "silence.mp3").read_bytes()
 KEY = "the-engines-own-key"
@@ -98,20 +98,22 @@ def url(folder: Path) -> Iterator[str]:
 
 def test_the_key_is_asked_for_everywhere_but_for_the_health(url: str) -> None:
     asked = [
-        httpx.post(f"{url}/v1/listen", content=SILENCE),
-        httpx.post(f"{url}/v1/listen", content=SILENCE, headers={"Authorization": "Token wrong"}),
-        httpx.get(f"{url}/v1/projects"),
+        client().post(f"{url}/v1/listen", content=SILENCE),
+        client().post(f"{url}/v1/listen", content=SILENCE, headers={"Authorization": "Token wrong"}),
+        client().get(f"{url}/v1/projects"),
     ]
     for reply in asked:
         assert reply.status_code == 401
         assert reply.json()["err_code"] == "INVALID_AUTH"
         assert reply.json()["request_id"] == reply.headers["dg-request-id"]
-    assert httpx.get(f"{url}/v1/projects", headers=HEADERS).status_code == 200
-    assert httpx.get(f"{url}/healthz").status_code == 200
+    assert client().get(f"{url}/v1/projects", headers=HEADERS).status_code == 200
+    assert client().get(f"{url}/healthz").status_code == 200
 
 
 def test_a_page_in_a_browser_is_refused(url: str) -> None:
-    reply = httpx.post(f"{url}/v1/listen", content=b"x", headers=HEADERS | {"Origin": "http://evil.example"})
+    reply = client().post(
+        f"{url}/v1/listen", content=b"x", headers=HEADERS | {"Origin": "http://evil.example"}
+    )
     assert reply.status_code == 403
 
 
@@ -139,11 +141,11 @@ def halves(body: bytes) -> tuple[bytes, bytes]:
 
 
 def test_an_address_is_fetched_from_a_named_host_only(url: str, site: str) -> None:
-    reply = httpx.post(f"{url}/v1/listen", json={"url": f"{site}/a.mp3"}, headers=HEADERS, timeout=60)
+    reply = client().post(f"{url}/v1/listen", json={"url": f"{site}/a.mp3"}, headers=HEADERS, timeout=60)
     assert reply.status_code == 200
     assert reply.json()["metadata"]["sha256"] == hashlib.sha256(SILENCE).hexdigest()
     other = site.replace("127.0.0.1", "localhost")
-    refused = httpx.post(f"{url}/v1/listen", json={"url": f"{other}/a.mp3"}, headers=HEADERS)
+    refused = client().post(f"{url}/v1/listen", json={"url": f"{other}/a.mp3"}, headers=HEADERS)
     assert (refused.status_code, refused.json()["err_code"]) == (400, "REMOTE_CONTENT_ERROR")
 
 
@@ -152,7 +154,7 @@ def test_an_address_is_fetched_from_a_named_host_only(url: str, site: str) -> No
 )
 def test_json_that_names_no_address_is_refused(url: str, body: bytes) -> None:
     headers = HEADERS | {"Content-Type": "application/json"}
-    reply = httpx.post(f"{url}/v1/listen", content=body, headers=headers)
+    reply = client().post(f"{url}/v1/listen", content=body, headers=headers)
     assert reply.status_code == 400
     assert "could not process the JSON payload" in reply.json()["err_msg"]
 
@@ -167,7 +169,7 @@ def test_requests_are_counted_before_their_bodies_are_taken(url: str) -> None:
         replies: list[httpx.Response] = []
 
         def is_full() -> bool:
-            replies.append(httpx.post(f"{url}/v1/listen", content=b"x", headers=HEADERS))
+            replies.append(client().post(f"{url}/v1/listen", content=b"x", headers=HEADERS))
             return replies[-1].status_code == 429
 
         wait_until(is_full, what="the engine to have its hands full")
@@ -194,9 +196,9 @@ def test_on_a_unix_socket_only_its_owner_is_let_in(tmp_path: Path) -> None:
     with engine(tmp_path, "--uds", str(path)) as address:
         assert address == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
-            assert client.get("http://engine/v1/projects").status_code == 200
-            evil = client.get("http://engine/v1/projects", headers={"Origin": "http://evil.example"})
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=60) as local:
+            assert local.get("http://engine/v1/projects").status_code == 200
+            evil = local.get("http://engine/v1/projects", headers={"Origin": "http://evil.example"})
             assert evil.status_code == 403
 
 
@@ -255,7 +257,7 @@ def read(url: str, body: Any, **query: Any) -> httpx.Response:
     """What `/v1/read` answers to a body, as JSON or, where it is bytes, as plain text."""
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
     headers = HEADERS | ({"Content-Type": "text/plain"} if isinstance(body, bytes) else {})
-    return httpx.post(
+    return client().post(
         f"{url}/v1/read", params={"language": "en"} | query, headers=headers, timeout=60, **content
     )
 

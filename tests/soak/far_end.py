@@ -178,11 +178,11 @@ class Remote:
 
     def ask(self, **changes: Any) -> Ledger:
         """Change its mood, and return what it got until now."""
-        import httpx
+        from tests.servers import client
 
         for name, value in changes.items():
             setattr(self.mood, name, value)
-        found = httpx.post(f"{self.url}/ledger", json=asdict(self.mood), timeout=60, trust_env=False)
+        found = client().post(f"{self.url}/ledger", json=asdict(self.mood))
         return Ledger(**found.raise_for_status().json())
 
 
