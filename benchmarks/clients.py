@@ -21,7 +21,7 @@ def main() -> None:
     """Send the files, and print what it took."""
     kind, folder, address, at_once = sys.argv[1:]
     files = sorted(Path(folder).iterdir())
-    send = {"bare": bare, "sdk": official}[kind](address)
+    send = bare(address) if kind == "bare" else official(address, int(at_once))
     before, started = processor_seconds(), time.monotonic()
     with ThreadPoolExecutor(int(at_once)) as pool:
         list(pool.map(send, files))
@@ -32,17 +32,22 @@ def main() -> None:
 def bare(address: str) -> Callable[[Path], object]:
     """Post by httpx, with a new connection for each as earshot does, and read the reply as JSON."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    client = httpx.Client(trust_env=False, timeout=60, limits=limits)
+    client = httpx.Client(trust_env=False, timeout=60, limits=limits, headers={"Connection": "close"})
     return lambda file: client.post(f"{address}/v1/listen", content=file.read_bytes()).json()
 
 
-def official(address: str) -> Callable[[Path], object]:
-    """Post by Deepgram's own client."""
+def official(address: str, at_once: int) -> Callable[[Path], object]:
+    """Post by Deepgram's own client.
+
+    It may keep all its connections, else 20: of more, httpcore now and then closes one that another has
+    just taken (`ReadError: Bad file descriptor`).
+    """
     from deepgram import DeepgramClient
     from deepgram.environment import DeepgramClientEnvironment
 
     there = DeepgramClientEnvironment(base=address, production=address, agent=address, agent_rest=address)
-    media = DeepgramClient(api_key="key", environment=there, timeout=60).listen.v1.media
+    client = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=at_once))
+    media = DeepgramClient(api_key="key", environment=there, httpx_client=client).listen.v1.media
 
     def send(file: Path) -> object:
         return media.transcribe_file(

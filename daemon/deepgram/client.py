@@ -63,6 +63,9 @@ class ApiClient:
         self._timeout = timeout
         self._deadlines = Deadlines()
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
+        # Also for httpcore, which else may give a connection to the next request in the moment before another
+        # thread closes it: a reply that is lost so is paid for.
+        headers["Connection"] = "close"
         if key:
             headers["Authorization"] = f"Token {key}"
         # Below httpx.Client, whose cookies, redirects and authentication cost as much as all the rest.

@@ -96,6 +96,7 @@ def test_a_file_is_sent_byte_for_byte_with_its_length(api: ScriptedApi, small: P
     assert call.headers["authorization"] == f"Token {CANARY_KEY}"
     assert call.headers["content-type"] == "application/octet-stream"
     assert call.headers["accept-encoding"] == "identity"
+    assert call.headers["connection"] == "close", "or httpcore may use it again and close it meanwhile"
     assert call.parameters["custom_intent"] == ["cancel & leave", "übel"]
     assert call.parameters["keyterm"] == ["a b", "c"]
     assert call.parameters["summarize"] == ["v2"]
