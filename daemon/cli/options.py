@@ -70,8 +70,12 @@ class Context:
     @cached_property
     def glance(self) -> Glance:
         """What commands that only show need of the configuration, whatever else is wrong with it."""
-        from daemon.config.find import glance_at
+        from daemon.config.find import glance_at, glance_of
 
+        if "config" in vars(self) or not self.config_file.is_file():
+            # Of a pipe it can be read once only.
+            with suppress(ConfigError):
+                return glance_of(self.config)
         if not self._logging:
             self.start_logging()
         found = glance_at(self.config_file, self.env)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +16,9 @@ from daemon.config.document import LARGEST_FILE_BYTES, DocumentError, read_docum
 from daemon.config.short_forms import full_form
 from daemon.config.times import zone_of
 from daemon.config.variables import expand_variables
+
+if TYPE_CHECKING:
+    from daemon.config.models import Config
 
 _LINE = re.compile(r"^database:.*", re.MULTILINE)
 
@@ -31,6 +34,13 @@ class Glance:
     zone: tzinfo = UTC
     folders: tuple[str, ...] = ()
     filename_patterns: tuple[str, ...] = ()
+
+
+def glance_of(config: Config) -> Glance:
+    """Return the same of a configuration that was judged already."""
+    patterns = (each.filename_pattern for each in config.watch if each.filename_pattern)
+    folders = (str(each.path) for each in config.watch)
+    return Glance(config.database, zone_of(config.timezone), tuple(folders), tuple(patterns))
 
 
 def glance_at(file: Path, env: Mapping[str, str]) -> Glance:

@@ -122,7 +122,7 @@ class ApiClient:
         address: str | None = None,
     ) -> Reply:
         # Stray bytes, as a name may have, are no text that could be sent.
-        body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         return self._post(
             path, request, iter((body,)), "application/json", len(body), timeout, address=address
         )

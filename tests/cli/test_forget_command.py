@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -297,3 +299,21 @@ def test_a_row_deleted_while_it_is_analyzed_stays_deleted_and_harms_nothing(
         service.wait_states(done=1)
         assert "Traceback" not in service.log()
         assert service.rows("SELECT name FROM recordings") == [{"name": "bert.wav"}]
+
+
+@pytest.mark.parametrize("command", [["stats"], ["forget", "1", "--file", "--yes"]])
+def test_a_configuration_that_comes_through_a_pipe_is_read_once(
+    tmp_path: Path, api: ScriptedApi, command: list[str]
+) -> None:
+    with running(tmp_path, api) as service:
+        service.drop("anna.wav")
+        service.wait_states(done=1)
+        service.stop()
+        content = service.config_file.read_bytes()
+        service.config_file.unlink()
+        os.mkfifo(service.config_file)
+        writer = threading.Thread(target=service.config_file.write_bytes, args=(content,), daemon=True)
+        writer.start()
+        answer = service.earshot(*command)
+        writer.join()
+        assert (answer.returncode, answer.stderr) == (0, "")
