@@ -85,9 +85,6 @@ class Context:
     @property
     def database_file(self) -> Path:
         """Path of the database, even if the configuration has other faults; ConfigError if not found."""
-        if "config" in vars(self):
-            # It is read already, and a pipe is read once.
-            return self.config.database
         return self.glance.database or self.config.database
 
     @cached_property
