@@ -100,6 +100,9 @@ class Workers:
                 self._tell_store_trouble(db)
                 if not self._has_room(db):
                     return STORE_WAIT_SECONDS
+                if is_replaced(db, self._db_path):
+                    # What is written now is lost, so nothing is begun and paid for: the service ends by it.
+                    return LOOK_SECONDS
                 return 0.0 if self._context.retired() else self._start_next(db)
         except StoreBusyError as error:
             self._store_trouble = self._store_trouble or (str(error), began)
