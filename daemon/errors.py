@@ -10,6 +10,8 @@ from typing import Any
 EXIT_FAILED = 1
 EXIT_UNUSABLE = 78
 EXIT_INTERRUPTED = 130
+WITH_ENGINE = "the Debian package earshot-engine, or: pip install 'earshot[engine]'"
+"""What to install where the embedded engine's packages are missing."""
 
 
 class EarshotError(Exception):

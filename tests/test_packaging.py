@@ -22,7 +22,7 @@ UNIT = ROOT / "systemd" / "earshot.service"
 BACKUP_UNIT = ROOT / "systemd" / "earshot-backup.service"
 ENGINE_UNIT = ROOT / "systemd" / "earshot-engine.service"
 ENGINE_DROP_IN = ROOT / "systemd" / "earshot.service.d" / "engine.conf"
-PACKAGED = [each for each in (ROOT / "packaging").iterdir() if not each.suffix]
+PACKAGED = [each for each in (ROOT / "packaging").rglob("*") if each.is_file() and not each.suffix]
 SCRIPTS = sorted([*(ROOT / "scripts").iterdir(), *PACKAGED, ROOT / ".ci" / "run"])
 
 

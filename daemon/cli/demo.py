@@ -29,7 +29,7 @@ from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.output import print_paragraph
 from daemon.cli.progress import waiting_bar
 from daemon.cli.waiting import engine_rate
-from daemon.errors import EarshotError
+from daemon.errors import WITH_ENGINE, EarshotError
 from daemon.storage.lock import daemon_status
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ def demo(context: Context, keep: bool) -> None:
     """
     if find_spec("faster_whisper") is None:
         # Imported it would take half a second, and only the engine needs it.
-        raise EarshotError(
-            "the demo needs the embedded engine; install it with: pip install 'earshot[engine]'"
-        )
+        raise EarshotError(f"the demo needs the embedded engine; install {WITH_ENGINE}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     model = ready_model(context)

@@ -15,7 +15,7 @@ from daemon.cli.engine_models import CONFIGURED, check_models, engine_settings, 
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 from daemon.engine.access import Access, is_loopback
-from daemon.errors import EarshotError
+from daemon.errors import WITH_ENGINE, EarshotError
 from daemon.logs import arrange
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def engine_packages() -> Iterator[None]:
         if (error.name or "").partition(".")[0] == "daemon":
             raise
         raise EarshotError(
-            f"the embedded engine needs a package that is not installed ({error.name}); "
-            "install it with: pip install 'earshot[engine]'"
+            f"the embedded engine needs a package that is not installed ({error.name}); install {WITH_ENGINE}"
         ) from error
 
 

@@ -22,7 +22,7 @@ from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location
 from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
 from daemon.config.urls import is_deepgram_host
-from daemon.errors import ConfigError, EarshotError
+from daemon.errors import WITH_ENGINE, ConfigError, EarshotError
 from daemon.text import shown_size
 
 FOLDER_SECONDS = 5.0
@@ -281,7 +281,7 @@ def _check_engine(report: Report, model: str) -> None:
 
     missing = [package for package in ENGINE_PACKAGES if find_spec(package) is None]
     if missing:
-        text = f"the embedded engine needs {', '.join(missing)}; install with: pip install 'earshot[engine]'"
+        text = f"the embedded engine needs {', '.join(missing)}; install {WITH_ENGINE}"
         report.problem(("analyzer", "base_url"), text)
         return
     report.fine.append("the embedded engine is installed")

@@ -214,7 +214,9 @@ def _fetch_from_hub(name: str, made: Path) -> None:
 
 
 def _put_in_place(made: Path, place: Path) -> None:
-    """Move what was made to its place, readable for all; what was there and not whole makes room."""
+    """Move what was made to its place, readable for all whatever the umask; what was not whole makes room."""
+    for file in made.iterdir():
+        file.chmod(0o644)
     made.chmod(0o755)
     if place.exists():
         place.rename(made.with_name("before"))

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from daemon.deepgram.upload import OpenFile
-from daemon.errors import EarshotError, FileTrouble
+from daemon.errors import WITH_ENGINE, EarshotError, FileTrouble
 from daemon.storage.pages import keep_peaks, kept_peaks
 from daemon.web import sound
 from daemon.web.recording import source
@@ -128,7 +128,7 @@ def _preview(request: Request) -> tuple[OpenFile, str]:
     site: Site = request.state.site
     found = source(request)
     if found.recording.is_url or not _can_decode():
-        text = "Previews need what `pip install 'earshot[engine]'` installs; the recording can be downloaded."
+        text = f"The recording can be downloaded; to hear it here, install {WITH_ENGINE}"
         raise HTTPException(410, text)
     previews: Previews = request.app.state.previews
     with found.opened() as file:

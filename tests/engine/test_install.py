@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,13 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
 
 def test_only_the_data_is_taken_out_and_nothing_else_is_left(index: Index, tmp_path: Path) -> None:
     into = tmp_path / "models"
-    place = index.install(into)
+    before = os.umask(0o077)
+    try:
+        place = index.install(into)
+    finally:
+        os.umask(before)
     assert place == into / "little"
+    assert (place.stat().st_mode & 0o777, (place / "model.bin").stat().st_mode & 0o777) == (0o755, 0o644)
     assert [path.relative_to(into).as_posix() for path in sorted(into.rglob("*"))] == [
         "little",
         "little/model.bin",
