@@ -537,7 +537,8 @@ def test_a_file_replaced_while_it_is_analyzed_is_analyzed_as_it_is_now(
     api.then(slow, slow, slow)
     with running(tmp_path, api) as service:
         replaced, touched, moved = (service.drop(f"{name}.wav") for name in ("replaced", "touched", "moved"))
-        api.wait_for_calls(3)
+        # Whole: until then a change of the file takes the request back.
+        wait_until(lambda: len(api.listened()) == 3, what="three requests to be there whole")
         replaced.write_bytes(wav("new", seconds=0.3))
         os.utime(touched)
         moved.rename(service.folder / "renamed.wav")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ Scenario = Callable[[Machine], str]
 
 def main() -> int:
     """Play the scenarios that are asked for; returns the exit code."""
+    # In the background of a shell it is ignored, by all that is started as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options = _options()
     base = made_root(options.roots)
     with tempfile.TemporaryDirectory(prefix="earshot-system-", dir=options.roots) as folder:

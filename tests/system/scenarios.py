@@ -334,7 +334,12 @@ def embedded_engine(machine: Machine, package: Path) -> str:
     """With the engine's package and `base_url: embedded` a recording is heard on the machine itself."""
     shutil.copy(package, machine.root / "root/engine.deb")
     machine.run("apt", "install", "-y", "/root/engine.deb")
-    sample = Path(__file__).parents[2] / "daemon/samples/complaint.mp3"
+    checkout = Path(__file__).parents[2]
+    # Instead of `earshot engine --install`: the machine may not know the package index that this one uses.
+    models = "share/earshot/models"
+    for each in ("tiny.en", "sentences"):
+        shutil.copytree(checkout / ".venv" / models / each, machine.root / "opt/earshot" / models / each)
+    sample = checkout / "daemon/samples/complaint.mp3"
     with scene(machine, started=False) as here:
         here.configure(analyzer={"base_url": "embedded"}, engine={"model": "tiny.en"})
         here.give_key("")
