@@ -91,7 +91,7 @@ def test_pip_and_pipx_install_the_wheel(wheel: Path, tmp_path: Path) -> None:
     assert (tmp_path / "man" / "man1" / "earshot.1").exists()
     # Without them, from this environment: pip takes ten seconds for what others do in one.
     venv.create(tmp_path / "b", with_pip=False)
-    said([TOOLS / "pip", "--python", tmp_path / "b", "install", "--no-deps", wheel], tmp_path)
+    said([TOOLS / "pip", "--python", tmp_path / "b", "install", "--no-deps", "--no-compile", wheel], tmp_path)
     beside = str(Path(yaml.__file__).parents[1])
     commit = contents(wheel)["daemon/commit"].decode().strip()
     for program, path in ((tmp_path / "a", ""), (tmp_path / "b" / "bin", beside)):
