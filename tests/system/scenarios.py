@@ -298,19 +298,24 @@ def root_runs_no_engine(machine: Machine) -> str:
 def interrupts(machine: Machine) -> str:
     """Control-C ends what root has begun by a command, which runs as the service's user."""
     with scene(machine, started=False):
-        began = subprocess.Popen(
-            machine.inside("earshot", "run"), start_new_session=True, stderr=subprocess.PIPE, text=True
-        )
+        began = subprocess.Popen(machine.inside("earshot", "run"), stderr=subprocess.PIPE, text=True)
         assert began.stderr is not None
         while "ready" not in (line := began.stderr.readline()):
             assert line, "it ended"
         owner = machine.shell("stat -c %U /var/lib/earshot/earshot.db")
-        os.killpg(began.pid, signal.SIGINT)
+        # As a terminal does it, to the wrapper and systemd-run; nsenter would die of it and hide the code.
+        (wrapper,) = _children(began.pid)
+        for each in (*_children(wrapper), wrapper):
+            os.kill(each, signal.SIGINT)
         began.communicate(timeout=60)
         left = "systemctl list-units --no-legend 'earshot-command-*'"
         wait_until(lambda: not machine.shell(left), what="it to end")
-        assert (began.returncode, owner) == (130, "earshot")
+        assert (began.returncode, owner) == (130, "earshot"), f"{began.returncode}, {owner}"
         return f"130, and the database is {owner}'s"
+
+
+def _children(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def papers(machine: Machine) -> str:
