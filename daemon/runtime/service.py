@@ -130,7 +130,7 @@ def _serve(
 ) -> tuple[Generation, int]:
     """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
     database = _identity(generation.config.database)
-    is_ready, was_ready, answered = False, False, 0
+    is_ready, was_ready, is_said, answered = False, False, False, 0
     while True:
         signals.wait(LOOK_SECONDS)
         if signals.stop:
@@ -149,9 +149,11 @@ def _serve(
         rivals = [] if was_ready else generation.rivals()
         if not rivals and not is_ready and all(loop.watch.is_ready for loop in generation.folders):
             is_ready = was_ready = True
-            lock.say(ready=True)
+            is_said = lock.say(ready=True)
             sdnotify.notify("READY=1\nSTATUS=watching")
             logger.info("ready folders=%d pid=%d", len(generation.folders), os.getpid())
+        elif was_ready and not is_said:
+            is_said = lock.say(ready=True)
         if troubles := _troubles(generation, database, lock) + rivals + pages.troubles():
             logger.critical("ending reason=%s", "; ".join(troubles))
             return generation, EXIT_FAILED

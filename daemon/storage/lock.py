@@ -33,6 +33,7 @@ class DaemonLock:
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
         self._path = path
+        self._is_written = True
 
     @property
     def is_held(self) -> bool:
@@ -42,10 +43,22 @@ class DaemonLock:
         except OSError:
             return False
 
-    def say(self, *, ready: bool, stopping: bool = False) -> None:
-        """Write this process's id, readiness and whether it is about to end into the lock file."""
+    def say(self, *, ready: bool, stopping: bool = False) -> bool:
+        """Write this process's id, readiness and whether it is about to end into the lock file.
+
+        False when that cannot be written. It is for `earshot status` alone, so nothing ends by it: a request
+        in flight would be paid for twice.
+        """
         content = json.dumps({"pid": os.getpid(), "ready": ready, "stopping": stopping}).encode()
-        os.pwrite(self._descriptor, content.ljust(HOLDER_BYTES), 0)
+        try:
+            os.pwrite(self._descriptor, content.ljust(HOLDER_BYTES), 0)
+        except OSError as error:
+            if self._is_written:
+                logger.error("state for `earshot status` not written path=%s error=%s", self._path, error)
+            self._is_written = False
+        else:
+            self._is_written = True
+        return self._is_written
 
     def asked(self) -> int:
         """Return the number of the last request to read the configuration again; 0 without one."""

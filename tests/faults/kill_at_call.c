@@ -1,13 +1,14 @@
 /* Counts the calls of a process that change files or talk to others, in all its threads together, and kills it
    before the one that KILL_AT names. Of those that write or sync a database, FAIL_AT names the one that fails as
    on a full disk: these have numbers of their own, as threads never mix them with the network's in the same order
-   twice. CALL_LOG names a file that gets a line for each call. Loaded by LD_PRELOAD; strace counts for each thread
+   twice. With FAIL_IN each write or sync of the files whose names end so fails. CALL_LOG names a file that gets a line for each call. Loaded by LD_PRELOAD; strace counts for each thread
    apart, which leaves the first calls of all threads but one untested. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,25 +17,36 @@
 #include <unistd.h>
 
 static long calls, syncs, kill_at, fail_at;
+static const char *fail_in;
 static int call_log = -1;
 
 __attribute__((constructor)) static void begin(void) {
     const char *number = getenv("KILL_AT"), *failing = getenv("FAIL_AT"), *path = getenv("CALL_LOG");
     kill_at = number ? atol(number) : 0;
     fail_at = failing ? atol(failing) : 0;
+    fail_in = getenv("FAIL_IN");
     if (path)
         call_log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     /* For this process alone, not for its children. */
     unsetenv("LD_PRELOAD");
 }
 
-static int fails(const char *line, int is_sync) {
+static int is_named(int fd) {
+    char link[64], name[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, name, sizeof name), wanted = strlen(fail_in);
+    return size >= wanted && !memcmp(name + size - wanted, fail_in, wanted);
+}
+
+static int fails(const char *line, int is_sync, int fd) {
     long number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
     if (call_log >= 0)
         syscall(SYS_write, call_log, line, strlen(line));
     if (number == kill_at)
         kill(getpid(), SIGKILL);
-    if (!is_sync || __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST) != fail_at)
+    if (!is_sync)
+        return 0;
+    if (__atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST) != fail_at && !(fail_in && is_named(fd)))
         return 0;
     errno = ENOSPC;
     return 1;
@@ -45,7 +57,7 @@ static int fails(const char *line, int is_sync) {
         static type(*original) declared;                               \
         if (!original)                                                 \
             original = (type(*) declared)dlsym(RTLD_NEXT, #name);      \
-        if (fails(#name "\n", is_sync))                                \
+        if (fails(#name "\n", is_sync, fd))                                \
             return -1;                                                 \
         return original passed;                                        \
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -197,6 +198,24 @@ def failed_writes(place: Path, library: Path, *, sample: int | None = None) -> N
 def test_any_write_may_fail_without_a_loss_or_a_second_bill(tmp_path: Path, counter: Path) -> None:
     """D2: one of the writes and syncs of a recording's way; the long runs take every one."""
     failed_writes(tmp_path, counter, sample=1)
+
+
+def test_a_state_that_cannot_be_written_ends_nothing(tmp_path: Path, counter: Path) -> None:
+    """`earshot status` reads it, and a request in flight is worth more: it is not paid for again."""
+    held = Held()
+    with ScriptedApi(held) as api, Service(tmp_path, {"analyzer": {"base_url": api.url}}) as service:
+        service.environment = {"LD_PRELOAD": str(counter), "FAIL_IN": ".lock"}
+        service.start(ready=False)
+        wait_until(lambda: "ready folders=1" in service.log(), what="it to be ready")
+        service.drop("call.wav")
+        wait_until(lambda: len(api.calls) == 1, what="a request")
+        service.signal(signal.SIGTERM)
+        wait_until(lambda: "stopping in_flight=1" in service.log(), what="it to end")
+        held.release()
+        assert service.wait_end() == 0
+        assert service.states() == {"done": 1}
+        assert len(api.calls) == 1
+        assert service.log().count("state for `earshot status` not written") == 1
 
 
 @pytest.mark.soak
