@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from daemon.config.times import moment
-from daemon.models import iso
+from daemon.models import RecordingState, iso
 from daemon.storage import pages
 from daemon.storage.filters import Filters
 from daemon.storage.pages import MOST_COUNTED, Wanted
@@ -66,17 +66,21 @@ def show(request: Request) -> Response:
     wanted = Wanted(filters_of(params, site), sort, words, _place(given), bool(back and given))
     with site.readers.lent() as db:
         rows, is_more = pages.listed(db, wanted)
-        is_filtered = bool(words) or len(chosen_of(params)) > 0 or "state" in params
+        chosen = chosen_of(params)
+        # Shown beside the states only where nothing else is chosen: they count everything.
+        counts = recording_counts(db) if not words and not chosen else None
+        is_filtered = counts is None or "state" in params
         return page(
             request,
             "recordings.html.jinja",
             db,
             entries=_entries(db, site, rows, wanted),
-            counts=recording_counts(db),
+            states=[state.value for state in RecordingState],
+            counts=counts,
             found=pages.counted(db, wanted) if is_filtered else None,
             most_counted=MOST_COUNTED,
             is_filtered=is_filtered,
-            chosen=chosen_of(params),
+            chosen=chosen,
             choices=_choices(db, site),
             params=params,
             words=words or "",
