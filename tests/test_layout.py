@@ -27,7 +27,7 @@ ALL_BELOW_RUNTIME = (
 # The parts of `daemon` and the other parts that each may import.
 MAY_IMPORT = {
     "__init__": NOTHING,
-    "__main__": frozenset({"cli"}),
+    "__main__": frozenset({"cli", "version"}),
     "errors": NOTHING,
     "models": NOTHING,
     "backoff": NOTHING,
