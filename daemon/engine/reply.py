@@ -109,6 +109,9 @@ def build_read_reply(
 
     Raises TooLong.
     """
+    # Each word is a token at least: what has too many of them need not be cut and counted.
+    if options.features and len(text.split()) > MAX_TEXT_TOKENS:
+        raise TooLong
     sentences = read_sentences(text)
     if sentences and options.features:
         model = embedder()

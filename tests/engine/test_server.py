@@ -303,7 +303,7 @@ def test_a_query_that_read_does_not_know_is_refused(url: str, query: dict[str, A
     assert message in reply.json()["err_msg"]
 
 
-def test_a_text_over_the_limit_of_tokens_is_refused_by_its_tokens_and_by_its_bytes(url: str) -> None:
-    for text in ("word " * 150_001, "x" * (3 << 20)):
+def test_a_text_over_the_limit_is_refused_by_its_words_its_tokens_and_its_bytes(url: str) -> None:
+    for text in ("word " * 150_001, "!" * 150_001, "x" * (3 << 20)):
         reply = read(url, {"text": text}, sentiment="true")
         assert (reply.status_code, reply.json()["err_code"]) == (400, "TOKEN_LIMIT_EXCEEDED")

@@ -16,6 +16,7 @@ from daemon.errors import StoreError
 from daemon.storage.database import daemon_lock, open_database
 from daemon.storage.lock import daemon_status, reading_lock
 from daemon.storage.private_file import COMPANIONS
+from tests.databases import lay_database
 from tests.harness import Service
 from tests.storage.stores import schema_before
 
@@ -41,7 +42,7 @@ def target(tmp_path: Path) -> Path:
 def test_what_was_planted_beside_the_database_is_refused_by_its_name(
     path: Path, target: Path, suffix: str, plant: Plant
 ) -> None:
-    open_database(path).close()
+    lay_database(path)
     path.with_name(path.name + ".lock").unlink(missing_ok=True)
     beside = path.with_name(path.name + suffix)
     plant(beside, target)
@@ -60,7 +61,7 @@ def test_what_was_planted_beside_the_database_is_refused_by_its_name(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
 def test_a_file_of_another_user_gets_nothing_of_what_was_said(path: Path) -> None:
-    open_database(path).close()
+    lay_database(path)
     wal = path.with_name("earshot.db-wal")
     wal.touch(mode=0o666)
     os.chown(wal, 12345, 12345)
@@ -97,7 +98,7 @@ def test_the_copy_before_an_upgrade_is_a_file_of_its_own(path: Path, target: Pat
     backup = path.with_name("earshot.db.before-2")
     plant(backup, target)
 
-    open_database(path).close()
+    lay_database(path)
 
     assert target.read_bytes() == before
     assert stat.S_ISREG(backup.lstat().st_mode)
@@ -142,7 +143,7 @@ def test_a_key_that_was_planted_is_refused_by_its_name(path: Path, target: Path,
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to somebody else")
 def test_a_lock_that_root_makes_is_the_database_owner_s(tmp_path: Path) -> None:
     path = tmp_path / "state" / "earshot.db"
-    open_database(path).close()
+    lay_database(path)
     os.chown(path, 65534, -1)
     with reading_lock(path) as is_free, reading_lock(path) as again:
         assert (is_free, again) == (True, False)
