@@ -98,7 +98,7 @@ def test_the_copy_before_an_upgrade_is_a_file_of_its_own(path: Path, target: Pat
     backup = path.with_name("earshot.db.before-2")
     plant(backup, target)
 
-    lay_database(path)
+    open_database(path).close()
 
     assert target.read_bytes() == before
     assert stat.S_ISREG(backup.lstat().st_mode)
