@@ -159,6 +159,17 @@ def stamp_of_status(path: str, status: os.stat_result) -> FileStamp | None:
     )
 
 
+def file_version(path: Path) -> list[int] | None:
+    """Return numbers that change whenever the file is written or replaced; None if it is no regular file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
 def same_file(status: os.stat_result, stamp: FileStamp) -> bool:
     """Return True when size, modification time and inode are those of `stamp`."""
     return (status.st_size, status.st_mtime_ns, status.st_ino) == (

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon.config.models import Config, WatchFolder
-from daemon.config.times import period, zone_of
+from daemon.config.times import period
 from daemon.files import owner_of
 from daemon.models import shown_path
 from daemon.storage import outbox, views
@@ -25,6 +24,8 @@ from daemon.watching.mounts import watch_method
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+    from daemon.config.models import Config, WatchFolder
+
 Row = dict[str, Any]
 
 WORDS = {
@@ -40,12 +41,10 @@ WORDS = {
 """Why a file is not taken, in words."""
 
 
-def status_document(db: Database, database: Path, config: Config | None, now: datetime) -> Row:
-    """Return counts, pauses, folders and alerts; without a configuration the folders are those of rows."""
-    known = views.folder_rows(db)
-    watched = list(known.values()) if config is None else [folder_row(known, each) for each in config.watch]
+def status_document(db: Database, database: Path, folders: list[Row], zone: tzinfo, now: datetime) -> Row:
+    """Return counts, pauses, alerts and the given folders; months are those of `zone`."""
     daemon = daemon_status(database)
-    month = period("month", now, zone_of(config.timezone if config else None))
+    month = period("month", now, zone)
     return {
         "recordings": views.recording_counts(db),
         "alerts": outbox.alert_counts(db),
@@ -60,14 +59,19 @@ def status_document(db: Database, database: Path, config: Config | None, now: da
         "snoozed": snoozed_rules(db, now),
         "webhooks_orphaned": orphaned_messages(db),
         "pages_not_served": unserved_pages(db),
-        "folders": watched,
+        "folders": folders,
         "database": shown_path(str(database)),
         "database_owner": owner_of(database),
     }
 
 
-def folder_row(known: Mapping[str, Row], folder: WatchFolder) -> Row:
-    """Return what is known of a folder, and how it is or would be watched."""
+def watched_rows(db: Database, config: Config) -> list[Row]:
+    """Return what is known of each folder of the configuration, and how it is or would be watched."""
+    known = views.folder_rows(db)
+    return [_folder_row(known, each) for each in config.watch]
+
+
+def _folder_row(known: Mapping[str, Row], folder: WatchFolder) -> Row:
     found = known.get(folder.name) or _unseen(folder)
     return found if found["method"] else found | {"method": _method(folder)}
 

@@ -152,7 +152,7 @@ def snooze_rule(context: Context, rule: str, duration: str, as_json: bool) -> No
     from daemon.storage.database import transaction
     from daemon.storage.volume import snooze
 
-    names = [each.name for each in context.config.alerts.rules]
+    names = [each.name for each in context.unsent_config.alerts.rules]
     if rule not in names:
         raise UsageError(f"there is no rule {rule}; {_nearest(rule, names)}")
     try:

@@ -64,7 +64,7 @@ def backup(context: Context, file: str, keep: int | None, as_json: bool) -> None
 
 def _min_free(context: Context) -> int:
     try:
-        return context.config.min_free
+        return context.unsent_config.min_free
     except ConfigError:
         # The database was found all the same; a backup is wanted most when something is wrong.
         return 0

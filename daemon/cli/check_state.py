@@ -12,6 +12,7 @@ from daemon.cli.output import print_json, shown_zone
 from daemon.cli.places import not_running
 from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, StoreError
 from daemon.logs import escaped, redacted
+from daemon.models import shown_path
 
 
 def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_json: bool) -> None:
@@ -20,7 +21,7 @@ def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_jso
     folders: Sequence[str] = ()
     if not only_ready:
         try:
-            folders = [folder.name for folder in context.config.watch]
+            folders = watched_names(context)
         except ConfigError as error:
             unusable = [f"the configuration cannot be used: {error.problems[0]}"]
     troubles = unusable or _not_ready(context)
@@ -29,6 +30,14 @@ def check_state(context: Context, oldest: timedelta, *, only_ready: bool, as_jso
     _print(troubles, as_json=as_json)
     if troubles:
         click.get_current_context().exit(EXIT_UNUSABLE if unusable else EXIT_FAILED)
+
+
+def watched_names(context: Context) -> list[str]:
+    """Return the names of the watched folders; ConfigError where the configuration has a fault."""
+    if context.is_taken_over:
+        # Judging it again would take most of the time of this command.
+        return [shown_path(folder) for folder in context.glance.folders]
+    return [folder.name for folder in context.config.watch]
 
 
 def _not_ready(context: Context) -> list[str]:

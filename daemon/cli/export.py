@@ -127,7 +127,7 @@ def _documents(context: Context, ids: Iterable[int]) -> Iterator[Document]:
 
     for recording_id in ids:
         # Leave out a recording that was deleted meanwhile.
-        if found := document(context.database, context.config, recording_id):
+        if found := document(context.database, context.unsent_config, recording_id):
             yield found
 
 

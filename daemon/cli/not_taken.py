@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.cli.output import local_time
 from daemon.cli.patience import within
 from daemon.cli.report import Report
-from daemon.config.models import Config, WatchFolder
 from daemon.errors import EarshotError
 from daemon.status import WORDS, in_words
+
+if TYPE_CHECKING:
+    from daemon.config.models import Config, WatchFolder
 
 NOT_IN_NAMES = ("incomplete", "empty", "addresses", "lists")
 """The reasons that only the service finds out."""

@@ -55,13 +55,24 @@ class Context:
     @cached_property
     def config(self) -> Config:
         """The loaded configuration, with logging set up so that no secret of it is ever shown."""
+        return self._loaded(asks_apprise=True)
+
+    @cached_property
+    def unsent_config(self) -> Config:
+        """The same for commands that send no alert: whether Apprise knows the URLs is not asked."""
+        if "config" in vars(self) or not self.config_file.is_file():
+            # A pipe can be read once only.
+            return self.config
+        return self._loaded(asks_apprise=False)
+
+    def _loaded(self, *, asks_apprise: bool) -> Config:
         from daemon.config.load import load_config
         from daemon.config.secrets import nameless_below
         from daemon.config.times import zone_of
 
         if not self._logging:
             self.start_logging()
-        config = load_config(self.config_file, env=self.env)
+        config = load_config(self.config_file, env=self.env, asks_apprise=asks_apprise)
         _register_secrets(config, self.env)
         arrange(config.log_format, nameless_below=nameless_below(config))
         use_zone(zone_of(config.timezone))
@@ -73,7 +84,6 @@ class Context:
         from daemon.config.find import glance_at, glance_of
 
         if "config" in vars(self) or not self.config_file.is_file():
-            # Of a pipe it can be read once only.
             with suppress(ConfigError):
                 return glance_of(self.config)
         if not self._logging:
@@ -81,6 +91,16 @@ class Context:
         found = glance_at(self.config_file, self.env)
         use_zone(found.zone)
         return found
+
+    @cached_property
+    def is_taken_over(self) -> bool:
+        """Whether the running service has taken over the file as it is now: then no fault is left in it."""
+        from daemon.files import file_version
+        from daemon.storage.lock import taken_file
+
+        version = file_version(self.config_file)
+        database = self.glance.database
+        return version is not None and database is not None and taken_file(database) == version
 
     @property
     def database_file(self) -> Path:

@@ -56,7 +56,7 @@ def test_rules(context: Context, *, filters: Filters, name: str | None, as_json:
     from daemon.storage.results import analyzed_among, stored_conversations
     from daemon.storage.verdicts import Verdicts, verdicts_by_rule
 
-    chosen = _chosen(context.config, name)
+    chosen = _chosen(context.unsent_config, name)
     db = context.database
     ids = analyzed_among(db, matching_ids(db, filters))
     tables = needed_tables(chosen, quoted=name is not None)
@@ -64,7 +64,7 @@ def test_rules(context: Context, *, filters: Filters, name: str | None, as_json:
         stored = _counted(stored_conversations(db, ids, tables=tables), len(ids), show)
         count, outcomes = backtest(chosen, stored)
     verdicts = verdicts_by_rule(db)
-    rows = [_row(each, verdicts.get(each.rule.name, Verdicts()), context.config) for each in outcomes]
+    rows = [_row(each, verdicts.get(each.rule.name, Verdicts()), context.unsent_config) for each in outcomes]
     if as_json:
         with_examples = [
             row | ({"examples": [_example(one) for one in each.examples]} if name else {})

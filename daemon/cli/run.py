@@ -6,11 +6,15 @@ import os
 import signal
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
+
+if TYPE_CHECKING:
+    from daemon.config.models import Config
 
 ENDING_SECONDS = 5.0
 """Time for the service to end in order once its starter is gone."""
@@ -31,15 +35,23 @@ def run(context: Context, exit_with_stdin: bool) -> None:
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     hide_memory()
     from daemon.config.load import load_config
+    from daemon.files import file_version
     from daemon.logs import log_uncaught
     from daemon.runtime.service import run_service
 
     context.start_logging("INFO")
+    file = context.config_file
+    # Before it is read: what is written meanwhile counts as another version.
+    version = file_version(file)
     config = context.config
     context.warn_of_another_database()
-    file = context.config_file
     log_uncaught()
-    code = run_service(config, reload=lambda: load_config(file, env=context.env), env=context.env)
+
+    def reload() -> tuple[Config, list[int] | None]:
+        version = file_version(file)
+        return load_config(file, env=context.env), version
+
+    code = run_service(config, version=version, reload=reload, env=context.env)
     click.get_current_context().exit(code)
 
 

@@ -53,7 +53,7 @@ def show(context: Context, which: str, full: bool, as_json: bool) -> None:
 
     config = None
     with suppress(ConfigError):
-        config = context.config
+        config = context.unsent_config
     recording_id = _chosen(context.database, which)
     found = document(context.database, config, recording_id, rules=config.alerts.rules if config else ())
     if found is None:

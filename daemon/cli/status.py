@@ -16,6 +16,7 @@ from daemon.cli.output import ago, local_time, plural, print_json, print_line, p
 from daemon.cli.places import not_running, watched_by_others
 from daemon.errors import EXIT_UNUSABLE, ConfigError, ConfigProblem
 from daemon.logs import escaped
+from daemon.models import shown_path
 from daemon.status import in_words
 from daemon.storage.lock import unready
 from daemon.text import shown_usd
@@ -78,6 +79,8 @@ def _say_unwritable(context: Context) -> None:
 
 def _faults(context: Context) -> list[ConfigProblem]:
     """Return the faults of the configuration; ConfigError when not even its database can be found."""
+    if context.is_taken_over:
+        return []
     try:
         _ = context.config
     except ConfigError as error:
@@ -88,12 +91,20 @@ def _faults(context: Context) -> list[ConfigProblem]:
 
 def _document(context: Context, *, usable: bool) -> dict[str, Any]:
     """A missing database counts as an empty one; without a usable configuration its folders are the rows'."""
-    from daemon.status import status_document
+    from daemon.status import status_document, watched_rows
     from daemon.storage.database import memory_database
+    from daemon.storage.views import folder_rows
 
     db = context.database if context.has_database else memory_database()
-    config = context.config if usable else None
-    return status_document(db, context.database_file, config, datetime.now(UTC))
+    known = folder_rows(db)
+    names = [shown_path(each) for each in context.glance.folders] if context.is_taken_over else []
+    if not usable:
+        folders = list(known.values())
+    elif names and all(name in known and known[name]["method"] for name in names):
+        folders = [known[name] for name in names]
+    else:
+        folders = watched_rows(db, context.config)
+    return status_document(db, context.database_file, folders, context.glance.zone, datetime.now(UTC))
 
 
 def _say(*parts: str | tuple[str, str]) -> None:

@@ -27,7 +27,7 @@ Data = dict[str, Any]
 _FALSE = ("false", "no", "off", "n", "f", "0")
 
 
-def logical_findings(data: Data) -> Iterator[Finding]:
+def logical_findings(data: Data, *, asks_apprise: bool = True) -> Iterator[Finding]:
     """Every contradiction between the keys of a configuration in its full form."""
     for check in (
         _watch,
@@ -41,6 +41,7 @@ def logical_findings(data: Data) -> Iterator[Finding]:
         _webhooks,
         _web,
         options_findings,
+        *([_alert_urls] if asks_apprise else []),
     ):
         yield from check(data)
 
@@ -132,10 +133,14 @@ def _destinations(data: Data) -> Iterator[Finding]:
             if name in ("", ".", "..") or "/" in name:
                 text = "write credential:NAME, the name of a systemd credential without slashes"
                 yield Finding((*where, "urls_file"), text)
-        for index, url in _texts(value.get("urls")):
+
+
+def _alert_urls(data: Data) -> Iterator[Finding]:
+    for name, value in _mapping(_mapping(data.get("alerts")).get("destinations")).items():
+        for index, url in _texts(_mapping(value).get("urls")):
             problem = service_problem(url)
             if problem is not None:
-                yield Finding((*where, "urls", index), problem)
+                yield Finding(("alerts", "destinations", name, "urls", index), problem)
 
 
 def _webhooks(data: Data) -> Iterator[Finding]:

@@ -17,11 +17,12 @@ from daemon.config.variables import expand_variables
 from daemon.errors import ConfigError, ConfigProblem
 
 
-def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
+def load_config(path: Path, *, env: Mapping[str, str] = os.environ, asks_apprise: bool = True) -> Config:
     """The configuration in the file. Raises ConfigError with all its problems, in the order of the file.
 
     No other file is opened: whether the folders, the key and the destinations work is checked by
-    `earshot check` and by the parts that use them.
+    `earshot check` and by the parts that use them. Without `asks_apprise` alert URLs are taken as they are:
+    for who sends nothing, because loading Apprise takes longer than all the rest.
     """
     try:
         document = read_document(path)
@@ -35,7 +36,7 @@ def load_config(path: Path, *, env: Mapping[str, str] = os.environ) -> Config:
         config = Config.model_validate(full)
     except ValidationError as error:
         findings += findings_of(error)
-    findings += logical_findings(full)
+    findings += logical_findings(full, asks_apprise=asks_apprise)
     if config is None or findings:
         raise ConfigError(path, _problems(path, document, findings))
     return _with_link(config)

@@ -59,9 +59,7 @@ def destination_urls(destination: Destination, *, env: Mapping[str, str] = os.en
     if destination.urls_file is None:
         return urls
     path = _credential_path(destination.urls_file, "urls_file", env)
-    lines = _read_secret(path, "urls_file", env).splitlines()
-    found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    found = [(number, line) for number, line in found if not line.startswith("#")]
+    found = _urls_in(path, env)
     if not found:
         raise _error(path, "urls_file", "has no alert URL in it; write one per line")
     problems = [
@@ -72,6 +70,13 @@ def destination_urls(destination: Destination, *, env: Mapping[str, str] = os.en
     if problems:
         raise ConfigError(path, problems)
     return urls + [url for _number, url in found]
+
+
+def _urls_in(path: Path, env: Mapping[str, str]) -> list[tuple[int, str]]:
+    """What is no comment in a file of alert URLs, with its line; nothing of it is judged."""
+    lines = _read_secret(path, "urls_file", env).splitlines()
+    found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    return [(number, line) for number, line in found if not line.startswith("#")]
 
 
 def webhook_secret(webhook: Webhook, *, env: Mapping[str, str] = os.environ) -> str:
@@ -124,8 +129,10 @@ def known_secrets(config: Config, env: Mapping[str, str] = os.environ) -> list[s
         secrets.add(_configured_key(config, env) or "")
     for destination in config.alerts.destinations.values():
         urls = [url.get_secret_value() for url in destination.urls]
-        with contextlib.suppress(ConfigError):
-            urls = destination_urls(destination, env=env)
+        if destination.urls_file is not None:
+            with contextlib.suppress(ConfigError):
+                path = _credential_path(destination.urls_file, "urls_file", env)
+                urls += [url for _number, url in _urls_in(path, env)]
         for url in urls:
             secrets.update((url, *_secret_parts(url)))
     for webhook in config.webhooks:

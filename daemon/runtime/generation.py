@@ -13,7 +13,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 from sqlite_utils import Database
 
@@ -34,6 +33,7 @@ from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
 from daemon.documents import render
 from daemon.errors import StoreBusyError, all_of
+from daemon.files import file_version
 from daemon.logs import register_secret
 from daemon.models import Target, utc_now
 from daemon.originals.originals import outcomes_of, tidy
@@ -95,7 +95,7 @@ class Generation:
         self.config = config
         self._clock = clock
         self._monotonic = monotonic
-        self._key_stamp = _file_stamp(config.analyzer.api_key_file)
+        self._key_version = self._version_of_key()
         self.targets: list[Target]
         self._receivers: list[Receiver]
         self._key: str | None
@@ -207,8 +207,12 @@ class Generation:
 
     def key_changed(self) -> bool:
         """Return whether the key file was written since the last call, so that a retry is worthwhile."""
-        stamp, self._key_stamp = self._key_stamp, _file_stamp(self.config.analyzer.api_key_file)
-        return stamp != self._key_stamp
+        before, self._key_version = self._key_version, self._version_of_key()
+        return before != self._key_version
+
+    def _version_of_key(self) -> list[int] | None:
+        file = self.config.analyzer.api_key_file
+        return file_version(file) if file else None
 
     def troubles(self) -> list[str]:
         """Name the loops that ended or hang."""
@@ -330,11 +334,3 @@ class Generation:
             away=self.away,
             remote=self._remote,
         )
-
-
-def _file_stamp(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat() if path else None
-    except OSError:
-        return None
-    return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None

@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
@@ -90,11 +90,17 @@ def _bring_back(database: Path, now: datetime) -> None:
             logger.warning("requests of an earlier reanalyze are not counted yet error=%s", error)
 
 
-def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[str, str] = os.environ) -> int:
+def run_service(
+    config: Config,
+    *,
+    version: Sequence[int] | None,
+    reload: Callable[[], tuple[Config, Sequence[int] | None]],
+    env: Mapping[str, str] = os.environ,
+) -> int:
     """Watch, analyze and alert until SIGTERM or SIGINT; returns the exit code.
 
-    `reload` reads the configuration again (on SIGHUP) and may raise ConfigError. Raises EarshotError when
-    the service cannot start.
+    `version` is that of the file when it was read (`files.file_version`). `reload` reads the configuration
+    again (on SIGHUP) and may raise ConfigError. Raises EarshotError when the service cannot start.
     """
     signals = Signals()
     signals.install()
@@ -109,7 +115,9 @@ def run_service(config: Config, *, reload: Callable[[], Config], env: Mapping[st
             return exit_code(signals.stop)
         pages.begin(config)
         generation.start()
-        renew = partial(_renewed, reload=reload, build=build, pages=pages)
+        lock.taken = version
+        lock.answer(0, [])
+        renew = partial(_renewed, lock=lock, reload=reload, build=build, pages=pages)
         generation, code = _serve(generation, signals, lock, renew, pages)
         pages.end()
         lock.say(ready=False, stopping=True)
@@ -189,13 +197,14 @@ def wind_down(
 def _renewed(
     old: Generation,
     *,
-    reload: Callable[[], Config],
+    lock: DaemonLock,
+    reload: Callable[[], tuple[Config, Sequence[int] | None]],
     build: Callable[[Config], Generation],
     pages: WebPages,
 ) -> tuple[Generation, list[str]]:
     """Return the generation of the present configuration, or the old one and what is wrong, a line each."""
     try:
-        config = reload()
+        config, version = reload()
         if config.database != old.config.database:
             raise EarshotError("`database` cannot change while running; restart earshot for that")
         new = build(config)
@@ -218,6 +227,7 @@ def _renewed(
         new.take_over(old)
         new.start()
         return new, _lines(error)
+    lock.taken = version
     arrange(config.log_format, nameless_below=nameless_below(config))
     logger.info("configuration taken over")
     return new, []

@@ -1,7 +1,8 @@
 """The lock file beside the database: who works on it, and how commands and the service talk.
 
 Its parts are at fixed places: the holder and whether it is ready, as JSON; the number of the last request to
-read the configuration again; the answer, as JSON. Only the owner of the database may read or write it.
+read the configuration again; the answer and which file is in force, as JSON. Only the owner of the database
+may read or write it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class DaemonLock:
         self._descriptor = descriptor
         self._path = path
         self._is_written = True
+        self.taken: Sequence[int] | None = None
+        """The stamp of the configuration file in force, as `answer` writes it for `taken_file`."""
 
     @property
     def is_held(self) -> bool:
@@ -66,7 +69,7 @@ class DaemonLock:
 
     def answer(self, asked: int, faults: Sequence[str]) -> None:
         """Answer all requests up to number `asked`; `faults` is empty when it was taken over."""
-        content = json.dumps({"asked": asked, "faults": list(faults)}).encode()
+        content = json.dumps({"asked": asked, "faults": list(faults), "taken": self.taken}).encode()
         try:
             os.pwrite(self._descriptor, content, ANSWER_AT)
             os.ftruncate(self._descriptor, ANSWER_AT + len(content))
@@ -183,16 +186,13 @@ def ask_to_reload(path: Path) -> int:
 
 def reload_faults(path: Path, number: int) -> list[str] | None:
     """Return the faults in answer to that request, [] when it was taken over, None before the answer."""
-    try:
-        descriptor = os.open(beside_of(path, ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        # A half-written answer is no valid JSON, and counts as none.
-        answer = _json(os.pread(descriptor, LONGEST_ANSWER_BYTES, ANSWER_AT))
-    finally:
-        os.close(descriptor)
+    answer = _answer(path)
     return answer.get("faults") if answer.get("asked", 0) >= number else None
+
+
+def taken_file(path: Path) -> Sequence[int] | None:
+    """Return the stamp of the configuration file that the running daemon took over last; None without one."""
+    return _answer(path).get("taken") if daemon_status(path)["running"] else None
 
 
 def refused_reload(path: Path) -> str | None:
@@ -221,6 +221,18 @@ def _locked(descriptor: int) -> bool:
         else:
             return True
     return False
+
+
+def _answer(path: Path) -> dict[str, Any]:
+    try:
+        descriptor = os.open(beside_of(path, ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        # A half-written answer is no valid JSON, and counts as none.
+        return _json(os.pread(descriptor, LONGEST_ANSWER_BYTES, ANSWER_AT))
+    finally:
+        os.close(descriptor)
 
 
 def _asked(descriptor: int) -> int:

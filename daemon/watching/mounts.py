@@ -10,9 +10,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from daemon.config.models import WatchFolder
+if TYPE_CHECKING:
+    from daemon.config.models import WatchFolder
 
 Method = Literal["events", "poll"]
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from daemon.export.table import METADATA, csv_lines
 from daemon.metrics import render
-from daemon.status import status_document
+from daemon.status import status_document, watched_rows
 from daemon.storage.lock import daemon_status, unready
 from daemon.storage.originals import original_of_recording
 from daemon.storage.pages import metadata_keys
@@ -52,7 +52,8 @@ def status(request: Request) -> Response:
     """GET /api/status: as `earshot status --json`."""
     site: Site = request.state.site
     with site.readers.lent() as db:
-        return JSONResponse(status_document(db, site.config.database, site.config, site.clock()))
+        folders = watched_rows(db, site.config)
+        return JSONResponse(status_document(db, site.config.database, folders, site.zone, site.clock()))
 
 
 def stats(request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from daemon.config.times import period
 from daemon.models import iso
-from daemon.status import in_words, status_document
+from daemon.status import in_words, status_document, watched_rows
 from daemon.storage.database import free_bytes
 from daemon.storage.filters import Filters
 from daemon.storage.health import paused, stuck_alerts, troubles_now
@@ -31,7 +31,8 @@ def show(request: Request) -> Response:
     site: Site = request.state.site
     now = site.clock()
     with site.readers.lent() as db:
-        document = status_document(db, site.config.database, site.config, now)
+        folders = watched_rows(db, site.config)
+        document = status_document(db, site.config.database, folders, site.zone, now)
         waiting, _ = listed(db, Wanted(Filters(states=("waiting",)), sort="old", limit=SHOWN_WAITING))
         failed, _ = listed(db, Wanted(Filters(states=("failed",)), limit=SHOWN_FAILED))
         held = pauses(db)

@@ -55,7 +55,14 @@ for arguments in json.loads(sys.argv[1]):
     except SystemExit:
         print(*arguments[:1], "loads", *(name for name in heavy if name in sys.modules))
 """
-    commands = [["--version"], ["--help"], ["status", "-c", str(site.config)]]
+    alerting = site.home / "alerting.yaml"
+    alerting.write_text("watch: [calls]\nalerts: {destinations: {team: 'json://127.0.0.1/'}}\n")
+    commands = [
+        ["--version"],
+        ["--help"],
+        ["status", "-c", str(site.config)],
+        ["rules", "test", "-c", str(alerting)],
+    ]
     answer = subprocess.run(
         [sys.executable, "-c", code, json.dumps(commands)],
         capture_output=True,
@@ -68,6 +75,7 @@ for arguments in json.loads(sys.argv[1]):
         "--version loads",
         "--help loads click",
         "status loads click pydantic sqlite_utils",
+        "rules loads click jinja2 pydantic sqlite_utils",
     ]
 
 

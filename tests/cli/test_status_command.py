@@ -12,6 +12,7 @@ from contextlib import closing
 
 import pytest
 
+from daemon.files import file_version
 from daemon.sightings import PassedFile, PassedFiles
 from daemon.storage.database import daemon_lock, transaction
 from daemon.storage.lock import DaemonLock
@@ -264,6 +265,21 @@ def test_a_broken_configuration_shows_its_faults_and_the_last_state(run: Run, si
     answer = run("status")
     assert answer.returncode == 78
     assert "2 waiting" in answer.stdout
+
+
+def test_a_file_is_judged_again_only_if_it_is_not_as_the_running_service_took_it_over(
+    run: Run, site: Site, serving: DaemonLock
+) -> None:
+    site.add("folders", path="/earlier", available=1, reason="local", configured_at=SEEN_AT)
+    site.sql("UPDATE folders SET method = 'poll', settle_seconds = 2")
+    site.configure(watchh=[])
+    serving.taken = file_version(site.config)
+    serving.answer(0, [])
+    answer = run("status", "--json")
+    assert [each["path"] for each in json.loads(answer.stdout)["folders"]] == [str(site.watched)]
+    assert (answer.returncode, check(run)) == (0, (0, "earshot OK: running and watching"))
+    os.utime(site.config, ns=(0, 0))
+    assert (run("status").returncode, check(run)[0]) == (78, 78)
 
 
 def test_a_stopped_service_beside_another_that_watches_its_folder_says_so(run: Run, site: Site) -> None:

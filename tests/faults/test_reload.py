@@ -13,6 +13,8 @@ from threading import Event, Thread
 
 import pytest
 
+from daemon.files import file_version
+from daemon.storage.lock import taken_file
 from tests.harness import CANARY_KEY, Conversation, ScriptedApi, Service, answer, merged, reply, running
 from tests.servers import Answer, HttpSink, wait_until
 
@@ -230,9 +232,11 @@ def test_the_reload_command_says_why_a_configuration_is_refused(
     tmp_path: Path, content: str, problem: str
 ) -> None:
     with ScriptedApi() as api, running(tmp_path, api) as service:
+        taken = file_version(service.config_file)
         service.config_file.write_text(content.format(database=service.database), encoding="utf-8")
         done = service.earshot("reload")
         assert done.returncode == 1
+        assert taken_file(service.database) == taken != file_version(service.config_file)
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"earshot: {service.config_file}") and problem in line
         assert service.stop() == 0
@@ -247,7 +251,9 @@ def test_a_reload_that_is_asked_of_nobody_says_so(tmp_path: Path) -> None:
 
 def test_a_request_to_an_earlier_process_is_not_answered_by_its_answer(tmp_path: Path) -> None:
     with ScriptedApi() as api, running(tmp_path, api) as service:
+        service.config_file.touch()
         assert service.earshot("reload").returncode == 0
+        assert taken_file(service.database) == file_version(service.config_file)
         service.stop()
         service.start()
         service.config_file.write_text(f"database: {service.database}\nwatch: 7\n", encoding="utf-8")
