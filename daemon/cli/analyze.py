@@ -77,8 +77,7 @@ def analyze(
             result = {**found.recording, "id": number if origin is ledger else None}
             shown.append(result)
             if result["id"] and (result["analyzed_at"] or began_at) < began_at:
-                again = "`earshot reanalyze --audio` pays" if save else "--anew pays"
-                say_error(f"{source} {_BEFORE.format(number)}; {again} for it again")
+                _say_known(source, number, save)
             if result["state"] not in ("done", "duplicate"):
                 failed = True
                 say_error(_trouble(result))
@@ -90,6 +89,11 @@ def analyze(
         print_json(shown)
     if failed:
         click.get_current_context().exit(EXIT_FAILED)
+
+
+def _say_known(source: str, number: int, save: bool) -> None:
+    again = "`earshot reanalyze --audio` pays" if save else "--anew pays"
+    say_error(f"{source} {_BEFORE.format(number)}; {again} for it again")
 
 
 def _analyzed_before(ledger: Database | None, analysis: AnalysisContext, source: str) -> int | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, time
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -23,14 +22,34 @@ from daemon.config.after_analysis import (
     parse_after_success,
 )
 from daemon.config.filenames import usable_pattern
-from daemon.config.times import cooldown_group, known_timezone, parse_clock, parse_date, parse_quiet_hours
-from daemon.config.units import parse_duration, parse_size
+from daemon.config.kinds import (
+    Bytes,
+    ClockTime,
+    Count,
+    Drop,
+    Feature,
+    FilePath,
+    Language,
+    Money,
+    NotAnalyzed,
+    Phrase,
+    PositiveSeconds,
+    QuietHours,
+    Score,
+    Seconds,
+    SentimentLabel,
+    Share,
+    SidecarFormat,
+    TermMode,
+    Terms,
+    Text,
+    TimeZone,
+    Usd,
+    WebhookEvent,
+)
+from daemon.config.times import cooldown_group, parse_date
 from daemon.config.urls import usable_base_url, usable_link, usable_public_url, usable_secret_address
 from daemon.config.values import (
-    known_language,
-    more_than_nothing,
-    no_switch,
-    not_blank,
     number_or_auto,
     unlike_each_other,
     usable_ending,
@@ -40,37 +59,8 @@ from daemon.config.values import (
     usable_marker,
     usable_metrics_file,
     usable_proxy,
-    with_a_word,
 )
 from daemon.models import shown_path
-
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
-"""A duration in seconds; the file may say `2s`, `0.5s`, `15m`, `24h`, `30d` or a number."""
-
-PositiveSeconds = Annotated[Seconds, AfterValidator(more_than_nothing)]
-Bytes = Annotated[int, BeforeValidator(parse_size)]
-Text = Annotated[str, AfterValidator(not_blank)]
-FilePath = Annotated[Path, BeforeValidator(not_blank)]
-Language = Annotated[str, AfterValidator(known_language)]
-Terms = Annotated[tuple[Text, ...], Field(max_length=100)]
-ClockTime = Annotated[time, BeforeValidator(parse_clock)]
-QuietHours = Annotated[tuple[time, time], BeforeValidator(parse_quiet_hours)]
-TimeZone = Annotated[str, AfterValidator(known_timezone)]
-
-Feature = Literal["summary", "topics", "intents", "sentiment"]
-TermMode = Literal["extended", "strict"]
-SentimentLabel = Literal["negative", "neutral", "positive"]
-NotAnalyzed = Literal["true", "summary", "topics", "intents", "sentiment"]
-
-Score = Annotated[float, BeforeValidator(no_switch), Field(ge=-1.0, le=1.0)]
-Share = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=1.0)]
-Drop = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, le=2.0)]
-SidecarFormat = Literal["json", "txt", "vtt", "srt", "md", "html"]
-WebhookEvent = Literal["done", "failed", "alert"]
-Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
-Usd = Annotated[float, BeforeValidator(no_switch), Field(ge=0.0, allow_inf_nan=False)]
-Money = Annotated[float, BeforeValidator(no_switch), Field(gt=0.0, allow_inf_nan=False)]
-Phrase = Annotated[str, AfterValidator(with_a_word)]
 
 ALL_FEATURES: tuple[Feature, ...] = ("summary", "topics", "intents", "sentiment")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from daemon.config.models import Analyzer, Config, Feature, WatchFolder, every_when
+from daemon.config.kinds import Feature
+from daemon.config.models import Analyzer, Config, WatchFolder, every_when
 from daemon.deepgram.prices import FREE, Price, price_of
 from daemon.models import Cost
 

@@ -13,7 +13,8 @@ from functools import partial
 from typing import get_args
 
 from daemon.config.filenames import LIST_ENDINGS, ending_of
-from daemon.config.models import SidecarFormat, Sidecars, WatchFolder
+from daemon.config.kinds import SidecarFormat
+from daemon.config.models import Sidecars, WatchFolder
 from daemon.config.values import marker_names
 
 _ENDINGS = """
