@@ -33,6 +33,8 @@ SEGMENT_TABLES = {
 
 BATCH_ROWS = 50
 """Recordings fetched at a time: a transcript can be long."""
+COMPRESSION = 4
+"""Of replies, 1 to 9: half the time of zlib's default (6), for a few percent more room."""
 
 # When a conversation took place, as far as known; `max_age` counts from the same time.
 _TOOK_PLACE = "coalesce(recorded_at, modified_at, first_seen_at)"
@@ -51,7 +53,7 @@ _COLUMNS = tuple(
 
 def compressed(body: bytes) -> bytes:
     """Return a reply as `store_response` takes it; not in a transaction, because it takes long."""
-    return zlib.compress(body)
+    return zlib.compress(body, COMPRESSION)
 
 
 def store_response(db: Database, recording_id: int, body: bytes, *, kind: str, now: datetime) -> None:
