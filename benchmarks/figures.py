@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +24,24 @@ class Figure:
     beside: str = ""
     baseline: float = 0.0
 
-    def row(self) -> dict[str, Any]:
-        """The figure as it is printed and written to JSON."""
-        ratio = round(self.value / self.baseline, 3) if self.baseline else None
-        return {
-            "work": self.work,
-            "value": round(self.value, 3),
-            "unit": self.unit,
-            "beside": self.beside,
-            "baseline": round(self.baseline, 3),
-            "ratio": ratio,
-        }
-
 
 def table(figures: Iterable[Figure]) -> str:
     """The figures as a table in Markdown."""
     lines = ["| work | measured | beside | ratio |", "| --- | --- | --- | --- |"]
-    for row in (figure.row() for figure in figures):
-        beside = f"{row['beside']}: {row['baseline']:g} {row['unit']}" if row["beside"] else ""
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        lines.append(f"| {row['work']} | {row['value']:g} {row['unit']} | {beside} | {ratio} |")
+    for each in figures:
+        beside = f"{each.beside}: {shown(each.baseline)} {each.unit}" if each.beside else ""
+        ratio = f"{each.value / each.baseline:.2f}" if each.baseline else ""
+        lines.append(f"| {each.work} | {shown(each.value)} {each.unit} | {beside} | {ratio} |")
     return "\n".join(lines)
 
 
+def shown(value: float) -> str:
+    """Three figures are enough, of whole numbers all."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def machine() -> dict[str, Any]:
-    """What the figures are from: the processor, how many, how busy they are, the system and Python."""
+    """What the figures are from, and how busy it is as they begin."""
     text = Path("/proc/cpuinfo").read_text("utf-8")
     model = next(
         (line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), ""
@@ -54,10 +49,17 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model,
         "processors": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
         "system": platform.platform(),
         "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "began_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_at_begin": load(),
     }
+
+
+def load() -> float:
+    """How many processes wanted a processor in the last minute, on average."""
+    return round(os.getloadavg()[0], 1)
 
 
 def pid_of(service: Service) -> int:

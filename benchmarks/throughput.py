@@ -1,8 +1,8 @@
 """Recordings a second through the whole service, and the processor time of each, beside mere clients.
 
 All send the same files to the same far end, which answers each after a fixed time, with the same number
-of requests at once: a pool of threads with the official deepgram-sdk, one with bare httpx, a shell with curl.
-The ideal is latency / requests at once for each file.
+of requests at once: a pool of threads with the official deepgram-sdk, one with bare httpx, a shell with
+inotifywait and curl. The ideal is latency / requests at once for each file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
+from subprocess import PIPE, Popen
 
 from benchmarks.far_end import far_end
 from benchmarks.figures import Figure, pid_of, processor_seconds
@@ -45,7 +47,8 @@ def measure(*, small: bool) -> Iterator[Figure]:
             took = {"bare httpx": client("bare", spare, address, at_once)}
             if has_sdk():
                 took["deepgram-sdk"] = client("sdk", spare, address, at_once)
-            took["xargs and curl"] = shell(spare, address, at_once)
+            if which("inotifywait"):
+                took["inotifywait and curl"] = shell(spare, address, at_once)
             took["earshot"] = service(Path(place), spare, address, at_once)
         for who, (seconds, _) in took.items():
             yield Figure(f"{work}: {who}", files / seconds, "/s", "ideal", at_once / latency)
@@ -78,11 +81,32 @@ def client(kind: str, files: Path, address: str, at_once: int) -> Took:
 
 
 def shell(files: Path, address: str, at_once: int) -> Took:
-    """What a line of shell takes that sends each file by curl."""
+    """What a line of shell takes that sends each file by curl as it appears."""
+    seen = files.with_name("seen")
+    seen.mkdir()
+    names = [file.name for file in files.iterdir()]
     before, started = _children(), time.monotonic()
-    send = f"curl -s -o /dev/null --data-binary @{{}} {address}/v1/listen"
-    subprocess.run(["sh", "-c", f"ls | xargs -P {at_once} -I {{}} {send}"], cwd=files, check=True)
-    return time.monotonic() - started, _children() - before
+    with _watched(seen) as watch:
+        send = f"xargs -P {at_once} -I {{}} curl -s -o /dev/null --data-binary @{{}} {address}/v1/listen"
+        with Popen(["sh", "-c", f"sed -u {len(names)}q | {send}"], cwd=seen, stdin=watch.stdout) as sender:
+            for name in names:
+                (files / name).rename(seen / name)
+        seconds = time.monotonic() - started
+        watch.terminate()
+    assert sender.returncode == 0
+    for name in names:
+        (seen / name).rename(files / name)
+    return seconds, _children() - before
+
+
+def _watched(folder: Path) -> Popen[bytes]:
+    """Return an inotifywait that watches and prints the names of what is renamed into the folder."""
+    command = ["inotifywait", "-m", "-e", "moved_to", "--format", "%f", str(folder)]
+    watch = Popen(command, stdout=PIPE, stderr=PIPE)
+    assert watch.stderr
+    while b"established" not in (line := watch.stderr.readline()):
+        assert line, "inotifywait ended"
+    return watch
 
 
 def service(place: Path, files: Path, address: str, at_once: int) -> Took:
