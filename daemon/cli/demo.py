@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parent.parent / "samples" / "call.ogg"
 PATIENCE_SECONDS = 600.0  # on a machine that is slow, or has much else to do
 ENDING_SECONDS = 3.0
+LOOK_SECONDS = 0.05
 STARTING_SECONDS = 4.0
 # Until the alert is there, beside recognition: the file settles, the text is analyzed.
 AROUND_SECONDS = 3.0
-SAMPLE_SECONDS = 48.2
+SAMPLE_SECONDS = 38.6
 CONFIGURATION = """\
 database: {database}
 watch:
@@ -179,7 +180,7 @@ def _wait(service: subprocess.Popen[bytes], is_so: Callable[[], Any]) -> None:
             raise EarshotError("the service ended; run again with --debug to see why")
         if time.monotonic() > deadline:
             raise EarshotError(f"nothing happened for {PATIENCE_SECONDS:.0f} s; run again with --debug")
-        time.sleep(0.2)
+        time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
@@ -235,7 +236,7 @@ def _alert_sink() -> Iterator[tuple[int, SimpleQueue[dict[str, Any]]]]:
             """Log nothing: the alert is shown."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[LOOK_SECONDS], daemon=True).start()
     try:
         yield server.server_address[1], alerts
     finally:
