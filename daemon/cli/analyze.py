@@ -137,9 +137,10 @@ def _refuse_unusable(source: str, config: Config) -> None:
 
 def _address(source: str, config: Config) -> str:
     """Return the address as it is sent: to a public host, or to one that any `hosts` names."""
-    from daemon.config.addresses import BadAddressError, usable_address
+    from daemon.config.addresses import BadAddressError, host_and_port, usable_address
 
-    named = [*(host for folder in config.watch for host in folder.hosts), *config.engine.hosts]
+    named = [host for folder in config.watch for host in folder.hosts]
+    named += [host_and_port(each)[0] for each in config.engine.hosts]
     with suppress(BadAddressError):
         return usable_address(source, named)
     return usable_address(source, ())

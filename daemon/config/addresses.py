@@ -24,6 +24,8 @@ _PRIVATE_DOMAINS = frozenset(
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*")
+_WITH_PORT = re.compile(r"([^:\[\]]+|\[[^\[\]]+\]):([0-9]{1,5})")
+_PORTS = range(1, 65_536)
 
 
 class BadAddressError(Exception):
@@ -102,11 +104,20 @@ def usable_host(host: str) -> str:
 
 
 def exact_host(host: str) -> str:
-    """Returns the host in the form that hosts are compared in; ValueError if it is not exactly one host."""
+    """Returns one host, or host and port, in the form that they are compared in; ValueError if it is none."""
+    host, port = host_and_port(host)
     name = plain_host(host)
-    if "*" in name or not (_NAME.fullmatch(name) or _is_address(name)):
-        raise ValueError("must be one host, such as recordings.example.com or 127.0.0.1; no *, port or path")
-    return name
+    if "*" in name or not (_NAME.fullmatch(name) or _is_address(name)) or port not in (None, *_PORTS):
+        raise ValueError("must be one host, such as recordings.example.com or 127.0.0.1:8080; no *, no path")
+    if port is None:
+        return name
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """Take `host:port` apart; an IPv6 address has a port only behind its brackets."""
+    found = _WITH_PORT.fullmatch(text)
+    return (found[1], int(found[2])) if found else (text, None)
 
 
 def _is_address(name: str) -> bool:

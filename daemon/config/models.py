@@ -109,7 +109,7 @@ class Engine(Model):
     """The embedded engine, started by the service or by `earshot engine`; `workers` None: as many as fit.
 
     `examples` are phrases by the names of custom intents and topics; `hosts` those from which a recording or
-    text may be fetched for a request.
+    text may be fetched for a request, at any port or at the one that is named.
     """
 
     model: Annotated[str, AfterValidator(usable_engine_model)] = "base"

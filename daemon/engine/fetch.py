@@ -74,9 +74,18 @@ def _allowed(url: str, hosts: Sequence[str]) -> SplitResult:
         raise FetchError("The address is no http:// or https:// address.")
     if "@" in parts.netloc or "\\" in url or "%" in (parts.hostname or "%"):
         raise FetchError("The address has a user, a password or an escape in its host.")
-    if plain_host(parts.hostname or "") not in hosts:
+    if not _is_named(plain_host(parts.hostname or ""), _port(parts), hosts):
         raise FetchError("The host is not one that this engine may fetch from (engine.hosts).")
     return parts
+
+
+def _is_named(host: str, port: int, hosts: Sequence[str]) -> bool:
+    """Whether a host is named, with all its ports or with this one."""
+    return host in hosts or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") in hosts
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def plain_host(host: str) -> str:
@@ -96,13 +105,13 @@ async def _checked_address(parts: SplitResult, hosts: Sequence[str], resolve: Re
     """
     host = plain_host(parts.hostname or "")
     try:
-        addresses = await resolve(host, parts.port or (443 if parts.scheme == "https" else 80))
+        addresses = await resolve(host, _port(parts))
     except (OSError, UnicodeError):
         raise FetchError("The host is not known.") from None
     for address in addresses:
         plain = getattr(address, "ipv4_mapped", None) or address
         special = plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast
-        if not special or host == "localhost" or str(address) in hosts:
+        if not special or host == "localhost" or _is_named(str(address), _port(parts), hosts):
             return address
     raise FetchError("The host leads to an address of this machine, which engine.hosts does not name.")
 

@@ -39,6 +39,13 @@ def test_one_phrase_or_host_needs_no_list(tmp_path: Path) -> None:
     assert engine.api_key_file == tmp_path / "k"
 
 
+def test_a_host_may_be_named_with_its_port(tmp_path: Path) -> None:
+    hosts = ["Media.Example:08443", "[::1]:8080", "0:0::1", "127.0.0.1:80"]
+    assert read(tmp_path, f"{{hosts: {hosts}}}").hosts == (
+        *("media.example:8443", "[::1]:8080", "::1", "127.0.0.1:80"),
+    )
+
+
 @pytest.mark.parametrize(
     ("section", "key", "problem"),
     [
@@ -46,7 +53,8 @@ def test_one_phrase_or_host_needs_no_list(tmp_path: Path) -> None:
         ("{workers: true}", "engine.workers", "must be auto, or a whole number from 1 to 64"),
         ("{device: gpu}", "engine.device", "must be one of auto, cpu, cuda"),
         ('{hosts: ["*.example.com"]}', "engine.hosts[0]", "must be one host"),
-        ('{hosts: ["example.com:80"]}', "engine.hosts[0]", "must be one host"),
+        ('{hosts: ["example.com:65536"]}', "engine.hosts[0]", "must be one host"),
+        ('{hosts: ["example.com:"]}', "engine.hosts[0]", "must be one host"),
         ("{examples: {cancel: []}}", "engine.examples.cancel", "must not be empty"),
         ("{modle: base}", "engine.modle", "did you mean 'model'?"),
     ],

@@ -105,6 +105,36 @@ def test_an_address_in_disguise_is_refused(url: str) -> None:
         fetched(url)
 
 
+@pytest.mark.parametrize(
+    ("named", "url", "asked"),
+    [
+        ("media.example", "http://media.example:8080/a", True),
+        ("media.example:8443", "https://media.example:8443/a", True),
+        ("media.example:8443", "https://media.example/a", False),
+        ("media.example:443", "https://media.example/a", True),
+        ("media.example:443", "http://media.example/a", False),
+        ("media.example:80", "http://media.example/a", True),
+        ("media.example:80", "http://media.example:/a", True),
+        ("media.example:80", "http://media.example:8080/a", False),
+        ("[2001:db8::1]:8080", "http://[2001:db8:0::1]:8080/a", True),
+        ("[2001:db8::1]:8080", "http://[2001:db8::1]/a", False),
+        ("2001:db8::1", "http://[2001:db8::1:80]/a", False),
+    ],
+)
+def test_a_port_that_is_named_is_the_only_one(named: str, url: str, asked: bool) -> None:
+    # It leads to this host, which is not named: that is found out only once it may be asked.
+    with refused("an address of this machine" if asked else "not one that this engine may fetch from"):
+        fetched(url, (named,), leads_to="127.0.0.1")
+
+
+def test_this_host_may_be_named_with_a_port(site: Site) -> None:
+    port = site.url.rpartition(":")[2]
+    for named in (f"127.0.0.1:{port}", "127.0.0.1"):
+        assert fetched(f"http://localhost:{port}/a.wav", (f"localhost:{port}", named)) == b"sound" * 1000
+    with refused("an address of this machine"):
+        fetched(f"http://calls.example:{port}/a.wav", ("calls.example", "127.0.0.1:1"), leads_to="127.0.0.1")
+
+
 def test_each_redirect_is_checked_like_the_first_address(site: Site) -> None:
     port = site.url.rpartition(":")[2]
     site.answers["/there"] = (302, {"Location": "/a.wav"}, b"")
