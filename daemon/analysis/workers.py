@@ -38,6 +38,9 @@ from daemon.storage.queue import claim_due, clamp_waits, end, is_there, return_t
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+NOTHING_WAITS_SECONDS = 5.0
+"""How long to wait where no recording does; whoever adds a row wakes the loop."""
+
 LEAST_SECONDS = 0.05
 STORE_WAIT_SECONDS = 2.0
 CALM_SECONDS = 5.0
@@ -153,8 +156,9 @@ class Workers:
         most = 1 if one_by_one else self._context.throttle.limit
         claimed = self._claimed(db, wanted, present, most=most)
         if not claimed:
-            limited = {pause.scope for pause in pauses(db) if pause.cause == LIMIT}
-            return self._idle_seconds(db, away | full | limited)
+            present = pauses(db)
+            limited = {pause.scope for pause in present if pause.cause == LIMIT}
+            return self._idle_seconds(db, away | full | limited, is_paused=bool(present))
         self._is_alone = suspects
         self._probes = {scope: self._probes[scope] for scope in probed}
         for recording in claimed:
@@ -231,10 +235,12 @@ class Workers:
         probe = self._probes.get(scope)
         return probe in self._jobs and probe.recording.folder not in away
 
-    def _idle_seconds(self, db: Database, held: Collection[str]) -> float:
+    def _idle_seconds(self, db: Database, held: Collection[str], *, is_paused: bool) -> float:
         """Seconds until the next look, where nothing of the folders `held` can be claimed."""
         now = self._context.clock()
         due = seconds_until_due(db, now, away=held)
+        if due is None and not held and not is_paused and not self._jobs:
+            return NOTHING_WAITS_SECONDS
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
         # Never without a pause: a recording may have become due since it was not claimed.
         wait = max(wait, LEAST_SECONDS)

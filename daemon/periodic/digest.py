@@ -73,6 +73,14 @@ def send_digest(db: Database, config: Config, targets: Sequence[Target], now: da
     return bool(drafts)
 
 
+def is_digest_due_between(config: Config, start: datetime, end: datetime) -> bool:
+    """Return whether a digest falls into this time."""
+    if (digest := config.alerts.digest) is None:
+        return False
+    zone = zone_of(config.timezone)
+    return last_boundary(digest, zone, start) != last_boundary(digest, zone, end)
+
+
 def last_boundary(digest: Digest, zone: tzinfo, now: datetime) -> datetime:
     """Return when a digest was last due, up to `now`."""
     today = now.astimezone(zone).date()

@@ -6,18 +6,21 @@ One small loop looks every few seconds; everything it does is a transaction that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlite_utils import Database
 
 from daemon.config.models import Config
 from daemon.models import Target, utc_now
-from daemon.periodic.digest import send_digest
+from daemon.periodic.digest import is_digest_due_between, send_digest
 from daemon.periodic.operations import drop_orphans, tell_failures, tell_troubles
 from daemon.storage.database import transaction
-from daemon.storage.operations import begin_anew
+from daemon.storage.operations import begin_anew, troubles, untold_failures
+from daemon.storage.volume import burst_windows
 
 LOOK_SECONDS = 2.0
+QUIET_LOOK_SECONDS = 10.0
+"""Where nothing is going on that ends by the clock soon; new rows wake the loop."""
 
 
 def schedule(
@@ -41,9 +44,17 @@ def schedule(
         told = end_bursts(db, now)
         if step(db, config, targets, now) or told:
             on_alerts()
-        return LOOK_SECONDS
+        return QUIET_LOOK_SECONDS if _is_quiet(db, config, now) else LOOK_SECONDS
 
     return look
+
+
+def _is_quiet(db: Database, config: Config, now: datetime) -> bool:
+    """Whether nothing lasts or was begun that has an end, and no digest is due before the next look."""
+    soon = now + timedelta(seconds=QUIET_LOOK_SECONDS)
+    return not (
+        troubles(db) or untold_failures(db) or burst_windows(db) or is_digest_due_between(config, now, soon)
+    )
 
 
 def step(db: Database, config: Config, targets: Sequence[Target], now: datetime) -> bool:

@@ -222,6 +222,12 @@ class Generation:
         """Return the folders that another service watches, and which one."""
         return [f"{loop.watch.folder.name}: {loop.watch.rival}" for loop in self.folders if loop.watch.rival]
 
+    def rows_changed(self) -> None:
+        """Let look now whoever goes by the rows: this process or another one has written some."""
+        self._workers_alarm.wake()
+        for alarm in self._alarms:
+            alarm.wake()
+
     def keep_alive(self) -> None:
         """Look after the child process and after folders that do not answer; call now and then."""
         if self._engine:

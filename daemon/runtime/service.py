@@ -21,6 +21,7 @@ from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.config.secrets import nameless_below
 from daemon.errors import EXIT_FAILED, EarshotError, StoreBusyError, StoreError
+from daemon.files import file_version
 from daemon.logs import arrange, escaped, redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
@@ -29,7 +30,7 @@ from daemon.runtime.loops import TOLD_EVERY_SECONDS
 from daemon.runtime.pages import WebPages
 from daemon.runtime.signals import Signals, exit_code
 from daemon.storage.database import daemon_lock, open_database, transaction
-from daemon.storage.lock import DaemonLock, reading_lock, refused_reload
+from daemon.storage.lock import DaemonLock, beside_of, reading_lock, refused_reload
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import recover
 from daemon.storage.requests import recover_readings
@@ -37,7 +38,8 @@ from daemon.watching.guard import Guard
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.25
+STARTING_LOOK_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 STORE_WAIT_SECONDS = 2.0
 GO_ON_WAITING = "EXTEND_TIMEOUT_USEC=60000000"
 """Tells systemd that the start takes at most another minute from now."""
@@ -139,10 +141,16 @@ def _serve(
     """Serve until a signal or trouble ends it; returns the generation that runs then, and the exit code."""
     database = _identity(generation.config.database)
     is_ready, was_ready, is_said, answered = False, False, False, 0
+    writes = beside_of(generation.config.database, "-wal")
+    written: list[int] | None = None
     while True:
-        signals.wait(LOOK_SECONDS)
+        signals.wait(LOOK_SECONDS if is_ready else STARTING_LOOK_SECONDS)
         if signals.stop:
             return generation, exit_code(signals.stop)
+        # Each commit, by `earshot retry` too, shows here: the loops need not ask SQLite again and again.
+        before_look, written = written, file_version(writes)
+        if written != before_look:
+            generation.rows_changed()
         # Read this first and the file after it: whoever asks wrote the file before asking.
         asked = lock.asked()
         if signals.reload or asked > answered or generation.key_changed():
@@ -181,7 +189,7 @@ def wind_down(
     generation.retire(drain_seconds)
     # Wait for earlier generations too: a reload does not wait for what they have in flight.
     while throttle.in_flight and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(STARTING_LOOK_SECONDS)
     generation.end(deadline - time.monotonic())
     ended.set()
     if not throttle.in_flight or not drain_seconds:

@@ -27,11 +27,12 @@ class Signals:
             self._came.get(timeout=seconds)
 
     def install(self) -> None:
-        """Take over SIGTERM, SIGINT and SIGHUP."""
+        """Take over SIGTERM, SIGINT and SIGHUP, and SIGURG, by which who asks for something ends a wait."""
         on_hangup = self._on_stop if hangup_ends() else self._on_reload
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, on_hangup)
+        signal.signal(signal.SIGURG, lambda *_: self._came.put(None))
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         if self.stop:

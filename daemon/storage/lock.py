@@ -11,9 +11,10 @@ import fcntl
 import json
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,9 @@ def ask_to_reload(path: Path) -> int:
         fcntl.lockf(descriptor, fcntl.LOCK_EX, ASKED_BYTES, HOLDER_BYTES)
         number = _asked(descriptor) + 1
         os.pwrite(descriptor, str(number).encode().ljust(ASKED_BYTES), HOLDER_BYTES)
+        # Only so that it looks at once. Any other process ignores this signal, unless it wants it.
+        with suppress(OSError, KeyError):
+            os.kill(_holder(descriptor)["pid"], signal.SIGURG)
     finally:
         os.close(descriptor)
     return number

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _LARGEST = 2**63 - 1
+_ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 _COLUMNS = """
     files.directory, files.name, files.folder, files.device, files.size_bytes, files.mtime_ns, files.inode,
@@ -115,7 +117,8 @@ def known_stamps(
     For a few thousand names at most. With `takes_lists`, lists that were not taken count as changed. Every
     listing asks for every file, so this makes as few objects as it can.
     """
-    wanted = {os.fsencode(name): name for name in names}
+    # As os.fsencode does, which takes four times as long.
+    wanted = {name.encode(_ENCODING, _ENCODING_ERRORS): name for name in names}
     # A file that was not found, so that its recording was set aside, counts as changed when it is back.
     found = tuples(
         db,

@@ -13,14 +13,15 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.analysis.context import Context
+from daemon.analysis.pauses import hold, resume
 from daemon.analysis.throttle import Throttle
-from daemon.analysis.workers import Workers
+from daemon.analysis.workers import LOOK_SECONDS, NOTHING_WAITS_SECONDS, Workers
 from daemon.config.models import Config
 from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
 from daemon.errors import StoreBusyError
 from daemon.runtime.results import store
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.operations import troubles
 from tests.databases import new_database, wait_at_most, writing_connection
 from tests.storage.stores import add
@@ -77,6 +78,29 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
     (trouble,) = troubles(db)
     assert (trouble.key, trouble.over_at is None) == (("store", ""), False)
     assert rows(db, "SELECT * FROM pauses WHERE cause = 'store'") == []
+
+
+def test_looks_are_seldom_only_while_nothing_waits_and_nothing_is_paused(
+    path: Path, db: Database, client: ApiClient
+) -> None:
+    config = Config.model_validate({"database": path, "watch": [{"path": "/r"}]})
+    context = Context(
+        config=config,
+        client=client,
+        requests=requests_by_folder(config),
+        store=partial(store, alerts=config.alerts, targets=()),
+        throttle=Throttle(1),
+    )
+    workers = Workers(path, context)
+    assert workers.step(db) == NOTHING_WAITS_SECONDS
+    with transaction(db):
+        hold(db, "key", "401", context, context.clock(), shared=True)
+    assert workers.step(db) <= LOOK_SECONDS
+    with transaction(db):
+        resume(db, context.clock(), causes={"key"})
+    add(db)
+    db.execute("UPDATE recordings SET not_before = '2999-01-01T00:00:00.000Z'")
+    assert workers.step(db) <= LOOK_SECONDS
 
 
 def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
