@@ -20,7 +20,7 @@ from daemon.sightings import FoundBy, Sighting, Sightings
 
 logger = logging.getLogger(__name__)
 
-LOOKS_PER_STEP = 500
+LOOKS_PER_STEP = 100
 LATER_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 

@@ -62,17 +62,16 @@ def take_in(
     intake = Intake()
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
-        is_new = [_known_file(db, arrival.stamp.path) is None for arrival in batch]
+        known = _known_paths(db, [arrival.stamp.path for arrival in batch])
         # Unknown names first: a file that was renamed, and replaced by another, is still known by its inode.
-        for wanted in (True, False):
-            group = [arrival for arrival, new in zip(batch, is_new, strict=True) if new == wanted]
-            if group:
-                _take_in(db, place, group, hash_of, intake)
+        for is_new in (True, False):
+            group = [arrival for arrival in batch if (arrival.stamp.path not in known) == is_new]
+            if cases := [_case(db, place, arrival, hash_of, is_new=is_new) for arrival in group]:
+                _take_in(db, place, cases, intake)
     return intake
 
 
-def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash, intake: Intake) -> None:
-    cases = [_case(db, place, arrival, hash_of) for arrival in arrivals]
+def _take_in(db: Database, place: Place, cases: list[Case], intake: Intake) -> None:
     with transaction(db):
         for case in cases:
             stamp = case.arrival.stamp
@@ -82,13 +81,13 @@ def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash,
             _apply(db, place, case, action, intake)
 
 
-def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash) -> Case:
+def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash, *, is_new: bool) -> Case:
     stamp = arrival.stamp
     with place.asking():
         device = device_above(stamp.path)
     if device is not None:
         stamp = replace(stamp, device=device)
-    known = _known_file(db, stamp.path) or _renamed_from(db, place, stamp)
+    known = (None if is_new else _known_file(db, stamp.path)) or _renamed_from(db, place, stamp)
     sha256 = None
     if needs_hash(known, stamp):
         with place.asking():
@@ -105,6 +104,15 @@ def _is_current(db: Database, case: Case) -> bool:
     if known is None or known.path == path:
         return _known_file(db, path) == known
     return _known_file(db, path) is None and _known_file(db, known.path) == known
+
+
+def _known_paths(db: Database, paths: Iterable[str]) -> set[str]:
+    """Return those of these paths that are known."""
+    names: dict[str, list[str]] = {}
+    for directory, name in map(split_path, paths):
+        names.setdefault(directory, []).append(name)
+    found = ((directory, known_files(db, directory, listed)) for directory, listed in names.items())
+    return {f"{directory}/{name}" for directory, known in found for name in known}
 
 
 def _known_file(db: Database, path: str) -> KnownFile | None:

@@ -69,13 +69,14 @@ def open_database(
     create_private(path)
     db = _connect(path, busy_seconds)
     try:
-        _check_ours(db, path, schema)
+        applied = _check_ours(db, path, schema)
         db.conn.execute("PRAGMA journal_mode=WAL")
         key = _key(path)
         _prepare(db.conn, key)
         db.file = _identity(path)
         db.writer = shared_writer((*db.file, key), functools.partial(_writing, path, db.file, key))
-        _migrate(db, path, schema, going_on)
+        if applied != steps(schema).keys():
+            _migrate(db, path, schema, going_on)
         _check_key(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
@@ -313,8 +314,8 @@ def _check_key(db: Database, path: Path) -> None:
         logger.warning(text, path, lost)
 
 
-def _check_ours(db: Database, path: Path, schema: Path) -> None:
-    """Raise StoreError for a database that this version did not make; only reads."""
+def _check_ours(db: Database, path: Path, schema: Path) -> set[str]:
+    """Return the steps that were applied; StoreError for a database that this version did not make."""
     # Read tables before migrations: another process may create them between the two reads.
     tables = db.table_names()
     applied = _applied(db, schema)
@@ -327,6 +328,7 @@ def _check_ours(db: Database, path: Path, schema: Path) -> None:
         )
     if tables and not applied:
         raise StoreError(f"{path}: this is a database of another program; point `database` at another file")
+    return applied
 
 
 def _way_back(path: Path, version: int) -> str:
@@ -352,6 +354,7 @@ def _applied(db: Database, schema: Path) -> set[str]:
 def _migrate(db: Database, path: Path, schema: Path, going_on: Callable[[], object]) -> None:
     applied = _applied(db, schema)
     if applied == steps(schema).keys():
+        # Another process did it meanwhile.
         return
     if applied:
         _refuse_under_a_daemon(path)

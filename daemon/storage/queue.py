@@ -75,10 +75,12 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
         "error_code": ending.code if ending else None,
         "error": ending.error if ending else None,
     }
-    columns = ", ".join([*values, "digest"])
-    places = ", ".join([*(f":{column}" for column in values), "keyed_digest(:source)"])
-    sql = f"INSERT INTO recordings ({columns}) VALUES ({places}) RETURNING id"  # noqa: S608 - the names above
-    recording_id = int(value(db, sql, values))
+    columns, places = ", ".join(values), ", ".join("?" * len(values))
+    sql = (
+        f"INSERT INTO recordings (digest, {columns}) VALUES (keyed_digest(?), {places})"  # noqa: S608 - ours
+        " RETURNING id"
+    )
+    recording_id = int(value(db, sql, (values["source"], *values.values())))
     if ending and ending.state == RecordingState.FAILED:
         _note_failure(db, recording_id, now)
     return recording_id
@@ -319,11 +321,7 @@ def _end(
     if not found:
         return None
     before = Before(*found[0])
-    changes |= {"state": state, "not_before": None}
-    db.conn.execute(
-        f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
-        changes | {"id": recording_id},
-    )
+    _update(db, recording_id, **changes, state=state, not_before=None)
     if state == RecordingState.FAILED and before.state != state:
         _note_failure(db, recording_id, now)
         add_unused_costs(db, recording_id, now)
@@ -339,11 +337,7 @@ def _end(
 
 def _restore(db: Database, recording_id: int, again: str, why: dict[str, str], now: datetime) -> None:
     """Make a recording `done` again with the result that it had; operations hear why it has no other."""
-    changes = {**why, "state": RecordingState.DONE, "not_before": None, "again": None}
-    db.execute(
-        f"UPDATE recordings SET {_assignments(changes)} WHERE id = :id",  # noqa: S608 - our own column names
-        changes | {"id": recording_id},
-    )
+    _update(db, recording_id, **why, state=RecordingState.DONE, not_before=None, again=None)
     db.execute("INSERT INTO failures (recording_id, failed_at) VALUES (?, ?)", (recording_id, iso(now)))
     add_unused_costs(db, recording_id, now)
     _note_original(db, recording_id, again)
@@ -375,6 +369,13 @@ def _note_original(db: Database, recording_id: int, again: str | None) -> None:
         """,
         {"id": recording_id, "known": again},
     )
+
+
+def _update(db: Database, recording_id: int, **changes: Any) -> None:
+    # By position: for each name of a parameter sqlite3 lets the other threads have the interpreter.
+    columns = ", ".join(f"{column} = ?" for column in changes)
+    sql = f"UPDATE recordings SET {columns} WHERE id = ?"  # noqa: S608 - our own column names
+    db.conn.execute(sql, (*changes.values(), recording_id))
 
 
 def _assignments(changes: dict[str, Any]) -> str:

@@ -162,22 +162,16 @@ def is_marked(db: Database, stamp: FileStamp) -> bool:
     At its old path the inode may differ, as after a backup was restored. A renamed file is known by inode,
     size and time, but not if the time is in whole seconds, which other files may share.
     """
-    looks = {
-        "directory": stored_place(stamp.path)[0],
-        "name": stored_place(stamp.path)[1],
-        "size": stamp.size_bytes,
-        "mtime": stored_time(stamp.mtime_ns),
-        "inode": signed_number(stamp.inode) if stamp.mtime_ns % 1_000_000_000 else None,
-    }
-    found = rows(
+    size_and_time = stamp.size_bytes, stored_time(stamp.mtime_ns)
+    inode = signed_number(stamp.inode) if stamp.mtime_ns % 1_000_000_000 else None
+    found = tuples(
         db,
         """
-        SELECT 1 FROM marks WHERE digest = keyed_digest(:directory, :name)
-            AND size_bytes = :size AND mtime_ns = :mtime
+        SELECT 1 FROM marks WHERE digest = keyed_digest(?1, ?2) AND size_bytes = ?3 AND mtime_ns = ?4
         UNION ALL
-        SELECT 1 FROM marks WHERE inode = :inode AND size_bytes = :size AND mtime_ns = :mtime
+        SELECT 1 FROM marks WHERE inode = ?5 AND size_bytes = ?3 AND mtime_ns = ?4
         """,
-        looks,
+        (*stored_place(stamp.path), *size_and_time, inode),
     )
     return bool(found)
 
