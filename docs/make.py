@@ -68,13 +68,13 @@ Commands that print data take `--json`. Times are shown, and read, in the `timez
 which is named with them; in JSON and in tables they are UTC. There are no colours in a pipe, with `NO_COLOR`
 and on a dumb terminal.
 
-Exit codes: 0 all is well, 1 something failed and stderr says what, 2 wrong usage, 78 the configuration or
-the database cannot be used, 130 interrupted.
+Exit codes: 0 all is well, 1 something failed and stderr says what, 2 wrong usage, 78 the configuration, the
+database or the embedded engine cannot be used, 130 interrupted.
 """
 MAN_TAIL = r"""
 .SH EXIT STATUS
-0 all is well; 1 something failed, and standard error says what; 2 wrong usage; 78 the configuration or the
-database cannot be used; 130 interrupted.
+0 all is well; 1 something failed, and standard error says what; 2 wrong usage; 78 the configuration, the
+database or the embedded engine cannot be used; 130 interrupted.
 .SH ENVIRONMENT
 .TP
 EARSHOT_CONFIG

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,26 +13,14 @@ from daemon.cli.engine_models import CONFIGURED, check_models, engine_settings, 
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 from daemon.engine.access import Access, is_loopback
-from daemon.errors import WITH_ENGINE, EarshotError
+from daemon.engine.weights import need_packages
+from daemon.errors import EarshotError
 from daemon.logs import arrange
 
 if TYPE_CHECKING:
     from daemon.engine.settings import Settings
 
 LARGEST_PORT = 65535
-
-
-@contextmanager
-def engine_packages() -> Iterator[None]:
-    """Turn a failed import of the `engine` extra in the block into a line that says what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "daemon":
-            raise
-        raise EarshotError(
-            f"the embedded engine needs a package that is not installed ({error.name}); install {WITH_ENGINE}"
-        ) from error
 
 
 @click.command(epilog="Example: earshot engine --install base && earshot engine --port 8080")
@@ -99,8 +85,8 @@ def engine(
     if check and wanted is not None:
         raise click.UsageError("--check and --install exclude each other")
     if check:
-        with engine_packages():
-            check_models(context)
+        need_packages()
+        check_models(context)
         return
     if wanted is not None:
         install_models(context, wanted, into)
@@ -115,10 +101,11 @@ def engine(
     context.start_logging("WARNING" if exit_with_stdin else "INFO")
     if log_json:
         arrange("json", nameless_below=None)
-    with engine_packages():
-        from daemon.engine.connections import listen_on_path, listen_on_port
-        from daemon.engine.server import serve
     settings, key = (_of_owner(), None) if exit_with_stdin else _of_configuration(context)
+    # Only now: without the packages they cannot be imported, and that is told by a line.
+    from daemon.engine.connections import listen_on_path, listen_on_port
+    from daemon.engine.server import serve
+
     access = access_for(host if uds is None else None, key)
     listener = listen_on_port(host, port) if uds is None else listen_on_path(uds, for_all=key is not None)
     with listener:

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from daemon.config.after_analysis import Keep, MoveTo
 from daemon.config.document import Location
 from daemon.config.models import Config, Destination, Limits, WatchFolder, Webhook
 from daemon.config.urls import is_deepgram_host
-from daemon.errors import WITH_ENGINE, ConfigError, EarshotError
+from daemon.errors import ConfigError, EarshotError
 from daemon.text import shown_size
 
 FOLDER_SECONDS = 5.0
@@ -30,7 +29,6 @@ FOLDER_SECONDS = 5.0
 REFUSED = (401, 403)
 CLOCK_SECONDS = 30.0
 """A clock that is kept right is nearer than that, whatever an answer takes."""
-ENGINE_PACKAGES = ("av", "faster_whisper", "numpy", "onnxruntime", "starlette", "uvicorn")
 
 
 def look_at_environment(config: Config, file: Path, *, env: Mapping[str, str], offline: bool) -> Report:
@@ -277,12 +275,12 @@ def _check_terms(report: Report, config: Config) -> None:
 
 
 def _check_engine(report: Report, model: str) -> None:
-    from daemon.engine.weights import SENTENCES, find
+    from daemon.engine.weights import SENTENCES, find, need_packages
 
-    missing = [package for package in ENGINE_PACKAGES if find_spec(package) is None]
-    if missing:
-        text = f"the embedded engine needs {', '.join(missing)}; install {WITH_ENGINE}"
-        report.problem(("analyzer", "base_url"), text)
+    try:
+        need_packages()
+    except EarshotError as error:
+        report.error(("analyzer", "base_url"), error)
         return
     report.fine.append("the embedded engine is installed")
     try:

@@ -12,9 +12,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from daemon.errors import EarshotError
+from daemon.errors import WITH_ENGINE, EarshotError
 
 SENTENCES = "sentences"
 """The model of sentence embeddings: what a sentence means, for sentiment, intents and topics."""
@@ -166,7 +167,14 @@ SENTENCE_EMBEDDINGS = Model(
         ),
     ),
 )
+PACKAGES = ("av", "faster_whisper", "numpy", "onnxruntime", "starlette", "uvicorn")
 MODELS: Mapping[str, Model] = {each.name: each for each in (BASE, TINY_ENGLISH, SENTENCE_EMBEDDINGS)}
+
+
+def need_packages() -> None:
+    """Raise EarshotError, which says what to install, if a package that the engine needs is missing."""
+    if missing := [package for package in PACKAGES if find_spec(package) is None]:
+        raise EarshotError(f"the embedded engine needs {', '.join(missing)}; install {WITH_ENGINE}")
 
 
 def share_folders(env: Mapping[str, str] = os.environ) -> tuple[Path, ...]:

@@ -16,12 +16,13 @@ from typing import Self
 
 import httpx
 
-from daemon.config.models import Engine
+from daemon.config.models import Config, Engine
 from daemon.deepgram.client import http_client
+from daemon.deepgram.request import EMBEDDED
 from daemon.engine.languages import is_multilingual
 from daemon.engine.settings import PROGRESS_PATH, Settings
-from daemon.engine.weights import SENTENCES, find
-from daemon.errors import EarshotError
+from daemon.engine.weights import SENTENCES, find, need_packages
+from daemon.errors import ConfigError, ConfigProblem, EarshotError
 from daemon.logs import writes_json
 
 logger = logging.getLogger(__name__)
@@ -121,11 +122,23 @@ def socket_below(runtime_directory: Path) -> Path | None:
     return next(runtime_directory.glob(f"{_PREFIX}*/{_SOCKET}"), None)
 
 
+def embedded(config: Config) -> Settings | None:
+    """Return what the service's own engine starts with, None where it has none; raises as `settings_of`."""
+    return settings_of(config.engine) if config.analyzer.base_url == EMBEDDED else None
+
+
 def settings_of(engine: Engine) -> Settings:
-    """Return the settings for an engine, with its models found. Raises EarshotError if one is not there."""
-    speech = find(engine.model)
+    """Return the settings for an engine, with its models found.
+
+    Raises ConfigError, which says what to install, if a model or a package is not there.
+    """
+    try:
+        need_packages()
+        speech, sentences = find(engine.model), find(SENTENCES)
+    except EarshotError as error:
+        raise ConfigError("engine", [ConfigProblem("", None, "engine.model", str(error))]) from error
     return Settings(
-        models=(str(speech), str(find(SENTENCES))),
+        models=(str(speech), str(sentences)),
         knows_all_languages=is_multilingual(speech),
         device=engine.device,
         workers=engine.workers,

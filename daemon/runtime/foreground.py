@@ -14,8 +14,8 @@ from daemon.config.models import Config
 from daemon.config.secrets import api_key
 from daemon.costs.estimate import expected
 from daemon.deepgram.client import ApiClient
-from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
-from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of, share_done
+from daemon.deepgram.request import reply_timeout, requests_by_folder
+from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, embedded, share_done
 from daemon.runtime.results import Rules, store
 
 
@@ -31,8 +31,8 @@ def asking(
     rules = Rules(config.alerts, open_targets(config, env))
     with ExitStack() as resources:
         base_url, socket_path = config.analyzer.base_url, None
-        if base_url == EMBEDDED:
-            engine = resources.enter_context(EmbeddedEngine(settings_of(config.engine), env))
+        if settings := embedded(config):
+            engine = resources.enter_context(EmbeddedEngine(settings, env))
             base_url, socket_path = ENGINE_URL, engine.socket
         client = resources.enter_context(
             ApiClient(base_url, key=key, timeout=reply_timeout(config.analyzer), socket_path=socket_path)

@@ -30,8 +30,9 @@ from daemon.config.secrets import api_key, known_secrets
 from daemon.config.times import zone_of
 from daemon.costs.estimate import expected
 from daemon.deepgram.client import ApiClient
-from daemon.deepgram.request import EMBEDDED, reply_timeout, requests_by_folder
+from daemon.deepgram.request import reply_timeout, requests_by_folder
 from daemon.documents import render
+from daemon.engine.settings import Settings
 from daemon.errors import StoreBusyError, all_of
 from daemon.files import file_version
 from daemon.logs import register_secret
@@ -40,7 +41,7 @@ from daemon.originals.originals import outcomes_of, tidy
 from daemon.originals.sidecars import write_sidecars
 from daemon.periodic.retention import retention
 from daemon.periodic.schedule import schedule
-from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, settings_of
+from daemon.runtime.engine_process import ENGINE_URL, EmbeddedEngine, embedded
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.runtime.heartbeat import heartbeat, manager_status
 from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loops, Step, Wakeable
@@ -99,10 +100,12 @@ class Generation:
         self.targets: list[Target]
         self._receivers: list[Receiver]
         self._key: str | None
-        self.targets, self._receivers, self._key = all_of(
+        self._engine_settings: Settings | None
+        self.targets, self._receivers, self._key, self._engine_settings = all_of(
             partial(open_targets, config, env),
             partial(receivers, config, env),
             partial(api_key, config, env=env),
+            partial(embedded, config),
         )
         self._env = env
         self._throttle = throttle
@@ -314,9 +317,8 @@ class Generation:
 
     def _context(self) -> Context:
         analyzer = self.config.analyzer
-        if analyzer.base_url == EMBEDDED:
-            settings = settings_of(self.config.engine)
-            self._engine = self._resources.enter_context(EmbeddedEngine(settings, self._env))
+        if self._engine_settings:
+            self._engine = self._resources.enter_context(EmbeddedEngine(self._engine_settings, self._env))
         client = self._resources.enter_context(
             ApiClient(
                 ENGINE_URL if self._engine else analyzer.base_url,
