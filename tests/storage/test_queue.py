@@ -38,6 +38,7 @@ from daemon.storage.requests import (
 from daemon.storage.requeue import requeue, requeue_failed
 from daemon.storage.results import compressed, store_response, stored_reply
 from tests.databases import new_database
+from tests.storage.plans import plans
 from tests.storage.stores import NOW, add, committed, later, row, states
 
 
@@ -501,3 +502,11 @@ def test_what_a_person_wants_anew_is_no_duplicate_and_needs_no_hash(db: Database
     again = claimed(db)
     assert (again.id, again.anew, row(db, original.id)["again"]) == (original.id, True, "quiet")
     assert begin(db, again)[0] == "send"
+
+
+def test_a_claim_does_not_read_all_that_waits(db: Database) -> None:
+    (number,) = add(db)
+    steps = plans(db, lambda: claim_this(db, number, NOW))
+    assert [step for step in steps if "recordings" in step] == [
+        "SEARCH recordings USING INTEGER PRIMARY KEY (rowid=?)"
+    ]
