@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,19 +63,14 @@ class ApiClient:
         self._timeout = timeout
         self._deadlines = Deadlines()
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "earshot"}
-        # Also for httpcore, which else may give a connection to the next request in the moment before another
-        # thread closes it: a reply that is lost so is paid for.
         headers["Connection"] = "close"
         if key:
             headers["Authorization"] = f"Token {key}"
-        # Below httpx.Client, whose cookies, redirects and authentication cost as much as all the rest.
-        self._transport = _transport(
-            base_url,
-            socket_path=socket_path,
-            # A new connection per request: if a server closed an idle one just as we used it again, that
-            # would look like a lost reply, which is paid for.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        # Below httpx.Client, whose cookies, redirects and authentication cost as much as all the rest. One of
+        # its own for each request: threads that share one wait for each other, and it looks at the
+        # connections of all again and again. And a new connection for each: if a server closed an idle one
+        # just as we used it again, that would look like a lost reply, which is paid for.
+        self._transport = _transport(base_url, socket_path)
         self._headers = httpx.Headers(headers).raw
         timeouts = httpx.Timeout(timeout, connect=CONNECT_SECONDS, write=STALL_SECONDS, pool=None)
         self._limits = timeouts.as_dict()
@@ -86,7 +81,6 @@ class ApiClient:
 
     def __exit__(self, *_: object) -> None:
         self._is_closed = True
-        self._transport.close()
         self._deadlines.close()
 
     def listen_file(self, upload: Upload, request: Request) -> Reply:
@@ -156,7 +150,11 @@ class ApiClient:
                 stream=_Body(body, conversation),
                 extensions={"timeout": self._limits, "trace": conversation.trace},
             )
-            with conversation, closing(self._transport.handle_request(asked)) as response:
+            with (
+                conversation,
+                self._transport() as transport,
+                closing(transport.handle_request(asked)) as response,
+            ):
                 response.request = asked
                 return self._reply(response, conversation)
         except UnicodeError as error:
@@ -250,32 +248,37 @@ class _Conversation:
 
 def http_client(url: str, *, socket_path: Path | None = None, **settings: Any) -> httpx.Client:
     """Return a client for requests to `url`; see `_transport`."""
-    return httpx.Client(transport=_transport(url, socket_path=socket_path), trust_env=False, **settings)
+    return httpx.Client(transport=_transport(url, socket_path)(), trust_env=False, **settings)
 
 
-def _transport(url: str, *, socket_path: Path | None, **settings: Any) -> httpx.HTTPTransport:
-    """Return what makes requests to `url`, with the proxy and certificates that the environment names.
+def _transport(url: str, socket_path: Path | None) -> Callable[[], httpx.HTTPTransport]:
+    """Return what opens a way to `url`, with the proxy and certificates that the environment names.
 
-    With `socket_path` it asks for them there, and needs neither.
+    With `socket_path` it leads there, and needs neither.
 
     Raises EarshotError if these are needed but unusable; its text never quotes them: an address may hold a
     password.
     """
-    if socket_path is not None:
-        return httpx.HTTPTransport(uds=str(socket_path), verify=False, trust_env=False, **settings)
-    proxy = proxy_for(url, os.environ)
+    proxy = None if socket_path else proxy_for(url, os.environ)
     encrypted = any(address.lower().startswith("https:") for address in (url, proxy.url if proxy else ""))
     try:
-        certificates = httpx.create_ssl_context() if encrypted else False
+        # Once: to make one takes longer than all else here.
+        certificates = httpx.create_ssl_context(verify=encrypted and not socket_path)
     except OSError as error:
         raise EarshotError(
             f"the certificates that the environment names cannot be read ({error.strerror or error}); "
             "correct or unset SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE"
         ) from error
     try:
-        return httpx.HTTPTransport(
-            proxy=proxy.url if proxy else None, trust_env=False, verify=certificates, **settings
+        opened = functools.partial(
+            httpx.HTTPTransport,
+            proxy=httpx.Proxy(proxy.url) if proxy else None,
+            uds=str(socket_path) if socket_path else None,
+            verify=certificates,
+            trust_env=False,
         )
+        opened().close()
+        return opened
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         name = proxy.variable if proxy else "the environment"
         raise EarshotError(

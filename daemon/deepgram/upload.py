@@ -77,7 +77,7 @@ def _check_size(size_bytes: int) -> None:
 
 def whole_of(file: OpenFile) -> tuple[bytes, str]:
     """Return the bytes of a short file, and their SHA-256 in hex; raises as `content_hash` does."""
-    content = b"".join(_blocks(file))
+    content = b"".join(_blocks(file, HELD_BYTES))
     return content, hashlib.sha256(content).hexdigest()
 
 
@@ -171,10 +171,10 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _blocks(file: OpenFile) -> Iterator[bytes]:
+def _blocks(file: OpenFile, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     offset = 0
     try:
-        while block := os.pread(file.descriptor, BLOCK_BYTES, offset):
+        while block := os.pread(file.descriptor, block_bytes, offset):
             offset += len(block)
             if offset > file.size_bytes:
                 break

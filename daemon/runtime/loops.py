@@ -73,7 +73,9 @@ class Alarm:
 
     def wake(self) -> None:
         """End the present wait, or else the next one; from any thread."""
-        self._event.set()
+        # Most calls come while it is on its way to look already, and need no lock.
+        if not self._event.is_set():
+            self._event.set()
 
     def wait(self, seconds: float) -> None:
         """Return after so many seconds, or when `wake` is called."""
