@@ -108,7 +108,9 @@ def routes(place: Place) -> list[Route]:
 async def no_such_page(request: Request, error: Exception) -> Response:
     """Answer a path or method that there is not."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    return refusals.reply_of(refusals.refusal_of(error), str(uuid4()))
+    reply = refusals.reply_of(refusals.refusal_of(error), str(uuid4()))
+    reply.headers.update(error.headers or {})  # which methods a path has
+    return reply
 
 
 async def _health(request: Request) -> Response:

@@ -327,10 +327,11 @@ def test_any_key_is_good_and_projects_can_be_asked_for(engine: Engine) -> None:
     assert (reply.status_code, reply.json()) == (200, {"projects": []})
 
 
-def test_an_unknown_address_is_answered_in_deepgrams_error_shape(engine: Engine) -> None:
-    reply = client().get(f"{engine.url}/v1/nothing")
-    assert reply.status_code == 404
-    assert set(reply.json()) == {"err_code", "err_msg", "request_id"}
+def test_an_unknown_address_or_method_is_answered_in_deepgrams_error_shape(engine: Engine) -> None:
+    for path, status, allowed in (("nothing", 404, None), ("listen", 405, "POST")):
+        reply = client().get(f"{engine.url}/v1/{path}")
+        assert (reply.status_code, reply.headers.get("Allow")) == (status, allowed)
+        assert set(reply.json()) == {"err_code", "err_msg", "request_id"}
 
 
 # the server's life
