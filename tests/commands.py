@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import click
 
@@ -23,6 +24,13 @@ PLACEHOLDERS = {
 def quoted_commands(text: str) -> list[str]:
     """Return what stands between backquotes and begins with `earshot` and a command."""
     return [each for each in re.findall(r"`(earshot [^`]*)`", text) if "…" not in each]
+
+
+def shell_block(containing: str, page: str = "README.md") -> list[str]:
+    """Return the lines of the block of shell in a page that contains this."""
+    text = Path(__file__).parents[1].joinpath(page).read_text("utf-8")
+    blocks: list[str] = re.findall(r"(?ms)^```sh\n(.*?)^```", text)
+    return next(block for block in blocks if containing in block).splitlines()
 
 
 def usage_error(line: str) -> str | None:

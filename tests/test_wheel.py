@@ -17,7 +17,7 @@ import yaml
 
 from daemon.config.load import load_config
 from daemon.version import full_version
-from tests.commands import usage_error
+from tests.commands import shell_block, usage_error
 from tests.servers import HttpSink
 
 ROOT = Path(__file__).parents[1]
@@ -101,8 +101,8 @@ def test_pip_and_pipx_install_the_wheel(wheel: Path, tmp_path: Path) -> None:
 
 def test_the_readmes_lines_for_uv_end_in_a_first_pass(checkout: Path, wheel: Path, tmp_path: Path) -> None:
     """As written, but for the wheel instead of the checkout, and an editor that nobody has to sit at."""
-    lines = next(block for block in shell_blocks() if "uv tool install ." in block)
-    assert len(lines.splitlines()) <= 5
+    lines = shell_block("uv tool install .")
+    assert len(lines) <= 5
     (tmp_path / "calls").mkdir()
     with HttpSink() as api:
         text = f"watch: [{tmp_path}/calls]\ndatabase: {tmp_path}/e.db\n"
@@ -117,7 +117,7 @@ def test_the_readmes_lines_for_uv_end_in_a_first_pass(checkout: Path, wheel: Pat
             "UV_PYTHON": sys.executable,
         }
         own["PATH"] = f"{tmp_path}:{TOOLS}:{os.environ['PATH']}"
-        script = lines.replace("uv tool install .", f"uv tool install {wheel}")
+        script = "\n".join(lines).replace("uv tool install .", f"uv tool install {wheel}")
         shown = said(["sh", "-euc", script], checkout, **own)
     assert "0 done" in shown
 
@@ -138,8 +138,4 @@ def test_the_container_is_made_of_what_is_here() -> None:
     assert "/etc/earshot/config.yaml" in targets
     assert str(config.analyzer.api_key_file) == f"/run/secrets/{service['secrets'][0]}"
     assert str(config.database.parent) in str(lines)
-    assert len(next(block for block in shell_blocks() if "docker compose" in block).splitlines()) <= 5
-
-
-def shell_blocks() -> list[str]:
-    return re.findall(r"(?ms)^```sh\n(.*?)^```", (ROOT / "README.md").read_text())
+    assert len(shell_block("docker compose")) <= 5

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.commands import shell_block
 from tests.harness import Conversation, answer, refuse, reply, together, wav
 from tests.servers import wait_until
 from tests.system.machine import Machine
@@ -23,15 +24,21 @@ KILLS = 10
 
 
 def first_alert(machine: Machine) -> str:
-    """One key and one edited line (and here the API's address): then what is dropped ends in an alert."""
+    """The README's other lines: one key and one edited line (and here the API's address) end in an alert."""
     with scene(machine, started=False) as here:
         machine.run("cp", "/usr/share/earshot/config.yaml", "/etc/earshot/config.yaml")
-        config = machine.root / "etc/earshot/config.yaml"
-        text = config.read_text("utf-8").replace("json://localhost:9/", f"json://{here.sink.address}/")
-        config.write_text(f"{text}\nanalyzer: {{base_url: '{here.api.url}'}}\n", "utf-8")
+        here.give_key("")
+        edits = (
+            f"case $1 in *_key) echo '{KEY}' >$1 ;;"
+            f" *) sed -i s,json://localhost:9/,json://{here.sink.address}/, $1;"
+            f" echo 'analyzer: {{base_url: \"{here.api.url}\"}}' >>$1 ;; esac"
+        )
+        machine.write("/usr/bin/editor", f"#!/bin/sh\n{edits}\n", 0o755)
+        lines = shell_block("systemctl enable --now earshot")
         began = time.monotonic()
-        here.start()
+        machine.shell("set -e\n" + "\n".join(lines[1:]))
         started = time.monotonic()
+        machine.run("systemctl", "disable", "earshot")
         here.drop("call.wav")
         here.sink.wait_for(1)
         told = time.monotonic()

@@ -6,6 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 
+from tests.commands import shell_block
 from tests.harness import Conversation, reply, together
 from tests.servers import wait_until
 from tests.system.machine import Machine
@@ -26,8 +27,10 @@ def apt(machine: Machine, package: Path, *options: str, check: bool = True) -> s
 
 
 def installs(machine: Machine, package: Path) -> str:
-    """`apt install ./earshot_*.deb`: nothing runs before there is a key, and its user may read it all."""
-    said = apt(machine, package)
+    """The README's first line: nothing runs before there is a key, and its user may read it all."""
+    lines = shell_block("systemctl enable --now earshot")
+    assert len(lines) <= 5
+    said = as_in_checkout(machine, lines[0], package)
     assert "is installed and not started" in said, said
     assert machine.run("systemctl", "is-enabled", "earshot", check=False).stdout.strip() == "disabled"
     assert machine.unit("ActiveState") == "inactive"
@@ -35,6 +38,19 @@ def installs(machine: Machine, package: Path) -> str:
     assert modes.splitlines() == ["750 root:earshot", "640 root:earshot", "700 root:root"]
     machine.shell("setpriv --reuid=earshot --regid=earshot --init-groups /opt/earshot/bin/earshot --version")
     return machine.shell("earshot --version")
+
+
+def as_in_checkout(machine: Machine, line: str, *packages: Path) -> str:
+    """Run a line of the documents in a folder where `scripts/package` has made these; what it says."""
+    checkout = machine.root / "root/checkout"
+    machine.write("/root/checkout/scripts/package", "#!/bin/sh\n", 0o755)
+    shutil.rmtree(checkout / "dist", ignore_errors=True)
+    (checkout / "dist").mkdir()
+    for each in packages:
+        shutil.copy(each, checkout / "dist")
+    # What one answers who sits there.
+    machine.write("/etc/apt/apt.conf.d/yes", 'APT::Get::Assume-Yes "true";\n')
+    return machine.shell(f"umask 077; cd /root/checkout; {line} 2>&1")
 
 
 def upgrades(machine: Machine, before: Path, package: Path, place: Path) -> str:
