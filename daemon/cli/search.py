@@ -52,7 +52,7 @@ def search(
 ) -> None:
     """Search transcripts, summaries and names for WORDS.
 
-    All of them must be there; the best hits come first.
+    All of them must be there; the best hits come first, of more than 1,000 the newest.
     word* finds words that begin with it; "two words" in quotes (which your shell must keep) finds a phrase.
     """
     from daemon.storage.views import search as find

@@ -17,6 +17,10 @@ _RECORDED_AT = "coalesce(recordings.recorded_at, recordings.modified_at)"
 MADE_AT = "coalesce(recordings.recorded_at, recordings.modified_at, recordings.first_seen_at)"
 """When a recording was made, as far as known; there is an index by it."""
 
+NARROW = "recordings INDEXED BY recordings_facts"
+"""Recordings without their texts, by id, for what many of them may have to be looked at: all columns of
+`condition` and ORDERS. By itself SQLite reads through the texts, behind which some of the columns are."""
+
 ORDERS = {
     "received": "recordings.id DESC",
     "recorded": f"{_RECORDED_AT} DESC, recordings.id DESC",
@@ -65,10 +69,9 @@ class Filters:
 def condition(db: Database, filters: Filters) -> tuple[str, tuple[Any, ...]]:
     """Return the filters as an SQL expression over `recordings`, with the values of its `?`.
 
-    This connection learns the function `fits`, which matches patterns.
+    Whatever is not in NARROW is looked for in other tables, which then say the ids.
     """
-    db.register_function(_fits, name="fits", deterministic=True, replace=True)
-    parts = [*_of_columns(filters), *_of_labels(db, filters), *_of_other_tables(filters)]
+    parts = [*_of_columns(filters), *_of_labels(db, filters), *_of_other_tables(db, filters)]
     return " AND ".join(["1", *(sql for sql, _ in parts)]), tuple(
         value for _, values in parts for value in values
     )
@@ -85,7 +88,7 @@ def matching_ids(
     sql, values = condition(db, filters)
     found = tuples(
         db,
-        f"SELECT id FROM recordings WHERE {sql} ORDER BY {ORDERS[order]} LIMIT ?",  # noqa: S608 - our own text
+        f"SELECT id FROM {NARROW} WHERE {sql} ORDER BY {ORDERS[order]} LIMIT ?",  # noqa: S608 - our own text
         (*values, -1 if limit is None else limit),
     )
     return array("q", (row[0] for row in found))
@@ -148,7 +151,7 @@ def _of_columns(filters: Filters) -> list[Part]:
     if filters.no_sentiment:
         parts.append(("recordings.average_sentiment IS NULL", ()))
     if filters.not_analyzed:
-        parts.append(("recordings.not_analyzed <> '{}'", ()))
+        parts.append(("recordings.id IN (SELECT id FROM recordings WHERE not_analyzed <> '{}')", ()))
     return parts
 
 
@@ -157,7 +160,7 @@ def _of_labels(db: Database, filters: Filters) -> list[Part]:
         (
             f"recordings.id IN (SELECT recording_id FROM {table}"  # noqa: S608 - our own names
             f" WHERE {label} IN (SELECT value FROM json_each(?)))",
-            (json.dumps([each for each in _labels(db, table, label) if _fits_any(each, patterns)]),),
+            (json.dumps([each for each in distinct(db, table, label) if _fits_any(each, patterns)]),),
         )
         for table, label, patterns in (
             ("intents", "intent", filters.intents),
@@ -167,16 +170,16 @@ def _of_labels(db: Database, filters: Filters) -> list[Part]:
     ]
 
 
-def _labels(db: Database, table: str, label: str) -> list[str]:
-    """Return all labels there are, each found by one step in the index."""
+def distinct(db: Database, table: str, column: str) -> list[str]:
+    """Return all texts of a column that has an index, each found by one step in it."""
     found = tuples(
         db,
         f"""
-        WITH RECURSIVE known (label) AS (
-            SELECT min({label}) FROM {table} UNION ALL
-            SELECT (SELECT min({label}) FROM {table} WHERE {label} > known.label) FROM known
-            WHERE label IS NOT NULL
-        ) SELECT label FROM known WHERE label IS NOT NULL
+        WITH RECURSIVE known (text) AS (
+            SELECT min({column}) FROM {table} UNION ALL
+            SELECT (SELECT min({column}) FROM {table} WHERE {column} > known.text) FROM known
+            WHERE text IS NOT NULL
+        ) SELECT text FROM known WHERE text IS NOT NULL
         """,  # noqa: S608 - our own names
     )
     return [each for (each,) in found]
@@ -186,8 +189,8 @@ def _fits_any(label: str, patterns: tuple[str, ...]) -> bool:
     return any(pattern_matches(pattern, label) for pattern in patterns)
 
 
-def _of_other_tables(filters: Filters) -> list[Part]:
-    parts: list[Part] = [_of_metadata(*pair) for pair in filters.where]
+def _of_other_tables(db: Database, filters: Filters) -> list[Part]:
+    parts: list[Part] = [_of_metadata(db, *pair) for pair in filters.where]
     if filters.text is not None:
         matching = "SELECT rowid FROM recordings_fts WHERE recordings_fts MATCH ?"
         parts.append((f"recordings.id IN ({matching})", (match_expression(filters.text),)))
@@ -195,24 +198,25 @@ def _of_other_tables(filters: Filters) -> list[Part]:
         passage = "SELECT 1 FROM worst_scores WHERE recording_id = recordings.id AND score <= ?"
         parts.append((f"EXISTS ({passage})", (filters.worst_below,)))
     if filters.rule is not None:
-        told = "SELECT 1 FROM alerts, json_each(rules) WHERE recording_id = recordings.id AND value = ?"
-        parts.append((f"EXISTS ({told})", (filters.rule,)))
+        told = "SELECT recording_id FROM alerts, json_each(rules) WHERE value = ?"
+        parts.append((f"recordings.id IN ({told})", (filters.rule,)))
     if filters.alerted:
-        fired = "SELECT 1 FROM alerts WHERE recording_id = recordings.id AND state <> 'suppressed'"
-        parts.append((f"EXISTS ({fired})", ()))
+        fired = "SELECT recording_id FROM alerts WHERE state <> 'suppressed'"
+        parts.append((f"recordings.id IN ({fired})", ()))
     return parts
 
 
-def _of_metadata(key: str, pattern: str) -> Part:
-    """By an index where the pattern is a plain value that the index compares as `fits` does."""
-    if pattern.isascii() and not {"*", "?"} & set(pattern):
-        sql = "SELECT recording_id FROM metadata_values WHERE key = ? AND value = ?"
-        return f"recordings.id IN ({sql})", (key, pattern)
-    return "EXISTS (SELECT 1 FROM json_each(recordings.metadata) WHERE key = ? AND fits(value, ?))", (
-        key,
-        pattern,
-    )
+def _of_metadata(db: Database, key: str, pattern: str) -> Part:
+    """A plain value is compared by the index, which knows the letter case of ASCII alone."""
+    values = [pattern]
+    if not pattern.isascii() or {"*", "?"} & set(pattern):
+        values = [each for each in metadata_values(db, key) if pattern_matches(pattern, each)]
+    these = "key = ? AND value IN (SELECT value FROM json_each(?))"
+    sql = f"SELECT recording_id FROM metadata_values WHERE {these}"  # noqa: S608 - our own text
+    return f"recordings.id IN ({sql})", (key, json.dumps(values))
 
 
-def _fits(text: object, pattern: str) -> bool:
-    return text is not None and pattern_matches(pattern, str(text))
+def metadata_values(db: Database, key: str) -> list[str]:
+    """Return all values of a key of the metadata, once for all spellings in capital and small letters."""
+    found = tuples(db, "SELECT DISTINCT value FROM metadata_values WHERE key = ?", (key,))
+    return [each for (each,) in found]

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.days import learn_days
-from daemon.storage.filters import MADE_AT, Filters, condition, match_expression
+from daemon.storage.filters import MADE_AT, NARROW, Filters, condition, match_expression
 from daemon.storage.snippets import snippet
 
 MOST_COUNTED = 1000
@@ -293,7 +293,7 @@ def moods_by(db: Database, group: str, filters: Filters, zone: tzinfo) -> list[R
     learn_days(db, zone)
     key, values = MOOD_GROUPS.get(group), tuple[str, ...]()
     if key is None:
-        key = "(SELECT value FROM json_each(recordings.metadata) WHERE json_each.key = ?)"
+        key = "(SELECT value FROM metadata_values WHERE recording_id = recordings.id AND key = ?)"
         values = (group.removeprefix("metadata."),)
     where, more = condition(db, filters)
     order = "key" if group == "day" else "count DESC, key"
@@ -303,7 +303,7 @@ def moods_by(db: Database, group: str, filters: Filters, zone: tzinfo) -> list[R
         SELECT {key} AS key, count(*) AS count, total(average_sentiment = 'negative') AS negative,
             total(average_sentiment = 'neutral') AS neutral,
             total(average_sentiment = 'positive') AS positive, avg(average_sentiment_score) AS average
-        FROM recordings WHERE state = 'done' AND {where} GROUP BY 1 ORDER BY {order} LIMIT ?
+        FROM {NARROW} WHERE state = 'done' AND {where} GROUP BY 1 ORDER BY {order} LIMIT ?
         """,  # noqa: S608 - our own texts
         (*values, *more, MOST_COUNTED),
     )

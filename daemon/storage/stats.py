@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from daemon.models import RecordingState
 from daemon.storage.database import rows, tuples
 from daemon.storage.days import learn_days
-from daemon.storage.filters import Filters, condition
+from daemon.storage.filters import NARROW, Filters, condition
 
 Row = dict[str, Any]
 
@@ -76,7 +76,7 @@ def _choose(db: Database, group: str | None, filters: Filters) -> None:
         INSERT INTO temp.wanted (id, key, day, seconds, label, score)
         SELECT recordings.id, {key}, local_day({_AT}), recordings.duration_seconds,
             recordings.average_sentiment, recordings.average_sentiment_score
-        FROM recordings WHERE {state} AND {where}
+        FROM {NARROW} WHERE {state} AND {where}
         """,  # noqa: S608 - our own texts
         (*keys, *values),
     )
@@ -87,7 +87,7 @@ def _key(group: str | None) -> tuple[str, tuple[str, ...]]:
         return "NULL", ()
     if group in GROUPS:
         return GROUPS[group], ()
-    sql = "(SELECT value FROM json_each(recordings.metadata) WHERE json_each.key = ?)"
+    sql = "(SELECT value FROM metadata_values WHERE recording_id = recordings.id AND key = ?)"
     return sql, (group.removeprefix("metadata."),)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from sqlite_utils import Database
 
-from daemon.storage.database import tuples, value
-from daemon.storage.filters import Filters
+from daemon.storage.filters import Filters, distinct, matching_ids, metadata_values
 from daemon.text import pattern_matches
 
 MOST_COMPARED = 2000
@@ -24,14 +23,12 @@ def unknown_names(db: Database, filters: Filters, folders: Collection[str] = ())
         yield from _unknown_folder(db, filters.folder, folders)
     for kind, patterns in (("intent", filters.intents), ("topic", filters.topics)):
         if patterns:
-            labels = _texts(db, f"SELECT DISTINCT {kind} FROM {kind}s")  # noqa: S608 - the names above
+            labels = distinct(db, f"{kind}s", kind)
             yield from (_none_fits(f"no {kind} is", each, labels) for each in _unfit(patterns, labels))
     for key, pattern in filters.where:
-        values = _texts(
-            db, "SELECT DISTINCT value FROM recordings, json_each(metadata) WHERE key = ?", (key,)
-        )
+        values = metadata_values(db, key)
         if not values:
-            keys = _texts(db, "SELECT DISTINCT key FROM recordings, json_each(metadata)")
+            keys = distinct(db, "metadata_values", "key")
             yield f"no recording has metadata called {key}{_nearest(key, keys)}"
         else:
             yield from (_none_fits(f"no {key} is", each, values) for each in _unfit((pattern,), values))
@@ -39,11 +36,10 @@ def unknown_names(db: Database, filters: Filters, folders: Collection[str] = ())
 
 def _unknown_folder(db: Database, folder: str, configured: Collection[str]) -> Iterator[str]:
     below = folder.rstrip("/") + "/"
-    sql = "SELECT 1 FROM recordings WHERE folder = ? OR substr(path, 1, ?) = ? LIMIT 1"
-    known = _texts(db, "SELECT path FROM folders UNION SELECT folder FROM recordings") + list(configured)
+    known = [*distinct(db, "folders", "path"), *distinct(db, "recordings", "folder"), *configured]
     if any(each == folder or each.startswith(below) for each in known):
         return
-    if value(db, sql, (folder, len(below), below)) is None:
+    if not matching_ids(db, Filters(folder=folder), limit=1):
         yield f"nothing has come from a folder {folder}{_nearest(folder, list(dict.fromkeys(known)))}"
 
 
@@ -66,7 +62,3 @@ def _nearest(wanted: str, known: Sequence[str]) -> str:
         return f"; did you mean {near}?"
     some = ", ".join(sorted(known)[:3])
     return f"; there are {some}{' and others' if len(known) > 3 else ''}" if some else ""
-
-
-def _texts(db: Database, sql: str, values: tuple[str, ...] = ()) -> list[str]:
-    return [str(text) for (text,) in tuples(db, sql, values) if text is not None]

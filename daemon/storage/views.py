@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from daemon.models import RecordingState
 from daemon.storage.database import rows, tuples, value
-from daemon.storage.filters import Filters, condition, match_expression, matching_ids
+from daemon.storage.filters import NARROW, Filters, condition, match_expression, matching_ids
 from daemon.storage.not_taken import REASONS, not_taken
 from daemon.storage.snippets import snippet
 
@@ -43,6 +43,7 @@ HIDDEN_COLUMNS = (
 JSON_COLUMNS = ("tags", "metadata", "not_analyzed", "rules")
 SNIPPET_WORDS = 16
 BATCH_ROWS = 200
+MOST_RANKED = 1000
 RECENT_NAMES = 2000
 """In which a name like one that was mistyped is looked for."""
 EVERYTHING = Filters()
@@ -191,7 +192,7 @@ def recording_columns(db: Database) -> tuple[str, ...]:
 def count_recordings(db: Database, filters: Filters) -> int:
     """Count the wanted recordings."""
     where, values = condition(db, filters)
-    found = rows(db, f"SELECT count(*) AS n FROM recordings WHERE {where}", values)  # noqa: S608
+    found = rows(db, f"SELECT count(*) AS n FROM {NARROW} WHERE {where}", values)  # noqa: S608
     count: int = found[0]["n"]
     return count
 
@@ -228,7 +229,7 @@ def recordings_named(db: Database, named: str, path: str) -> list[int]:
     if named.isdecimal() and int(named) < 2**63:
         wanted.insert(0, ("id = ?", (int(named),)))
     for where, values in wanted:
-        sql = f"SELECT id FROM recordings WHERE {where} ORDER BY id DESC"  # noqa: S608 - the texts above
+        sql = f"SELECT id FROM {NARROW} WHERE {where} ORDER BY id DESC"  # noqa: S608 - the texts above
         if found := [row_id for (row_id,) in tuples(db, sql, values)]:
             return found
     return []
@@ -249,28 +250,47 @@ def search(
     filters: Filters = EVERYTHING,
     *,
     marks: tuple[str, str] = ("[", "]"),
+    most_ranked: int = MOST_RANKED,
 ) -> list[Row]:
     """Return wanted recordings with all these words in transcript, summary or name, best first.
 
-    Each has a `snippet`, with `marks` around what was found.
+    Of more than `most_ranked` the newest come first: words that are in so many say little about any, and to
+    compare them all takes long. Each has a `snippet`, with `marks` around what was found.
     `word*` finds words that begin with it, `"two words"` a phrase. All else is text,
     never syntax.
     """
-    where, values = condition(db, filters)
-    join = "" if filters == EVERYTHING else "JOIN recordings ON recordings.id = recordings_fts.rowid"
     # First which, then what is in them: otherwise the texts of all are read and cut out, to be sorted.
-    best = tuples(
-        db,
-        f"""
-        SELECT recordings_fts.rowid FROM recordings_fts {join}
-        WHERE recordings_fts MATCH ? AND {where} ORDER BY rank, recordings_fts.rowid DESC LIMIT ?
-        """,  # noqa: S608 - our own text
-        (match_expression(words), *values, limit),
-    )
+    found = _found(db, words, filters, max(limit, most_ranked + 1))
+    if len(found) <= most_ranked:
+        found = _best_first(db, words, found)
     return [
         row | {"snippet": snippet(db, words, row["id"], marks, SNIPPET_WORDS) or ""}
-        for row in recordings_by_ids(db, [row_id for (row_id,) in best])
+        for row in recordings_by_ids(db, found[:limit])
     ]
+
+
+def _found(db: Database, words: str, filters: Filters, limit: int) -> list[int]:
+    """Return the newest recordings with these words."""
+    where, values = condition(db, filters)
+    # With a +, or each id were looked for in the index of words by itself.
+    among = "1" if filters == EVERYTHING else f"+rowid IN (SELECT id FROM {NARROW} WHERE {where})"  # noqa: S608
+    found = tuples(
+        db,
+        f"SELECT rowid FROM recordings_fts WHERE recordings_fts MATCH ? AND {among}"  # noqa: S608 - our own text
+        " ORDER BY rowid DESC LIMIT ?",
+        (match_expression(words), *values, limit),
+    )
+    return [row_id for (row_id,) in found]
+
+
+def _best_first(db: Database, words: str, ids: Sequence[int]) -> list[int]:
+    found = tuples(
+        db,
+        "SELECT rowid FROM recordings_fts WHERE recordings_fts MATCH ?"
+        " AND +rowid IN (SELECT value FROM json_each(?)) ORDER BY bm25(recordings_fts), rowid DESC",
+        (match_expression(words), json.dumps(ids)),
+    )
+    return [row_id for (row_id,) in found]
 
 
 def alerts_list(

@@ -11,9 +11,10 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.storage.database import memory_database
-from daemon.storage.filters import Filters, matching_ids
+from daemon.storage.filters import ORDERS, Filters, matching_ids
 from daemon.storage.unknown import unknown_names
-from daemon.storage.views import list_recordings, search
+from daemon.storage.views import count_recordings, list_recordings, recordings_named, search
+from tests.storage.plans import plans
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,36 @@ def test_what_has_no_value_comes_last(db: Database, order: str, expected: list[i
 def test_a_search_heeds_the_filters_too(db: Database) -> None:
     assert [row["id"] for row in search(db, "wav", 10)] == [4, 3, 2, 1]
     assert [row["id"] for row in search(db, "wav", 10, Filters(folder="/srv/ab"))] == [3]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["columns", "others", "text"])
+def test_nothing_reads_through_the_texts_to_filter_or_order(db: Database, kind: str, order: str) -> None:
+    of_columns = Filters(
+        states=("done",),
+        folder="/srv",
+        since="2026",
+        until="2027",
+        recorded_since="2026",
+        recorded_until="2027",
+        sentiments=("negative",),
+        made_since="2026",
+        made_until="2027",
+        no_sentiment=True,
+    )
+    others = Filters(intents=("*",), topics=("*",), where=(("caller", "*"),), alerted=True, not_analyzed=True)
+    wanted = {"columns": of_columns, "others": others, "text": Filters(text="refund", rule="unhappy")}[kind]
+    steps = plans(db, lambda: matching_ids(db, wanted, order=order))
+    steps += plans(db, lambda: count_recordings(db, wanted))
+    read = [step for step in steps if " recordings " in step and "recordings_not_analyzed" not in step]
+    assert {step.partition(" (")[0].partition(" ")[2] for step in read} == {
+        "recordings USING COVERING INDEX recordings_facts"
+    }
+
+
+def test_a_name_is_found_without_reading_through_the_texts(db: Database) -> None:
+    steps = plans(db, lambda: recordings_named(db, "one.wav", "/one.wav"))
+    assert {*steps} == {"SCAN recordings USING COVERING INDEX recordings_facts"}
 
 
 @pytest.mark.parametrize(

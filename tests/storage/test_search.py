@@ -70,6 +70,14 @@ def test_search_finds_all_in_which_a_rule_would_find_the_phrase(db: Database) ->
     assert {words: {number - first for number in found(db, words)} for words in expected} == expected
 
 
+def test_the_best_come_first_and_of_very_many_the_newest(db: Database) -> None:
+    best = say(db, "refund, refund")
+    newest = say(db, "someone spoke of many other things and then of a refund")
+    assert [row["id"] for row in search(db, "refund", 2)] == [best, newest]
+    assert [row["id"] for row in search(db, "refund", 2, most_ranked=1)] == [newest, best]
+    assert [row["id"] for row in search(db, "refund", 1, most_ranked=1)] == [newest]
+
+
 def test_a_word_of_a_script_without_blanks_is_shown_as_it_is_written(db: Database) -> None:
     say(db, TEXTS[1])
     (hit,) = search(db, "解約", 1)
