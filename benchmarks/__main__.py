@@ -13,7 +13,7 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import commands, report, standing, storing, throughput, way, web
+from benchmarks import commands, report, rescan, standing, storing, throughput, way, web
 from benchmarks.figures import Figure, load, machine, table
 
 BENCHMARKS: dict[str, Callable[..., Iterator[Figure]]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[..., Iterator[Figure]]] = {
     "upload": way.upload,
     "backlog": standing.backlog,
     "idle": standing.idle,
+    "listing": rescan.measure,
     "commit": storing.commit,
     "long-reply": storing.long_reply,
     "alerts": way.alerts,

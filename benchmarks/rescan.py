@@ -1,61 +1,54 @@
-"""What a listing costs in a folder full of known files: `.venv/bin/python -m benchmarks.rescan [FILES]`.
+"""What a listing costs: the first of very many new files, which takes each in, and those of known ones.
 
-Prints processor seconds as ratios against a bare walk (scandir, and one lstat a file) in the same run,
-because machines differ and are noisy: the first listing, which takes every file in, and those that follow.
+Beside a bare walk (scandir, and one lstat a file) of the same run.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlite_utils import Database
 
+from benchmarks.figures import Figure
 from daemon.config.models import WatchFolder
 from daemon.runtime.folder_loop import FolderLoop
 from daemon.storage.database import open_database
 
-FILES = 100_000
 FILES_PER_DIRECTORY = 100
 RUNS = 5
 
 
-def main() -> None:
-    """Measure and print, one line each."""
-    files = int(sys.argv[1]) if len(sys.argv) > 1 else FILES
-    logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place) / "calls"
-        make(root, files)
-        with closing(open_database(Path(place) / "earshot.db")) as db:
-            loop = FolderLoop(WatchFolder(path=root, rescan=3600.0))
-            try:
-                measure(loop, db, root, files)
-            finally:
-                loop.watch.close()
+def measure(*, small: bool) -> Iterator[Figure]:
+    """Yield the processor time of a first listing and of the next, each beside that of a bare walk."""
+    files, runs = (200, 1) if small else (100_000, RUNS)
+    logging.disable(logging.INFO)
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            root = Path(place) / "calls"
+            make(root, files)
+            with closing(open_database(Path(place) / "earshot.db")) as db:
+                loop = FolderLoop(WatchFolder(path=root, rescan=3600.0))
+                with closing(loop.watch):
+                    yield from _figures(loop, db, root, files, runs)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
-def measure(loop: FolderLoop, db: Database, root: Path, files: int) -> None:
+def _figures(loop: FolderLoop, db: Database, root: Path, files: int, runs: int) -> Iterator[Figure]:
     first = processor_seconds(lambda: listing(loop, db))
-    known = db["recordings"].count
-    assert known == files, f"{known} of {files} files became rows"
-    bare, listed = [], []
-    for _ in range(RUNS):
-        bare.append(processor_seconds(lambda: bare_walk(root)))
-        listed.append(processor_seconds(lambda: listing(loop, db)))
+    assert db["recordings"].count == files, "not all files became rows"
+    bare = min(processor_seconds(lambda: bare_walk(root)) for _ in range(runs))
+    known = min(processor_seconds(lambda: listing(loop, db)) for _ in range(runs))
     assert db["recordings"].count == files, "a listing of known files added rows"
-    base = statistics.median(bare)
-    print(f"bare walk      {base:.2f} s of processor time for {files} files")
-    print(f"first listing  {first:.2f} s; ratio {first / base:.0f}")
-    print(f"known files    {statistics.median(listed):.2f} s; ratio {statistics.median(listed) / base:.1f}")
+    yield Figure(f"first listing of {files} new files", first, "s CPU", "bare walk", bare)
+    yield Figure(f"listing of {files} known files", known, "s CPU", "bare walk", bare)
 
 
 def make(root: Path, files: int) -> None:
@@ -87,7 +80,3 @@ def processor_seconds(work: Callable[[], None]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
-
-
-if __name__ == "__main__":
-    main()

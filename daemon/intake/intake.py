@@ -10,7 +10,8 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import compress, islice
+from operator import not_
 
 from sqlite_utils import Database
 
@@ -19,17 +20,20 @@ from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending, s
 from daemon.intake.decide import Action, beaten, decide, needs_hash, rival
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState, shown_path
 from daemon.storage.database import transaction
-from daemon.storage.queue import add, end, renew
+from daemon.storage.queue import add, add_all, end, renew
 from daemon.storage.recordings import (
     KnownFile,
     describe_recording,
+    has_marks,
     is_marked,
+    known_at,
     known_by_inode,
     known_files,
     mark,
     modified_at,
     move_recording,
     remember_file,
+    remember_files,
     siblings,
     split_path,
     touch_recording,
@@ -51,6 +55,11 @@ class Case:
     sha256: str | None
     is_marked: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the rows know nothing of the file, so that it is a new recording."""
+        return self.known is None and not self.is_marked
+
 
 def take_in(
     db: Database, place: Place, arrivals: Iterable[Arrival], *, hash_of: Hash = content_hash
@@ -62,18 +71,22 @@ def take_in(
     intake = Intake()
     remaining = iter(arrivals)
     while batch := list(islice(remaining, BATCH)):
-        known = _known_paths(db, [arrival.stamp.path for arrival in batch])
+        known = known_at(db, (arrival.stamp.path for arrival in batch))
         # Unknown names first: a file that was renamed, and replaced by another, is still known by its inode.
-        for is_new in (True, False):
-            group = [arrival for arrival in batch if (arrival.stamp.path not in known) == is_new]
-            if cases := [_case(db, place, arrival, hash_of, is_new=is_new) for arrival in group]:
-                _take_in(db, place, cases, intake)
+        for wanted in (False, True):
+            group = [arrival for arrival in batch if (arrival.stamp.path in known) == wanted]
+            if group:
+                _take_in(db, place, group, hash_of, intake)
     return intake
 
 
-def _take_in(db: Database, place: Place, cases: list[Case], intake: Intake) -> None:
+def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash, intake: Intake) -> None:
+    cases = _cases(db, place, arrivals, hash_of)
+    # One whose format is chosen among several is looked at by itself.
+    plain = [case.is_plain and not place.folder.prefer for case in cases]
     with transaction(db):
-        for case in cases:
+        _add_unknown(db, place, list(compress(cases, plain)), intake)
+        for case in compress(cases, map(not_, plain)):
             stamp = case.arrival.stamp
             action = Action.LATER
             if _is_current(db, case):
@@ -81,18 +94,38 @@ def _take_in(db: Database, place: Place, cases: list[Case], intake: Intake) -> N
             _apply(db, place, case, action, intake)
 
 
-def _case(db: Database, place: Place, arrival: Arrival, hash_of: Hash, *, is_new: bool) -> Case:
-    stamp = arrival.stamp
-    with place.asking():
-        device = device_above(stamp.path)
-    if device is not None:
-        stamp = replace(stamp, device=device)
-    known = (None if is_new else _known_file(db, stamp.path)) or _renamed_from(db, place, stamp)
-    sha256 = None
-    if needs_hash(known, stamp):
-        with place.asking():
-            sha256 = hash_of(place.folder.root, stamp)
-    return Case(replace(arrival, stamp=stamp), known, sha256, known is None and is_marked(db, stamp))
+def _cases(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash) -> list[Case]:
+    """Ask rows and files for what `decide` needs; the rows for all at once, because there may be many."""
+    arrivals = _on_device(place, arrivals)
+    known = known_at(db, (arrival.stamp.path for arrival in arrivals))
+    unknown = [arrival.stamp for arrival in arrivals if arrival.stamp.path not in known]
+    earlier = known_by_inode(db, place.folder.name, unknown)
+    marks = has_marks(db)
+    cases = []
+    for arrival in arrivals:
+        stamp = arrival.stamp
+        found = known.get(stamp.path) or _renamed_from(place, stamp, earlier.get(stamp.path, ()))
+        sha256 = None
+        if needs_hash(found, stamp):
+            with place.asking():
+                sha256 = hash_of(place.folder.root, stamp)
+        cases.append(Case(arrival, found, sha256, marks and found is None and is_marked(db, stamp)))
+    return cases
+
+
+def _on_device(place: Place, arrivals: list[Arrival]) -> list[Arrival]:
+    """Return the arrivals with the device of the directory that each is in."""
+    devices: dict[str, int | None] = {}
+    located = []
+    for arrival in arrivals:
+        directory, _ = split_path(arrival.stamp.path)
+        if directory not in devices:
+            with place.asking():
+                devices[directory] = device_above(arrival.stamp.path)
+        if (device := devices[directory]) not in (None, arrival.stamp.device):
+            arrival = replace(arrival, stamp=replace(arrival.stamp, device=device))
+        located.append(arrival)
+    return located
 
 
 def _is_current(db: Database, case: Case) -> bool:
@@ -106,23 +139,14 @@ def _is_current(db: Database, case: Case) -> bool:
     return _known_file(db, path) is None and _known_file(db, known.path) == known
 
 
-def _known_paths(db: Database, paths: Iterable[str]) -> set[str]:
-    """Return those of these paths that are known."""
-    names: dict[str, list[str]] = {}
-    for directory, name in map(split_path, paths):
-        names.setdefault(directory, []).append(name)
-    found = ((directory, known_files(db, directory, listed)) for directory, listed in names.items())
-    return {f"{directory}/{name}" for directory, known in found for name in known}
-
-
 def _known_file(db: Database, path: str) -> KnownFile | None:
     directory, name = split_path(path)
     return known_files(db, directory, [name]).get(name)
 
 
-def _renamed_from(db: Database, place: Place, stamp: FileStamp) -> KnownFile | None:
+def _renamed_from(place: Place, stamp: FileStamp, candidates: Iterable[KnownFile]) -> KnownFile | None:
     """Return the known file that is now at `stamp.path`: the same inode, and no longer where it was."""
-    for known in known_by_inode(db, place.folder.name, stamp):
+    for known in candidates:
         try:
             with place.asking():
                 status = os.lstat(known.path)
@@ -148,7 +172,9 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
     if place.folder.prefer and (action == Action.ADD or _is_renewed(action, known)):
         arrival = _among_siblings(db, place, arrival)
     if action == Action.ADD or known is None:
-        recording_id = _add(db, place, arrival, intake)
+        new, ending = _new_recording(place, arrival)
+        recording_id = add(db, new, place.now, ending=ending)
+        _note_new(place, arrival, recording_id, ending, intake)
         intake.new += [] if known else [stamp.path]
     else:
         recording_id = known.recording_id
@@ -186,8 +212,28 @@ def _among_siblings(db: Database, place: Place, arrival: Arrival) -> Arrival:
     return arrival
 
 
-def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
-    stamp, kind, ending = arrival.stamp, arrival.kind, early_ending(arrival.kind, arrival.flaw)
+def _add_unknown(db: Database, place: Place, cases: list[Case], intake: Intake) -> None:
+    """Add a recording for each of these files, but for those that the rows know meanwhile."""
+    known = known_at(db, (case.arrival.stamp.path for case in cases))
+    marks = has_marks(db)
+    arrivals: dict[str, Arrival] = {}
+    for case in cases:
+        stamp = case.arrival.stamp
+        if stamp.path in known or stamp.path in arrivals or (marks and is_marked(db, stamp)):
+            intake.later.append(stamp.path)
+        else:
+            arrivals[stamp.path] = case.arrival
+    found = [_new_recording(place, arrival) for arrival in arrivals.values()]
+    ids = add_all(db, found, place.now)
+    for arrival, (_, ending), recording_id in zip(arrivals.values(), found, ids, strict=True):
+        _note_new(place, arrival, recording_id, ending, intake)
+    intake.new += arrivals
+    stamps = (arrival.stamp for arrival in arrivals.values())
+    remember_files(db, place.folder.name, zip(stamps, ids, strict=True))
+
+
+def _new_recording(place: Place, arrival: Arrival) -> tuple[NewRecording, Ending | None]:
+    stamp, kind = arrival.stamp, arrival.kind
     facts = place.facts(stamp.path)
     new = NewRecording(
         source=stamp.path,
@@ -200,18 +246,23 @@ def _add(db: Database, place: Place, arrival: Arrival, intake: Intake) -> int:
         recorded_at=facts.recorded_at,
         metadata=facts.metadata,
     )
-    recording_id = add(db, new, place.now, ending=ending)
+    return new, early_ending(kind, arrival.flaw)
+
+
+def _note_new(
+    place: Place, arrival: Arrival, recording_id: int, ending: Ending | None, intake: Intake
+) -> None:
+    stamp, kind = arrival.stamp, arrival.kind
     intake.queued += ending is None
     is_left_alone = kind == Kind.LEFT_ALONE
     text = "recording found recording=%d path=%s folder=%s kind=%s"
     level = logging.DEBUG if is_left_alone else logging.INFO
     logger.log(level, text, recording_id, stamp.path, place.folder.name, kind.name.lower())
     _say_incomplete(recording_id, arrival, ending)
-    if facts.stopped_at:
+    if rest := place.facts(stamp.path).stopped_at:
         text = "name does not fit filename_pattern recording=%d path=%s rest=%s"
         level = logging.DEBUG if is_left_alone else logging.WARNING
-        logger.log(level, text, recording_id, stamp.path, facts.stopped_at)
-    return recording_id
+        logger.log(level, text, recording_id, stamp.path, rest)
 
 
 def _renew(db: Database, place: Place, arrival: Arrival, recording_id: int, intake: Intake) -> None:

@@ -21,15 +21,13 @@ from daemon.models import (
     NewRecording,
     Recording,
     RecordingState,
-    hosted_name,
     iso,
-    shown_address,
-    shown_path,
 )
 from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.counters import count_request
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.due import ANY, Wanted, due
+from daemon.storage.new_recording import COLUMNS, as_added
 from daemon.storage.pauses import EVERYTHING, count_probe, pauses
 from daemon.storage.sidecars import note_sidecars
 from daemon.storage.webhooks import note_event
@@ -56,34 +54,26 @@ _AS_FIELD: dict[str, Callable[[Any], Any]] = dict.fromkeys(_FIELDS, lambda store
 
 def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None = None) -> int:
     """Add a recording that is due at once, or one that has ended already; returns its id."""
-    shown = shown_address(new.source) if new.is_url else shown_path(new.source)
-    values: dict[str, Any] = {
-        "path": shown,
-        "source": os.fsencode(new.source),
-        "is_url": int(new.is_url),
-        "name": hosted_name(new.source) if new.is_url else shown.rpartition("/")[2] or shown,
-        "folder": new.folder,
-        "size_bytes": new.size_bytes,
-        "modified_at": new.modified_at,
-        "quiet": int(new.quiet),
-        "tags": json.dumps(new.tags, ensure_ascii=False),
-        "recorded_at": new.recorded_at,
-        "metadata": json.dumps(new.metadata, ensure_ascii=False),
-        "first_seen_at": iso(now),
-        "state": ending.state if ending else RecordingState.WAITING,
-        "not_before": None if ending else iso(now),
-        "error_code": ending.code if ending else None,
-        "error": ending.error if ending else None,
-    }
-    columns, places = ", ".join(values), ", ".join("?" * len(values))
-    sql = (
-        f"INSERT INTO recordings (digest, {columns}) VALUES (keyed_digest(?), {places})"  # noqa: S608 - ours
-        " RETURNING id"
+    return add_all(db, [(new, ending)], now)[0]
+
+
+def add_all(
+    db: Database, found: Sequence[tuple[NewRecording, Ending | None]], now: datetime
+) -> Sequence[int]:
+    """Add recordings as `add` does, in one statement; returns their ids, in the same order."""
+    first = (value(db, "SELECT seq FROM sqlite_sequence WHERE name = 'recordings'") or 0) + 1
+    ids = range(first, first + len(found))
+    # By position, as in `_update`.
+    places = ", ".join(f"?{number}" for number in range(1, len(COLUMNS) + 1))
+    db.conn.executemany(
+        f"INSERT INTO recordings ({', '.join(COLUMNS)}, digest)"  # noqa: S608 - our own column names
+        f" VALUES ({places}, keyed_digest(?{COLUMNS.index('source') + 1}))",
+        [as_added(*each, now) for each in zip(ids, found, strict=True)],
     )
-    recording_id = int(value(db, sql, (values["source"], *values.values())))
-    if ending and ending.state == RecordingState.FAILED:
-        _note_failure(db, recording_id, now)
-    return recording_id
+    for number, (_, ending) in zip(ids, found, strict=True):
+        if ending and ending.state == RecordingState.FAILED:
+            _note_failure(db, number, now)
+    return ids
 
 
 def claim(db: Database, now: datetime, wanted: Wanted = ANY) -> Recording | None:

@@ -27,6 +27,7 @@ _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
+_UNMARK = "DELETE FROM marks WHERE digest = keyed_digest(?, ?)"
 _COLUMNS = """
     files.directory, files.name, files.folder, files.device, files.size_bytes, files.mtime_ns, files.inode,
     files.recording_id,
@@ -100,13 +101,18 @@ def split_path(path: str) -> tuple[str, str]:
 def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownFile]:
     """Return those of these names in `directory` that are known, by name; a few thousand at most."""
     wanted = [os.fsencode(name) for name in names]
-    marks = ",".join("?" * len(wanted))
-    found = rows(
-        db,
-        f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name IN ({marks})",
-        (os.fsencode(directory), *wanted),
-    )
+    sql = f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name IN ({','.join('?' * len(wanted))})"
+    found = rows(db, sql, (os.fsencode(directory), *wanted))
     return {os.fsdecode(row["name"]): _known(row) for row in found}
+
+
+def known_at(db: Database, paths: Iterable[str]) -> dict[str, KnownFile]:
+    """Return those of the files at these paths that are known, by path; a few thousand at most."""
+    names: dict[str, list[str]] = {}
+    for directory, name in map(split_path, paths):
+        names.setdefault(directory, []).append(name)
+    found = (known_files(db, directory, each) for directory, each in names.items())
+    return {known.path: known for each in found for known in each.values()}
 
 
 def known_stamps(
@@ -143,7 +149,7 @@ def known_stamps(
 
 
 def _marked_stamps(db: Database, directory: str, names: Sequence[bytes]) -> dict[bytes, Stamp]:
-    if not tuples(db, "SELECT 1 FROM marks LIMIT 1"):
+    if not has_marks(db):
         return {}
     found = tuples(
         db,
@@ -154,6 +160,11 @@ def _marked_stamps(db: Database, directory: str, names: Sequence[bytes]) -> dict
         (*names, os.fsencode(directory)),
     )
     return {name: (size, mtime, inode) for name, size, mtime, inode in found}
+
+
+def has_marks(db: Database) -> bool:
+    """Return whether any file is marked."""
+    return value(db, "SELECT 1 FROM marks LIMIT 1") is not None
 
 
 def is_marked(db: Database, stamp: FileStamp) -> bool:
@@ -193,7 +204,7 @@ def mark(db: Database, folder: str, stamp: FileStamp) -> None:
 
 def unmark(db: Database, path: str) -> None:
     """Delete the mark of a path, where there is another file now, or none."""
-    db.execute("DELETE FROM marks WHERE digest = keyed_digest(?, ?)", stored_place(path))
+    db.execute(_UNMARK, stored_place(path))
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -224,19 +235,23 @@ def siblings(db: Database, path: str) -> list[KnownFile]:
     return [each for each in known if each.path != path and each.path.rpartition(".")[0] == own]
 
 
-def known_by_inode(db: Database, folder: str, stamp: FileStamp) -> list[KnownFile]:
-    """Return the known files that this one may have been before a rename: same inode, size and time.
+def known_by_inode(db: Database, folder: str, stamps: Iterable[FileStamp]) -> dict[str, list[KnownFile]]:
+    """Return, by path, the known files that each of these may have been: same inode, size and time.
 
     In `folder`, its watched folder, the device is ignored: its number may change at each mount. Files of
     other folders must have the same device: a rename stays in its file system.
     """
-    found = rows(
-        db,
-        f"SELECT {_COLUMNS} WHERE files.inode = ? AND files.size_bytes = ? AND files.mtime_ns = ?",
-        _numbers(stamp),
-    )
-    known = [_known(row) for row in found]
-    return [each for each in known if each.folder == folder or each.device == signed_number(stamp.device)]
+    wanted: dict[tuple[int, int, int], list[FileStamp]] = {}
+    for stamp in stamps:
+        wanted.setdefault(_numbers(stamp), []).append(stamp)
+    sql = f"SELECT {_COLUMNS} WHERE files.inode IN ({','.join('?' * len(wanted))})"
+    found = rows(db, sql, tuple(inode for inode, _, _ in wanted))
+    candidates: dict[str, list[KnownFile]] = {}
+    for known in map(_known, found):
+        for stamp in wanted.get((known.inode, known.size_bytes, known.mtime_ns), ()):
+            if known.folder == folder or known.device == signed_number(stamp.device):
+                candidates.setdefault(stamp.path, []).append(known)
+    return candidates
 
 
 def touch_recording(db: Database, recording_id: int, stamp: FileStamp) -> None:
@@ -268,13 +283,23 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
 
     `stamp.device` must be the directory's: on some file systems (overlayfs) each file has its own.
     """
-    db.execute(
+    remember_files(db, folder, [(stamp, recording_id)])
+
+
+def remember_files(db: Database, folder: str, files: Iterable[tuple[FileStamp, int]]) -> None:
+    """Note many files, each with its recording, as `remember_file` does."""
+    stored = [
+        (*stored_place(stamp.path), folder, signed_number(stamp.device), *_numbers(stamp), number)
+        for stamp, number in files
+    ]
+    db.conn.executemany(
         "INSERT OR REPLACE INTO files"
         " (directory, name, digest, folder, device, inode, size_bytes, mtime_ns, recording_id)"
         " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
-        (*stored_place(stamp.path), folder, signed_number(stamp.device), *_numbers(stamp), recording_id),
+        stored,
     )
-    unmark(db, stamp.path)
+    if has_marks(db):
+        db.conn.executemany(_UNMARK, [each[:2] for each in stored])
 
 
 def known_list(db: Database, path: str) -> KnownList | None:

@@ -385,6 +385,22 @@ def test_many_files_take_few_transactions(db: Database, root: Path, arrive: Call
     writing_connection(db).set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     assert arrive(*(f"{number}.wav" for number in range(1200))).queued == 1200
     assert len(commits) == 3
+    sql = "SELECT 1 FROM files JOIN recordings ON recordings.id = recording_id"
+    sql += " WHERE source = CAST(directory || '/' || files.name AS BLOB)"
+    assert len(rows(db, sql)) == 1200
+
+
+def test_beside_a_deleted_and_a_renamed_file_new_ones_are_added_once(
+    db: Database, root: Path, arrive: Callable[..., Intake]
+) -> None:
+    for name in ("gone.wav", "old.wav", "new.wav", "other.wav"):
+        write(root / name, name.encode())
+    arrive("gone.wav", "old.wav")
+    db.execute("DELETE FROM recordings WHERE name = 'gone.wav'")
+    (root / "old.wav").rename(root / "renamed.wav")
+    intake = arrive("new.wav", "gone.wav", "new.wav", "renamed.wav", "other.wav")
+    assert [row["name"] for row in recordings(db)] == ["renamed.wav", "new.wav", "other.wav"]
+    assert intake == Intake(2, [f"{root}/new.wav"], [f"{root}/new.wav", f"{root}/other.wav"])
 
 
 def test_a_file_of_a_deleted_recording_is_not_taken_again_and_new_content_is(

@@ -1,0 +1,49 @@
+"""How a new recording is stored."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from typing import Any
+
+from daemon.models import (
+    Ending,
+    NewRecording,
+    RecordingState,
+    hosted_name,
+    iso,
+    shown_address,
+    shown_path,
+)
+
+COLUMNS = (
+    *("id", "path", "source", "is_url", "name", "folder", "size_bytes", "modified_at", "quiet", "tags"),
+    *("recorded_at", "metadata", "first_seen_at", "state", "not_before", "error_code", "error"),
+)
+"""Those that `as_added` gives, in this order."""
+
+
+def as_added(number: int, found: tuple[NewRecording, Ending | None], now: datetime) -> tuple[Any, ...]:
+    """Return the columns of a new recording, or of one that has ended already."""
+    new, ending = found
+    shown = shown_address(new.source) if new.is_url else shown_path(new.source)
+    return (
+        number,
+        shown,
+        os.fsencode(new.source),
+        int(new.is_url),
+        hosted_name(new.source) if new.is_url else shown.rpartition("/")[2] or shown,
+        new.folder,
+        new.size_bytes,
+        new.modified_at,
+        int(new.quiet),
+        json.dumps(new.tags, ensure_ascii=False) if new.tags else "[]",
+        new.recorded_at,
+        json.dumps(new.metadata, ensure_ascii=False) if new.metadata else "{}",
+        iso(now),
+        ending.state if ending else RecordingState.WAITING,
+        None if ending else iso(now),
+        ending.code if ending else None,
+        ending.error if ending else None,
+    )
