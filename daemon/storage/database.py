@@ -263,6 +263,8 @@ def _writing(path: Path, file: tuple[int, int], key: bytes) -> sqlite3.Connectio
     """Open the connection that writes, to the same file that was opened for reading."""
     try:
         connection = _connection(path, BUSY_SECONDS)
+        # Else each page that a change of a shared transaction alters is first written to a temporary file.
+        connection.execute("PRAGMA temp_store=MEMORY")
         if _identity(path) == file:
             return _prepare(connection, key)
         connection.close()
