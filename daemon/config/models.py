@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, time
+from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -258,16 +259,15 @@ class When(Model):
     metadata: dict[str, tuple[Text, ...]] | None = None
     not_analyzed: tuple[NotAnalyzed, ...] | None = None
 
+    @cached_property
+    def is_on_sentiment(self) -> bool:
+        """Whether a condition of its own is one on sentiment."""
+        return any(getattr(self, name) is not None for name in SENTIMENT_CONDITIONS)
+
 
 SENTIMENT_CONDITIONS = (
-    "average_sentiment",
-    "average_score_below",
-    "average_score_above",
-    "any_score_below",
-    "negative_share_above",
-    "negative_passages_at_least",
-    "last_part_score_below",
-    "score_drop_above",
+    *("average_sentiment", "average_score_below", "average_score_above", "any_score_below"),
+    *("negative_share_above", "negative_passages_at_least", "last_part_score_below", "score_drop_above"),
 )
 """The conditions that `speaker` limits."""
 

@@ -60,6 +60,8 @@ def negated(finding: Finding) -> Finding:
 def _merged(truth: bool, findings: Sequence[Finding]) -> Finding:
     """Put the findings together that decide: those that have this truth themselves."""
     deciding = [finding for finding in findings if finding.truth is truth]
+    if len(deciding) == 1 and len(deciding[0].segments) < 2:
+        return deciding[0]
     return Finding(
         truth,
         tuple(reason for finding in deciding for reason in finding.reasons),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from daemon.config.models import SENTIMENT_CONDITIONS, When
+from daemon.config.models import When
 from daemon.models import Analysis, Segment, sentiment_of
 from daemon.rules.logic import UNKNOWN, Finding, false, true
 from daemon.text import harmless_name, shown_score
@@ -42,7 +42,7 @@ class _Side:
 
 def sentiment_findings(when: When, speakers: Sequence[str] | None, analysis: Analysis) -> Iterator[Finding]:
     """A finding for each condition on sentiment in this mapping; `speakers` limits them to one side."""
-    if all(getattr(when, name) is None for name in SENTIMENT_CONDITIONS):
+    if not when.is_on_sentiment:
         return
     side = _side(speakers, analysis)
     if when.average_sentiment is not None:

@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 
 from daemon.alerts.draft import Wanted
 from daemon.alerts.volume import cooldown_group, cooldown_seconds, store_alerts
-from daemon.config.models import SENTIMENT_CONDITIONS, Alerts, Rule, every_when
+from daemon.config.models import SENTIMENT_CONDITIONS, Alerts, Rule, When, every_when
 from daemon.models import (
     AlertDraft,
     AlertState,
@@ -31,6 +31,9 @@ EXAMPLES = 20
 """Conversations kept with their quotes: the last ones that came in."""
 
 QUOTES = 3
+
+_OF_THE_WHOLE = ("average_sentiment", "average_score_below", "average_score_above")
+"""Without a speaker these need no passages, which are many."""
 
 _TARGET = Target("anyone", 0, "", limit=0, title_in_body=False)
 
@@ -69,18 +72,26 @@ class Outcome:
 
 
 def needed_tables(rules: Iterable[Rule], *, quoted: bool) -> set[str]:
-    """Return the tables of segments that these rules look at, and what is quoted of them."""
+    """Return the tables of segments by which these rules decide, and with `quoted` those that they quote."""
     needed = {"sentiments"} if quoted else set()
-    for when in (each for rule in rules for each in every_when(rule.when)):
-        if when.phrase is not None or when.without_phrase is not None:
+    conditions = [each for rule in rules for each in every_when(rule.when)]
+    # It may be said in a mapping around that of the condition.
+    has_speaker = any(when.speaker is not None for when in conditions)
+    for when in conditions:
+        if quoted and (when.phrase is not None or when.without_phrase is not None):
             return {"sentiments", "intents", "topics"}
-        if any(getattr(when, name) is not None for name in SENTIMENT_CONDITIONS):
+        if when.is_on_sentiment and (has_speaker or _looks_at_passages(when)):
             needed.add("sentiments")
-        if when.intent is not None:
+        if when.intent is not None or when.intent_confidence is not None:
             needed.add("intents")
-        if when.topic is not None:
+        if when.topic is not None or when.topic_confidence is not None:
             needed.add("topics")
     return needed
+
+
+def _looks_at_passages(when: When) -> bool:
+    others = (name for name in SENTIMENT_CONDITIONS if name not in _OF_THE_WHOLE)
+    return any(getattr(when, name) is not None for name in others)
 
 
 def backtest(rules: Sequence[Rule], stored: Iterable[tuple[str, Conversation]]) -> tuple[int, list[Outcome]]:

@@ -49,6 +49,10 @@ _ADD_SEGMENT = {
 _COLUMNS = tuple(
     field.name for field in fields(Analysis) if field.name not in (*SEGMENT_TABLES, "not_analyzed", "cost")
 )
+_OF_CONVERSATION = (
+    *("id", "name", "path", "folder", "recorded_at", "modified_at", "quiet", "tags", "metadata"),
+    *("not_analyzed", *_COLUMNS),
+)
 
 
 def compressed(body: bytes) -> bytes:
@@ -192,36 +196,45 @@ def stored_conversations(
     """
     for start in range(0, len(ids), BATCH_ROWS):
         wanted = list(ids[start : start + BATCH_ROWS])
-        batch = rows(
+        batch = tuples(
             db,
-            f"SELECT *, {_TOOK_PLACE} AS took_place_at FROM recordings"  # noqa: S608 - the text above
+            f"SELECT {_TOOK_PLACE}, {', '.join(_OF_CONVERSATION)} FROM recordings"  # noqa: S608 - our own names
             " WHERE state = 'done' AND id IN (SELECT value FROM json_each(?))",
             (json.dumps(wanted),),
         )
-        by_id = {row["id"]: row for row in batch}
+        by_id = {row[1]: row for row in batch}
         segments = {
             table: _segments(db, table, wanted) if table in tables else {} for table in SEGMENT_TABLES
         }
-        for row in (by_id[number] for number in wanted if number in by_id):
-            of_it = {table: tuple(found.get(row["id"], ())) for table, found in segments.items()}
-            yield row["took_place_at"], _conversation(row, of_it)
+        for number in wanted:
+            if number in by_id:
+                took_place_at, *row = by_id[number]
+                of_it = {table: tuple(found.get(number, ())) for table, found in segments.items()}
+                yield took_place_at, _conversation(row, of_it)
 
 
-def _conversation(row: dict[str, Any], segments: dict[str, tuple[Segment, ...]]) -> Conversation:
-    known: dict[str, Any] = {column: row[column] for column in _COLUMNS} | segments
-    known |= {"transcript": row["transcript"] or "", "not_analyzed": json.loads(row["not_analyzed"])}
+def _conversation(row: Sequence[Any], segments: dict[str, tuple[Segment, ...]]) -> Conversation:
+    """Return the conversation of a row with the columns `_OF_CONVERSATION`."""
+    number, name, path, folder, recorded_at, modified_at, quiet, tags, metadata, not_analyzed, *found = row
+    known = dict(zip(_COLUMNS, found, strict=True))
+    known |= segments | {"transcript": known["transcript"] or "", "not_analyzed": _mapping(not_analyzed)}
     return Conversation(
-        recording_id=row["id"],
-        name=row["name"],
-        path=row["path"],
-        folder=row["folder"],
-        recorded_at=row["recorded_at"],
-        modified_at=row["modified_at"],
-        tags=tuple(json.loads(row["tags"])),
-        metadata=json.loads(row["metadata"]),
-        quiet=bool(row["quiet"]),
+        recording_id=number,
+        name=name,
+        path=path,
+        folder=folder,
+        recorded_at=recorded_at,
+        modified_at=modified_at,
+        tags=() if tags == "[]" else tuple(json.loads(tags)),
+        metadata=_mapping(metadata),
+        quiet=bool(quiet),
         analysis=Analysis(**known),
     )
+
+
+def _mapping(stored: str) -> dict[str, str]:
+    # Nearly all are empty, and there may be very many.
+    return {} if stored == "{}" else dict(json.loads(stored))
 
 
 def _segments(db: Database, table: str, ids: Sequence[int]) -> dict[int, list[Segment]]:
@@ -232,10 +245,10 @@ def _segments(db: Database, table: str, ids: Sequence[int]) -> dict[int, list[Se
     found: dict[int, list[Segment]] = {}
     for number, *values in tuples(
         db,
-        f"SELECT recording_id, {columns} FROM {table}"  # noqa: S608 - our own names
+        f"SELECT recording_id, {columns}, '{label}' FROM {table}"  # noqa: S608 - our own names
         " WHERE recording_id IN (SELECT value FROM json_each(?)) ORDER BY recording_id, position",
         (json.dumps(list(ids)),),
     ):
-        segment = Segment(**dict(zip(_SEGMENT_COLUMNS, values, strict=True)), kind=label)
-        found.setdefault(number, []).append(segment)
+        # In the order of the columns.
+        found.setdefault(number, []).append(Segment(*values))
     return found

@@ -148,16 +148,18 @@ def test_what_a_test_of_the_rules_counts_is_what_the_service_does(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("when", "needed"),
+    ("when", "needed", "quoted"),
     [
-        ({"duration_above": "1m"}, set()),
-        ({"average_sentiment": ("negative",)}, {"sentiments"}),
-        ({"any": ({"intent": ("cancel*",)}, {"not": {"topic": ("billing",)}})}, {"intents", "topics"}),
-        ({"phrase": ("lawyer",)}, {"sentiments", "intents", "topics"}),
-        ({"tag": ("x",), "not": {"any_score_below": -0.5}}, {"sentiments"}),
+        ({"duration_above": "1m"}, set(), set()),
+        ({"average_sentiment": ("negative",)}, set(), set()),
+        ({"any": ({"average_score_below": -0.5},), "speaker": ("agent",)}, {"sentiments"}, set()),
+        ({"any": ({"intent": ("cancel*",)}, {"not": {"topic": ("billing",)}})}, {"intents", "topics"}, set()),
+        ({"intent_confidence": 0.5, "topic_confidence": 0.5}, {"intents", "topics"}, set()),
+        ({"phrase": ("lawyer",)}, set(), {"intents", "topics"}),
+        ({"tag": ("x",), "not": {"any_score_below": -0.5}}, {"sentiments"}, set()),
     ],
 )
-def test_only_what_a_rule_looks_at_is_read(when: dict[str, Any], needed: set[str]) -> None:
+def test_only_what_a_rule_looks_at_is_read(when: dict[str, Any], needed: set[str], quoted: set[str]) -> None:
     rule = Rule.model_validate({"name": "any", "when": when, "notify": ("team",)})
     assert needed_tables((rule,), quoted=False) == needed
-    assert needed_tables((rule,), quoted=True) == needed | {"sentiments"}
+    assert needed_tables((rule,), quoted=True) == needed | quoted | {"sentiments"}
