@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,19 +16,28 @@ from benchmarks.web import fill
 from daemon.storage.database import open_existing, transaction
 from tests.web.places import Place
 
-RUNS = 7
+RUNS = 5
+FEW = 10
 
+LIST = ("list", "--limit", "50")
 COMMANDS = (
+    (*LIST, "--where", "agent=agent1*"),
     ("search", "rare77"),
-    ("rules", "test"),
-    ("list", "--intent", "cancel*", "--limit", "50"),
-    ("list", "--limit", "50"),
-    ("search", "contract"),
+    LIST,
+    (*LIST, "--state", "failed"),
+    (*LIST, "--intent", "cancel*"),
+    (*LIST, "--where", "agent=agent7"),
+    (*LIST, "--sentiment", "positive"),
+    (*LIST, "--since", "2100-01-01"),
+    (*LIST, "--text", "contract"),
+    (*LIST, "--sort", "cost"),
     ("show", "7"),
-    ("rules", "test", "--since", "2100-01-01"),
+    ("show", "7.wav"),
+    ("search", "contract"),
+    ("search", "once more"),
     ("status",),
 )
-"""A short run measures the first three, once each."""
+"""A short run measures the first, once."""
 
 WORDS = " and so the caller said once more what there was to say" * 120
 RULES = """
@@ -40,45 +49,63 @@ alerts:
 
 
 def measure(*, small: bool) -> Iterator[Figure]:
-    """Yield the processor time of commands, each beside that of Python alone."""
-    runs = 1 if small else RUNS
-    bare = _milliseconds(runs, "-c", "pass")
-    yield from (_figure(runs, "start-up", bare, option) for option in ("--version", "--help"))
-    count = 100 if small else 100_000
+    """Yield the processor time of commands: of a start beside Python's, of many recordings beside few."""
+    runs, most = (1, 100) if small else (RUNS, 100_000)
     with tempfile.TemporaryDirectory() as home:
-        place = Place(Path(home))
-        fill(place, count)
-        with closing(open_existing(place.database)) as db, transaction(db):
-            db.execute("UPDATE recordings SET transcript = transcript || ?", (WORDS,))
-            db.execute(
-                "INSERT INTO intents (recording_id, position, intent)"
-                " SELECT id, 99, iif(id % 9, 'Ask ' || (id % 50), 'Cancel contract') FROM recordings"
+        few, many = (_recordings(Path(home, str(count)), count) for count in (FEW, most))
+        starts = [["--version"], ["--help"], [*few, "status"], [*few, *LIST]]
+        for arguments in starts[: 1 if small else None]:
+            took, bare = _milliseconds(runs, ["-m", "daemon", *arguments], ["-c", "pass"])
+            yield Figure(f"start-up: {_shown(arguments)}", took, "ms CPU", "python -c pass", bare)
+        for command in COMMANDS[: 1 if small else None]:
+            took, beside = _milliseconds(
+                runs, ["-m", "daemon", *many, *command], ["-m", "daemon", *few, *command]
             )
-        config = Path(home) / "config.yaml"
-        calls = Path(home) / "calls"
-        calls.mkdir(exist_ok=True)
-        config.write_text(
-            f"database: {place.database}\nwatch: [{{path: {calls}}}]\n{RULES}", encoding="utf-8"
+            yield Figure(
+                f"{most:,} recordings: {_shown(command)}", took, "ms CPU", f"{FEW} recordings", beside
+            )
+        yield from _rules_test(few, many, most)
+
+
+def _shown(arguments: Sequence[str]) -> str:
+    return " ".join(arguments[2:] if arguments[0] == "-c" else arguments)
+
+
+def _rules_test(few: list[str], many: list[str], most: int) -> Iterator[Figure]:
+    for place in (few, many):
+        with Path(place[1]).open("a", encoding="utf-8") as config:
+            config.write(RULES)
+    whole, start = _milliseconds(1, *(["-m", "daemon", *place, "rules", "test"] for place in (many, few)))
+    each = (whole - start) / (most - FEW)
+    yield Figure(f"rules test with one rule over {most:,} recordings, for each", each, "ms CPU a recording")
+
+
+def _recordings(home: Path, count: int) -> list[str]:
+    """Make a database with so many recordings of 1,500 words; returns the options that name it."""
+    home.mkdir()
+    place = Place(home)
+    fill(place, count)
+    with closing(open_existing(place.database)) as db, transaction(db):
+        db.execute("UPDATE recordings SET transcript = transcript || ?", (WORDS,))
+        db.execute(
+            "INSERT INTO intents (recording_id, position, intent)"
+            " SELECT id, 99, iif(id % 9, 'Ask ' || (id % 50), 'Cancel contract') FROM recordings"
         )
-        for command in COMMANDS[: 3 if small else None]:
-            yield _figure(runs, f"{count} recordings", bare, "-c", str(config), *command)
+    config, calls = home / "config.yaml", home / "calls"
+    calls.mkdir(exist_ok=True)
+    config.write_text(f"database: {place.database}\nwatch: [{{path: {calls}}}]\n", encoding="utf-8")
+    return ["-c", str(config)]
 
 
-def _figure(runs: int, what: str, bare: float, *arguments: str) -> Figure:
-    shown = " ".join(arguments[2:] if arguments[0] == "-c" else arguments)
-    return Figure(
-        f"{what}: {shown}", _milliseconds(runs, "-m", "daemon", *arguments), "ms CPU", "python -c pass", bare
-    )
-
-
-def _milliseconds(runs: int, *arguments: str) -> float:
-    """Return the least processor time of so many runs."""
+def _milliseconds(runs: int, *commands: Sequence[str]) -> list[float]:
+    """Return the least processor time of so many runs of each, in turn."""
     # As installed: compiled once, not by each process.
     environment = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    took = []
+    took: list[list[float]] = [[] for _ in commands]
     for _ in range(runs):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *arguments], capture_output=True, check=True, env=environment)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return 1000 * min(took)
+        for each, arguments in zip(took, commands, strict=True):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, *arguments], capture_output=True, check=True, env=environment)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            each.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return [1000 * min(each) for each in took]

@@ -82,7 +82,7 @@ def _group(group: Group, top: int) -> Iterator[str]:
         x = LEFT + tick * step * scale
         yield f'<path class="axis" d="M{x:.1f} {bottom}v4"/>'
         yield f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{tick * step:g}</text>'
-    yield f'<text x="{LEFT + PLOT + 16}" y="{bottom + 17}">{escape(group.unit)}</text>'
+    yield f'<text x="{LEFT + PLOT + 28}" y="{bottom + 17}">{escape(group.unit)}</text>'
     if group.beside:
         yield f'<path class="beside" d="M12 {bottom + 4}v{BAR}"/>'
         yield f'<text x="20" y="{bottom + 17}">{escape(group.beside)}</text>'

@@ -17,7 +17,7 @@ BEGIN = "<!-- From here on by scripts/bench --report. -->"
 PICTURES = {
     "throughput": ("throughput", "/s", "Files a second"),
     "processor-time": ("throughput", "ms", "Processor time of a file"),
-    "commands": ("commands", "ms", "Processor time of commands"),
+    "commands": ("commands", "ms CPU", "Processor time of commands"),
     "web": ("web", "ms", "Processor time of a web page"),
 }
 """By name of the file: the benchmark and the unit of the figures that are drawn, and the title."""

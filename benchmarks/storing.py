@@ -7,8 +7,9 @@ import sqlite3
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,27 +73,50 @@ def _together(path: Path, count: int) -> None:
 
 
 def long_reply(*, small: bool) -> Iterator[Figure]:
-    """Yield how long the reply of a call of hours takes to interpret and store, beside one half as long."""
+    """Yield what the reply of a call of hours takes to interpret and store, beside one half as long."""
     size = 200_000 if small else LONG_BYTES
     # The shortest of some, because what else the machine does only adds to it.
-    half, whole = (min(_long(each) for _ in range(1 if small else 3)) for each in (size // 2, size))
-    yield Figure(f"reply of {size / 1e6:g} MB interpreted and stored", whole, "s", "half of it", half)
+    half, whole = (min(_seconds_of(each) for _ in range(1 if small else 3)) for each in (size // 2, size))
+    work = f"reply of {size / 1e6:g} MB interpreted and stored"
+    yield Figure(f"{work}: processor time", whole, "s", "half of it", half)
+    half, whole = (_peak_bytes(each) / 1e6 for each in (size // 2, size))
+    yield Figure(f"{work}: memory", whole, "MB", "half of it", half)
 
 
-def _long(size: int) -> float:
-    body = _body(size)
+def _seconds_of(size: int) -> float:
+    with _storing(size) as store:
+        started = time.process_time()
+        store()
+        return time.process_time() - started
+
+
+def _peak_bytes(size: int) -> int:
+    """Return the most memory that Python's objects take, beyond the reply as it came."""
+    with _storing(size) as store:
+        tracemalloc.start()
+        store()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+
+@contextmanager
+def _storing(size: int) -> Iterator[Callable[[], None]]:
+    """Yield what interprets and stores a reply of so many bytes."""
+    body, now = _body(size), datetime.now(UTC)
     config = Config.model_validate({"database": "/unused.db", "watch": [{"path": "/unused"}]})
     request = requests_by_folder(config)[None]
-    now = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as place, closing(open_database(Path(place) / "earshot.db")) as db:
         with transaction(db):
             number = queue.add(db, NewRecording("https://host.example/a", True, None, None, None), now)
-        started = time.process_time()
-        analysis = read_reply(parse_body(body), request)
-        with transaction(db):
-            store_response(db, number, compressed(body), kind="listen", now=now)
-            store_result(db, number, analysis, now=now)
-        return time.process_time() - started
+
+        def store() -> None:
+            analysis = read_reply(parse_body(body), request)
+            with transaction(db):
+                store_response(db, number, compressed(body), kind="listen", now=now)
+                store_result(db, number, analysis, now=now)
+
+        yield store
 
 
 def _body(size: int) -> bytes:
