@@ -79,7 +79,11 @@ def has_phrase(phrase: str, text: str, *, fold_accents: bool = False) -> bool:
     each character is one. With `fold_accents` "cafe" is said where the text has "café".
     """
     folded, word = _prepared(text, fold_accents)
-    return bool(_expression(phrase, fold_accents, word).search(folded))
+    # Each word of the phrase is in a text that has it: to look for these is far faster than the expression.
+    words = _words(phrase, fold_accents)
+    return all(each in folded for each in words) and bool(
+        _expression(phrase, fold_accents, word).search(folded)
+    )
 
 
 def hits(phrase: str, text: str, *, fold_accents: bool = False) -> Iterator[Hit]:
@@ -128,6 +132,11 @@ def _expression(phrase: str, fold_accents: bool, word: str) -> re.Pattern[str]:
     start = "" if _UNSPACED.match(tokens[0].text) else f"(?<![{word}])(?<![{word}]')"
     end = "" if _UNSPACED.match(tokens[-1].text) else f"(?![{word}]|'(?!s(?![{word}]))[{word}])"
     return re.compile(start + expression + end)
+
+
+@lru_cache(maxsize=1000)
+def _words(phrase: str, fold_accents: bool) -> tuple[str, ...]:
+    return tuple(token.text for token in _tokens(_folded(phrase, fold_accents)))
 
 
 def _tokens(phrase: str) -> list[_Token]:
