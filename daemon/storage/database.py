@@ -74,9 +74,10 @@ def open_database(
         key = _key(path)
         _prepare(db.conn, key)
         db.file = _identity(path)
-        db.writer = shared_writer((*db.file, key), functools.partial(_writing, path, db.file, key))
         if applied != steps(schema).keys():
+            # By this connection: what SQLite sorts for a new index may be too much for memory.
             _migrate(db, path, schema, going_on)
+        db.writer = shared_writer((*db.file, key), functools.partial(_writing, path, db.file, key))
         _check_key(db, path)
     except sqlite3.DatabaseError as error:
         db.close()
