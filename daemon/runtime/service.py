@@ -6,6 +6,7 @@ the old one.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 STARTING_LOOK_SECONDS = 0.25
 LOOK_SECONDS = 1.0
 STORE_WAIT_SECONDS = 2.0
+NEW_OBJECTS = 10_000
+"""So many come until Python looks which of them nobody uses any more; nearly all are gone by themselves."""
 GO_ON_WAITING = "EXTEND_TIMEOUT_USEC=60000000"
 """Tells systemd that the start takes at most another minute from now."""
 
@@ -117,6 +120,7 @@ def run_service(
             return exit_code(signals.stop)
         pages.begin(config)
         generation.start()
+        gc.set_threshold(NEW_OBJECTS)
         lock.taken = version
         lock.answer(0, [])
         renew = partial(_renewed, lock=lock, reload=reload, build=build, pages=pages)
