@@ -57,6 +57,21 @@ def stats_by(db: Database, group: str | None, filters: Filters, zone: tzinfo) ->
     return list(found.values())
 
 
+def totals(db: Database, filters: Filters) -> Row:
+    """Return `recordings`, `average` and `negative_share` of what is done, and nothing that takes longer."""
+    where, values = condition(db, filters)
+    found = rows(
+        db,
+        f"""
+        SELECT count(*) AS recordings, avg(average_sentiment_score) AS average,
+            total(average_sentiment = 'negative') / nullif(count(average_sentiment), 0) AS negative_share
+        FROM {NARROW} WHERE state = '{RecordingState.DONE}' AND {where}
+        """,  # noqa: S608 - our own texts
+        values,
+    )
+    return found[0]
+
+
 def _choose(db: Database, group: str | None, filters: Filters) -> None:
     """Put the wanted recordings into a temporary table, each with its group and its day.
 

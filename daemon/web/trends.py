@@ -15,7 +15,7 @@ from daemon.models import from_iso, iso
 from daemon.storage import pages
 from daemon.storage.costs import costs_by, spent
 from daemon.storage.filters import Filters
-from daemon.storage.stats import stats_by
+from daemon.storage.stats import stats_by, totals
 from daemon.storage.volume import snoozed_rules
 from daemon.web.query import METADATA, PERIODS, days_of, filters_of, with_changes
 from daemon.web.render import page
@@ -56,7 +56,7 @@ def show(request: Request) -> Response:
     wanted = filters_of(params, site)
     with site.readers.lent() as db:
         (figures,) = stats_by(db, None, _recorded(wanted), site.zone)
-        (before,) = stats_by(db, None, _recorded(_before(wanted)), site.zone)
+        before = totals(db, _recorded(_before(wanted)))
         daily = pages.moods_by(db, "day", wanted, site.zone)
         groups = [("folder", "folder", pages.moods_by(db, "folder", wanted, site.zone))]
         for key in pages.metadata_keys(db):

@@ -10,7 +10,7 @@ import pytest
 from sqlite_utils import Database
 
 from daemon.storage.filters import Filters
-from daemon.storage.stats import MOST_LABELS, stats_by
+from daemon.storage.stats import MOST_LABELS, stats_by, totals
 from daemon.storage.verdicts import Verdict, give_verdict
 from tests.storage.stores import NOW
 
@@ -90,6 +90,8 @@ def test_a_group_has_the_figures_of_its_recordings(db: Database) -> None:
     assert topics == [{"topic": f"topic {number}", "recordings": 1} for number in range(MOST_LABELS)]
     assert [row["key"] for row in others] == [None, "bob"]
     assert (others[0]["average"], others[0]["negative_share"], others[0]["precision"]) == (None, None, None)
+    (everything,) = stats_by(db, None, EVERYTHING, BERLIN)
+    assert totals(db, EVERYTHING).items() <= everything.items()
 
 
 def test_days_and_weeks_are_those_of_the_time_zone_also_when_its_clocks_change(db: Database) -> None:
