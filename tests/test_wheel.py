@@ -10,6 +10,8 @@ import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,18 +20,37 @@ import yaml
 from daemon.config.load import load_config
 from daemon.version import full_version
 from tests.commands import shell_block, usage_error
-from tests.servers import HttpSink
+from tests.servers import HttpSink, wait_until
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
+NO_INDEX = re.compile(
+    r"NewConnectionError|ConnectTimeoutError|ProxyError|error sending request|client error \(Connect\)"
+)
+"""How pip and uv say it."""
+
+
+def call(
+    command: list[str | Path], where: Path, env: Mapping[str, str | Path], seconds: float = 240
+) -> subprocess.CompletedProcess[str]:
+    given = {name: str(value) for name, value in env.items()}
+    return subprocess.run(
+        command,
+        cwd=where,
+        env=os.environ | given,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def said(command: list[str | Path], where: Path, **env: str | Path) -> str:
     """Run it outside of the checkout; its two outputs go into the message when it fails."""
-    given = {name: str(value) for name, value in env.items()}
-    done = subprocess.run(
-        command, cwd=where, env=os.environ | given, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = call(command, where, env)
+    if done.returncode and (found := NO_INDEX.search(done.stderr)):
+        pytest.skip(f"no package index can be reached, from which dependencies are installed: {found[0]}")
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
 
@@ -122,8 +143,52 @@ def test_the_readmes_lines_for_uv_end_in_a_first_pass(checkout: Path, wheel: Pat
     assert "0 done" in shown
 
 
+@pytest.mark.soak
+def test_the_readmes_lines_for_a_container_end_in_a_service_that_is_ready(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """As written, with docker or what stands for it, and an editor that nobody has to sit at."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, who gives the file of the key to the user in the container")
+    programs = {"docker": container_runtime(), "editor": 'test -s "$1" || echo a-key >"$1"'}
+    for name, line in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COMPOSE_PROJECT_NAME": f"earshot{os.getpid()}"}
+    place = checkout / "examples" / "container"
+    *lines, last = shell_block("docker compose")
+    try:
+        built = call(["sh", "-euc", "\n".join(lines)], checkout, own, seconds=1200)
+        assert built.returncode == 0, built.stderr
+        status = partial(call, ["sh", "-euc", last], place, own)
+        # Coloured where it has a terminal, which some give it all the same.
+        runs = re.compile(r"running\S* \(process")
+        wait_until(lambda: runs.search(status().stdout), seconds=120, what="the service to run")
+    finally:
+        call(["docker", "compose", "down", "--volumes"], place, own)
+
+
+def container_runtime() -> str:
+    """A line of shell that does what `docker` is asked to; skips the test where nothing can."""
+    base = re.findall(r"(?m)^ARG BASE=(.*)", (ROOT / "Containerfile").read_text())
+    podman = 'shift; exec podman-compose -p "$COMPOSE_PROJECT_NAME" "$@"'
+    reasons = []
+    for program, compose, instead in (
+        ("docker", "docker compose", f'exec {shutil.which("docker")} "$@"'),
+        ("podman", "podman-compose", podman),
+    ):
+        tried = [
+            call(["sh", "-c", each], ROOT, {})
+            for each in (f"{compose} version", f"{program} run --rm {base[0]} true")
+        ]
+        if not any(each.returncode for each in tried):
+            return instead
+        reasons += [line for each in tried if each.returncode for line in each.stderr.splitlines()[-1:]]
+    pytest.skip(f"needs docker with compose, or podman with podman-compose: {'; '.join(reasons)}")
+
+
 def test_the_container_is_made_of_what_is_here() -> None:
-    """Built and started by hand, where there is a runtime; this holds that no name has changed since."""
+    """What its documents name is there: the lines themselves are run where there is a runtime."""
     lines = (ROOT / "Containerfile").read_text().splitlines()
     taken = [line.split()[1] for line in lines if line.startswith("COPY") and "--from" not in line]
     assert all((ROOT / each).exists() for each in [*taken, *re.findall(r"/src/(\S+\.txt)", str(lines))])
