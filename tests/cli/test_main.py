@@ -401,14 +401,15 @@ def test_an_interrupt_while_it_is_still_loading_is_130_without_a_traceback(
 def test_a_missing_engine_package_says_what_to_install(site: Site, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.mkdir()
-    (blocked / "uvicorn.py").write_text("raise ModuleNotFoundError('uvicorn', name='uvicorn')")
+    (blocked / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None")
     env = environment(EARSHOT_CONFIG=str(site.config))
     env["PYTHONPATH"] = f"{blocked}{os.pathsep}{env['PYTHONPATH']}"
     answer = subprocess.run(
         [sys.executable, "-m", "daemon", "engine"], env=env, capture_output=True, text=True, timeout=60
     )
-    assert answer.returncode == 1
+    assert answer.returncode == 78
     assert len(answer.stderr.splitlines()) == 1
+    assert "the embedded engine needs uvicorn; install" in answer.stderr
     assert "pip install 'earshot[engine]'" in answer.stderr
 
 
