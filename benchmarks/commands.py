@@ -13,7 +13,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.web import fill
-from daemon.storage.database import open_existing, transaction
+from daemon.config.load import load_config
+from daemon.files import file_version
+from daemon.storage.database import daemon_lock, open_existing, transaction
 from tests.web.places import Place
 
 RUNS = 5
@@ -65,6 +67,25 @@ def measure(*, small: bool) -> Iterator[Figure]:
                 f"{most:,} recordings: {_shown(command)}", took, "ms CPU", f"{FEW} recordings", beside
             )
         yield from _rules_test(few, many, most)
+        yield _status_beside_a_service(few, runs)
+
+
+def _status_beside_a_service(options: list[str], runs: int) -> Figure:
+    """Measure `status` with alerts configured, while a service runs by this very file."""
+    config = Path(options[1])
+    database = load_config(config, env={}, asks_apprise=False).database
+    with closing(open_existing(database)) as db, transaction(db):
+        db["folders"].insert(
+            {"path": str(config.parent / "calls"), "method": "events", "reason": "local", "available": 1}
+            | {"settle_seconds": 2.0, "configured_at": "2026-03-01T10:00:00.000Z"},
+            replace=True,
+        )
+    with daemon_lock(database) as lock:
+        lock.taken = file_version(config)
+        lock.answer(0, [])
+        took, bare = _milliseconds(runs, ["-m", "daemon", *options, "status"], ["-c", "pass"])
+    name = "start-up: status beside a service, alerts configured"
+    return Figure(name, took, "ms CPU", "python -c pass", bare)
 
 
 def _shown(arguments: Sequence[str]) -> str:

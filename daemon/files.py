@@ -167,7 +167,8 @@ def file_version(path: Path) -> list[int] | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    # Without the time of the last change: a backup that makes a hard link would change it.
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 def same_file(status: os.stat_result, stamp: FileStamp) -> bool:

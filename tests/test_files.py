@@ -5,10 +5,12 @@ import mmap
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from daemon.files import (
     OutsideError,
     content_hash,
     directory_below,
+    file_version,
     fresh_stamp,
     has_writer,
     open_below,
@@ -26,6 +29,8 @@ from daemon.files import (
     stamp,
     stamp_below,
 )
+from daemon.storage.lock import beside_of
+from tests.databases import new_database
 
 
 def content(root: Path, path: str) -> bytes:
@@ -242,3 +247,32 @@ print(answers == {True, False})
         output = process.stdout.read()
     assert process.returncode == 0, signal.Signals(-process.returncode)
     assert output.strip() == "True"
+
+
+def test_a_version_changes_with_what_is_written_and_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    assert file_version(file) is None
+    file.write_text("one")
+    found = [file_version(file)]
+    file.with_name("link").hardlink_to(file)
+    assert file_version(file) == found[0]
+    file.write_text("one more")
+    found.append(file_version(file))
+    copy = tmp_path / "copy"
+    copy.write_text("one more")
+    os.utime(copy, ns=(0, file.stat().st_mtime_ns))
+    copy.replace(file)
+    found.append(file_version(file))
+    assert None not in found and len(set(map(str, found))) == 3
+    assert file_version(tmp_path) is None
+
+
+def test_a_commit_of_another_process_shows_in_the_log_of_the_database(tmp_path: Path) -> None:
+    """By that the service sees what `earshot retry` wrote."""
+    path = tmp_path / "earshot.db"
+    with closing(new_database(path)) as db, closing(sqlite3.connect(path)) as other:
+        before = file_version(beside_of(path, "-wal"))
+        other.execute("INSERT INTO snoozes (rule, until) VALUES ('a', 'b')")
+        other.commit()
+        assert before != file_version(beside_of(path, "-wal")) is not None
+        assert db["snoozes"].count == 1

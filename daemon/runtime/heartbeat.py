@@ -25,7 +25,9 @@ CALL_SECONDS = 10.0
 """Limit for the connection, and for each part of the answer."""
 RETRY_SECONDS = 60.0
 """How soon a failed call is repeated: dead-man services allow for one missing call, not for two."""
-STATUS_SECONDS = 2.0
+STARTING_STATUS_SECONDS = 2.0
+STATUS_SECONDS = 10.0
+"""New rows wake the loop."""
 
 
 def heartbeat(settings: Heartbeat, folders: Collection[str], is_ready: Callable[[], bool]) -> Step:
@@ -74,10 +76,11 @@ def manager_status(
     watching = f"watching {len(folders)} folder{'' if len(folders) == 1 else 's'}"
 
     def step(db: Database) -> float:
-        if is_ready():
-            troubles = [refused_reload(database), *troubles_now(db, folders, utc_now())]
-            status = escaped(redacted("; ".join(filter(None, troubles)))) or watching
-            sdnotify.notify(f"STATUS={status}", env=env)
+        if not is_ready():
+            return STARTING_STATUS_SECONDS
+        troubles = [refused_reload(database), *troubles_now(db, folders, utc_now())]
+        status = escaped(redacted("; ".join(filter(None, troubles)))) or watching
+        sdnotify.notify(f"STATUS={status}", env=env)
         return STATUS_SECONDS
 
     return step
