@@ -7,7 +7,6 @@ There is none in a pipe, with NO_COLOR, and with TERM=dumb: rich sees to that.
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,12 +53,16 @@ def console(*, width: int | None = None, stderr: bool = False) -> Console:
 
 def text_width() -> int:
     """Return the columns for running text: the terminal's, within 40 to 100; 80 when piped."""
+    import shutil
+
     return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST))
 
 
 @contextmanager
 def paged() -> Iterator[Console]:
     """Yield a console; what is printed to it is shown page by page if a terminal is too low for it."""
+    import shutil
+
     from rich.console import Console
 
     screen = console(width=text_width())

@@ -11,7 +11,6 @@ import glob
 import logging
 import os
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -395,4 +394,5 @@ def _back_up(db: Database, path: Path, version: int) -> None:
 
 def free_bytes(path: Path) -> int:
     """Return the room left on the file system that holds the database, in bytes."""
-    return shutil.disk_usage(path.parent).free
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize
