@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ Drawn = dict[str, tuple[str, list[Group]]]
 
 def write(folder: Path = HERE, results: Path = RESULTS) -> None:
     """Write what was measured into the folder's README.md, and the pictures beside it."""
-    runs = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("*.json"))]
+    runs = counted(json.loads(path.read_text("utf-8")) for path in results.glob("*.json"))
     page = folder / "README.md"
     written = page.read_text("utf-8").partition(BEGIN)[0]
     page.write_text(written + BEGIN + "\n" + section(runs), encoding="utf-8")
@@ -37,12 +37,21 @@ def write(folder: Path = HERE, results: Path = RESULTS) -> None:
         (folder / f"{name}.svg").write_text(svg(title, groups), encoding="utf-8")
 
 
+def counted(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs in order of time, each with the figures of the benchmarks that no later one has."""
+    ordered = sorted(runs, key=lambda run: str(run["machine"]["began_at"]))
+    last = {name: run for run in ordered for name in run["figures"]}
+    return [
+        run | {"figures": {name: each for name, each in run["figures"].items() if last[name] is run}}
+        for run in ordered
+        if run in last.values()
+    ]
+
+
 def by_benchmark(runs: Iterable[Run]) -> dict[str, list[Figure]]:
-    """Return the figures of each benchmark, of the run that began last of those that have it."""
+    """Return the figures of each benchmark."""
     return {
-        name: [Figure(**each) for each in figures]
-        for run in sorted(runs, key=lambda run: str(run["machine"]["began_at"]))
-        for name, figures in run["figures"].items()
+        name: [Figure(**each) for each in figures] for run in runs for name, figures in run["figures"].items()
     }
 
 
@@ -50,7 +59,7 @@ def section(runs: list[Run]) -> str:
     """Return the part of the page that says where the figures are from, shows and lists them."""
     figures = by_benchmark(runs)
     drawn = pictures(figures)
-    lines = ["", *machines(runs), ""]
+    lines = ["", *map(_machine, runs), ""]
     for name, each in figures.items():
         lines += [f"### {name[0].upper()}{name[1:]}", ""]
         for file, (benchmark, _, _) in PICTURES.items():
@@ -61,15 +70,13 @@ def section(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def machines(runs: Iterable[Run]) -> Iterator[str]:
-    """Say of each run what it was measured on, and how busy that was."""
-    for run in sorted(runs, key=lambda run: str(run["machine"]["began_at"])):
-        on = run["machine"]
-        yield (
-            f"- {', '.join(run['figures'])}: {on['began_at'][:10]}, {on['processors']} processors"
-            f" ({on['processor']}), {on['system']}, Python {on['python']}, SQLite {on['sqlite']}."
-            f" Load {on['load_at_begin']:g} as it began and {on['load_at_end']:g} as it ended."
-        )
+def _machine(run: Run) -> str:
+    on = run["machine"]
+    return (
+        f"- {', '.join(run['figures'])}: {on['began_at'][:10]}, {on['processors']} processors"
+        f" ({on['processor']}), {on['system']}, Python {on['python']}, SQLite {on['sqlite']}."
+        f" Load {on['load_at_begin']:g} as it began and {on['load_at_end']:g} as it ended."
+    )
 
 
 def pictures(figures: dict[str, list[Figure]]) -> Drawn:

@@ -42,13 +42,23 @@ def test_a_picture_has_a_bar_for_each_figure_its_unit_and_words_for_who_does_not
 
 def test_of_several_runs_the_last_counts_and_each_is_said_with_its_machine() -> None:
     runs = [
-        {"machine": machine() | {"began_at": at, "load_at_end": 0.5}, "figures": {"idle": [asdict(each)]}}
-        for at, each in (("2026-02-01", Figure("idle", 2.0, "%")), ("2026-01-01", Figure("idle", 9.0, "%")))
+        {"machine": machine() | {"began_at": at, "load_at_end": 0.5}, "figures": figures}
+        for at, figures in (
+            ("2026-02-01", {"idle": [asdict(Figure("idle", 2.0, "%"))]}),
+            (
+                "2026-01-01",
+                {"idle": [asdict(Figure("idle", 9.0, "%"))], "web": [asdict(Figure("web", 7.0, "s"))]},
+            ),
+            ("2026-01-02", {"web": [asdict(Figure("web", 8.0, "s"))]}),
+        )
     ]
-    said = report.section(runs)
+    said = report.section(report.counted(runs))
     assert "| idle | 2 % |  |  |" in said
     assert "| idle | 9 % |" not in said
-    assert said.count(f"Python {machine()['python']}, SQLite ") == 2
+    assert [line.partition(",")[0] for line in said.splitlines() if line.startswith("- ")] == [
+        "- web: 2026-01-02",
+        "- idle: 2026-02-01",
+    ]
 
 
 def test_the_page_is_what_the_results_say(tmp_path: Path) -> None:
