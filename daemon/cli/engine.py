@@ -13,7 +13,6 @@ from daemon.cli.engine_models import CONFIGURED, check_models, engine_settings, 
 from daemon.cli.options import Context, configuration_options, pass_context
 from daemon.cli.privacy import hide_memory
 from daemon.engine.access import Access, is_loopback
-from daemon.engine.weights import need_packages
 from daemon.errors import EarshotError
 from daemon.logs import arrange
 
@@ -85,7 +84,6 @@ def engine(
     if check and wanted is not None:
         raise click.UsageError("--check and --install exclude each other")
     if check:
-        need_packages()
         check_models(context)
         return
     if wanted is not None:

@@ -20,6 +20,7 @@ from daemon.engine.weights import (
     changed_files,
     find,
     is_complete,
+    need_packages,
     sha256_of,
     share_folders,
 )
@@ -64,6 +65,7 @@ def check_models(context: Context) -> None:
     Raises EarshotError when a model is missing, changed, or hears nothing in the sample.
     """
     settings = engine_settings(context)
+    need_packages()
     place, sentences = find(settings.model), find(SENTENCES)
     known = MODELS.get(settings.model)
     click.echo(f"model: {settings.model}{f', {known.description}' if known else ''}, in {place}")
