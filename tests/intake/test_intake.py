@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,29 @@ def test_beside_a_deleted_and_a_renamed_file_new_ones_are_added_once(
     intake = arrive("new.wav", "gone.wav", "new.wav", "renamed.wav", "other.wav")
     assert [row["name"] for row in recordings(db)] == ["renamed.wav", "new.wav", "other.wav"]
     assert intake == Intake(2, [f"{root}/new.wav"], [f"{root}/new.wav", f"{root}/other.wav"])
+
+
+def test_a_file_that_becomes_known_before_the_transaction_is_left_for_later(
+    db: Database, root: Path, arrive: Callable[..., Intake]
+) -> None:
+    write(root / "old.wav")
+    arrive("old.wav")
+    (root / "old.wav").rename(root / "new.wav")
+    write(root / "a.wav", b"two")
+    asked: list[int] = []
+
+    def asking() -> AbstractContextManager[None]:
+        # First about the folder; then, once the rows were read, whether the old name is still there.
+        asked.append(len(asked))
+        if len(asked) == 2:
+            arrive("a.wav")
+        return nullcontext()
+
+    found = [stamp(f"{root}/{name}") for name in ("new.wav", "a.wav")]
+    place = Place(WatchFolder(path=root), NOW, asking=asking)
+    intake = take_in(db, place, [Arrival(one) for one in found if one])
+    assert (intake.later, intake.new) == ([f"{root}/a.wav"], [])
+    assert [row["name"] for row in recordings(db)] == ["new.wav", "a.wav"]
 
 
 def test_a_file_of_a_deleted_recording_is_not_taken_again_and_new_content_is(
