@@ -61,7 +61,11 @@ def add_all(
     db: Database, found: Sequence[tuple[NewRecording, Ending | None]], now: datetime
 ) -> Sequence[int]:
     """Add recordings as `add` does, in one statement; returns their ids, in the same order."""
-    first = (value(db, "SELECT seq FROM sqlite_sequence WHERE name = 'recordings'") or 0) + 1
+    # No id is given twice, also of those that were deleted; as SQLite itself goes on.
+    first = 1 + max(
+        value(db, "SELECT seq FROM sqlite_sequence WHERE name = 'recordings'") or 0,
+        value(db, "SELECT max(id) FROM recordings") or 0,
+    )
     ids = range(first, first + len(found))
     # By position, as in `_update`.
     places = ", ".join(f"?{number}" for number in range(1, len(COLUMNS) + 1))
