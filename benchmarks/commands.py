@@ -66,7 +66,12 @@ def measure(*, small: bool) -> Iterator[Figure]:
             yield Figure(
                 f"{most:,} recordings: {_shown(command)}", took, "ms CPU", f"{FEW} recordings", beside
             )
-        yield from _rules_test(few, many, most)
+        for _, config in (few, many):
+            with Path(config).open("a", encoding="utf-8") as content:
+                content.write(RULES)
+        (took,) = _milliseconds(1, ["-m", "daemon", *many, "rules", "test"])
+        work = f"rules test with one rule over {most:,} recordings, for each"
+        yield Figure(work, took / most, "ms CPU a recording")
         yield _status_beside_a_service(few, runs)
 
 
@@ -90,15 +95,6 @@ def _status_beside_a_service(options: list[str], runs: int) -> Figure:
 
 def _shown(arguments: Sequence[str]) -> str:
     return " ".join(arguments[2:] if arguments[0] == "-c" else arguments)
-
-
-def _rules_test(few: list[str], many: list[str], most: int) -> Iterator[Figure]:
-    for place in (few, many):
-        with Path(place[1]).open("a", encoding="utf-8") as config:
-            config.write(RULES)
-    whole, start = _milliseconds(1, *(["-m", "daemon", *place, "rules", "test"] for place in (many, few)))
-    each = (whole - start) / (most - FEW)
-    yield Figure(f"rules test with one rule over {most:,} recordings, for each", each, "ms CPU a recording")
 
 
 def _recordings(home: Path, count: int) -> list[str]:
