@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from tests.system import engine, upgrades
 from tests.system import scenarios as play
-from tests.system import upgrades
 from tests.system.machine import Machine, machine, made_root
 from tests.system.packages import built
 from tests.system.scene import Skipped
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _scenarios(
-    package: Path, before: Path | None, engine: Path | None, place: Path
+    package: Path, before: Path | None, hearing: Path | None, place: Path
 ) -> Iterator[tuple[str, Scenario]]:
     yield "install", lambda it: upgrades.installs(it, package)
     yield "papers", play.papers
@@ -69,15 +69,17 @@ def _scenarios(
     yield "Control-C", play.interrupts
     yield "exposure", play.exposure
     yield "reboot", play.reboots
-    yield "engine", lambda it: play.embedded_engine(it, _given(engine, "--engine DEB"))
+    yield "engine", lambda it: engine.hears(it, package, _given(hearing))
+    yield "engine alone", engine.serves_others
+    yield "engine's end", lambda it: engine.ends(it, package, _given(hearing))
     yield "upgrade", lambda it: upgrades.upgrades(it, before or package, package, place)
     yield "downgrade", lambda it: upgrades.downgrades(it, package)
     yield "remove, purge", upgrades.ends
 
 
-def _given(package: Path | None, option: str) -> Path:
+def _given(package: Path | None) -> Path:
     if package is None:
-        raise Skipped(f"not asked for: {option}")
+        raise Skipped("not asked for: --engine DEB")
     return package
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -340,25 +339,3 @@ def papers(machine: Machine) -> str:
     assert "MIT License" in notice
     machine.shell("test -s /usr/share/doc/earshot/config.example.yaml")
     return "man, completion, copyright, example"
-
-
-def embedded_engine(machine: Machine, package: Path) -> str:
-    """With the engine's package and `base_url: embedded` a recording is heard on the machine itself."""
-    shutil.copy(package, machine.root / "root/engine.deb")
-    machine.run("apt", "install", "-y", "/root/engine.deb")
-    checkout = Path(__file__).parents[2]
-    # Instead of `earshot engine --install`: the machine may not know the package index that this one uses.
-    models = "share/earshot/models"
-    for each in ("tiny.en", "sentences"):
-        shutil.copytree(checkout / ".venv" / models / each, machine.root / "opt/earshot" / models / each)
-    sample = checkout / "daemon/samples/complaint.mp3"
-    with scene(machine, started=False) as here:
-        here.configure(analyzer={"base_url": "embedded"}, engine={"model": "tiny.en"})
-        here.give_key("")
-        here.start()
-        began = time.monotonic()
-        machine.put(f"{FOLDER}/call.mp3", sample.read_bytes())
-        here.wait_for(done=1)
-        (row,) = machine.rows("SELECT average_sentiment, length(transcript) AS n FROM recordings")
-        assert row["n"] > 100
-        return f"{row['average_sentiment']}, {row['n']} characters in {time.monotonic() - began:.0f} s"
