@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import random
+import signal
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -34,6 +36,21 @@ def wait_until(condition: Callable[[], object], *, seconds: float = DEADLINE_SEC
         assert waited < seconds, f"not within {seconds} s: {what or condition}"
         # Often at first, as most come true at once; less often later, as looking takes processor time.
         pause.wait(0.01 if waited < 0.5 else 0.03)
+
+
+def stand_still(pid: int) -> None:
+    """Stop a process, and return once none of its threads does anything any more: a signal takes its time."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    wait_until(lambda: all(_state(task) == "T" for task in tasks.iterdir()), what="it to stand still")
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        # It has ended meanwhile.
+        return "T"
 
 
 @functools.cache

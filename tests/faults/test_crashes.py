@@ -34,7 +34,7 @@ from tests.faults.crashes import (
     tally,
 )
 from tests.harness import Conversation, ScriptedApi, Service, reply, running, wav
-from tests.servers import Answer, HttpSink, wait_until
+from tests.servers import Answer, HttpSink, stand_still, wait_until
 from tests.storage.stores import committed
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -158,7 +158,7 @@ def test_killed_between_the_answer_and_its_commit_asks_once_more(tmp_path: Path)
 
         def kill_after_the_answer(conversation: Conversation) -> None:
             # Stopped first, so that the answer arrives and is never read.
-            process.send_signal(signal.SIGSTOP)
+            stand_still(process.pid)
             conversation.reply()
             process.kill()
 

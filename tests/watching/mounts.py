@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.programs import need_fuse, need_mounts, program
-from tests.servers import wait_until
+from tests.servers import stand_still, wait_until
 from tests.watching.places import run
 
 
@@ -74,18 +74,10 @@ class Share:
 
     def hang(self) -> None:
         """Return once no question is answered any more."""
-        os.kill(self.server, signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.server}/task")
-        wait_until(
-            lambda: all(_state(task) == "T" for task in tasks.iterdir()), what="the server to stand still"
-        )
+        stand_still(self.server)
 
     def answer(self) -> None:
         os.kill(self.server, signal.SIGCONT)
-
-
-def _state(task: Path) -> str:
-    return (task / "stat").read_text().rpartition(") ")[2][0]
 
 
 @contextmanager
