@@ -97,7 +97,7 @@ def _before_the_colon(figure: Figure) -> str:
 def _group(work: str, figures: list[Figure]) -> Group:
     labels = [each.work.removeprefix(f"{work}: ") for each in figures]
     bars = tuple(
-        Bar(label, each.value, each.baseline, is_ours=label == "earshot" or "earshot" not in labels)
+        Bar(label, each.value, each.baseline, is_ours=label.startswith("earshot") or "earshot" not in labels)
         for label, each in zip(labels, figures, strict=True)
     )
     return Group(work, figures[0].unit, bars, figures[0].beside)

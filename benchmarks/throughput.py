@@ -29,6 +29,9 @@ SMALL = ((6, 3, 0.01),)
 SDK_PYTHON = os.environ.get("SDK_PYTHON", sys.executable)
 """A Python that has deepgram-sdk."""
 
+ONE = ("taskset", "--cpu-list", str(max(os.sched_getaffinity(0))))
+"""Threads that share an interpreter fight for it less where only one of them can run at a time."""
+
 Took = tuple[float, float]
 """Seconds, and processor seconds."""
 
@@ -50,6 +53,10 @@ def measure(*, small: bool) -> Iterator[Figure]:
             if which("inotifywait"):
                 took["inotifywait and curl"] = shell(spare, address, at_once)
             took["earshot"] = service(Path(place), spare, address, at_once)
+            if which("taskset") and not small:
+                took["earshot on one processor"] = service(
+                    Path(place) / "one", spare, address, at_once, on=ONE
+                )
         for who, (seconds, _) in took.items():
             yield Figure(f"{work}: {who}", files / seconds, "/s", "ideal", at_once / latency)
         beside = "deepgram-sdk" if "deepgram-sdk" in took else "bare httpx"
@@ -109,19 +116,22 @@ def _watched(folder: Path) -> Popen[bytes]:
     return watch
 
 
-def service(place: Path, files: Path, address: str, at_once: int) -> Took:
-    """What the service takes, from the first file that appears to the last result."""
+def service(place: Path, files: Path, address: str, at_once: int, *, on: tuple[str, ...] = ("env",)) -> Took:
+    """What the service takes, from the first file that appears to the last result; `on` starts it."""
     with Service(place, {"analyzer": {"base_url": address}}) as service:
         watch = [{"path": str(service.folder), "settle": "0s", "rescan": "60s"}]
         service.write_config(analyzer={"concurrency": at_once}, watch=watch)
         # A new process, as it is started by people: not the copy of one that tests get.
-        service.start(prefix=("env",))
+        service.start(prefix=on)
         names = [file.name for file in files.iterdir()]
         before, started = processor_seconds(pid_of(service)), time.monotonic()
         for name in names:
             (files / name).rename(service.folder / name)
         service.wait_states(done=len(names), seconds=600)
-        return time.monotonic() - started, processor_seconds(pid_of(service)) - before
+        took = time.monotonic() - started, processor_seconds(pid_of(service)) - before
+        for name in names:
+            (service.folder / name).rename(files / name)
+        return took
 
 
 def _children() -> float:
