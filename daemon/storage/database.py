@@ -124,6 +124,8 @@ def open_for_reading(path: Path) -> Database:
         )
         # What is sorted on the way must not go to the disk.
         connection.execute("PRAGMA temp_store=MEMORY")
+        # 16 MB. A filter looks at thousands of recordings, each on a page of its own, to list and to count.
+        connection.execute("PRAGMA cache_size=-16000")
         connection.execute("SELECT 1 FROM recordings LIMIT 1")
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
