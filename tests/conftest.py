@@ -13,6 +13,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import processes
+from tests.examples import choose_examples
 
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
@@ -81,6 +82,7 @@ Elsewhere the tests of a file stay together: they share what they begin with, or
 
 def pytest_configure(config: pytest.Config) -> None:
     """The processes of pytest-xdist have one that starts earshot for all of them."""
+    choose_examples(config)
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         processes.share()
 

@@ -16,24 +16,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, settings
+
+from tests.examples import is_long
 
 FOLDER = Path(__file__).parent
 Check = Callable[[Random], None]
 Fuzz = Callable[[Check, int], None]
-
-
-def is_long(config: pytest.Config) -> bool:
-    return bool(config.getoption("markexpr") == "soak")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Other inputs each time only in the long run: a normal one fails for what changed, not by luck."""
-    # No database of failures: it would be a folder in the checkout.
-    shared = {"database": None, "deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-    settings.register_profile("short", derandomize=True, max_examples=100, **shared)  # type: ignore[arg-type]
-    settings.register_profile("long", max_examples=5_000, print_blob=True, **shared)  # type: ignore[arg-type]
-    settings.load_profile("long" if is_long(config) else "short")
 
 
 @pytest.hookimpl(tryfirst=True)
