@@ -165,8 +165,8 @@ def unready(service: dict[str, Any]) -> str:
 def ask_to_reload(path: Path) -> int:
     """Ask the daemon of the database at `path` to read its configuration again; returns the request's number.
 
-    Not by a signal: the process id may be another process's by now, and SIGHUP also means that a terminal
-    closed. Raises EarshotError when this user may not ask.
+    By a number in the file, not by SIGHUP: the process id may be another process's by now, and SIGHUP also
+    means that a terminal closed. Raises EarshotError when this user may not ask.
     """
     place = beside_of(path, ".lock")
     try:
@@ -180,9 +180,12 @@ def ask_to_reload(path: Path) -> int:
         fcntl.lockf(descriptor, fcntl.LOCK_EX, ASKED_BYTES, HOLDER_BYTES)
         number = _asked(descriptor) + 1
         os.pwrite(descriptor, str(number).encode().ljust(ASKED_BYTES), HOLDER_BYTES)
-        # Only so that it looks at once. Any other process ignores this signal, unless it wants it.
-        with suppress(OSError, KeyError):
-            os.kill(_holder(descriptor)["pid"], signal.SIGURG)
+        pid = _holder(descriptor).get("pid")
+        # Only so that it looks at once: any other process ignores this signal, unless it wants it. A number
+        # that is not above 0 would mean many processes.
+        if isinstance(pid, int) and pid > 0:
+            with suppress(OSError, OverflowError):
+                os.kill(pid, signal.SIGURG)
     finally:
         os.close(descriptor)
     return number
@@ -191,7 +194,10 @@ def ask_to_reload(path: Path) -> int:
 def reload_faults(path: Path, number: int) -> list[str] | None:
     """Return the faults in answer to that request, [] when it was taken over, None before the answer."""
     answer = _answer(path)
-    return answer.get("faults") if answer.get("asked", 0) >= number else None
+    asked, faults = answer.get("asked"), answer.get("faults")
+    if not (isinstance(asked, int) and isinstance(faults, list)) or asked < number:
+        return None
+    return [str(fault) for fault in faults]
 
 
 def taken_file(path: Path) -> Sequence[int] | None:

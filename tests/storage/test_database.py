@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -27,7 +28,14 @@ from daemon.storage.database import (
     rows,
     transaction,
 )
-from daemon.storage.lock import daemon_status
+from daemon.storage.lock import (
+    ANSWER_AT,
+    HOLDER_BYTES,
+    ask_to_reload,
+    daemon_status,
+    refused_reload,
+    reload_faults,
+)
 from daemon.storage.migrations import SCHEMA
 from tests.storage.stores import add, schema_before, states
 
@@ -398,6 +406,27 @@ def test_a_lock_file_with_anything_in_it_is_no_obstacle(path: Path, content: byt
     assert daemon_status(path) == STOPPED
     with daemon_lock(path):
         assert daemon_status(path)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("pid", ['"all"', "0", "1e99", str(10**30), "null"])
+def test_a_reload_is_asked_for_whatever_stands_for_the_process_in_the_lock_file(path: Path, pid: str) -> None:
+    """And no process is sent a signal that the file does not name: 0 and less would be many."""
+    path.parent.mkdir()
+    path.with_name("earshot.db.lock").write_text(f'{{"pid": {pid}}}'.ljust(HOLDER_BYTES))
+    came: list[int] = []
+    before = signal.signal(signal.SIGURG, lambda number, _: came.append(number))
+    try:
+        assert (ask_to_reload(path), came) == (1, [])
+    finally:
+        signal.signal(signal.SIGURG, before)
+
+
+@pytest.mark.parametrize("answer", ['{"asked": "x"}', '{"asked": null}', '{"asked": 0, "faults": 5}', "[0]"])
+def test_an_answer_that_is_none_counts_as_no_answer(path: Path, answer: str) -> None:
+    path.parent.mkdir()
+    path.with_name("earshot.db.lock").write_text(" " * ANSWER_AT + answer)
+    assert reload_faults(path, 0) is None
+    assert refused_reload(path) is None
 
 
 def test_a_look_at_the_status_keeps_no_daemon_from_starting(path: Path) -> None:
