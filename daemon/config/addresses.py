@@ -107,7 +107,8 @@ def exact_host(host: str) -> str:
     """Returns one host, or host and port, in the form that they are compared in; ValueError if it is none."""
     host, port = host_and_port(host)
     name = plain_host(host)
-    if "*" in name or not (_NAME.fullmatch(name) or _is_address(name)) or port not in (None, *_PORTS):
+    is_name = "*" not in name and (_NAME.fullmatch(name) or _is_address(name))
+    if not is_name or (port is not None and port not in _PORTS):
         raise ValueError("must be one host, such as recordings.example.com or 127.0.0.1:8080; no *, no path")
     if port is None:
         return name

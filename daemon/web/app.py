@@ -9,7 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -56,7 +56,25 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
 
     `is_ending` says that the server is to end, and with it what would go on for ever.
     """
-    routes = [
+    app = Starlette(
+        routes=_routes(),
+        exception_handlers={
+            HTTPException: _http_error,
+            UsageError: _wrong,
+            StoreBusyError: _busy,
+            StoreError: _busy,
+            EarshotError: _wrong,
+        },
+    )
+    app.state.is_ending = is_ending
+    app.state.looks = live.Looks()
+    app.state.listeners = {}
+    app.state.previews = waveform.Previews()
+    return Gate(app, site)
+
+
+def _routes() -> list[BaseRoute]:
+    return [
         Route("/", _home, methods=GET),
         Route("/login", login.show, methods=GET),
         Route("/login", login.enter, methods=POST),
@@ -92,21 +110,6 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
         Route("/destinations/{name:path}/test", actions.test_destination, methods=POST),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    app = Starlette(
-        routes=routes,
-        exception_handlers={
-            HTTPException: _http_error,
-            UsageError: _wrong,
-            StoreBusyError: _busy,
-            StoreError: _busy,
-            EarshotError: _wrong,
-        },
-    )
-    app.state.is_ending = is_ending
-    app.state.looks = live.Looks()
-    app.state.listeners = {}
-    app.state.previews = waveform.Previews()
-    return Gate(app, site)
 
 
 def _home(request: Request) -> Response:

@@ -44,6 +44,17 @@ def client() -> Iterator[ApiClient]:
         yield client
 
 
+def context_of(config: Config, client: ApiClient) -> Context:
+    """What a worker needs, for one request at a time."""
+    return Context(
+        config=config,
+        client=client,
+        requests=requests_by_folder(config),
+        store=partial(store, alerts=config.alerts, targets=()),
+        throttle=Throttle(1),
+    )
+
+
 def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
     path: Path, db: Database, client: ApiClient
 ) -> None:
@@ -55,13 +66,7 @@ def test_time_in_which_nothing_could_be_written_is_told_once_it_is_over(
             "alerts": {"destinations": {"ops": {"urls": ["json://127.0.0.1:1"]}}, "operations": ["ops"]},
         }
     )
-    context = Context(
-        config=config,
-        client=client,
-        requests=requests_by_folder(config),
-        store=partial(store, alerts=config.alerts, targets=()),
-        throttle=Throttle(1),
-    )
+    context = context_of(config, client)
     workers = Workers(path, context)
     add(db)
     wait_at_most(db, 0.05)
@@ -84,13 +89,7 @@ def test_looks_are_seldom_only_while_nothing_waits_and_nothing_is_paused(
     path: Path, db: Database, client: ApiClient
 ) -> None:
     config = Config.model_validate({"database": path, "watch": [{"path": "/r"}]})
-    context = Context(
-        config=config,
-        client=client,
-        requests=requests_by_folder(config),
-        store=partial(store, alerts=config.alerts, targets=()),
-        throttle=Throttle(1),
-    )
+    context = context_of(config, client)
     workers = Workers(path, context)
     assert workers.step(db) == NOTHING_WAITS_SECONDS
     with transaction(db):
