@@ -207,7 +207,9 @@ def _full(db: Database, limits: Sequence[Limit]) -> frozenset[str]:
     holding = [limit for limit in limits if limit.holds]
     if not holding:
         return frozenset()
-    known, flying = _known(db), _in_flight(db)
+    # In this order: what ends between the two is counted twice for a moment, and not left out.
+    flying = _in_flight(db)
+    known = _known(db)
     return frozenset(
         limit.scope
         for limit in holding

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from daemon.analysis.limits import periods_of
 from daemon.models import Cost, iso
 from daemon.storage.costs import add_cost
-from daemon.storage.database import open_database, rows
+from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.due import Wanted
 from daemon.storage.limits import Limit, keep_limits, lift_limits
 from daemon.storage.operations import troubles
@@ -209,6 +209,35 @@ def test_what_is_in_flight_counts_in_advance_and_pauses_nothing_yet(db: Database
 
     committed(finish, db, recording.id, NOW)
     assert keep(db, money) == frozenset()
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_what_ends_in_the_moment_of_a_look_is_counted_all_the_same(
+    path: Path, db: Database, moment: int
+) -> None:
+    """Else one more would be sent, and paid for, than the limit allows."""
+    spend(db, 0.1, folder="/a")
+    most = limit("recordings_per_day", 2, scope="/a")
+    keep(db, most)
+    add(db, folder="/a")
+    recording = committed(claim, db, NOW)
+    assert recording is not None
+    looks = 0
+
+    def ends(_: str) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == moment + 1:
+            with transaction(other):
+                finish(other, recording.id, NOW)
+                add_cost(other, recording.id, Cost("nova-3", 60.0, 1, 0, 0, 0.1, None), NOW)
+
+    with closing(open_database(path)) as other:
+        db.conn.set_trace_callback(ends)
+        full = keep(db, most)
+        db.conn.set_trace_callback(None)
+    assert looks > moment
+    assert full == {"/a"}
 
 
 def test_a_clock_that_was_set_back_ends_a_pause_of_the_future(db: Database) -> None:
