@@ -34,7 +34,8 @@ class BadAddressError(Exception):
 
 def usable_address(text: str, hosts: Sequence[str]) -> str:
     """The address as it is sent: blanks as `%20`, scheme and host in lower case, no port that goes without
-    saying. Raises BadAddressError, also for a host that `hosts` does not allow.
+    saying, and no fragment, which is for who plays it and never sent: two moments of one recording are one
+    recording. Raises BadAddressError, also for a host that `hosts` does not allow.
     """
     if len(text) > LONGEST_ADDRESS or not text.isprintable() or "\\" in text:
         raise BadAddressError("is too long, or has characters in it that no address has")
@@ -55,7 +56,7 @@ def usable_address(text: str, hosts: Sequence[str]) -> str:
     problem = host_problem(host, hosts)
     if problem:
         raise BadAddressError(problem)
-    path = rest[len(authority) :].replace(" ", "%20")
+    path = rest[len(authority) :].partition("#")[0].replace(" ", "%20")
     return f"{scheme.lower()}://{authority.lower().removesuffix(port)}{path}"
 
 

@@ -68,6 +68,7 @@ def test_what_is_no_host_is_refused_also_below_one_that_hosts_names(between: str
         "https://example.com/My call.mp3?of=Bob&a b",
         "HTTPS://Example.COM/My call.mp3?of=Bob&a b",
         "https://example.com:443/My%20call.mp3?of=Bob&a%20b",
+        "https://example.com/My call.mp3?of=Bob&a b#t=5?&x",
     ],
 )
 def test_one_address_is_the_same_in_every_spelling(written: str) -> None:
