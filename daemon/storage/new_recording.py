@@ -18,20 +18,22 @@ from daemon.models import (
 )
 
 COLUMNS = (
-    *("id", "path", "source", "is_url", "name", "folder", "size_bytes", "modified_at", "quiet", "tags"),
-    *("recorded_at", "metadata", "first_seen_at", "state", "not_before", "error_code", "error"),
+    *("id", "path", "source", "digest", "is_url", "name", "folder", "size_bytes", "modified_at", "quiet"),
+    *("tags", "recorded_at", "metadata", "first_seen_at", "state", "not_before", "error_code", "error"),
 )
-"""Those that `as_added` gives, in this order."""
+"""Those that `as_added` gives, in this order; of `digest` what it is made of."""
 
 
 def as_added(number: int, found: tuple[NewRecording, Ending | None], now: datetime) -> tuple[Any, ...]:
     """Return the columns of a new recording, or of one that has ended already."""
     new, ending = found
+    source = os.fsencode(new.source)
     shown = shown_address(new.source) if new.is_url else shown_path(new.source)
     return (
         number,
         shown,
-        os.fsencode(new.source),
+        source,
+        source,
         int(new.is_url),
         hosted_name(new.source) if new.is_url else shown.rpartition("/")[2] or shown,
         new.folder,

@@ -23,6 +23,7 @@ from daemon.models import (
     RecordingState,
     iso,
 )
+from daemon.storage.blocks import insert_rows
 from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.counters import count_request
 from daemon.storage.database import rows, tuples, value
@@ -40,6 +41,8 @@ DOUBTFUL_RESENDS = 2
 
 _FIELDS = tuple(field.name for field in fields(Recording))
 _COLUMNS = ", ".join(_FIELDS)
+_GIVEN = ", ".join("keyed_digest(?)" if column == "digest" else "?" for column in COLUMNS)
+_ADD = f"INSERT INTO recordings ({', '.join(COLUMNS)}) VALUES ({_GIVEN})"  # noqa: S608 - our own column names
 _AS_FIELD: dict[str, Callable[[Any], Any]] = dict.fromkeys(_FIELDS, lambda stored: stored) | {
     "source": os.fsdecode,
     "is_url": bool,
@@ -60,20 +63,14 @@ def add(db: Database, new: NewRecording, now: datetime, *, ending: Ending | None
 def add_all(
     db: Database, found: Sequence[tuple[NewRecording, Ending | None]], now: datetime
 ) -> Sequence[int]:
-    """Add recordings as `add` does, in one statement; returns their ids, in the same order."""
+    """Add recordings as `add` does, many by a statement; returns their ids, in the same order."""
     # No id is given twice, also of those that were deleted; as SQLite itself goes on.
     first = 1 + max(
         value(db, "SELECT seq FROM sqlite_sequence WHERE name = 'recordings'") or 0,
         value(db, "SELECT max(id) FROM recordings") or 0,
     )
     ids = range(first, first + len(found))
-    # By position, as in `_update`.
-    places = ", ".join(f"?{number}" for number in range(1, len(COLUMNS) + 1))
-    db.conn.executemany(
-        f"INSERT INTO recordings ({', '.join(COLUMNS)}, digest)"  # noqa: S608 - our own column names
-        f" VALUES ({places}, keyed_digest(?{COLUMNS.index('source') + 1}))",
-        [as_added(*each, now) for each in zip(ids, found, strict=True)],
-    )
+    insert_rows(db, _ADD, [as_added(*each, now) for each in zip(ids, found, strict=True)])
     for number, (_, ending) in zip(ids, found, strict=True):
         if ending and ending.state == RecordingState.FAILED:
             _note_failure(db, number, now)

@@ -19,6 +19,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import FileStamp, RecordingState, iso, shown_path
+from daemon.storage.blocks import insert_rows
 from daemon.storage.database import rows, tuples, value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -288,18 +289,19 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
 
 def remember_files(db: Database, folder: str, files: Iterable[tuple[FileStamp, int]]) -> None:
     """Note many files, each with its recording, as `remember_file` does."""
-    stored = [
-        (*stored_place(stamp.path), folder, signed_number(stamp.device), *_numbers(stamp), number)
-        for stamp, number in files
-    ]
-    db.conn.executemany(
+    placed = [(stored_place(stamp.path), stamp, number) for stamp, number in files]
+    insert_rows(
+        db,
         "INSERT OR REPLACE INTO files"
         " (directory, name, digest, folder, device, inode, size_bytes, mtime_ns, recording_id)"
-        " VALUES (?1, ?2, keyed_digest(?1, ?2), ?3, ?4, ?5, ?6, ?7, ?8)",
-        stored,
+        " VALUES (?, ?, keyed_digest(?, ?), ?, ?, ?, ?, ?, ?)",
+        [
+            (*place, *place, folder, signed_number(stamp.device), *_numbers(stamp), number)
+            for place, stamp, number in placed
+        ],
     )
     if has_marks(db):
-        db.conn.executemany(_UNMARK, [each[:2] for each in stored])
+        db.conn.executemany(_UNMARK, [place for place, _, _ in placed])
 
 
 def known_list(db: Database, path: str) -> KnownList | None:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from daemon.models import Analysis, Conversation, Segment, iso
+from daemon.storage.blocks import insert_rows
 from daemon.storage.costs import add_result_cost
 from daemon.storage.counters import count_analyzed
 from daemon.storage.database import rows, tuples
@@ -152,8 +153,7 @@ def _delete_segments(db: Database, recording_id: int) -> None:
 def _add_segments(db: Database, recording_id: int, analysis: Analysis) -> None:
     for table, sql in _ADD_SEGMENT.items():
         segments: tuple[Segment, ...] = getattr(analysis, table)
-        if segments:
-            db.conn.executemany(sql, [(recording_id, *_stored_segment(each)) for each in segments])
+        insert_rows(db, sql, [(recording_id, *_stored_segment(each)) for each in segments])
     scores = [segment.score for segment in analysis.sentiments if segment.score is not None]
     if scores:
         sql = "INSERT INTO worst_scores (recording_id, score) VALUES (?, ?)"
