@@ -16,6 +16,7 @@ from benchmarks.web import fill
 from daemon.config.load import load_config
 from daemon.files import file_version
 from daemon.storage.database import daemon_lock, open_existing, transaction
+from tests.databases import tables
 from tests.web.places import Place
 
 RUNS = 5
@@ -80,7 +81,7 @@ def _status_beside_a_service(options: list[str], runs: int) -> Figure:
     config = Path(options[1])
     database = load_config(config, env={}, asks_apprise=False).database
     with closing(open_existing(database)) as db, transaction(db):
-        db["folders"].insert(
+        tables(db)["folders"].insert(
             {"path": str(config.parent / "calls"), "method": "events", "reason": "local", "available": 1}
             | {"settle_seconds": 2.0, "configured_at": "2026-03-01T10:00:00.000Z"},
             replace=True,

@@ -14,12 +14,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from benchmarks.figures import Figure
 from daemon.config.models import WatchFolder
 from daemon.runtime.folder_loop import FolderLoop
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database
+from tests.databases import tables
 
 FILES_PER_DIRECTORY = 100
 RUNS = 5
@@ -43,10 +43,10 @@ def measure(*, small: bool) -> Iterator[Figure]:
 
 def _figures(loop: FolderLoop, db: Database, root: Path, files: int, runs: int) -> Iterator[Figure]:
     first = processor_seconds(lambda: listing(loop, db))
-    assert db["recordings"].count == files, "not all files became rows"
+    assert tables(db)["recordings"].count == files, "not all files became rows"
     bare = min(processor_seconds(lambda: bare_walk(root)) for _ in range(runs))
     known = min(processor_seconds(lambda: listing(loop, db)) for _ in range(runs))
-    assert db["recordings"].count == files, "a listing of known files added rows"
+    assert tables(db)["recordings"].count == files, "a listing of known files added rows"
     yield Figure(f"first listing of {files} new files", first, "s CPU", "bare walk", bare)
     yield Figure(f"listing of {files} known files", known, "s CPU", "bare walk", bare)
 

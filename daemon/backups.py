@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from daemon.errors import EarshotError
 from daemon.models import iso, shown_path
 from daemon.storage import copies
+from daemon.storage.connection import Database
 from daemon.storage.database import open_copy, transaction
 from daemon.storage.inspection import used_bytes
 from daemon.storage.lock import beside_of

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config, Rule
 from daemon.config.times import zone_of
 from daemon.deepgram.words import read_words
@@ -13,6 +11,7 @@ from daemon.export.document import Document
 from daemon.export.formats import rendered
 from daemon.models import Match
 from daemon.rules.match import matches
+from daemon.storage.connection import Database
 from daemon.storage.results import stored_conversations, stored_reply
 from daemon.storage.views import recording
 

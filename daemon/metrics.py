@@ -22,11 +22,11 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from sqlite_utils import Database
 
 from daemon import __version__
 from daemon.config.models import Config
 from daemon.models import AlertState, RecordingState, from_iso
+from daemon.storage.connection import Database
 from daemon.storage.counters import BOUNDS, folder_counters, request_counters
 from daemon.storage.operations import waiting_targets
 from daemon.storage.pauses import CAUSES, pauses

@@ -22,9 +22,8 @@ from daemon.storage.webhooks import orphaned_messages
 from daemon.watching.mounts import watch_method
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from daemon.config.models import Config, WatchFolder
+    from daemon.storage.connection import Database
 
 Row = dict[str, Any]
 

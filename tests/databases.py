@@ -7,8 +7,9 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from sqlite_utils import Database
+import sqlite_utils
 
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, transaction
 
 
@@ -47,3 +48,8 @@ def _files() -> dict[str, bytes]:
         path = Path(place, "earshot.db")
         open_database(path).close()
         return {file.name.removeprefix(path.name): file.read_bytes() for file in Path(place).iterdir()}
+
+
+def tables(db: Database) -> sqlite_utils.Database:
+    """Return the same connection with what sqlite-utils knows to do with tables and rows."""
+    return sqlite_utils.Database(db.conn, execute_plugins=False)

@@ -13,10 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.backups import Backup, back_up, is_backup
 from daemon.errors import EarshotError, StoreError
+from daemon.storage.connection import Database
 from daemon.storage.copies import last_backup
 from daemon.storage.database import open_database, rows, transaction
 from tests.storage.stores import NOW, add

@@ -30,7 +30,7 @@ from daemon.files import (
     stamp_below,
 )
 from daemon.storage.lock import beside_of
-from tests.databases import new_database
+from tests.databases import new_database, tables
 
 
 def content(root: Path, path: str) -> bytes:
@@ -275,4 +275,4 @@ def test_a_commit_of_another_process_shows_in_the_log_of_the_database(tmp_path: 
         other.execute("INSERT INTO snoozes (rule, until) VALUES ('a', 'b')")
         other.commit()
         assert before != file_version(beside_of(path, "-wal")) is not None
-        assert db["snoozes"].count == 1
+        assert tables(db)["snoozes"].count == 1

@@ -216,7 +216,7 @@ def test_modules_are_named_after_what_they_do() -> None:
     assert not found, f"a name that says nothing: {found}"
 
 
-def test_no_code_relies_on_the_connection_of_sqlite_utils_as_a_transaction() -> None:
+def test_no_code_relies_on_a_connection_as_a_transaction() -> None:
     # `with db.conn` commits, but begins only with the first write: what was read before may be old by then.
     pattern = re.compile(r"\bwith\s+\w*(db|database)\.conn\b")
     found = [

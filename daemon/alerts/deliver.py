@@ -14,13 +14,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from sqlite_utils import Database
-
 from daemon.alerts.quiet_hours import quiet_period
 from daemon.alerts.targets import fit
 from daemon.alerts.verdict_links import Links, with_links
 from daemon.backoff import backoff
 from daemon.models import Alert, Target, from_iso, utc_now
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.operations import begin_trouble
 from daemon.storage.outbox import (

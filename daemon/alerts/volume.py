@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.alerts.burst_summary import burst_summary
 from daemon.alerts.draft import Wanted, draft_of
 from daemon.alerts.quiet_hours import quiet_until
 from daemon.config.models import Alerts, Rule
 from daemon.models import AlertDraft, AlertState, Conversation, Match, Target
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.outbox import MUTED, add_alerts, add_messages, drop_muted, told_rules
 from daemon.storage.volume import (

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database
-
 from daemon import __version__
 from daemon.alerts.deliver import LOOK_SECONDS, Place, attempt
 from daemon.alerts.time_limit import TimeLimit
 from daemon.models import Alert, utc_now
+from daemon.storage.connection import Database
 from daemon.storage.outbox import next_alert, seconds_until_due
 
 if TYPE_CHECKING:

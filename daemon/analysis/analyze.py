@@ -17,8 +17,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import explained, settle_failure
 from daemon.analysis.ledger import insist, note_discarded, note_failed, receive
@@ -39,6 +37,7 @@ from daemon.deepgram.upload import (
 )
 from daemon.errors import AnalysisError, FileReplacedError, FileTrouble, RecordingError, StoreBusyError
 from daemon.models import Analysis, Recording, shown_path
+from daemon.storage.connection import Database
 from daemon.storage.database import in_transaction, transaction
 from daemon.storage.recordings import stamp_of, taken_in_as
 from daemon.storage.requests import Decision, begin_request, has_twin, known_hash, note_hash

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.analysis.refusals import Refusals
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config, WatchFolder
@@ -16,6 +14,7 @@ from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import Request
 from daemon.deepgram.upload import OpenFile
 from daemon.models import Analysis, Cost, Recording, utc_now
+from daemon.storage.connection import Database
 
 
 @dataclass(frozen=True, slots=True)

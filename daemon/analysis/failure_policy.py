@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.analysis.context import Context
 from daemon.analysis.pauses import answered, hold, is_up, reached
 from daemon.analysis.retry import SERVICE_PROBE_SECONDS, retry_seconds
@@ -31,6 +29,7 @@ from daemon.errors import (
 )
 from daemon.files import is_unmounted
 from daemon.models import Ending, Recording, RecordingState, from_iso
+from daemon.storage.connection import Database
 from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.queue import DOUBTFUL_RESENDS, end, last_error, return_to_queue
 from daemon.storage.recordings import places_of

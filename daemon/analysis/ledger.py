@@ -9,14 +9,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from sqlite_utils import Database
-
 from daemon.analysis.context import Context
 from daemon.analysis.failure_policy import Trouble, explained, settle_failure
 from daemon.analysis.pauses import answered
 from daemon.deepgram.client import Reply
 from daemon.errors import FileTrouble, StoreBusyError
 from daemon.models import Recording
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.queue import return_to_queue
 from daemon.storage.requests import (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config, Limits
 from daemon.config.times import period, zone_of
 from daemon.deepgram.request import Request
+from daemon.storage.connection import Database
 from daemon.storage.limits import Limit, Periods, keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, pauses
 

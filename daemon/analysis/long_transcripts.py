@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.analysis.context import Context
 from daemon.analysis.ledger import note_failed, note_received
 from daemon.deepgram.client import Reply
@@ -20,6 +18,7 @@ from daemon.deepgram.parts import FIRST_PART_WORDS, LEAST_PART_WORDS, Part, cut,
 from daemon.deepgram.request import Request
 from daemon.errors import AccountError, AnalysisError, RecordingError
 from daemon.models import Recording
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.requests import begin_part
 from daemon.storage.results import stored_parts

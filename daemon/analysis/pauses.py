@@ -10,11 +10,10 @@ import logging
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.analysis.context import Context
 from daemon.analysis.retry import probe_interval
 from daemon.models import Recording, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses
 from daemon.storage.requests import last_request_at

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
 from daemon.analysis.limits import IN_FLIGHT, full_scopes
@@ -47,6 +45,7 @@ from daemon.errors import (
     TemporaryError,
 )
 from daemon.models import Analysis, Recording
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.pauses import EVERYTHING, pauses
 from daemon.storage.readings import Spoken, begin_again, cut_again, note_answer, note_no_answer

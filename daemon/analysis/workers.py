@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from daemon.analysis.analyze import analyze
 from daemon.analysis.context import Context
 from daemon.analysis.ledger import insist
@@ -22,6 +20,7 @@ from daemon.analysis.pool import Pool
 from daemon.config.times import zone_of
 from daemon.errors import StoreBusyError, StoreError
 from daemon.models import Ending, Recording, RecordingState
+from daemon.storage.connection import Database
 from daemon.storage.database import (
     free_bytes,
     in_transaction,

@@ -21,11 +21,10 @@ from daemon.errors import EXIT_FAILED, EarshotError
 from daemon.models import iso
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from daemon.analysis.context import Context as AnalysisContext
     from daemon.config.models import Config, WatchFolder
     from daemon.models import NewRecording
+    from daemon.storage.connection import Database
 
 _BEFORE = "was analyzed before, as recording {}, whose result is shown"
 
@@ -241,9 +240,9 @@ def _analyze(db: Database, analysis: AnalysisContext, source: str, *, save: bool
             break
         with transaction(db):
             recording = claim_this(db, number, now)
-    found = next(iter(db.query("SELECT duplicate_of FROM recordings WHERE id = ?", (number,))))
+    (of,) = db.execute("SELECT duplicate_of FROM recordings WHERE id = ?", (number,)).fetchone()
     # What was analyzed before is shown, not paid for again.
-    return found["duplicate_of"] or number
+    return int(of or number)
 
 
 def _stored(db: Database, analysis: AnalysisContext, source: str) -> int | None:
@@ -252,8 +251,8 @@ def _stored(db: Database, analysis: AnalysisContext, source: str) -> int | None:
         return known
     before = _analyzed_before(db, analysis, source)
     name = _address(source, analysis.config) if _is_address(source) else str(_path_of(source))
-    named = db.query("SELECT 1 FROM recordings WHERE id = ? AND source = ?", (before, os.fsencode(name)))
-    return before if any(named) else None
+    named = db.execute("SELECT 1 FROM recordings WHERE id = ? AND source = ?", (before, os.fsencode(name)))
+    return before if named.fetchone() else None
 
 
 def _taken_in(db: Database, analysis: AnalysisContext, path: Path) -> int | None:

@@ -12,7 +12,7 @@ from daemon.cli.output import print_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlite_utils import Database
+    from daemon.storage.connection import Database
 
 
 def _split(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:

@@ -88,8 +88,6 @@ class Commands(Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        # First: it loads sqlite-utils without numpy.
-        importlib.import_module("daemon.storage")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 

@@ -6,13 +6,12 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from daemon.cli.output import ago
 from daemon.cli.patience import within
 from daemon.cli.progress import busy_bar
 from daemon.cli.report import Report
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.copies import last_backup
 from daemon.storage.database import upgrade_copies
 from daemon.storage.inspection import (

@@ -15,7 +15,7 @@ from daemon.errors import EXIT_FAILED, EXIT_UNUSABLE, ConfigError, EarshotError
 from daemon.version import full_version
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
+    from daemon.storage.connection import Database
 
 
 @click.command(epilog="Example: earshot doctor --quick")

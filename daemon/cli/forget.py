@@ -26,8 +26,7 @@ from daemon.cli.patience import within
 from daemon.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
+    from daemon.storage.connection import Database
     from daemon.storage.filters import Filters
 
 SWEEP_SECONDS = 10.0

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.cli.database_file import look_at_file
 from daemon.cli.output import ago, local_time, plural, shown_zone
 from daemon.cli.places import not_running
@@ -21,6 +19,7 @@ from daemon.errors import EarshotError
 from daemon.models import from_iso, iso
 from daemon.storage import health
 from daemon.storage.clock import last_doubt
+from daemon.storage.connection import Database
 from daemon.storage.folders import watch_rows
 from daemon.storage.inspection import newest_moment
 from daemon.storage.lock import daemon_status, unready

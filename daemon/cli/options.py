@@ -19,10 +19,9 @@ from daemon.logs import arrange, redacted, register_secret, set_up
 from daemon.models import iso
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from daemon.config.find import Glance
     from daemon.config.models import Config
+    from daemon.storage.connection import Database
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

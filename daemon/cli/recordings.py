@@ -24,8 +24,7 @@ from daemon.models import RecordingState
 from daemon.text import shown_clock
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
+    from daemon.storage.connection import Database
     from daemon.storage.filters import Filters
 
 SORTS = ("received", "recorded", "length", "sentiment", "cost", "name")

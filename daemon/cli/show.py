@@ -23,9 +23,9 @@ from daemon.text import shown_clock
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from sqlite_utils import Database
 
     from daemon.export.document import Document
+    from daemon.storage.connection import Database
 
 NAME_COLUMNS = 14
 MOST_LABELS = 6

@@ -12,10 +12,9 @@ from daemon.deepgram.request import EMBEDDED
 from daemon.logs import escaped
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
     from daemon.analysis.context import Context
     from daemon.config.models import Config
+    from daemon.storage.connection import Database
 
 CPU_RATES = {"base": 0.22, "tiny.en": 0.12}
 """Processor seconds for a second of sound by the embedded engine, of a processor of 2020."""

@@ -7,8 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from sqlite_utils import Database
-
 from daemon.config.filenames import facts_reader, is_list
 from daemon.config.models import WatchFolder
 from daemon.intake.arrivals import Arrival, Asking, Intake, Kind, Place
@@ -17,6 +15,7 @@ from daemon.intake.intake import take_in
 from daemon.intake.settle import Settler
 from daemon.intake.url_lists import take_in_lists
 from daemon.sightings import FoundBy, Sighting, Sightings
+from daemon.storage.connection import Database
 
 logger = logging.getLogger(__name__)
 

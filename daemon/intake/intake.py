@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import compress, islice
 from operator import not_
 
-from sqlite_utils import Database
-
 from daemon.files import content_hash, device_above
 from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending, sibling_ending
 from daemon.intake.decide import Action, beaten, decide, needs_hash, rival
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState, shown_path
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.queue import add, add_all, end, renew
 from daemon.storage.recordings import (

@@ -17,14 +17,13 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
-from sqlite_utils import Database
-
 from daemon.config.addresses import BadAddressError, usable_address
 from daemon.config.filenames import ending_of
 from daemon.config.models import WatchFolder
 from daemon.files import reading, same_file
 from daemon.intake.arrivals import Arrival, Intake, Kind, Place, early_ending
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState, hosted_name, shown_address
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.queue import add, end
 from daemon.storage.recordings import (

@@ -16,8 +16,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from sqlite_utils import Database
-
 from daemon.backoff import backoff
 from daemon.config.after_analysis import AfterSuccess, Delete, MoveTo
 from daemon.config.models import WatchFolder
@@ -41,6 +39,7 @@ from daemon.originals.move import (
     put_in_place,
     remove_leftovers,
 )
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.originals import (
     Original,

@@ -14,8 +14,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from daemon.backoff import backoff
 from daemon.config.models import WatchFolder
 from daemon.errors import EarshotError
@@ -30,6 +28,7 @@ from daemon.originals.originals import (
     NotNowError,
     reason_of,
 )
+from daemon.storage.connection import Database
 from daemon.storage.recordings import places_of, split_path
 from daemon.storage.sidecars import (
     Sidecar,

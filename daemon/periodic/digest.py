@@ -7,11 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config, Digest
 from daemon.config.times import moment, period, zone_of
 from daemon.models import AlertDraft, Target, from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.costs import spent
 from daemon.storage.database import transaction
 from daemon.storage.outbox import add_messages, room_for

@@ -14,8 +14,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config
 from daemon.config.times import zone_of
 from daemon.models import AlertDraft, Target, from_iso
@@ -29,6 +27,7 @@ from daemon.periodic.operations_text import (
     over_message,
     place_line,
 )
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.health import STUCK_AFTER
 from daemon.storage.limits import NEAR, OVER

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config, Retention
 from daemon.config.times import zone_of
 from daemon.models import iso, utc_now
 from daemon.storage.clock import Doubt, doubt, is_clock_news, last_doubt
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.marks import BATCH, drop_marks
 from daemon.storage.operations import CLOCK, begin_trouble, end_trouble

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config
 from daemon.models import Target, utc_now
 from daemon.periodic.digest import is_digest_due_between, send_digest
 from daemon.periodic.operations import drop_orphans, tell_failures, tell_troubles
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.operations import begin_anew, troubles, untold_failures
 from daemon.storage.volume import burst_windows

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 
-from sqlite_utils import Database
-
 from daemon.config.models import WatchFolder
 from daemon.costs.length import read_seconds
 from daemon.intake.folder import FolderIntake
 from daemon.runtime.not_taken import NotTaken
+from daemon.storage.connection import Database
 from daemon.watching.events import Events, EventsFactory
 from daemon.watching.folder import FolderWatch
 from daemon.watching.guard import Guard

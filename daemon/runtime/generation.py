@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlite_utils import Database
-
 from daemon.alerts.deliver import delivery
 from daemon.alerts.targets import open_targets
 from daemon.alerts.verdict_links import verdict_links
@@ -48,6 +46,7 @@ from daemon.runtime.loops import HAND_OVER_SECONDS, PATIENCE_SECONDS, Alarm, Loo
 from daemon.runtime.metrics_file import metrics_file
 from daemon.runtime.receivers import receivers, subscriptions
 from daemon.runtime.results import store
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, transaction
 from daemon.storage.originals import configure_originals
 from daemon.storage.sidecars import configure_sidecars

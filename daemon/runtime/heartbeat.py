@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import httpx
-from sqlite_utils import Database
 
 from daemon.config.models import Heartbeat
 from daemon.deepgram.client import http_client
@@ -16,6 +15,7 @@ from daemon.logs import escaped, redacted
 from daemon.models import utc_now
 from daemon.runtime import sdnotify
 from daemon.runtime.loops import LOOK_SECONDS, Step
+from daemon.storage.connection import Database
 from daemon.storage.health import troubles_now, unwritable
 from daemon.storage.lock import refused_reload
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sqlite_utils import Database
-
 from daemon.backoff import backoff
 from daemon.errors import StoreBusyError, StoreError
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config
 from daemon.models import utc_now
 from daemon.originals.move import NewFile
 from daemon.runtime.loops import Step
+from daemon.storage.connection import Database
 
 logger = logging.getLogger(__name__)
 

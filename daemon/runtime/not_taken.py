@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.intake.folder import FolderIntake
 from daemon.models import iso, shown_path
 from daemon.sightings import PassedFile, PassedFiles
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.not_taken import MOST_NAMES, note_not_taken
 from daemon.watching.folder import FolderWatch

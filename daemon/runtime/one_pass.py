@@ -11,8 +11,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlite_utils import Database
-
 from daemon.analysis.throttle import Throttle
 from daemon.config.models import Config
 from daemon.config.times import zone_of
@@ -24,6 +22,7 @@ from daemon.runtime.generation import Generation
 from daemon.runtime.metrics_file import metrics_file
 from daemon.runtime.service import LOOK_SECONDS, prepared, wind_down
 from daemon.runtime.signals import Signals
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database
 from daemon.storage.due import seconds_until_due
 from daemon.storage.originals import has_original_due

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from sqlite_utils import Database
-
 from daemon.alerts.targets import open_targets
 from daemon.analysis.context import Context
 from daemon.analysis.reading import ErasedError, HeldError, Reader, read_again
@@ -21,6 +19,7 @@ from daemon.errors import AnalysisError, EarshotError
 from daemon.models import Analysis, utc_now
 from daemon.runtime.foreground import asking
 from daemon.runtime.results import Rules, apply_rules, store_again
+from daemon.storage.connection import Database
 from daemon.storage.database import open_existing, transaction
 from daemon.storage.lock import reading_lock
 from daemon.storage.outbox import alert_reasons

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.alerts.draft import Wanted, wanted_alerts
 from daemon.alerts.volume import store_alerts
 from daemon.config.models import Alerts
 from daemon.models import Analysis, Conversation, Recording, Target, utc_now
 from daemon.rules.match import conversation_of, matches
+from daemon.storage.connection import Database
 from daemon.storage.database import in_transaction, transaction
 from daemon.storage.outbox import any_pending
 from daemon.storage.readings import finish_again, has_words

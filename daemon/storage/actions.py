@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.models import iso
+from daemon.storage.connection import Database
 
 
 def note_action(db: Database, by: str, action: str, subject: object, now: datetime) -> None:

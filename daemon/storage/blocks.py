@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlite_utils import Database
+from daemon.storage.connection import Database
 
 MOST_ROWS = 256
 """In one statement. So the statements that sqlite3 keeps prepared are few and small."""

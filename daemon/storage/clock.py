@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 
 LEAP = timedelta(days=4)

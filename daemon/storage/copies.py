@@ -13,10 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.errors import EarshotError, StoreBusyError, StoreError
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.inspection import integrity_faults
 from daemon.storage.long_statements import watched

@@ -8,9 +8,8 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import Cost, from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.counters import count_cost
 from daemon.storage.database import rows
 from daemon.storage.days import learn_days

@@ -11,9 +11,8 @@ import math
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 
 Row = dict[str, Any]

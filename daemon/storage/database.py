@@ -10,20 +10,18 @@ import functools
 import glob
 import logging
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlite_utils import Database
-
 from daemon.errors import EarshotError, StoreBusyError, StoreError
 from daemon.files import KEY_BYTES, private_key
+from daemon.storage.connection import BUSY_SECONDS, Database
 from daemon.storage.digests import adopt_key, has_other_key, learn_digests
 from daemon.storage.lock import DaemonLock, beside_of, daemon_status, held
-from daemon.storage.migrations import SCHEMA, migrations, saying_progress, steps
+from daemon.storage.migrations import SCHEMA, applied_steps, migrate, saying_progress, step_names
 from daemon.storage.private_file import create_file, create_private
 from daemon.storage.sqlite_errors import trouble, unusable
 from daemon.storage.writer import Writer, shared_writer
@@ -31,23 +29,6 @@ from daemon.storage.writer import Writer, shared_writer
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-BUSY_SECONDS = 10.0
-"""How long SQLite itself waits for another process's lock before a write is refused."""
-
-
-class _Opened(Database):
-    """A thread's own connection, for reading, and the writer that it shares with the other threads."""
-
-    writer: Writer | None = None
-    file: tuple[int, int] | None = None
-    busy_seconds = BUSY_SECONDS
-
-    def close(self) -> None:
-        super().close()
-        if self.writer is not None:
-            self.writer.leave()
-            self.writer = None
 
 
 def open_database(
@@ -73,7 +54,7 @@ def open_database(
         key = _key(path)
         _prepare(db.conn, key)
         db.file = _identity(path)
-        if applied != steps(schema).keys():
+        if applied != step_names(schema):
             # By this connection: what SQLite sorts for a new index may be too much for memory.
             _migrate(db, path, schema, going_on)
         db.writer = shared_writer((*db.file, key), functools.partial(_writing, path, db.file, key))
@@ -97,7 +78,7 @@ def open_existing(path: Path) -> Database:
 def is_replaced(db: Database, path: Path) -> bool:
     """Return whether the file at `path` is gone, or another one than the database was opened from."""
     try:
-        return isinstance(db, _Opened) and db.file != _identity(path)
+        return db.file is not None and db.file != _identity(path)
     except OSError:
         return True
 
@@ -129,14 +110,14 @@ def open_for_reading(path: Path) -> Database:
         connection.execute("SELECT 1 FROM recordings LIMIT 1")
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
-    return Database(connection, execute_plugins=False)
+    return Database(connection)
 
 
 def memory_database() -> Database:
     """Return a database in memory with today's tables, for data that must not be stored."""
-    db = Database(sqlite3.connect(":memory:", isolation_level=None), execute_plugins=False)
-    learn_digests(db.conn, secrets.token_bytes(KEY_BYTES))
-    migrations(SCHEMA).apply(db)
+    db = Database(_as_ours(sqlite3.connect(":memory:", isolation_level=None)))
+    learn_digests(db.conn, os.urandom(KEY_BYTES))
+    migrate(db, SCHEMA)
     return db
 
 
@@ -150,9 +131,9 @@ def transaction(db: Database) -> Iterator[Database]:
     """
     own = db.conn
     # One in memory, and a copy that is only looked at, are nobody else's.
-    writer = (db.writer if isinstance(db, _Opened) else None) or Writer(lambda: own)
+    writer = db.writer or Writer(lambda: own)
     try:
-        with writer.writing(db.busy_seconds if isinstance(db, _Opened) else BUSY_SECONDS) as db.conn:
+        with writer.writing(db.busy_seconds) as db.conn:
             try:
                 yield db
             finally:
@@ -175,13 +156,11 @@ def in_transaction(db: Database, change: Callable[[], Result], *, urgent: bool =
         finally:
             db.conn = own
 
-    writer = db.writer if isinstance(db, _Opened) else None
-    if writer is None:
+    if db.writer is None:
         with transaction(db):
             return change()
     try:
-        seconds = db.busy_seconds if isinstance(db, _Opened) else BUSY_SECONDS
-        return writer.write(by_writer, seconds, urgent=urgent)
+        return db.writer.write(by_writer, db.busy_seconds, urgent=urgent)
     except sqlite3.DatabaseError as error:
         raise trouble(error) from error
 
@@ -194,10 +173,7 @@ def try_to_write(db: Database) -> None:
 
 
 def rows(db: Database, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[dict[str, Any]]:
-    """Return every row of a statement as a dict; raises StoreBusyError for a locked or unreadable file.
-
-    Not by `Database.query`: its savepoint around each query makes a small one three times as slow.
-    """
+    """Return every row of a statement as a dict; raises StoreBusyError for a locked or unreadable file."""
     try:
         cursor = db.conn.execute(sql, parameters)
         found = cursor.fetchall()
@@ -237,13 +213,11 @@ def daemon_lock(path: Path) -> Iterator[DaemonLock]:
         yield lock
 
 
-def _connect(path: Path, busy_seconds: float) -> _Opened:
+def _connect(path: Path, busy_seconds: float) -> Database:
     try:
-        opened = _Opened(_connection(path, busy_seconds), execute_plugins=False)
+        return Database(_connection(path, busy_seconds), busy_seconds)
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
-    opened.busy_seconds = busy_seconds
-    return opened
 
 
 def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
@@ -258,6 +232,12 @@ def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
     )
     # Overwrite what is deleted, whatever the default of this SQLite is.
     connection.execute("PRAGMA secure_delete=ON")
+    return _as_ours(connection)
+
+
+def _as_ours(connection: sqlite3.Connection) -> sqlite3.Connection:
+    # A row that REPLACE removes takes along what belongs to it.
+    connection.execute("PRAGMA recursive_triggers=ON")
     return connection
 
 
@@ -280,8 +260,6 @@ def _writing(path: Path, file: tuple[int, int], key: bytes) -> sqlite3.Connectio
 def _prepare(connection: sqlite3.Connection, key: bytes) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
-    # As sqlite_utils has it: a row that REPLACE removes takes along what belongs to it.
-    connection.execute("PRAGMA recursive_triggers=ON")
     learn_digests(connection, key)
     return connection
 
@@ -321,14 +299,14 @@ def _check_key(db: Database, path: Path) -> None:
 def _check_ours(db: Database, path: Path, schema: Path) -> set[str]:
     """Return the steps that were applied; StoreError for a database that this version did not make."""
     # Read tables before migrations: another process may create them between the two reads.
-    tables = db.table_names()
-    applied = _applied(db, schema)
+    tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    known, applied = step_names(schema), applied_steps(db)
     (version,) = db.conn.execute("PRAGMA user_version").fetchone()
     # This version leaves SQLite's own number at 0; another one may not.
-    if applied - steps(schema).keys() or version:
+    if applied - known or version:
         raise StoreError(
             f"{path}: this database was written by a newer earshot; install that version again, or "
-            + _way_back(path, len(steps(schema)))
+            + _way_back(path, len(known))
         )
     if tables and not applied:
         raise StoreError(f"{path}: this is a database of another program; point `database` at another file")
@@ -351,13 +329,9 @@ def upgrade_copies(path: Path) -> dict[int, Path]:
     return dict(sorted(numbered.items()))
 
 
-def _applied(db: Database, schema: Path) -> set[str]:
-    return {migration.name for migration in migrations(schema).applied(db)}
-
-
 def _migrate(db: Database, path: Path, schema: Path, going_on: Callable[[], object]) -> None:
-    applied = _applied(db, schema)
-    if applied == steps(schema).keys():
+    applied = applied_steps(db)
+    if applied == step_names(schema):
         # Another process did it meanwhile.
         return
     if applied:
@@ -365,8 +339,7 @@ def _migrate(db: Database, path: Path, schema: Path, going_on: Callable[[], obje
         _back_up(db, path, len(applied))
     with transaction(db), saying_progress(db, path, going_on):
         # Another process may have migrated while this one waited for the lock.
-        if migrations(schema).pending(db):
-            migrations(schema).apply(db)
+        migrate(db, schema)
 
 
 def _refuse_under_a_daemon(path: Path) -> None:

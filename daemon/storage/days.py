@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import date, tzinfo
 from functools import lru_cache
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso
+from daemon.storage.connection import Database
 
 
 def learn_days(db: Database, zone: tzinfo) -> None:
@@ -23,10 +22,8 @@ def learn_days(db: Database, zone: tzinfo) -> None:
             # A file's name may say that it is from the first day of the year 1.
             return moment.date()
 
-    db.register_function(
-        lambda at: day_of(at).isoformat(), name="local_day", deterministic=True, replace=True
-    )
-    db.register_function(lambda at: week_of(day_of(at)), name="local_week", deterministic=True, replace=True)
+    db.conn.create_function("local_day", 1, lambda at: day_of(at).isoformat(), deterministic=True)
+    db.conn.create_function("local_week", 1, lambda at: week_of(day_of(at)), deterministic=True)
 
 
 def week_of(day: date) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from hashlib import blake2b
 
-from sqlite_utils import Database
+from daemon.storage.connection import Database
 
 DIGEST_BYTES = 16
 

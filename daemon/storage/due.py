@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import tuples, value
 from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, pauses
 

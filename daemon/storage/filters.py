@@ -8,8 +8,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.database import tuples
 from daemon.text import pattern_matches, spaced_out
 

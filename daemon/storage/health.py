@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from sqlite_utils import Database
-
 from daemon.errors import StoreBusyError
 from daemon.models import from_iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, try_to_write
 from daemon.storage.operations import PAGES, waiting_targets
 from daemon.storage.views import folder_rows, pause_row, waiting_since

@@ -8,9 +8,8 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 
 MONTH = timedelta(days=30)

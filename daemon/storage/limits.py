@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction
 from daemon.storage.operations import begin_trouble, end_trouble
 from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, begin_pause, end_pause, pauses

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlite_utils import Database
+from daemon.storage.connection import Database
 
 _OPERATIONS = 1000
 """Steps of SQLite's virtual machine between two looks: less than a millisecond, but for long rows."""

@@ -10,8 +10,7 @@ import json
 import os
 from collections.abc import Collection
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples
 
 GONE_LOOKS = 90

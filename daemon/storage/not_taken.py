@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.sightings import PassedFiles
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.recordings import NOT_TAKEN
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso, shown_path, utc_now
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.recordings import split_path, stored_place
 

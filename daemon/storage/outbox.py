@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlite_utils import Database
-
 from daemon.errors import UsageError
 from daemon.models import Alert, AlertDraft, AlertState, Target, from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 
 Table = Literal["alerts", "webhooks"]

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.days import learn_days
 from daemon.storage.filters import MADE_AT, NARROW, Filters, condition, match_expression

@@ -14,9 +14,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlite_utils import Database
-
 from daemon.models import from_iso, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.operations import begin_trouble, end_trouble
 

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.errors import StoreBusyError
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction, tuples
 
 BATCH = 20

@@ -14,8 +14,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import (
     Ending,
     NewRecording,
@@ -24,6 +22,7 @@ from daemon.models import (
     iso,
 )
 from daemon.storage.blocks import insert_rows
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.counters import count_request
 from daemon.storage.database import rows, tuples, value

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.models import Cost
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_cost
 from daemon.storage.database import rows, value
 from daemon.storage.requests import count_billed, count_discarded, end_request

@@ -16,10 +16,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import FileStamp, RecordingState, iso, shown_path
 from daemon.storage.blocks import insert_rows
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,9 +10,8 @@ import os
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlite_utils import Database
-
 from daemon.models import Cost, Recording, RecordingState, iso
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_lost_cost
 from daemon.storage.counters import count_request
 from daemon.storage.database import rows, tuples, value

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import RecordingState, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.pauses import probe_now
 from daemon.storage.queue import let_wait

@@ -14,10 +14,9 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import Analysis, Conversation, Segment, iso
 from daemon.storage.blocks import insert_rows
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_result_cost
 from daemon.storage.counters import count_analyzed
 from daemon.storage.database import rows, tuples

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction, tuples
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, value
 from daemon.storage.filters import match_expression
 from daemon.text import BREAK, spaced_out

@@ -10,9 +10,8 @@ from collections import defaultdict
 from datetime import tzinfo
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.models import RecordingState
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples
 from daemon.storage.days import learn_days
 from daemon.storage.filters import NARROW, Filters, condition

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.filters import Filters, distinct, matching_ids, metadata_values
 from daemon.text import pattern_matches
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlite_utils import Database
-
 from daemon.errors import UsageError
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 
 

@@ -10,9 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from sqlite_utils import Database
-
 from daemon.models import RecordingState
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.filters import NARROW, Filters, condition, match_expression, matching_ids
 from daemon.storage.not_taken import REASONS, not_taken

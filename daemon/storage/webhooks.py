@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlite_utils import Database
-
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.views import recording
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from sqlite_utils import Database
-
 from daemon.models import FileStamp
+from daemon.storage.connection import Database
 from daemon.storage.recordings import Stamp, known_stamps, stamp_of
 from daemon.watching.scan import entry_stamp
 

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.config.models import WatchFolder
 from daemon.config.values import marker_names
 from daemon.files import stamp
 from daemon.sightings import FoundBy, PassedFiles, Sighting, Sightings
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.folders import baseline_finished, configure_folder, count_missed, folder_scanned
 from daemon.storage.recordings import split_path

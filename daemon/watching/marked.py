@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.marks import looked_on, marks_to_note, note_look, note_marks
 from daemon.watching.listing import Listing

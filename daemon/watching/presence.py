@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 
-from sqlite_utils import Database
-
 from daemon.config.models import WatchFolder
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.folders import folder_available, folder_unavailable
 from daemon.watching.events import Events, EventsFactory, Hint

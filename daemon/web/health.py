@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlite_utils import Database
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from daemon.config.times import period
 from daemon.models import iso
 from daemon.status import in_words, status_document, watched_rows
+from daemon.storage.connection import Database
 from daemon.storage.database import free_bytes
 from daemon.storage.filters import Filters
 from daemon.storage.health import paused, stuck_alerts, troubles_now

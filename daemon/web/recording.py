@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,6 +16,7 @@ from daemon.documents import document
 from daemon.errors import FileTrouble
 from daemon.export.document import Document
 from daemon.export.formats import file_name, rendered
+from daemon.storage.connection import Database
 from daemon.storage.queue import recording_of
 from daemon.storage.requests import last_request_at
 from daemon.storage.verdicts import verdicts_of

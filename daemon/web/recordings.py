@@ -8,7 +8,6 @@ from datetime import date, time, timedelta
 from typing import Any
 
 from markupsafe import Markup, escape
-from sqlite_utils import Database
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from daemon.config.times import moment
 from daemon.models import RecordingState, iso
 from daemon.storage import pages
+from daemon.storage.connection import Database
 from daemon.storage.filters import Filters
 from daemon.storage.pages import MOST_COUNTED, Wanted
 from daemon.storage.views import recording_counts

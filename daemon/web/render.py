@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlite_utils import Database
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from daemon import __version__
+from daemon.storage.connection import Database
 from daemon.storage.health import troubles_now
 from daemon.storage.lock import daemon_status, unready
 from daemon.storage.views import pause_row, states_now

@@ -12,13 +12,12 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sqlite_utils import Database
-
 from daemon.config.models import Config
 from daemon.config.secrets import web_token
 from daemon.config.times import zone_of
 from daemon.errors import StoreError
 from daemon.models import utc_now
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, open_for_reading, signing_key, transaction
 from daemon.web.access import Access, access_of
 from daemon.web.sessions import Guesses

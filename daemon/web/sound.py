@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from anyio import CapacityLimiter, to_thread
-from sqlite_utils import Database
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from daemon.config.places import folder_of, root_of
 from daemon.deepgram.upload import OpenFile, open_recording
 from daemon.models import Recording
+from daemon.storage.connection import Database
 from daemon.storage.recordings import Stamp, stamp_of, taken_in_as
 from daemon.storage.views import folder_rows
 from daemon.web.site import Site

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.config.models import Rule, When
 from daemon.models import Analysis, Conversation, Match, Segment
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 
 UNHAPPY = Rule(name="unhappy caller", when=When(average_sentiment=("negative",)), notify=("team",))

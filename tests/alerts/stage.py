@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.alerts.deliver import step
 from daemon.alerts.draft import wanted_alerts
 from daemon.alerts.sender import AppriseSender
@@ -22,6 +20,7 @@ from daemon.config.load import load_config
 from daemon.models import Conversation, Cost, Ending, RecordingState, Segment, iso
 from daemon.periodic import schedule
 from daemon.rules.match import matches
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_cost
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.queue import end

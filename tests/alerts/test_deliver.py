@@ -17,7 +17,6 @@ import pytest
 from apprise import Apprise
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
-from sqlite_utils import Database
 
 from daemon.alerts.deliver import delivery, step
 from daemon.alerts.sample import sample_message
@@ -27,6 +26,7 @@ from daemon.config.models import Config
 from daemon.errors import ConfigError, EarshotError, StoreBusyError
 from daemon.models import AlertDraft, AlertState, Target
 from daemon.runtime.loops import Alarm, Loops
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.operations import troubles
 from daemon.storage.outbox import add_alerts, hold_alert

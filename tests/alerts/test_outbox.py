@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.errors import UsageError
 from daemon.models import AlertDraft, AlertState
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction
 from daemon.storage.outbox import (
     add_alerts,

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 from standardwebhooks import Webhook
 
 from daemon.alerts.webhooks import Receiver, WebhookSender, step
 from daemon.models import Ending, NewRecording, RecordingState, utc_now
 from daemon.storage import queue
-from daemon.storage.database import transaction
+from daemon.storage.connection import Database
+from daemon.storage.database import rows, transaction
 from daemon.storage.webhooks import Subscription, configure_webhooks, note_event, stuck_webhooks
-from tests.databases import new_database
+from tests.databases import new_database, tables
 from tests.harness import ScriptedApi, Service
 from tests.servers import Answer, HttpSink, Received, wait_until
 
@@ -56,7 +56,7 @@ def failed(db: Database, now: datetime) -> int:
 
 
 def row(db: Database) -> dict[str, Any]:
-    (found,) = db.query("SELECT * FROM webhooks")
+    (found,) = rows(db, "SELECT * FROM webhooks")
     return found
 
 
@@ -72,9 +72,9 @@ def test_without_include_nothing_of_what_was_said_goes_out(db: Database, now: da
     db.execute("DELETE FROM webhooks")
     db.execute("UPDATE recordings SET transcript = 'CANARY', summary = 'short' WHERE id = ?", [recording_id])
     for table in ("sentiments", "topics", "intents"):
-        db.table(table).insert({"recording_id": recording_id, "position": 0, "text": "CANARY"})
+        tables(db).table(table).insert({"recording_id": recording_id, "position": 0, "text": "CANARY"})
     alert = {"destination": "team", "target": 0, "created_at": "x", "title": "t", "body": "CANARY"}
-    db.table("alerts").insert(alert | {"recording_id": recording_id, "state": "sent"})
+    tables(db).table("alerts").insert(alert | {"recording_id": recording_id, "state": "sent"})
     with transaction(db):
         note_event(db, recording_id, "done", now)
     text = row(db)["body"]
@@ -152,10 +152,10 @@ def test_what_belongs_to_a_deleted_recording_goes_with_it(db: Database, now: dat
     recording_id = failed(db, now)
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("DELETE FROM recordings WHERE id = ?", [recording_id])
-    assert list(db.query("SELECT * FROM webhooks")) == []
+    assert list(rows(db, "SELECT * FROM webhooks")) == []
     with transaction(db):
         note_event(db, recording_id, "failed", utc_now())
-    assert list(db.query("SELECT * FROM webhooks")) == []
+    assert list(rows(db, "SELECT * FROM webhooks")) == []
 
 
 def configured(place: Path, api: ScriptedApi, sink: HttpSink) -> Service:

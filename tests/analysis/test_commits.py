@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.analysis.analyze import SHARED_BYTES, analyze
 from daemon.analysis.context import Context
@@ -20,6 +19,7 @@ from daemon.deepgram.request import requests_by_folder
 from daemon.models import NewRecording
 from daemon.runtime.results import store
 from daemon.storage import queue
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction
 from tests.databases import new_database, writing_connection
 from tests.harness import ScriptedApi, reply

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.analysis.context import Context
 from daemon.analysis.pauses import hold, resume
@@ -21,6 +20,7 @@ from daemon.deepgram.client import ApiClient
 from daemon.deepgram.request import requests_by_folder
 from daemon.errors import StoreBusyError
 from daemon.runtime.results import store
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.operations import troubles
 from tests.databases import new_database, wait_at_most, writing_connection

@@ -21,7 +21,7 @@ from daemon.cli.groups import LONGEST
 from daemon.cli.options import LARGEST_ID, SYSTEM_FILE, Context
 from daemon.errors import ConfigError
 from tests.cli.sites import KEY, SEEN_AT, Site, environment
-from tests.databases import new_database
+from tests.databases import lay_database, new_database
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -60,9 +60,11 @@ for arguments in json.loads(sys.argv[1]):
     commands = [
         ["--version"],
         ["--help"],
+        ["list", "-c", str(site.config)],
         ["status", "-c", str(site.config)],
         ["rules", "test", "-c", str(alerting)],
     ]
+    lay_database(site.database)
     answer = subprocess.run(
         [sys.executable, "-c", code, json.dumps(commands)],
         capture_output=True,
@@ -74,8 +76,9 @@ for arguments in json.loads(sys.argv[1]):
     assert loaded == [
         "--version loads",
         "--help loads click",
-        "status loads click pydantic sqlite_utils",
-        "rules loads click jinja2 pydantic sqlite_utils",
+        "list loads click",
+        "status loads click pydantic",
+        "rules loads click jinja2 pydantic",
     ]
 
 

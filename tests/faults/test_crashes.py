@@ -19,7 +19,7 @@ import pytest
 from daemon.models import NewRecording
 from daemon.storage.due import Wanted
 from daemon.storage.queue import add, claim, claim_this, recover
-from tests.databases import new_database
+from tests.databases import new_database, tables
 from tests.faults.crashes import (
     Tally,
     alerting,
@@ -249,7 +249,7 @@ def test_one_that_was_in_flight_in_two_crashes_is_claimed_apart(tmp_path: Path) 
         alone = committed(claim, db, NOW, Wanted(suspects=True))
         assert alone is not None
         committed(recover, db, NOW)
-        states = {row["path"]: (row["state"], row["error_code"]) for row in db["recordings"].rows}
+        states = {row["path"]: (row["state"], row["error_code"]) for row in tables(db)["recordings"].rows}
         assert states == {"/a": ("failed", "crashed"), "/b": ("waiting", None)}
 
 

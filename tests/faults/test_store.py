@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from daemon.models import iso
-from daemon.storage.database import open_database, transaction
+from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.migrations import SCHEMA
-from tests.databases import new_database
+from tests.databases import new_database, tables
 from tests.faults.crashes import alerting, compiled_counter, is_bad_news_name, is_sent, tally
 from tests.harness import Conversation, ScriptedApi, Service, reply, running
 from tests.servers import HttpSink, wait_until
@@ -371,11 +371,11 @@ def test_transaction_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     """D9: also with the insert of sqlite-utils, whose own transactions nest."""
     with closing(new_database(tmp_path / "earshot.db")) as db:
         with pytest.raises(RuntimeError), transaction(db):
-            db.table("folders").insert({"path": "/a", "configured_at": iso(NOW)})
+            tables(db).table("folders").insert({"path": "/a", "configured_at": iso(NOW)})
             with closing(sqlite3.connect(tmp_path / "earshot.db")) as other:
                 assert other.execute("SELECT count(*) FROM folders").fetchone() == (0,)
             raise RuntimeError
-        assert db.table("folders").count == 0
+        assert tables(db).table("folders").count == 0
 
 
 def test_opening_again_does_not_drop_the_locks_of_this_process(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_opening_again_does_not_drop_the_locks_of_this_process(tmp_path: Path) -
         other = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('ANALYZE'); db.close()"
         subprocess.run([sys.executable, "-c", other, path], check=True)
         assert path.with_name("earshot.db-wal").exists()
-        assert db.table("folders").count == 1
+        assert tables(db).table("folders").count == 1
 
 
 def test_older_database_is_migrated_after_a_backup(tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_older_database_is_migrated_after_a_backup(tmp_path: Path) -> None:
     shutil.copytree(SCHEMA, newer)
     (newer / "999_test.sql").write_text("ALTER TABLE folders ADD COLUMN note TEXT;\n")
     with closing(open_database(path, schema=newer)) as db:
-        assert list(db.query("SELECT path, note FROM folders")) == [{"path": "/kept", "note": None}]
+        assert list(rows(db, "SELECT path, note FROM folders")) == [{"path": "/kept", "note": None}]
     backups = list(tmp_path.glob("earshot.db.before-*"))
     assert len(backups) == 1
     assert backups[0].stat().st_mode & 0o777 == 0o600

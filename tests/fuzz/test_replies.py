@@ -12,13 +12,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.deepgram.parts import cut, merge, missing_parts, parse_part, words_of
 from daemon.deepgram.reply import parse_body, read_reply
 from daemon.deepgram.request import Request
 from daemon.errors import DoubtfulReplyError
 from daemon.models import Analysis, Segment
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.results import (
     compressed,

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.intake import take_in
 from daemon.models import FileStamp
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.recordings import known_files, modified_at
 from daemon.storage.results import compressed, store_response

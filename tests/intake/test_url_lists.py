@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.addresses import BadAddressError
 from daemon.config.filenames import facts_reader
@@ -18,6 +17,7 @@ from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Intake, Kind, Place
 from daemon.intake.url_lists import LARGEST_BYTES, MOST_ADDRESSES, addresses, take_in_lists
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.folders import configure_folder
 from daemon.storage.queue import claim

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.load import load_config
 from daemon.config.models import Sidecars, WatchFolder
@@ -20,6 +19,7 @@ from daemon.errors import ConfigError, EarshotError
 from daemon.models import NewRecording
 from daemon.originals.sidecars import write_sidecars
 from daemon.storage import queue
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.sidecars import configure_sidecars, sidecars_left
 from daemon.watching.names import recording_names

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import Config
 from daemon.models import Target, iso
 from daemon.periodic.operations import tell_troubles
 from daemon.periodic.retention import retention
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.purge import BATCH
 from daemon.storage.webhooks import Subscription, configure_webhooks
-from tests.databases import new_database, writing_connection
+from tests.databases import new_database, tables, writing_connection
 from tests.harness import ScriptedApi, running
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
@@ -47,12 +47,14 @@ def add(db: Database, name: str, days: float, *, folder: str = "/a", state: str 
         "summary": WORDS,
         "average_sentiment_score": -0.5,
     } | more
-    number = int(str(db.table("recordings").insert(values).last_pk))
-    db.table("sentiments").insert(
+    number = int(str(tables(db).table("recordings").insert(values).last_pk))
+    tables(db).table("sentiments").insert(
         {"recording_id": number, "position": 0, "text": WORDS, "sentiment_score": -0.5}
     )
-    db.table("responses").insert({"recording_id": number, "received_at": at, "kind": "listen", "body": b"x"})
-    db.table("alerts").insert(
+    tables(db).table("responses").insert(
+        {"recording_id": number, "received_at": at, "kind": "listen", "body": b"x"}
+    )
+    tables(db).table("alerts").insert(
         {
             "recording_id": number,
             "destination": "team",
@@ -175,7 +177,7 @@ def test_what_was_said_goes_and_numbers_stay(db: Database, tmp_path: Path) -> No
 def test_replies_and_alerts_have_times_of_their_own(db: Database, tmp_path: Path) -> None:
     add(db, "old", 31)
     add(db, "young", 29)
-    db.table("alerts").insert(
+    tables(db).table("alerts").insert(
         {"destination": "ops", "target": 0, "state": "sent", "created_at": "2020", "title": "", "body": ""}
     )
     run(db, tmp_path, responses="30d", alerts="30d")

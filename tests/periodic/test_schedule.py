@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import Config
 from daemon.models import RecordingState
 from daemon.periodic.schedule import LOOK_SECONDS, QUIET_LOOK_SECONDS, schedule
+from daemon.storage.connection import Database
 from daemon.storage.operations import begin_trouble
 from daemon.storage.volume import begin_window
 from tests.databases import new_database

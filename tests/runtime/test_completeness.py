@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.intake.complete import INCOMPLETE_GRACE_SECONDS
 from daemon.intake.settle import MAX_PENDING
 from daemon.runtime.folder_loop import FolderLoop
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.not_taken import REASONS, files_not_taken
 from daemon.storage.views import folder_rows

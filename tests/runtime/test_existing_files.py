@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.intake.settle import MAX_PENDING
 from daemon.runtime.folder_loop import FolderLoop
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from tests.databases import new_database
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.errors import StoreBusyError
 from daemon.intake.settle import MAX_PENDING
 from daemon.models import iso
 from daemon.runtime.folder_loop import FolderLoop
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows
 from daemon.watching.events import Events, EventsFactory, Hint, HintKind
 from tests.databases import new_database, wait_at_most

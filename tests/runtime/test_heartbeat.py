@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlite_utils import Database
 
 from daemon.config.models import Heartbeat
 from daemon.runtime.heartbeat import RETRY_SECONDS, heartbeat
+from daemon.storage.connection import Database
 from tests.databases import new_database, wait_at_most
 from tests.harness import ScriptedApi, Service, refuse
 from tests.servers import Answer, HttpSink, wait_until

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.errors import StoreBusyError, StoreError
 from daemon.runtime.loops import Alarm, Loops
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from tests.servers import wait_until
 

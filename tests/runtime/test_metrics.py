@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from sqlite_utils import Database
 
 from daemon import errors
 from daemon.config.load import load_config
@@ -24,6 +23,7 @@ from daemon.config.models import Config
 from daemon.metrics import OUTCOMES, render
 from daemon.models import Cost, RecordingState, iso
 from daemon.runtime.metrics_file import EVERY_SECONDS, RETRY_SECONDS, metrics_file
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_cost
 from daemon.storage.database import open_database, transaction
 from daemon.storage.pauses import begin_pause

@@ -17,13 +17,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from daemon.analysis.throttle import Throttle
 from daemon.config.load import load_config
 from daemon.errors import StoreBusyError
 from daemon.runtime.generation import Generation, Part
 from daemon.runtime.service import prepared
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.lock import DaemonLock
 from daemon.watching.guard import Guard

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
+from daemon.storage.connection import Database
 from tests.databases import new_database
 
 

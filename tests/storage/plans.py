@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlite_utils import Database
-
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 
 

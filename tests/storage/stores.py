@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlite_utils import Database
-
 from daemon.files import device_above
 from daemon.models import Ending, FileStamp, NewRecording, RecordingState
 from daemon.storage import queue
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction
 from daemon.storage.migrations import SCHEMA
 from daemon.storage.recordings import modified_at, remember_file

@@ -9,6 +9,7 @@ import pytest
 
 from daemon.models import hosted_name, shown_address
 from daemon.storage.database import open_database, rows
+from tests.databases import tables
 from tests.storage.stores import schema_before
 
 SHOWN = [
@@ -34,7 +35,7 @@ def test_the_addresses_of_an_older_version_are_shown_so_after_an_upgrade(tmp_pat
     file = "/srv/a?b/https://x/call.wav"
     with closing(open_database(path, schema=schema_before(tmp_path, "008"))) as db:
         for source in [*(address for address, _, _ in SHOWN), file]:
-            db.table("recordings").insert(
+            tables(db).table("recordings").insert(
                 {
                     "path": source,
                     "source": source.encode(),

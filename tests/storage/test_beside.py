@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
+import sqlite_utils
 
 from daemon.errors import StoreError
 from daemon.storage.database import daemon_lock, open_database
@@ -112,7 +112,7 @@ def test_an_upgrade_without_room_for_its_copy_says_which_file_and_changes_nothin
     path.with_name("earshot.db.before-2").mkdir()
     with pytest.raises(StoreError, match=r"earshot\.db\.before-2: the copy made before an upgrade"):
         open_database(path)
-    with closing(Database(path)) as old:
+    with closing(sqlite_utils.Database(path)) as old:
         assert "verdicts" not in old.table_names()
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlite_utils import Database
-
 from daemon.models import Segment
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.results import BATCH_ROWS, analyzed_among, store_result, stored_conversations
 from tests.alerts.examples import add_recording, analysis, passage

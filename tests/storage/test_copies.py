@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.errors import EarshotError, StoreError
+from daemon.storage.connection import Database
 from daemon.storage.copies import check_copy, finish_copy, is_copy, last_backup, note_backup, write_copy
 from daemon.storage.database import open_copy, transaction
 from tests.storage.stores import NOW, add, later

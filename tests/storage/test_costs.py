@@ -9,9 +9,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.models import Cost, Ending, RecordingState, iso
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_cost, costs_by, spent
 from daemon.storage.database import open_database, rows
 from daemon.storage.queue import claim, end, recover

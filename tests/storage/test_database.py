@@ -16,9 +16,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.errors import EarshotError, StoreBusyError, StoreError
+from daemon.storage.connection import Database
 from daemon.storage.database import (
     daemon_lock,
     free_bytes,
@@ -37,6 +37,7 @@ from daemon.storage.lock import (
     reload_faults,
 )
 from daemon.storage.migrations import SCHEMA
+from tests.databases import tables
 from tests.storage.stores import add, schema_before, states
 
 STOPPED = {"running": False, "ready": False, "stopping": False, "pid": None}
@@ -190,7 +191,7 @@ def test_processes_that_create_it_at_the_same_moment_all_get_it(path: Path) -> N
 
 def test_a_database_in_memory_has_the_same_tables(db: Database) -> None:
     with closing(memory_database()) as memory:
-        assert set(memory.table_names()) == set(db.table_names())
+        assert set(tables(memory).table_names()) == set(tables(db).table_names())
 
 
 def test_an_older_database_is_copied_before_its_tables_change(path: Path, tmp_path: Path) -> None:

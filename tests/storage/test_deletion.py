@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.models import AlertDraft, AlertState, RecordingState
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.originals import configure_originals
 from daemon.storage.outbox import add_alerts, add_messages
@@ -21,7 +21,7 @@ from daemon.storage.recordings import is_marked, known_stamps
 from daemon.storage.requests import begin_part
 from daemon.storage.results import compressed, store_response
 from daemon.storage.sidecars import left_sidecars
-from tests.databases import new_database
+from tests.databases import new_database, tables
 from tests.storage.stores import NOW, add, committed, schema_before, stamp
 
 Delete = Callable[[Path, int], None]
@@ -56,8 +56,8 @@ WAYS: dict[str, Delete] = {
 def referring(db: Database) -> dict[str, str]:
     """Every table with the column by which its rows belong to a recording, or to an alert."""
     found = {}
-    for table in db.table_names():
-        for column in db.table(table).columns:
+    for table in tables(db).table_names():
+        for column in tables(db).table(table).columns:
             if column.name in ("recording_id", "duplicate_of", "alert_id"):
                 found[table] = column.name
     return found

@@ -8,12 +8,13 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
+from daemon.storage.connection import Database
 from daemon.storage.database import memory_database
 from daemon.storage.filters import ORDERS, Filters, matching_ids
 from daemon.storage.unknown import unknown_names
 from daemon.storage.views import count_recordings, list_recordings, recordings_named, search
+from tests.databases import tables
 from tests.storage.plans import plans
 
 
@@ -35,16 +36,16 @@ def fill(db: Database) -> None:
     )
     labels = (("intents", "intent", 1, "Ask for [a] refund"), ("topics", "topic", 3, "Billing"))
     for table, label, recording_id, text in labels:
-        db.table(table).insert({"recording_id": recording_id, "position": 0, label: text})
+        tables(db).table(table).insert({"recording_id": recording_id, "position": 0, label: text})
     for recording_id, state in ((1, "sent"), (3, "suppressed")):
         alert = {"destination": "team", "target": 0, "created_at": "x", "title": "", "body": ""}
-        db.table("alerts").insert(alert | {"recording_id": recording_id, "state": state})
+        tables(db).table("alerts").insert(alert | {"recording_id": recording_id, "state": state})
 
 
 def add(db: Database, recording_id: int, folder: str, name: str, state: str, **more: Any) -> None:
     row = {"path": f"{folder}/{name}", "first_seen_at": f"2026-03-0{recording_id}T10:00:00.000Z"}
     known = {"id": recording_id, "folder": folder, "name": name, "state": state, "source": b"x"}
-    db.table("recordings").insert(row | known | more)
+    tables(db).table("recordings").insert(row | known | more)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.analysis.limits import periods_of
 from daemon.models import Cost, iso
+from daemon.storage.connection import Database
 from daemon.storage.costs import add_cost
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.due import Wanted

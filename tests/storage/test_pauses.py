@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.models import iso
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.due import Wanted
 from daemon.storage.pauses import EVERYTHING, begin_pause, end_pause, pauses, probe_now, seconds_until_probe

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from daemon.models import RecordingState
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction
 from daemon.storage.purge import erase, sweeping
 from tests.storage.stores import NOW, add

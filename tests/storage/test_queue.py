@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.models import Ending, NewRecording, Recording, RecordingState, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.due import seconds_until_due
 from daemon.storage.queue import (

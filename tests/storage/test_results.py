@@ -8,14 +8,15 @@ import zlib
 from dataclasses import replace
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.deepgram.reply import read_reply
 from daemon.models import Analysis, Segment, iso
+from daemon.storage.connection import Database
 from daemon.storage.database import rows, transaction
 from daemon.storage.requests import begin_part, end_request
 from daemon.storage.results import SEGMENT_TABLES, compressed, store_response, store_result, stored_reply
 from daemon.storage.views import search
+from tests.databases import tables
 from tests.deepgram.asking import request
 from tests.harness import sample
 from tests.storage.stores import NOW, add, later, row
@@ -131,7 +132,7 @@ def test_a_result_without_segments_replaces_one_that_had_some(db: Database) -> N
     store(db, number, analysis(sentiments=(), topics=(), intents=()))
 
     for table in SEGMENT_TABLES:
-        assert {item["recording_id"] for item in db.table(table).rows} == {other}
+        assert {item["recording_id"] for item in tables(db).table(table).rows} == {other}
 
 
 def test_thousands_of_segments_are_stored(db: Database) -> None:
@@ -149,7 +150,7 @@ def test_a_result_and_what_goes_with_it_are_one_transaction(db: Database) -> Non
         raise ZeroDivisionError
     assert row(db, number)["state"] == "waiting"
     for table in SEGMENT_TABLES:
-        assert db.table(table).count == 0
+        assert tables(db).table(table).count == 0
     assert found(db, "scarf") == []
     check_index(db)
 
@@ -182,7 +183,7 @@ def test_a_search_follows_every_change(db: Database) -> None:
     check_index(db)
     with transaction(db):
         for table in (*SEGMENT_TABLES, "files"):
-            db.table(table).delete_where()
+            tables(db).table(table).delete_where()
         db.execute("DELETE FROM recordings")
     assert found(db, "second") == []
     check_index(db)

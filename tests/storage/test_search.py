@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.rules.phrases import has_phrase
+from daemon.storage.connection import Database
 from daemon.storage.database import memory_database, open_database, rows, transaction
 from daemon.storage.migrations import saying_progress
 from daemon.storage.views import search

@@ -7,8 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlite_utils import Database
 
+from daemon.storage.connection import Database
 from daemon.storage.filters import Filters
 from daemon.storage.stats import MOST_LABELS, stats_by, totals
 from daemon.storage.verdicts import Verdict, give_verdict

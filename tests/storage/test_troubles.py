@@ -7,6 +7,7 @@ from pathlib import Path
 
 from daemon.storage.database import open_database
 from daemon.storage.operations import troubles
+from tests.databases import tables
 from tests.storage.stores import schema_before
 
 MORNING, NOON = "2026-03-01T08:00:00.000Z", "2026-03-01T12:00:00.000Z"
@@ -33,7 +34,7 @@ def test_what_was_told_before_an_upgrade_is_not_told_again(tmp_path: Path) -> No
         )
     with closing(open_database(path)) as db:
         found = [(each.cause, each.subject, each.since, each.told_at) for each in troubles(db)]
-        assert "notices" not in db.table_names()
+        assert "notices" not in tables(db).table_names()
     assert sorted(found, key=str) == [
         ("folder", "/r", MORNING, NOON),
         ("key", "", MORNING, NOON),

@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.errors import StoreError
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows
 from tests.harness import ScriptedApi, Service, reply, wav
 from tests.servers import HttpSink, wait_until
@@ -305,7 +305,7 @@ def test_a_table_of_somebody_else_with_a_name_that_is_needed_is_named_and_stays(
 
 def test_the_schema_of_a_database_that_grew_is_that_of_a_new_one(tmp_path: Path) -> None:
     def objects(db: Database) -> dict[str, str]:
-        return {row["name"]: row["sql"] for row in db.query("SELECT name, sql FROM sqlite_master")}
+        return {row["name"]: row["sql"] for row in rows(db, "SELECT name, sql FROM sqlite_master")}
 
     open_database(tmp_path / "old.db", schema=schema_before(tmp_path, "006")).close()
     with (

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
+import sqlite_utils
 
 from daemon.errors import UsageError
 from daemon.models import AlertDraft
+from daemon.storage.connection import Database
 from daemon.storage.database import open_database, rows
 from daemon.storage.outbox import add_alerts
 from daemon.storage.verdicts import Verdict, Verdicts, give_verdict, verdict_of, verdicts_by_rule
+from tests.databases import tables
 from tests.storage.stores import add, committed, schema_before
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -53,12 +55,12 @@ def test_a_database_from_before_is_copied_and_then_has_the_table(tmp_path: Path)
     path = tmp_path / "old.db"
     with closing(open_database(path, schema=schema_before(tmp_path, "002"))) as old:
         old.execute(ADD, ('["a"]',))
-        assert "verdicts" not in old.table_names()
+        assert "verdicts" not in tables(old).table_names()
     with closing(open_database(path)) as db:
         give_verdict(db, 1, Verdict.NOISE, NOW)
         assert verdicts_by_rule(db) == {"a": Verdicts(0, 1)}
     (copy,) = tmp_path.glob("old.db.before-*")
-    with closing(Database(copy)) as before:
+    with closing(sqlite_utils.Database(copy)) as before:
         assert "verdicts" not in before.table_names()
         assert before.execute("SELECT count(*) FROM alerts").fetchone() == (1,)
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import WatchFolder
 from daemon.files import stamp
 from daemon.intake.arrivals import Arrival, Place
 from daemon.intake.intake import take_in
+from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.watching.changes import news
 from tests.databases import new_database

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from daemon.config.models import Config
 from daemon.periodic.retention import retention
 from daemon.runtime.folder_loop import FolderLoop
+from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.marks import GONE_LOOKS
 from tests.databases import new_database
