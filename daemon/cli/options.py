@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -30,8 +29,6 @@ SYSTEM_FILE = Path("/etc/earshot/config.yaml")
 LOCAL_FILE = Path("config.yaml")
 LARGEST_ID = 2**63 - 1
 """SQLite's largest integer."""
-
-_DURATION = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
 
 
 class Context:
@@ -218,17 +215,14 @@ def known_group(value: str, groups: Iterable[str]) -> str:
 
 def moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return `24h` (ago) or an ISO date or time as stored, in UTC; without a zone it is in the configured."""
-    from daemon.config.units import parse_duration
+    from daemon.config.times import moment_meant
 
     if value is None:
         return None
     with suppress(ConfigError):
         _ = ctx.ensure_object(Context).glance
     try:
-        if _DURATION.fullmatch(value):
-            return iso(datetime.now(UTC) - timedelta(seconds=parse_duration(value)))
-        given = datetime.fromisoformat(value)
-        return iso(given if given.tzinfo else given.replace(tzinfo=shown_zone()))
+        return iso(moment_meant(value, datetime.now(UTC), shown_zone()))
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{value!r} is neither like 24h or 30d nor a date like 2026-01-31") from None
 

@@ -10,6 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+from daemon.config.units import parse_duration
+
+_AGO = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _CLOCK_HELP = 'is not a time of day; write it in quotes, such as "08:00" or "17:30"'
 _QUIET_HELP = 'are not two times of day; write them in quotes, such as "22:00-07:00"'
@@ -73,6 +76,18 @@ def zone_of(*names: str | None) -> tzinfo:
 def moment(day: date, clock: time, zone: tzinfo, *, fold: int = 0) -> datetime:
     """This time of this day in UTC; with `fold` 1 the second of two."""
     return datetime.combine(day, clock, tzinfo=zone).replace(fold=fold).astimezone(UTC)
+
+
+def moment_meant(text: str, now: datetime, zone: tzinfo | None) -> datetime:
+    """The moment that `24h` (before now) or an ISO date or time means, which is in `zone` (None: the
+    system's) if it names none.
+
+    Raises ValueError or OverflowError for anything else.
+    """
+    if _AGO.fullmatch(text):
+        return now - timedelta(seconds=parse_duration(text))
+    given = datetime.fromisoformat(text)
+    return given if given.tzinfo else given.replace(tzinfo=zone)
 
 
 def period(every: str, now: datetime, zone: tzinfo) -> tuple[datetime, datetime]:

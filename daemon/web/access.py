@@ -17,6 +17,8 @@ NOBODY = "web"
 UNIX = "unix"
 LONGEST_NAME = 200
 SAFE_METHODS = ("GET", "HEAD")
+BY_BROWSERS = ("origin", "sec-fetch-site", "referer", "cookie")
+"""What a browser says of the page that a request comes from, or of who is signed in."""
 
 Network = IPv4Network | IPv6Network
 
@@ -81,11 +83,12 @@ def is_public_host(access: Access, headers: Mapping[str, str]) -> bool:
 
 
 def is_ours(access: Access, method: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a request that changes something comes from our own pages.
+    """Return whether a request that changes something comes from our own pages, or from no browser.
 
     Chromium sends `Origin: null` from them, because they have no referrer; then only Sec-Fetch-Site says so.
+    A browser sends one of BY_BROWSERS with every form of another page; curl and other programs send none.
     """
-    if method in SAFE_METHODS:
+    if method in SAFE_METHODS or not any(name in headers for name in BY_BROWSERS):
         return True
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None and site != "same-origin":

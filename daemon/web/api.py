@@ -88,8 +88,9 @@ def recordings(request: Request) -> Response:
 def table(request: Request) -> Response:
     """GET /recordings.csv with the query of the list: all that it finds, for a spreadsheet."""
     site: Site = request.state.site
-    words = request.query_params.get("q", "").strip() or None
-    wanted = replace(filters_of(request.query_params, site), text=words)
+    wanted = filters_of(request.query_params, site)
+    if words := request.query_params.get("q", "").strip():
+        wanted = replace(wanted, text=words)
 
     def blocks() -> Iterator[str]:
         with site.readers.lent() as db:

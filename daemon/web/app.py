@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -75,7 +75,7 @@ def application(site: Callable[[], Site], is_ending: Callable[[], bool] = lambda
 
 def _routes() -> list[BaseRoute]:
     return [
-        Route("/", _home, methods=GET),
+        Route("/", recordings.show, methods=GET),
         Route("/login", login.show, methods=GET),
         Route("/login", login.enter, methods=POST),
         Route("/logout", login.leave, methods=POST),
@@ -110,10 +110,6 @@ def _routes() -> list[BaseRoute]:
         Route("/destinations/{name:path}/test", actions.test_destination, methods=POST),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-
-
-def _home(request: Request) -> Response:
-    return RedirectResponse(f"{request.state.site.root}/recordings", 303)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 
-from daemon.config.times import moment
+from daemon.config.times import moment, moment_meant
 from daemon.models import RecordingState, iso
 from daemon.storage.filters import Filters
 from daemon.web.shown import NEGATIVE
@@ -28,10 +28,14 @@ PERIODS = {
 MOODS = {
     "negative": "Negative average",
     "any-negative": "Negative passage",
+    "neutral": "Neutral average",
     "positive": "Positive average",
     "none": "Not analyzed",
 }
 STATES = [state.value for state in RecordingState]
+MOMENTS = ("since", "until", "recorded_since", "recorded_until")
+SWITCHES = ("alerted", "not_analyzed")
+OFF = ("0", "false", "no")
 METADATA = "metadata."
 LONGEST_VALUE = 500
 EARLIEST, LATEST = date(1970, 1, 1), date(9000, 1, 1)
@@ -48,24 +52,32 @@ class Chosen:
 
 
 def filters_of(params: Mapping[str, str], site: Site) -> Filters:
-    """Return the filters that the parameters mean; HTTPException 400 for one that means nothing."""
+    """Return the filters that the parameters mean; HTTPException 400 for one that means nothing.
+
+    Those of `earshot list` have their names here, too (`recorded_since` for --recorded-since).
+    """
     given = {key: _clean(value) for key, value in params.items() if value.strip()}
     since, until = period_of(given.get("when", ""), site.clock(), site.zone)
     state, mood = _one_of(given, "state", STATES), _one_of(given, "sentiment", MOODS)
     return Filters(
         states=(state,) if state else (),
         folder=given.get("folder"),
+        since=_moment(given, "since", site),
+        until=_moment(given, "until", site),
+        recorded_since=_moment(given, "recorded_since", site),
+        recorded_until=_moment(given, "recorded_until", site),
         made_since=since,
         made_until=until,
-        sentiments=(mood,) if mood in ("negative", "positive") else (),
+        sentiments=(mood,) if mood in ("negative", "neutral", "positive") else (),
         worst_below=NEGATIVE if mood == "any-negative" else None,
         no_sentiment=mood == "none",
         intents=(given["intent"],) if "intent" in given else (),
         topics=(given["topic"],) if "topic" in given else (),
+        text=given.get("text"),
         rule=given.get("rule"),
-        where=tuple(
-            (key.removeprefix(METADATA), value) for key, value in given.items() if key.startswith(METADATA)
-        ),
+        where=(*_pairs(given),),
+        alerted=given.get("alerted", "no").lower() not in OFF,
+        not_analyzed=given.get("not_analyzed", "no").lower() not in OFF,
     )
 
 
@@ -135,9 +147,28 @@ def _label(key: str, value: str) -> str | None:
         return value.rstrip("/").rpartition("/")[2]
     if key.startswith(METADATA):
         return f"{key.removeprefix(METADATA)} {value}"
-    if key in ("intent", "topic", "rule"):
-        return f"{key} {value}"
+    if key in SWITCHES:
+        return key.replace("_", " ") if value.lower() not in OFF else None
+    if key in ("intent", "topic", "rule", "text", "where", *MOMENTS):
+        return f"{key.replace('_', ' ')} {value}"
     return None
+
+
+def _moment(given: Mapping[str, str], name: str, site: Site) -> str | None:
+    try:
+        return iso(moment_meant(given[name].strip(), site.clock(), site.zone)) if name in given else None
+    except (ValueError, OverflowError):
+        raise HTTPException(400, f"{name} is neither like 24h or 30d nor a date like 2026-01-31") from None
+
+
+def _pairs(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the wanted metadata: of each `metadata.KEY=PATTERN`, and of `where=KEY=PATTERN`."""
+    for name, value in given.items():
+        key, is_there, pattern = value.partition("=") if name == "where" else (name, "", value)
+        if name == "where" and not (key and is_there):
+            raise HTTPException(400, "where is not like caller=0151*")
+        if name == "where" or name.startswith(METADATA):
+            yield key.removeprefix(METADATA), pattern
 
 
 def _clean(value: str) -> str:

@@ -55,7 +55,7 @@ class Entry:
 
 
 def show(request: Request) -> Response:
-    """GET /recordings with its query."""
+    """GET /recordings, or /, with its query."""
     site: Site = request.state.site
     params = request.query_params
     words = params.get("q", "").strip()[:500] or None

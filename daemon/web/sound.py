@@ -140,7 +140,7 @@ async def send(request: Request, file: OpenFile, name: str, kind: str) -> Respon
 def _answer(
     request: Request, opened: ExitStack, file: OpenFile, name: str, kind: str, limiter: CapacityLimiter
 ) -> Response:
-    span = _span(request.headers.get("range"), file.size_bytes)
+    span, is_part = _span(request.headers.get("range"), file.size_bytes)
     if span is None:
         opened.close()
         return Response(None, 416, {"content-range": f"bytes */{file.size_bytes}"})
@@ -150,9 +150,9 @@ def _answer(
         "content-length": str(last - first + 1),
         "content-disposition": _disposition(request, name),
     }
-    if "range" in request.headers and span != (0, file.size_bytes - 1):
+    if is_part:
         headers["content-range"] = f"bytes {first}-{last}/{file.size_bytes}"
-    status = 206 if "content-range" in headers else 200
+    status = 206 if is_part else 200
     body = _blocks(limiter, opened, file, first, last)
     return StreamingResponse(body, status, headers, media_type=kind)
 
@@ -177,19 +177,19 @@ def _limiter(request: Request, root: str) -> CapacityLimiter:
     return listeners.setdefault(root, CapacityLimiter(LISTENERS))
 
 
-def _span(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return first and last byte to send; None for a range outside of the file. Of several, all is sent."""
+def _span(header: str | None, size: int) -> tuple[tuple[int, int] | None, bool]:
+    """Return first and last byte to send, and whether they are a range that was asked for, if only the whole.
+
+    None for a range outside of the file. Of several, and of what is no range, all is sent.
+    """
     found = _RANGE.fullmatch(header.strip()) if header else None
-    if found is None or found[0] == "bytes=-":
-        return 0, size - 1
+    if found is None or not any(found.groups()) or (all(found.groups()) and int(found[2]) < int(found[1])):
+        return (0, size - 1), False
     if not found[1]:
         count = min(int(found[2]), size)
-        return (size - count, size - 1) if count else None
-    first = int(found[1])
-    last = min(int(found[2]) if found[2] else size - 1, size - 1)
-    if found[2] and int(found[2]) < first:
-        return 0, size - 1
-    return (first, last) if first < size else None
+        return ((size - count, size - 1) if count else None), True
+    first, last = int(found[1]), min(int(found[2]) if found[2] else size - 1, size - 1)
+    return ((first, last) if first < size else None), True
 
 
 def _disposition(request: Request, name: str) -> str:

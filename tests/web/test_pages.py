@@ -68,6 +68,15 @@ def names(text: str) -> list[str]:
         ("q=%22number+4%22", ["call-4"]),
         ("q=nothing", []),
         ("q=ref*&metadata.agent=Tomasz", ["call-6", "call-4", "call-2", "call-0"]),
+        # As the options of `earshot list` are called.
+        ("text=refund+number+3", ["call-3"]),
+        ("where=agent%3DI*&recorded_since=2026-11-22&recorded_until=2026-11-25T12:00Z", ["call-3"]),
+        ("recorded_since=30h&until=2100-01-01", ["call-0", "call-1"]),
+        ("since=2100-01-01", []),
+        ("alerted=0&sentiment=neutral&when=2026-11-25", ["call-1"]),
+        ("alerted=true&when=2026-11-25", []),
+        ("not_analyzed=1&when=2026-11-25", ["call-1"]),
+        ("not_analyzed=no&when=2026-11-25", ["call-1"]),
     ],
 )
 def test_the_list_finds_what_is_asked_for(week: Place, query: str, expected: list[str]) -> None:
@@ -93,7 +102,16 @@ def test_what_the_list_finds_is_taken_away_as_a_table(week: Place) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["when=never", "sort=x", "state=x", "sentiment=x", "after=x", f"folder={'b' * 600}"],
+    [
+        "when=never",
+        "sort=x",
+        "state=x",
+        "sentiment=x",
+        "after=x",
+        "since=x",
+        "where=agent",
+        f"folder={'b' * 600}",
+    ],
 )
 def test_a_query_that_means_nothing_is_told_so(place: Place, query: str) -> None:
     assert place.client().get(f"/recordings?{query}").status_code == 400
@@ -280,7 +298,7 @@ def test_a_message_takes_a_verdict_by_its_links(place: Place) -> None:
     assert place.sql("SELECT alert_id, verdict, given_by FROM verdicts") == [
         {"alert_id": 1, "verdict": "noise", "given_by": "link"}
     ]
-    assert client.post(path).status_code == 403
+    assert client.post(path, headers={"origin": "https://evil.example.com"}).status_code == 403
     for forged in (path.replace("v=noise", "v=useful"), path.replace("/1?", "/2?"), path[:-1], "/verdict/1"):
         assert client.get(forged).status_code == 403
     place.now += timedelta(days=15)

@@ -111,13 +111,17 @@ def test_the_sound_comes_by_ranges(place: Place) -> None:
         ("bytes=100-", 100, size - 1),
         ("bytes=-10", size - 10, size - 1),
         (f"bytes=5-{size * 9}", 5, size - 1),
+        # Safari plays nothing of a server that answers these with 200.
+        ("bytes=0-", 0, size - 1),
+        (f"bytes=0-{size - 1}", 0, size - 1),
     ):
         answer = client.get(path, headers={"range": header})
         assert answer.status_code == 206
         assert answer.headers["content-range"] == f"bytes {first}-{last}/{size}"
         assert answer.content == sound[first : last + 1]
     for header in ("bytes=5-4", "bytes=0-1,5-6", "lines=1-2", "bytes=-"):
-        assert client.get(path, headers={"range": header}).content == sound
+        answer = client.get(path, headers={"range": header})
+        assert (answer.status_code, answer.content) == (200, sound)
     answer = client.get(path, headers={"range": f"bytes={size}-"})
     assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
     assert client.head(path).headers["content-length"] == str(size)
