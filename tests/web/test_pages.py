@@ -71,7 +71,7 @@ def names(text: str) -> list[str]:
         # As the options of `earshot list` are called.
         ("text=refund+number+3", ["call-3"]),
         ("where=agent%3DI*&recorded_since=2026-11-22&recorded_until=2026-11-25T12:00Z", ["call-3"]),
-        ("recorded_since=30h&until=2100-01-01", ["call-0", "call-1"]),
+        ("recorded_since=30h&until=2100-01-01", ["call-0", "cut", "call-1"]),
         ("since=2100-01-01", []),
         ("alerted=0&sentiment=neutral&when=2026-11-25", ["call-1"]),
         ("alerted=true&when=2026-11-25", []),
