@@ -52,6 +52,8 @@ def decide(
         if is_hash_needed and sha256 != known.sha256:
             return Action.ADD
         return Action.RENAME_AND_RENEW if known.is_gone else Action.RENAME
+    if _is_same_left_alone(known, stamp):
+        return Action.REMEMBER
     if _is_unsent(known):
         return Action.RENEW
     if is_hash_needed and sha256 == known.sha256:
@@ -59,7 +61,7 @@ def decide(
     if known.state == RecordingState.WAITING and not known.has_reply:
         # It was sent without a result and waits to be sent again: then what is there now is sent.
         return Action.RENEW
-    return Action.REMEMBER if _is_same_left_alone(known, stamp) else Action.ADD
+    return Action.ADD
 
 
 def needs_hash(known: KnownFile | None, stamp: FileStamp) -> bool:
@@ -112,7 +114,7 @@ def _was_left_alone(known: KnownFile) -> bool:
 def _is_unsent(known: KnownFile) -> bool:
     """Return whether no request was made for the recording, so that it may begin anew with other bytes."""
     if known.state == RecordingState.SKIPPED:
-        return known.error_code in ("empty", "gone", "short", "sibling")
+        return known.error_code in ("existing", "empty", "gone", "short", "sibling")
     return known.state in (RecordingState.WAITING, RecordingState.FAILED) and known.attempts == 0
 
 

@@ -89,10 +89,10 @@ REFUSED = known(FAILED, code="corrupt_audio", has_reply=False)
         (REFUSED, LONGER, None, Action.ADD),
         (known(ANALYZING), TOUCHED, None, Action.LATER),
         (known(ANALYZING), LONGER, None, Action.LATER),
-        # Left alone: put back by a backup it stays so, changed it is new.
+        # Left alone: put back by a backup it stays so, changed it is taken in, in the row that it has.
         (LEFT_ALONE, OTHER_INODE, None, Action.REMEMBER),
-        (LEFT_ALONE, TOUCHED, None, Action.ADD),
-        (LEFT_ALONE, LONGER, None, Action.ADD),
+        (LEFT_ALONE, TOUCHED, None, Action.RENEW),
+        (LEFT_ALONE, LONGER, None, Action.RENEW),
         # Renamed: the same inode, size and time tell, but a time of whole seconds is none.
         *((known(state), RENAMED, None, Action.RENAME) for state in (WAITING, DONE, FAILED, DUPLICATE)),
         (NEW, RENAMED, None, Action.RENAME),

@@ -338,7 +338,7 @@ def test_existing_files_are_left_alone_and_the_row_says_how_to_take_them_in(
     assert "earshot retry" in row["error"]
 
 
-def test_a_file_left_alone_and_put_back_by_a_backup_stays_so_but_new_bytes_are_new(
+def test_a_file_left_alone_and_put_back_by_a_backup_stays_so_but_new_bytes_are_taken_in_its_row(
     db: Database, root: Path, arrive: Callable[..., Intake]
 ) -> None:
     write(root / "a.wav", mtime_ns=1_700_000_000_000_000_000)
@@ -347,7 +347,8 @@ def test_a_file_left_alone_and_put_back_by_a_backup_stays_so_but_new_bytes_are_n
     assert arrive("a.wav") == Intake()
     write(root / "a.wav", b"longer")
     assert arrive("a.wav").queued == 1
-    assert [row["state"] for row in recordings(db)] == ["skipped", "waiting"]
+    [row] = recordings(db)
+    assert (row["state"], row["error_code"], row["size_bytes"]) == ("waiting", None, len(b"longer"))
 
 
 def test_quiet_files_are_analyzed_quietly(db: Database, root: Path, arrive: Callable[..., Intake]) -> None:
