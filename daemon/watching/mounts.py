@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,10 +77,9 @@ class WatchMethod:
 def read_mounts(source: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...]:
     """Return every mount that this process sees, oldest first; none where the kernel does not say."""
     try:
-        text = os.fsdecode(source.read_bytes())
+        return _mounts_in(source.read_bytes())
     except OSError:
         return ()
-    return tuple(mount for line in text.split("\n") if (mount := _parse(line)))
 
 
 def watch_method(
@@ -140,6 +140,12 @@ def _mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:
 
 def _is_below(path: str, directory: str) -> bool:
     return path.startswith(directory.rstrip("/") + "/")
+
+
+@lru_cache(maxsize=1)
+def _mounts_in(content: bytes) -> tuple[Mount, ...]:
+    # They are read at every look at a folder, and seldom change.
+    return tuple(mount for line in os.fsdecode(content).split("\n") if (mount := _parse(line)))
 
 
 def _parse(line: str) -> Mount | None:
