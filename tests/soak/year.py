@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,30 +73,35 @@ class Waits:
     count: int = 0
 
     @contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the writer's thread and its database until the end of the block."""
+        with ThreadPoolExecutor(1) as self._thread:
+            self._db = self._thread.submit(open_database, self.path).result()
+            try:
+                yield
+            finally:
+                self._thread.submit(self._db.close).result()
+
+    @contextmanager
     def measured(self, now: datetime) -> Iterator[None]:
         """Write again and again meanwhile, as the queue does."""
         ended = threading.Event()
-        thread = threading.Thread(target=self._write, args=(ended, now))
-        thread.start()
+        writing = self._thread.submit(self._write, ended, now)
         try:
             yield
         finally:
             ended.set()
-            thread.join()
+            writing.result()
 
     def _write(self, ended: threading.Event, now: datetime) -> None:
-        # On most days nothing is done, in less time than it takes to open the database.
-        if ended.wait(0.02):
-            return
-        with closing(open_database(self.path)) as db:
-            while not ended.wait(0.02):
-                began = time.monotonic()
-                with transaction(db):
-                    pass
-                waited = time.monotonic() - began
-                self.count += 1
-                if waited > self.longest:
-                    self.longest, self.longest_at = waited, now
+        while not ended.wait(0.02):
+            began = time.monotonic()
+            with transaction(self._db):
+                pass
+            waited = time.monotonic() - began
+            self.count += 1
+            if waited > self.longest:
+                self.longest, self.longest_at = waited, now
 
 
 @dataclass
@@ -201,7 +207,8 @@ class Year:
             self._guard = Guard()
             self.start()
             try:
-                yield
+                with self.waits.running():
+                    yield
             finally:
                 self.stop()
                 self._guard.close()
