@@ -39,6 +39,8 @@ from daemon.errors import AnalysisError, FileReplacedError, FileTrouble, Recordi
 from daemon.models import Analysis, Recording, shown_path
 from daemon.storage.connection import Database
 from daemon.storage.database import in_transaction, transaction
+from daemon.storage.pauses import EVERYTHING, pauses
+from daemon.storage.queue import last_error, return_to_queue
 from daemon.storage.recordings import stamp_of, taken_in_as
 from daemon.storage.requests import Decision, begin_request, has_twin, known_hash, note_hash
 from daemon.storage.results import compressed, reply_in_hand
@@ -120,6 +122,8 @@ def _interpret(
     request = context.request_for(recording)
     if recording.part_words is None:
         return read_reply(reply, request)
+    if not _has_turn(db, recording, context):
+        return None
     parts = read_parts(db, recording, reply, request, context)
     if parts is None:
         return None
@@ -223,9 +227,27 @@ def _converse(
     return _Answer(reply.body, parsed, keep)
 
 
+def _has_turn(db: Database, recording: Recording, context: Context) -> bool:
+    """Wait until a request may be under way; False, and back in the queue, where none may any more.
+
+    Since a recording was claimed that was got ready ahead, the queue may have been paused, or the service be
+    about to end.
+    """
+    if not context.takes_turns or context.throttle.ask(recording.id, is_stopped=context.retired):
+        return True
+    scopes = {EVERYTHING, context.request_for(recording).key, recording.folder}
+    if not context.retired() and not any(pause.scope in scopes for pause in pauses(db)):
+        return True
+    with transaction(db):
+        return_to_queue(db, recording, context.clock(), error=last_error(db, recording.id), seconds=0.0)
+    return False
+
+
 def _begin(
     db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
 ) -> tuple[bool, int]:
+    if not _has_turn(db, recording, context):
+        return False, 0
     expected = context.expected(upload.file if upload else None, request)
 
     def begin() -> tuple[Decision, int]:

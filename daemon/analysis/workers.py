@@ -136,7 +136,7 @@ class Workers:
             self._may_be_held = True
 
     def _start_next(self, db: Database) -> float:
-        if not self._context.throttle.has_place():
+        if not self._context.throttle.has_place(ahead=True):
             return LOOK_SECONDS
         self._clamp(db)
         away = self._context.away() | self._crowding()
@@ -152,8 +152,7 @@ class Workers:
         wanted = Wanted(self._context.scopes, suspects, probed | full, away)
         # A limit, a pause and a share allow more only when what was claimed before counts.
         one_by_one = bool(paused or suspects or self._limits or self._context.remote())
-        most = 1 if one_by_one else self._context.throttle.limit
-        claimed = self._claimed(db, wanted, present, most=most)
+        claimed = self._claimed(db, wanted, present, one_by_one=one_by_one)
         if not claimed:
             present = pauses(db)
             limited = {pause.scope for pause in present if pause.cause == LIMIT}
@@ -186,9 +185,12 @@ class Workers:
         return full
 
     def _claimed(
-        self, db: Database, wanted: Wanted, present: Collection[Pause], *, most: int
+        self, db: Database, wanted: Wanted, present: Collection[Pause], *, one_by_one: bool
     ) -> list[Recording]:
-        """Claim what is due, as many as there are places, and take a place for each."""
+        """Claim what is due, as many as there are places, and take a place for each.
+
+        Ahead of the requests only where what was claimed before changes nothing.
+        """
         throttle, now = self._context.throttle, self._context.clock()
         # Without a transaction where nothing is due: being idle must not keep others from writing.
         if not self._may_be_more and not due(db, now, wanted, present=present):
@@ -196,7 +198,7 @@ class Workers:
         places = 0
         claimed: list[Recording] = []
         try:
-            while places < most and throttle.enter():
+            while not (one_by_one and places) and throttle.enter(ahead=not one_by_one):
                 places += 1
             # Only once it is committed, which may fail.
             claimed = in_transaction(db, lambda: claim_due(db, now, wanted, most=places), urgent=True)

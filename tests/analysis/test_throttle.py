@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -48,6 +49,40 @@ def test_there_are_as_many_places_as_the_setting_says() -> None:
     throttle.leave()
     assert throttle.in_flight == 2
     assert taken(throttle) == 1
+
+
+def test_a_fifth_more_is_got_ready_and_waits_for_a_request_to_end() -> None:
+    throttle = Throttle(10)
+    assert [throttle.enter(ahead=True) for _ in range(13)] == [True] * 12 + [False]
+    assert not throttle.enter()
+    assert all(throttle.ask(number, is_stopped=lambda: True) for number in range(10))
+    assert throttle.ask(3, is_stopped=lambda: True), "it has its place"
+    assert not throttle.ask(10, is_stopped=lambda: True)
+    with ThreadPoolExecutor() as pool:
+        looked = threading.Event()
+
+        def is_stopped() -> bool:
+            looked.set()
+            return False
+
+        waits = pool.submit(throttle.ask, 10, is_stopped=is_stopped)
+        assert looked.wait(20)
+        throttle.replied(7)
+        assert waits.result(20) is False, "and it waited"
+    assert not throttle.ask(11, is_stopped=lambda: True), "the place is taken"
+    throttle.leave(10)
+    assert throttle.ask(11, is_stopped=lambda: True)
+    assert throttle.in_flight == 11
+
+
+def test_what_was_got_ready_rests_after_a_429_as_all_do() -> None:
+    clock = Clock()
+    throttle = Throttle(10, monotonic=clock)
+    throttle.enter(ahead=True)
+    throttle.too_many(30.0)
+    assert not throttle.ask(1, is_stopped=lambda: True)
+    clock.now += 31.0
+    assert throttle.ask(1, is_stopped=lambda: True)
 
 
 def test_too_many_halves_what_is_under_way_at_once() -> None:

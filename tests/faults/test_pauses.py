@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,16 @@ def first_slow(then: Script, *, go: threading.Event) -> Script:
     return script
 
 
+def held(then: Script, *, until: threading.Event) -> Script:
+    """Answers every request by `then`, but none before."""
+
+    def script(conversation: Conversation) -> None:
+        until.wait(60)
+        then(conversation)
+
+    return script
+
+
 @pytest.mark.parametrize("refusal", ["e401_key", "e402", "e503"])
 def test_reply_to_what_was_asked_before_a_pause_does_not_end_it(
     tmp_path: Path, api: ScriptedApi, sink: HttpSink, refusal: str
@@ -59,6 +70,49 @@ def test_reply_to_what_was_asked_before_a_pause_does_not_end_it(
         service.wait_states(done=1, waiting=6)
         assert service.rows("SELECT since FROM pauses") == [pause]
         wait_until(lambda: told(sink) == ["paused"], what="one message")
+
+
+@pytest.mark.parametrize("refusal", ["e401_key", "e402"])
+def test_what_was_got_ready_is_not_sent_once_the_queue_is_paused(
+    tmp_path: Path, api: ScriptedApi, sink: HttpSink, refusal: str
+) -> None:
+    refused = threading.Event()
+    api.script = held(refuse(refusal), until=refused)
+    with running(tmp_path, api, **telling(sink, probe="1h", concurrency=10)) as service:
+        for number in range(14):
+            service.drop(f"{number}.wav")
+        service.wait_states(analyzing=12, waiting=2)
+        api.wait_for_calls(10)
+        refused.set()
+        service.wait_states(waiting=14)
+    assert len(api.listened()) == 10
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_got_ready_goes_back_unsent_where_its_configuration_ends(
+    tmp_path: Path, api: ScriptedApi, ending: signal.Signals
+) -> None:
+    answered = threading.Event()
+    api.script = held(Conversation.reply, until=answered)
+    with running(tmp_path, api, analyzer={"concurrency": 10}) as service:
+        for number in range(12):
+            service.drop(f"{number}.wav")
+        service.wait_states(analyzing=12)
+        api.wait_for_calls(10)
+        service.write_config(analyzer={"concurrency": 10, "api_key": "CANARY-second-key"})
+        assert service.process is not None
+        service.process.send_signal(ending)
+        service.wait_states(analyzing=10, waiting=2)
+        answered.set()
+        if ending == signal.SIGTERM:
+            assert service.wait_end() == 0
+            assert service.states() == {"done": 10, "waiting": 2}
+            service.start()
+        service.wait_states(done=12)
+        assert service.rows("SELECT sum(crashes) + sum(attempts) AS n FROM recordings") == [{"n": 12}]
+    keys = [call.headers["authorization"] for call in api.listened()]
+    assert keys.count("Token CANARY-second-key") == 2
+    assert len(keys) == 12
 
 
 def test_recording_that_is_refused_alone_fails_alone(
