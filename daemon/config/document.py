@@ -233,6 +233,13 @@ def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
 
 
+def _is_variable(mark: yaml.Mark | None) -> bool:
+    """Return whether a `${` is what PyYAML does not understand: within brackets its `{` opens another."""
+    if mark is None or mark.buffer is None:
+        return False
+    return str(mark.buffer)[max(mark.pointer - 1, 0) :].startswith("${")
+
+
 def _syntax_error(error: yaml.MarkedYAMLError) -> DocumentError:
     """PyYAML's error in our words, with the line of the mistake, never with text from it."""
     problem, context = error.problem or "", error.context or ""
@@ -249,6 +256,8 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> DocumentError:
         text = "a backslash in double quotes starts an escape; use single quotes"
     elif "quoted scalar" in context:
         text, mark = "the quote opened here is not closed", start
+    elif "flow" in context and _is_variable(error.problem_mark):
+        text = 'inside of brackets a variable needs quotes, such as {url: "${NAME}"}'
     elif "flow" in context:
         text, mark = "the bracket opened here is not closed, or a comma is missing", start
     elif "expected a single document" in context:

@@ -29,6 +29,8 @@ def the_problem(folder: Path, content: bytes | str) -> ConfigProblem:
         (b"- a\n- b\n", 1, "top level must be keys"),
         (b"watch: [/a]\nanalyzer:\n\tmodel: x\n", 3, "a tab indents"),
         (b"watch: [/a]\nanalyzer: {a: b\n", 2, "bracket opened here"),
+        (b"watch: [/a]\nheartbeat: {\n  url: ${ADDRESS}, every: 5m}\n", 3, "a variable needs quotes"),
+        (b"watch: [/a, ${PLACE}]\n", 1, "a variable needs quotes"),
         (b"watch:\n  - path: /a\n    include: [*.wav]\n", 3, 'needs quotes, such as "*.wav"'),
         (b"watch:\n  - path: /a\n    include: *wav\n", 3, 'needs quotes, such as "*.wav"'),
         (b"watch: [/a]\nanalyzer: {model: 'x}\nalerts: {}\n", 2, "the quote opened here"),
