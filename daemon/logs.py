@@ -102,6 +102,11 @@ class Redaction(logging.Filter):
             return True
         return any(map(text.lower().__contains__, self._looked_for))
 
+    def _is_harmless(self, text: str) -> bool:
+        """Whether nothing in a text has to be hidden or escaped, nor was something quoted that had to be."""
+        is_plain = text.isascii() and text.isprintable() and "\\" not in text and "://" not in text
+        return is_plain and not self._may_hide(text)
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Cleans a record in place; False, to drop it, for a library's below WARNING."""
         if record.levelno < logging.WARNING and not _is_own(record.name):
@@ -131,6 +136,10 @@ class Redaction(logging.Filter):
             return escaped(self.clean(self._nameless(text, names)))
 
         try:
+            # Nearly every line is harmless as a whole, and then each part of it is.
+            as_it_is = read_call(message, values, str) if values and self.roots is None else None
+            if as_it_is and self._is_harmless(as_it_is.text):
+                return as_it_is, names
             line = read_call(message, values, clean) if values else Line(clean(message), clean(message))
         except Exception:  # noqa: BLE001 - logging would print the arguments to stderr as they are
             text = clean(f"{message} (arguments do not fit: {values!r})")
