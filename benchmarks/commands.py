@@ -73,11 +73,11 @@ def measure(*, small: bool) -> Iterator[Figure]:
         (took,) = _milliseconds(1, ["-m", "daemon", *many, "rules", "test"])
         work = f"rules test with one rule over {most:,} recordings, for each"
         yield Figure(work, took / most, "ms CPU a recording")
-        yield _status_beside_a_service(few, runs)
+        yield from _status_of_a_service(few, runs)
 
 
-def _status_beside_a_service(options: list[str], runs: int) -> Figure:
-    """Measure `status` with alerts configured, while a service runs by this very file."""
+def _status_of_a_service(options: list[str], runs: int) -> Iterator[Figure]:
+    """Measure `status` with alerts configured, beside a service by this very file and after it has ended."""
     config = Path(options[1])
     database = load_config(config, env={}, asks_apprise=False).database
     with closing(open_existing(database)) as db, transaction(db):
@@ -91,7 +91,9 @@ def _status_beside_a_service(options: list[str], runs: int) -> Figure:
         lock.answer(0, [])
         took, bare = _milliseconds(runs, ["-m", "daemon", *options, "status"], ["-c", "pass"])
     name = "start-up: status beside a service, alerts configured"
-    return Figure(name, took, "ms CPU", "python -c pass", bare)
+    yield Figure(name, took, "ms CPU", "python -c pass", bare)
+    took, bare = _milliseconds(runs, ["-m", "daemon", *options, "status"], ["-c", "pass"])
+    yield Figure("start-up: status after it has ended", took, "ms CPU", "python -c pass", bare)
 
 
 def _shown(arguments: Sequence[str]) -> str:

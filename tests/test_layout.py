@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "logs": frozenset({"log_lines"}),
     "engine": frozenset({"errors"}),
     "config": BASE,
-    "storage": BASE,
+    "storage": BASE | {"version"},
     "backups": BASE | {"storage"},
     "deepgram": BASE | {"config"},
     "costs": BASE | {"config", "deepgram"},

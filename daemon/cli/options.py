@@ -90,13 +90,17 @@ class Context:
 
     @cached_property
     def is_taken_over(self) -> bool:
-        """Whether the running service has taken over the file as it is now: then no fault is left in it."""
+        """Whether the service has taken over the file as it is now: then no fault is left in it.
+
+        One that has ended by now counts, too, unless the file has variables: they may be others by now.
+        """
         from daemon.files import file_version
         from daemon.storage.lock import taken_file
 
-        version = file_version(self.config_file)
-        database = self.glance.database
-        return version is not None and database is not None and taken_file(database) == version
+        version, known = file_version(self.config_file), self.glance
+        if version is None or known.database is None:
+            return False
+        return taken_file(known.database, even_if_ended=not known.has_variables) == version
 
     @property
     def database_file(self) -> Path:

@@ -27,6 +27,7 @@ _LINE = re.compile(r"^database:.*", re.MULTILINE)
 class Glance:
     """Where the database is, None if unknown; the zone of times; the folders, and what their names say.
 
+    `has_variables`: what it says depends on the environment.
     Judging the whole configuration takes longer than what these commands do: half a second with alerts.
     """
 
@@ -34,6 +35,7 @@ class Glance:
     zone: tzinfo = UTC
     folders: tuple[str, ...] = ()
     filename_patterns: tuple[str, ...] = ()
+    has_variables: bool = True
 
 
 def glance_of(config: Config) -> Glance:
@@ -50,7 +52,8 @@ def glance_at(file: Path, env: Mapping[str, str]) -> Glance:
             text = opened.read(LARGEST_FILE_BYTES).decode("utf-8", "replace")
     except (OSError, ValueError):
         return Glance(None)
-    data, _ = expand_variables(_data(file, text), env)
+    plain = _data(file, text)
+    data, unset = expand_variables(plain, env)
     full = full_form(data, file.absolute().parent, env)
     watched = full["watch"] if isinstance(full["watch"], list) else []
     folders = [each for each in watched if isinstance(each, dict)]
@@ -59,6 +62,7 @@ def glance_at(file: Path, env: Mapping[str, str]) -> Glance:
         zone_of(*_texts([full.get("timezone")])),
         _texts(each.get("path") for each in folders),
         _texts(each.get("filename_pattern") for each in folders),
+        bool(unset) or data != plain,
     )
 
 

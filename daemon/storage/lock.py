@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import EarshotError, StoreError
+from daemon.version import full_version
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ class DaemonLock:
 
     def answer(self, asked: int, faults: Sequence[str]) -> None:
         """Answer all requests up to number `asked`; `faults` is empty when it was taken over."""
-        content = json.dumps({"asked": asked, "faults": list(faults), "taken": self.taken}).encode()
+        answer = {"asked": asked, "faults": list(faults), "taken": self.taken, "by": full_version()}
+        content = json.dumps(answer).encode()
         try:
             os.pwrite(self._descriptor, content, ANSWER_AT)
             os.ftruncate(self._descriptor, ANSWER_AT + len(content))
@@ -200,9 +202,14 @@ def reload_faults(path: Path, number: int) -> list[str] | None:
     return [str(fault) for fault in faults]
 
 
-def taken_file(path: Path) -> Sequence[int] | None:
-    """Return the stamp of the configuration file that the running daemon took over last; None without one."""
-    return _answer(path).get("taken") if daemon_status(path)["running"] else None
+def taken_file(path: Path, *, even_if_ended: bool = False) -> Sequence[int] | None:
+    """Return the stamp of the configuration file that the running daemon took over last; None without one.
+
+    With `even_if_ended` also that of one of this version that has ended by now, as it may be started again.
+    """
+    answer = _answer(path)
+    is_in_force = (even_if_ended and answer.get("by") == full_version()) or daemon_status(path)["running"]
+    return answer.get("taken") if is_in_force else None
 
 
 def refused_reload(path: Path) -> str | None:

@@ -12,11 +12,13 @@ from contextlib import closing
 
 import pytest
 
+from daemon.config.find import glance_at
 from daemon.files import file_version
 from daemon.sightings import PassedFile, PassedFiles
 from daemon.storage.database import daemon_lock, transaction
-from daemon.storage.lock import DaemonLock
+from daemon.storage.lock import DaemonLock, beside_of, taken_file
 from daemon.storage.not_taken import REASONS, note_not_taken
+from daemon.version import full_version
 from tests.cli.sites import SEEN_AT, Site
 from tests.databases import new_database
 
@@ -280,6 +282,30 @@ def test_a_file_is_judged_again_only_if_it_is_not_as_the_running_service_took_it
     assert answer.returncode == 0
     os.utime(site.config, ns=(0, 0))
     assert check(run)[0] == 78
+
+
+def test_a_file_stays_judged_when_the_service_that_took_it_over_ends(run: Run, site: Site) -> None:
+    site.add("folders", path=str(site.watched), method="poll", settle_seconds=2, configured_at=SEEN_AT)
+    site.configure(watchh=[])
+    with daemon_lock(site.database) as lock:
+        lock.taken = file_version(site.config)
+        lock.answer(0, [])
+    assert run("status").returncode == 0
+    assert taken_file(site.database) is None
+    assert taken_file(site.database, even_if_ended=True) == lock.taken
+    file = beside_of(site.database, ".lock")
+    file.write_bytes(file.read_bytes().replace(full_version().encode(), b"another"))
+    assert taken_file(site.database, even_if_ended=True) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "has_variables"), [("UTC", False), ("$${A}", True), ("${HOME}", True), ("${UNKNOWN}", True)]
+)
+def test_a_file_in_which_the_environment_has_a_say_is_known(
+    site: Site, text: str, has_variables: bool
+) -> None:
+    site.configure(timezone=text)
+    assert glance_at(site.config, {"HOME": "UTC"}).has_variables is has_variables
 
 
 def test_a_stopped_service_beside_another_that_watches_its_folder_says_so(run: Run, site: Site) -> None:
