@@ -75,6 +75,8 @@ def erase(db: Database, ids: Collection[int], by: str, why: str, now: datetime) 
     Those that are protected or being analyzed stay. `by` and `why` go into the audit table, and must hold no
     word of a recording.
     """
+    if not ids:
+        return 0
     wanted = json.dumps(list(ids))
     going = [
         row["id"]

@@ -84,6 +84,9 @@ def remove_words(db: Database, scope: Scope, before: datetime, now: datetime) ->
         scope,
         before,
     )
+    if not ids:
+        # On most nights, where there are eleven statements for nothing.
+        return 0
     among = "IN (SELECT value FROM json_each(?))"
     wanted = (json.dumps(ids),)
     db.execute(f"UPDATE recordings SET transcript = NULL, summary = NULL WHERE id {among}", wanted)  # noqa: S608

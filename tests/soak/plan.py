@@ -264,7 +264,7 @@ def _ticks(scale: Scale) -> set[datetime]:
     eventful = {at.astimezone(ZONE).date() for at in ticks}
     for number in range((END - BEGIN) // timedelta(days=1)):
         day = date(YEAR, 1, 1) + timedelta(days=number)
-        hours = {*(scale.hours or ((2, 7, 8, 12) if number % BUSY == 0 else ()))}
+        hours = {*(scale.hours or ((2, 8) if number % BUSY == 0 else ()))}
         if {day, day - timedelta(days=1)} & {*SURGES}:
             hours |= {0, 7, 8, 12, 23}
         if number % SOMETIMES == 0 or day in eventful or day.day == 1:
