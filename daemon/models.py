@@ -211,9 +211,12 @@ class Analysis:
     cost: Cost | None = None
 
     def worst_passages(self) -> tuple[Segment, ...]:
-        """The negative passages, lowest score first: quoted if a rule itself looks at no passages."""
-        negative = (segment for segment in self.sentiments if segment.label == "negative")
-        return tuple(sorted(negative, key=lambda segment: segment.score or 0.0))
+        """The negative passages, lowest score first, else the one with the lowest score.
+
+        They are quoted if a rule itself looks at no passages.
+        """
+        scored = sorted(self.sentiments, key=lambda segment: segment.score or 0.0)
+        return tuple(segment for segment in scored if segment.label == "negative") or tuple(scored[:1])
 
 
 @dataclass(frozen=True, slots=True)

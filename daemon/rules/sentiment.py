@@ -96,7 +96,7 @@ def _average_sentiment(labels: Sequence[str], side: _Side) -> Finding:
     reason = f"average{side.name}{score}, {_BOUNDS.get(side.label, side.label)}"
     if side.label not in labels:
         return false(reason)
-    return true(reason, _best(side.passages) if side.label == "positive" else _worst(side.passages))
+    return true(reason, _highest(side.passages) if side.label == "positive" else _lowest(side.passages))
 
 
 def _compared(

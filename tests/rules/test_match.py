@@ -67,6 +67,14 @@ def test_a_conversation_that_went_well_is_quoted_with_its_best_passages() -> Non
     assert [segment.text for segment in matched.segments] == ["great", "good"]
 
 
+def test_where_no_passage_is_negative_the_lowest_is_quoted_all_the_same() -> None:
+    said = [passage("fine", "neutral", 0.1, word=1), passage("meh", "neutral", -0.2, word=2)]
+    found = analysis(average="neutral", score=0.0, sentiments=said)
+    (matched,) = matches([rule(When(average_sentiment=("neutral",)))], conversation(found))
+    assert [segment.text for segment in matched.segments] == ["meh", "fine"]
+    assert [segment.text for segment in found.worst_passages()] == ["meh"]
+
+
 @pytest.mark.parametrize(
     "unknown",
     [
