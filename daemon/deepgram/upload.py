@@ -20,12 +20,13 @@ from daemon.errors import (
 from daemon.files import NotRegularError, OutsideError, reading
 from daemon.models import shown_path
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 512 * 1024
+"""Half as large takes a twentieth more processor time, and twice as large only more memory: two an upload."""
 READ_ONCE_BYTES = 8 * 1024 * 1024
 """Files of this size or more are read once for hash and upload, if no other file has the same size. Smaller
 ones are in the system's memory for the second read."""
-HELD_BYTES = 2 * BLOCK_BYTES
-"""Files up to this size are read once, and are in memory until they are sent: as much as two blocks are."""
+HELD_BYTES = BLOCK_BYTES
+"""Files up to this size are read once, and are in memory until they are sent."""
 MAX_BYTES = 2 * 1000**3
 """Deepgram's documented limit for a file (https://developers.deepgram.com/docs/pre-recorded-audio)."""
 
@@ -117,20 +118,20 @@ class Upload:
                 raise self._changed()
             yield self._content
             return
-        digest = hashlib.sha256()
-        held = b""
+        digest, left = hashlib.sha256(), self.file.size_bytes
         for block in _blocks(self.file):
-            if held:
-                yield held
             digest.update(block)
-            held = block
-        sent = digest.hexdigest()
+            left -= len(block)
+            if not left:
+                self._check(digest.hexdigest())
+            yield block
+
+    def _check(self, sent: str) -> None:
         if not self._is_one(sent):
             raise self._changed()
         if self.sha256 is None:
             self.sha256 = sent
             self._on_hash(sent)
-        yield held
 
     def _is_one(self, sent: str) -> bool:
         if self.sha256 is not None:
@@ -174,9 +175,11 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
 def _blocks(file: OpenFile, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     offset = 0
     try:
-        while block := os.pread(file.descriptor, block_bytes, offset):
+        while (left := file.size_bytes - offset) > 0:
+            # Of the last block a byte more: a file that has grown is another one.
+            block = os.pread(file.descriptor, block_bytes if left > block_bytes else left + 1, offset)
             offset += len(block)
-            if offset > file.size_bytes:
+            if not block or len(block) > left:
                 break
             yield block
     except OSError as error:
