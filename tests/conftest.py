@@ -1,4 +1,4 @@
-"""The order of the tests, and which of them may part: so that no worker is left with much at the end."""
+"""The order of the tests, so that no process is left with much at the end, and what holds for all of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from tests import processes
 from tests.examples import choose_examples
@@ -18,8 +16,13 @@ from tests.examples import choose_examples
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
 
+pytest_plugins = ["tests.side_by_side"]
+
 # numpy's threads look for work without pause, which takes the processor from all other processes.
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+
+# onnxruntime would start a thread as it is loaded, which copies of this process would not have.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # Until all is collected: next to nothing of it is ever thrown away.
 gc.disable()
@@ -63,27 +66,12 @@ LONGEST_FIRST = (
     "tests/test_requirements.py",
     "tests/test_logs.py",
 )
-EACH_BY_ITSELF = (
-    "tests/faults/",
-    "tests/runtime/",
-    "tests/test_benchmarks.py",
-    "tests/test_flow.py",
-    "tests/watching/test_folder.py",
-    "tests/watching/test_hanging.py",
-    "tests/watching/test_limits.py",
-    "tests/originals/test_after_analysis.py",
-    "tests/cli/test_forget_command.py",
-    "tests/cli/test_places.py",
-    "tests/cli/test_privacy.py",
-)
-"""Where each test takes seconds and is a service of its own: any worker that is free takes the next one.
-Elsewhere the tests of a file stay together: they share what they begin with, or are done in no time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The processes of pytest-xdist have one that starts earshot for all of them."""
+    """Where tests run side by side, one process starts earshot for all of them."""
     choose_examples(config)
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+    if config.getoption("processes"):
         processes.share()
 
 
@@ -106,21 +94,11 @@ def pytest_runtest_call() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
+    # What tests start gets it from earshot, or has to do without.
+    del os.environ["ORT_DISABLE_TELEMETRY"]
     gc.freeze()
     gc.enable()
 
 
 def _rank(nodeid: str) -> int:
     return next((rank for rank, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start)), 99)
-
-
-class Units(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands the workers of pytest-xdist a test, or all tests of a file, at a time."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith(EACH_BY_ITSELF) else nodeid.partition("::")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:
-    # Not by its marks for groups: pytest-xdist 3.8 does not find them with pytest 9.2.
-    return Units(config, log)

@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[1]
 READ_AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
 """Beginnings of the variables that Python and its libraries read once, as a process begins."""
 OBEYED_BY_COPIES = frozenset({"PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
+NUMBER = "EARSHOT_TESTS_PROCESS"
+"""Says, where tests run side by side, which of their processes this is, from 0 up."""
 LONGEST_MESSAGE = 1 << 17
 NULL = os.devnull
 ADDRESS = "EARSHOT_TESTS_STARTER"
@@ -328,6 +330,8 @@ def _load() -> None:
     for name in ("httpcore", "netrc", "rich.console", "rich.progress", "rich.table"):
         importlib.import_module(name)
     N_MGR.load_modules()  # type: ignore[no-untyped-call]
+    # A file of the package itself, which each process reads once and keeps.
+    listed_prices()
 
 
 def _main(descriptor: int) -> None:
@@ -361,5 +365,6 @@ if __name__ == "__main__":
     from apprise.plugins import N_MGR
 
     import daemon
+    from daemon.deepgram.prices import listed_prices
 
     _main(int(sys.argv[1]))
