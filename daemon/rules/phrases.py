@@ -1,4 +1,4 @@
-"""How rules compare text: whole values with `*` and `?`, and phrases in what was said. Nothing is a regex."""
+"""How rules compare text: phrases in what was said, with `*` for any letters. Nothing is a regex."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _ENDS = tuple(".?!\u3002\uff01\uff1f")
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _TOKENS = re.compile(f"[{UNSPACED}]|[^{UNSPACED}]+")
+_STAR = re.compile(r"(?<!\*)\*(?!\*)")
+"""Several stand for themselves: a filter of bad words writes `f***`."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 _ABBREVIATIONS = (
@@ -75,8 +77,8 @@ def has_phrase(phrase: str, text: str, *, fold_accents: bool = False) -> bool:
     """True when the words of the phrase are said in the text, one after the other.
 
     Letter case, the kind of blanks and of quotation marks, and commas between words do not matter; the end
-    of a sentence does, unless the phrase has it as well. Only whole words count; in scripts without blanks
-    each character is one. With `fold_accents` "cafe" is said where the text has "café".
+    of a sentence does, unless the phrase has it as well. Only whole words count, unless `*` stands for the
+    rest of one or, by itself, for a whole one; in scripts without blanks each character is one. With `fold_accents` "cafe" is said where the text has "café".
     """
     folded, word = _prepared(text, fold_accents)
     # Each word of the phrase is in a text that has it: to look for these is far faster than the expression.
@@ -123,20 +125,25 @@ def _expression(phrase: str, fold_accents: bool, word: str) -> re.Pattern[str]:
     if not tokens:
         # A phrase without a word in it is in nothing; the configuration refuses it.
         return re.compile(r"(?!)")
-    expression = re.escape(tokens[0].text)
+    expression = _pattern(tokens[0].text, word)
     for before, after in pairwise(tokens):
         between = f"[^{word}]" if before.is_end else f"[^{word}{''.join(_ENDS)}]"
         is_spaced = not (_UNSPACED.match(before.text) or _UNSPACED.match(after.text))
-        expression += between + ("+" if is_spaced else "*") + re.escape(after.text)
+        expression += between + ("+" if is_spaced else "*") + _pattern(after.text, word)
     # "can" is not said in "can't", but "lawyer" is in "lawyer's". Scripts without blanks have no such edges.
     start = "" if _UNSPACED.match(tokens[0].text) else f"(?<![{word}])(?<![{word}]')"
     end = "" if _UNSPACED.match(tokens[-1].text) else f"(?![{word}]|'(?!s(?![{word}]))[{word}])"
     return re.compile(start + expression + end)
 
 
+def _pattern(text: str, word: str) -> str:
+    return f"[{word}*]*".join(map(re.escape, _STAR.split(text)))
+
+
 @lru_cache(maxsize=1000)
 def _words(phrase: str, fold_accents: bool) -> tuple[str, ...]:
-    return tuple(token.text for token in _tokens(_folded(phrase, fold_accents)))
+    tokens = _tokens(_folded(phrase, fold_accents))
+    return tuple(piece for token in tokens for piece in _STAR.split(token.text) if piece)
 
 
 def _tokens(phrase: str) -> list[_Token]:

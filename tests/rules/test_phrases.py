@@ -45,6 +45,18 @@ from daemon.rules.phrases import has_phrase, hits
         ("stra\u00dfe", "STRASSE", True),
         ("caf\u00e9", "cafe\u0301", True),
         ("...", "...", False),
+        # As in the other conditions, * stands for any letters: those of one word.
+        ("refund*", "I want two Refunds.", True),
+        ("refund*", "a refund", True),
+        ("*fund", "a refund", True),
+        ("*fund", "refunds", False),
+        ("cancel* my contract", "I am cancelling my contract", True),
+        ("cancel * contract", "I cancel this contract", True),
+        ("cancel * contract", "I cancel this old contract", False),
+        ("cancel*", "to can. Cellular", False),
+        ("f***", "a f*** word", True),
+        ("f***", "a fine word", False),
+        ("\u89e3*", "\u5951\u7d04\u3092\u89e3\u7d04", True),
         # Without blanks between words there are no edges to go by.
         ("\u89e3\u7d04", "\u5951\u7d04\u3092\u89e3\u7d04\u3057\u305f\u3044\u3067\u3059", True),
         ("\u89e3\u7d04\u3002", "\u3092\u89e3\u7d04\u3057\u305f\u3044", True),
