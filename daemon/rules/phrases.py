@@ -78,7 +78,8 @@ def has_phrase(phrase: str, text: str, *, fold_accents: bool = False) -> bool:
 
     Letter case, the kind of blanks and of quotation marks, and commas between words do not matter; the end
     of a sentence does, unless the phrase has it as well. Only whole words count, unless `*` stands for the
-    rest of one or, by itself, for a whole one; in scripts without blanks each character is one. With `fold_accents` "cafe" is said where the text has "café".
+    rest of one or, by itself, for a whole one; in scripts without blanks each character is one. With
+    `fold_accents` "cafe" is said where the text has "café".
     """
     folded, word = _prepared(text, fold_accents)
     # Each word of the phrase is in a text that has it: to look for these is far faster than the expression.
