@@ -332,7 +332,8 @@ def utc_now() -> datetime:
 
 def iso(moment: datetime) -> str:
     """A moment as the database stores it: UTC, ISO 8601, milliseconds, `Z`. Sorts as text."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_iso(text: str) -> datetime:
@@ -342,7 +343,7 @@ def from_iso(text: str) -> datetime:
 
 def shown_path(path: str) -> str:
     """A path as people and tables see it: bytes that are not UTF-8 become \\xNN, nothing else changes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 _PARAMETERS = re.compile(r"(;|%3b|%3f|&(?=[\w.-]+=)).*", re.IGNORECASE)

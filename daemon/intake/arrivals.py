@@ -47,16 +47,26 @@ Asking = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and when files are taken in. `facts_of` reads names, relative to the folder."""
+    """Where and when files are taken in. `facts_of` reads names, relative to the folder.
+
+    `name` is the folder's in the database.
+    """
 
     folder: WatchFolder
     now: datetime
     facts_of: FactsOf = lambda _: NOTHING
     asking: Asking = nullcontext
+    name: str = field(init=False)
+    _relative: slice = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once, and not for each of very many files.
+        object.__setattr__(self, "name", self.folder.name)
+        object.__setattr__(self, "_relative", slice(len(self.folder.root.rstrip("/")) + 1, None))
 
     def facts(self, path: str) -> Facts:
         """Return what the name of the file at `path` says."""
-        return self.facts_of(path[len(self.folder.root.rstrip("/")) + 1 :])
+        return self.facts_of(path[self._relative])
 
 
 @dataclass(slots=True)

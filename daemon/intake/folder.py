@@ -147,7 +147,7 @@ class FolderIntake:
 
     def _store(self, db: Database, arrivals: list[Arrival], now_utc: datetime) -> Intake:
         lists = [arrival for arrival in arrivals if is_list(arrival.stamp.path)]
-        files = [arrival for arrival in arrivals if not is_list(arrival.stamp.path)]
+        files = [arrival for arrival in arrivals if not is_list(arrival.stamp.path)] if lists else arrivals
         place = Place(self._folder, now_utc, self._facts_of, self._asking)
         stored, hosted = take_in(db, place, files), take_in_lists(db, place, lists)
         return Intake(stored.queued + hosted.queued, stored.later + hosted.later, stored.new)

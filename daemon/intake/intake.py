@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress, islice
 from operator import not_
@@ -72,15 +72,23 @@ def take_in(
     while batch := list(islice(remaining, BATCH)):
         known = known_at(db, (arrival.stamp.path for arrival in batch))
         # Unknown names first: a file that was renamed, and replaced by another, is still known by its inode.
-        for wanted in (False, True):
-            group = [arrival for arrival in batch if (arrival.stamp.path in known) == wanted]
-            if group:
-                _take_in(db, place, group, hash_of, intake)
+        if unknown := [arrival for arrival in batch if arrival.stamp.path not in known]:
+            _take_in(db, place, unknown, {}, hash_of, intake)
+        if others := [arrival for arrival in batch if arrival.stamp.path in known]:
+            known = known_at(db, known)
+            _take_in(db, place, others, known, hash_of, intake)
     return intake
 
 
-def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash, intake: Intake) -> None:
-    cases = _cases(db, place, arrivals, hash_of)
+def _take_in(
+    db: Database,
+    place: Place,
+    arrivals: list[Arrival],
+    known: Mapping[str, KnownFile],
+    hash_of: Hash,
+    intake: Intake,
+) -> None:
+    cases = _cases(db, place, arrivals, known, hash_of)
     # One whose format is chosen among several is looked at by itself.
     plain = [case.is_plain and not place.folder.prefer for case in cases]
     with transaction(db):
@@ -93,12 +101,16 @@ def _take_in(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash,
             _apply(db, place, case, action, intake)
 
 
-def _cases(db: Database, place: Place, arrivals: list[Arrival], hash_of: Hash) -> list[Case]:
-    """Ask rows and files for what `decide` needs; the rows for all at once, because there may be many."""
+def _cases(
+    db: Database, place: Place, arrivals: list[Arrival], known: Mapping[str, KnownFile], hash_of: Hash
+) -> list[Case]:
+    """Ask rows and files for what `decide` needs; the rows for all at once, because there may be many.
+
+    `known` are those of the files that have rows under their own paths.
+    """
     arrivals = _on_device(place, arrivals)
-    known = known_at(db, (arrival.stamp.path for arrival in arrivals))
     unknown = [arrival.stamp for arrival in arrivals if arrival.stamp.path not in known]
-    earlier = known_by_inode(db, place.folder.name, unknown)
+    earlier = known_by_inode(db, place.name, unknown)
     marks = has_marks(db)
     cases = []
     for arrival in arrivals:
@@ -166,7 +178,7 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
         intake.later.append(stamp.path)
         return
     if action == Action.MARK:
-        mark(db, place.folder.name, stamp)
+        mark(db, place.name, stamp)
         return
     if place.folder.prefer and (action == Action.ADD or _is_renewed(action, known)):
         arrival = _among_siblings(db, place, arrival)
@@ -184,7 +196,7 @@ def _apply(db: Database, place: Place, case: Case, action: Action, intake: Intak
         if action == Action.TOUCH:
             logger.debug("recording touched recording=%d path=%s", recording_id, stamp.path)
             touch_recording(db, recording_id, stamp)
-    remember_file(db, place.folder.name, stamp, recording_id)
+    remember_file(db, place.name, stamp, recording_id)
 
 
 def _is_renewed(action: Action, known: KnownFile | None) -> bool:
@@ -228,7 +240,7 @@ def _add_unknown(db: Database, place: Place, cases: list[Case], intake: Intake) 
         _note_new(place, arrival, recording_id, ending, intake)
     intake.new += arrivals
     stamps = (arrival.stamp for arrival in arrivals.values())
-    remember_files(db, place.folder.name, zip(stamps, ids, strict=True))
+    remember_files(db, place.name, zip(stamps, ids, strict=True))
 
 
 def _new_recording(place: Place, arrival: Arrival) -> tuple[NewRecording, Ending | None]:
@@ -237,7 +249,7 @@ def _new_recording(place: Place, arrival: Arrival) -> tuple[NewRecording, Ending
     new = NewRecording(
         source=stamp.path,
         is_url=False,
-        folder=place.folder.name,
+        folder=place.name,
         size_bytes=stamp.size_bytes,
         modified_at=modified_at(stamp),
         quiet=kind == Kind.QUIET,
@@ -256,7 +268,7 @@ def _note_new(
     is_left_alone = kind == Kind.LEFT_ALONE
     text = "recording found recording=%d path=%s folder=%s kind=%s"
     level = logging.DEBUG if is_left_alone else logging.INFO
-    logger.log(level, text, recording_id, stamp.path, place.folder.name, kind.name.lower())
+    logger.log(level, text, recording_id, stamp.path, place.name, kind.name.lower())
     _say_incomplete(recording_id, arrival, ending)
     if rest := place.facts(stamp.path).stopped_at:
         text = "name does not fit filename_pattern recording=%d path=%s rest=%s"
@@ -281,7 +293,7 @@ def _say_incomplete(recording_id: int, arrival: Arrival, ending: Ending | None) 
 
 def _rename(db: Database, place: Place, path: str, known: KnownFile) -> None:
     logger.info("recording renamed recording=%d path=%s from=%s", known.recording_id, path, known.path)
-    move_recording(db, place.folder.name, known, path)
+    move_recording(db, place.name, known, path)
     facts = place.facts(path)
     if facts.metadata or facts.recorded_at:
         describe_recording(db, known.recording_id, facts.recorded_at, facts.metadata)

@@ -85,7 +85,7 @@ def take_in_lists(db: Database, place: Place, arrivals: Iterable[Arrival]) -> In
 
 def _take_in(db: Database, place: Place, arrival: Arrival, content: bytes) -> int:
     """Store one list; return how many recordings wait now that did not."""
-    path, name = arrival.stamp.path, place.folder.name
+    path, name = arrival.stamp.path, place.name
     digest = sha256(content).hexdigest() if content else None
     found, refusal = _read(place.folder, arrival.stamp, content)
     gone = _gone(db, place, digest)
@@ -114,7 +114,7 @@ def _pass_over(db: Database, place: Place, arrival: Arrival) -> None:
     """Note that a list is there which its folder does not take."""
     is_old = arrival.kind == Kind.LEFT_ALONE
     with transaction(db):
-        remember_list(db, place.folder.name, arrival.stamp, None if is_old else NOT_TAKEN)
+        remember_list(db, place.name, arrival.stamp, None if is_old else NOT_TAKEN)
     if not is_old:
         text = "list of addresses not taken, as `lists` of its folder is false path=%s"
         logger.warning(text, arrival.stamp.path)
@@ -155,7 +155,7 @@ def _refuse(db: Database, place: Place, arrival: Arrival, refusal: str | None) -
 
 def _gone(db: Database, place: Place, digest: str | None) -> set[str]:
     """Return the paths of lists with these bytes at which there is none any more: one of them was renamed."""
-    alike = lists_with_content(db, place.folder.name, digest) if digest else []
+    alike = lists_with_content(db, place.name, digest) if digest else []
     with place.asking():
         return {known.path for known in alike if not os.path.lexists(known.path)}
 
@@ -165,7 +165,7 @@ def _add(db: Database, place: Place, kind: Kind, url: str) -> None:
     new = NewRecording(
         source=url,
         is_url=True,
-        folder=place.folder.name,
+        folder=place.name,
         quiet=kind == Kind.QUIET,
         tags=place.folder.tags,
         recorded_at=facts.recorded_at,

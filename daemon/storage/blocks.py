@@ -17,7 +17,7 @@ MOST_ROWS = 256
 
 
 def insert_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert all rows; `sql` inserts one of them and ends with ` VALUES (…)`, a `?` for each column."""
+    """Insert all rows; `sql` inserts one of them and ends with ` VALUES (…)`, with `?` for what it takes."""
     head, _, one = sql.rpartition(" VALUES ")
     for block in _blocks(rows):
         marks = ", ".join([one] * len(block))

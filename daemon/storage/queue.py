@@ -27,7 +27,7 @@ from daemon.storage.costs import add_lost_cost, add_unused_costs
 from daemon.storage.counters import count_request
 from daemon.storage.database import rows, tuples, value
 from daemon.storage.due import ANY, Wanted, due
-from daemon.storage.new_recording import COLUMNS, as_added
+from daemon.storage.new_recording import COLUMNS, VALUES, as_added
 from daemon.storage.pauses import EVERYTHING, count_probe, pauses
 from daemon.storage.sidecars import note_sidecars
 from daemon.storage.webhooks import note_event
@@ -40,8 +40,7 @@ DOUBTFUL_RESENDS = 2
 
 _FIELDS = tuple(field.name for field in fields(Recording))
 _COLUMNS = ", ".join(_FIELDS)
-_GIVEN = ", ".join("keyed_digest(?)" if column == "digest" else "?" for column in COLUMNS)
-_ADD = f"INSERT INTO recordings ({', '.join(COLUMNS)}) VALUES ({_GIVEN})"  # noqa: S608 - our own column names
+_ADD = f"INSERT INTO recordings ({', '.join(COLUMNS)}) VALUES ({VALUES})"  # noqa: S608 - our own column names
 _AS_FIELD: dict[str, Callable[[Any], Any]] = dict.fromkeys(_FIELDS, lambda stored: stored) | {
     "source": os.fsdecode,
     "is_url": bool,
@@ -69,7 +68,8 @@ def add_all(
         value(db, "SELECT max(id) FROM recordings") or 0,
     )
     ids = range(first, first + len(found))
-    insert_rows(db, _ADD, [as_added(*each, now) for each in zip(ids, found, strict=True)])
+    at = iso(now)
+    insert_rows(db, _ADD, [as_added(*each, at) for each in zip(ids, found, strict=True)])
     for number, (_, ending) in zip(ids, found, strict=True):
         if ending and ending.state == RecordingState.FAILED:
             _note_failure(db, number, now)

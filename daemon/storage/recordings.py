@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,12 +19,12 @@ from daemon.models import FileStamp, RecordingState, iso, shown_path
 from daemon.storage.blocks import insert_rows
 from daemon.storage.connection import Database
 from daemon.storage.database import rows, tuples, value
+from daemon.storage.stored_paths import BLOB, as_blob, blobs, raw
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _LARGEST = 2**63 - 1
-_ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 _UNMARK = "DELETE FROM marks WHERE digest = keyed_digest(?, ?)"
 _COLUMNS = """
@@ -100,9 +99,9 @@ def split_path(path: str) -> tuple[str, str]:
 
 def known_files(db: Database, directory: str, names: Iterable[str]) -> dict[str, KnownFile]:
     """Return those of these names in `directory` that are known, by name; a few thousand at most."""
-    wanted = [os.fsencode(name) for name in names]
-    sql = f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name IN ({','.join('?' * len(wanted))})"
-    found = rows(db, sql, (os.fsencode(directory), *wanted))
+    wanted = list(names)
+    sql = f"SELECT {_COLUMNS} WHERE files.directory = ? AND files.name IN ({blobs(wanted)})"
+    found = rows(db, sql, (os.fsencode(directory), *map(as_blob, wanted)))
     return {os.fsdecode(row["name"]): _known(row) for row in found}
 
 
@@ -115,56 +114,14 @@ def known_at(db: Database, paths: Iterable[str]) -> dict[str, KnownFile]:
     return {known.path: known for each in found for known in each.values()}
 
 
-def known_stamps(
-    db: Database, directory: str, names: Iterable[str], *, takes_lists: bool = False
-) -> dict[str, Stamp]:
-    """Return the stamps of the known ones among these names in `directory`, lists of addresses included.
-
-    For a few thousand names at most. With `takes_lists`, lists that were not taken count as changed. Every
-    listing asks for every file, so this makes as few objects as it can.
-    """
-    # As os.fsencode does, which takes four times as long.
-    wanted = {name.encode(_ENCODING, _ENCODING_ERRORS): name for name in names}
-    # A file that was not found, so that its recording was set aside, counts as changed when it is back.
-    found = tuples(
-        db,
-        f"""
-        SELECT files.name, iif(state = 'skipped' AND error_code = 'gone', NULL, files.size_bytes),
-            mtime_ns, inode
-        FROM files JOIN recordings ON recordings.id = files.recording_id
-        WHERE directory = ? AND files.name IN ({",".join("?" * len(wanted))})
-        """,  # noqa: S608 - marks only
-        (os.fsencode(directory), *wanted),
-    )
-    known = {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
-    if lists := [raw for raw, name in wanted.items() if name not in known]:
-        sql = "SELECT name, iif(sha256 = ?, NULL, size_bytes), mtime_ns, inode FROM lists"
-        sql += f" WHERE directory = ? AND name IN ({','.join('?' * len(lists))})"
-        news = NOT_TAKEN if takes_lists else None
-        found = tuples(db, sql, (news, os.fsencode(directory), *lists))
-        known |= {wanted[name]: (size, mtime, inode) for name, size, mtime, inode in found}
-    if others := [raw for raw, name in wanted.items() if name not in known]:
-        known |= {wanted[raw]: stamp for raw, stamp in _marked_stamps(db, directory, others).items()}
-    return known
-
-
-def _marked_stamps(db: Database, directory: str, names: Sequence[bytes]) -> dict[bytes, Stamp]:
-    if not has_marks(db):
-        return {}
-    found = tuples(
-        db,
-        f"""
-        WITH names (name) AS (VALUES {",".join(["(?)"] * len(names))})
-        SELECT name, size_bytes, mtime_ns, inode FROM names JOIN marks ON digest = keyed_digest(?, name)
-        """,  # noqa: S608 - marks only
-        (*names, os.fsencode(directory)),
-    )
-    return {name: (size, mtime, inode) for name, size, mtime, inode in found}
-
-
 def has_marks(db: Database) -> bool:
     """Return whether any file is marked."""
-    return value(db, "SELECT 1 FROM marks LIMIT 1") is not None
+    return has_rows(db, "marks")
+
+
+def has_rows(db: Database, table: str) -> bool:
+    """Return whether there is anything in a table."""
+    return value(db, f"SELECT 1 FROM {table} LIMIT 1") is not None  # noqa: S608 - our own names
 
 
 def is_marked(db: Database, stamp: FileStamp) -> bool:
@@ -288,19 +245,19 @@ def remember_file(db: Database, folder: str, stamp: FileStamp, recording_id: int
 
 def remember_files(db: Database, folder: str, files: Iterable[tuple[FileStamp, int]]) -> None:
     """Note many files, each with its recording, as `remember_file` does."""
-    placed = [(stored_place(stamp.path), stamp, number) for stamp, number in files]
+    placed = [(tuple(map(as_blob, split_path(stamp.path))), stamp, number) for stamp, number in files]
     insert_rows(
         db,
-        "INSERT OR REPLACE INTO files"
+        "INSERT OR REPLACE INTO files"  # noqa: S608 - BLOB only
         " (directory, name, digest, folder, device, inode, size_bytes, mtime_ns, recording_id)"
-        " VALUES (?, ?, keyed_digest(?, ?), ?, ?, ?, ?, ?, ?)",
+        f" VALUES ({BLOB}, {BLOB}, keyed_digest({BLOB}, {BLOB}), ?, ?, ?, ?, ?, ?)",
         [
             (*place, *place, folder, signed_number(stamp.device), *_numbers(stamp), number)
             for place, stamp, number in placed
         ],
     )
     if has_marks(db):
-        db.conn.executemany(_UNMARK, [place for place, _, _ in placed])
+        db.conn.executemany(_UNMARK, [stored_place(stamp.path) for _, stamp, _ in placed])
 
 
 def known_list(db: Database, path: str) -> KnownList | None:
@@ -375,7 +332,7 @@ def _path(row: dict[str, Any]) -> str:
 def stored_place(path: str) -> tuple[bytes, bytes]:
     """Return directory and name of an absolute path as they are stored."""
     directory, name = split_path(path)
-    return os.fsencode(directory), os.fsencode(name)
+    return raw(directory), raw(name)
 
 
 def _numbers(stamp: FileStamp) -> tuple[int, int, int]:
@@ -389,4 +346,5 @@ def signed_number(number: int) -> int:
 
 def stored_time(nanoseconds: int) -> int:
     """Return a time clamped to 64 bits of nanoseconds; some file systems hold others."""
-    return max(-_LARGEST, min(nanoseconds, _LARGEST))
+    is_usual = -_LARGEST <= nanoseconds <= _LARGEST
+    return nanoseconds if is_usual else max(-_LARGEST, min(nanoseconds, _LARGEST))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from daemon.models import FileStamp
 from daemon.storage.connection import Database
-from daemon.storage.recordings import Stamp, known_stamps, stamp_of
+from daemon.storage.recordings import Stamp, stamp_of
+from daemon.storage.stamps import known_stamps
 from daemon.watching.scan import entry_stamp
 
 

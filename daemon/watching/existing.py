@@ -20,7 +20,9 @@ class Baseline:
 
     def __init__(self, row: FolderRow) -> None:
         self.is_done = row.baseline_done
-        self._configured_at = row.configured_at
+        elapsed = row.configured_at - datetime(1970, 1, 1, tzinfo=UTC)
+        seconds = elapsed.days * 86400 + elapsed.seconds
+        self._configured_ns = seconds * 1_000_000_000 + elapsed.microseconds * 1000
         self._is_open = not row.baseline_done
         self._saw_files = False
         self._unreadable: frozenset[str] = frozenset()
@@ -59,6 +61,4 @@ class Baseline:
 
     def _was_there(self, found: FileStamp) -> bool:
         """Tell by the time of the last change that the kernel keeps: copies have old modification times."""
-        elapsed = self._configured_at - datetime(1970, 1, 1, tzinfo=UTC)
-        seconds = elapsed.days * 86400 + elapsed.seconds
-        return found.ctime_ns <= seconds * 1_000_000_000 + elapsed.microseconds * 1000
+        return found.ctime_ns <= self._configured_ns

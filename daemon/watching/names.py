@@ -173,6 +173,8 @@ def _has_known_ending(relative: str) -> bool:
 
 def _selection(globs: Iterable[str], *, case_sensitive: bool) -> Callable[[str], bool]:
     patterns = [_composed(glob) for glob in globs]
+    if not patterns:
+        return lambda _: False
     by_name = _any_of((glob for glob in patterns if "/" not in glob), case_sensitive=case_sensitive)
     by_path = _any_of((_path_glob(glob) for glob in patterns if "/" in glob), case_sensitive=case_sensitive)
 

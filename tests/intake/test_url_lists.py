@@ -21,9 +21,9 @@ from daemon.storage.connection import Database
 from daemon.storage.database import rows
 from daemon.storage.folders import configure_folder
 from daemon.storage.queue import claim
-from daemon.storage.recordings import known_stamps
 from daemon.storage.requests import begin_request
 from daemon.storage.requeue import requeue, requeue_failed
+from daemon.storage.stamps import known_stamps
 from daemon.storage.views import folder_rows
 from tests.databases import new_database
 from tests.storage.stores import committed

@@ -17,10 +17,11 @@ from daemon.storage.database import open_database, rows, transaction
 from daemon.storage.originals import configure_originals
 from daemon.storage.outbox import add_alerts, add_messages
 from daemon.storage.readings import cut_again
-from daemon.storage.recordings import is_marked, known_stamps
+from daemon.storage.recordings import is_marked
 from daemon.storage.requests import begin_part
 from daemon.storage.results import compressed, store_response
 from daemon.storage.sidecars import left_sidecars
+from daemon.storage.stamps import known_stamps
 from tests.databases import new_database, tables
 from tests.storage.stores import NOW, add, committed, schema_before, stamp
 
