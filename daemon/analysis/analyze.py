@@ -1,8 +1,9 @@
-"""Take one claimed recording through the analysis: ask the API, store the reply, store what it says.
+"""Take one recording through the analysis: ask the API, store the reply, store what it says.
 
-The order is what makes it safe to be killed anywhere: the claim is committed before the first byte leaves,
-and the result together with the alerts it causes. The raw reply is committed with them where it is short and
-can be interpreted; else by itself before, so that one that ends the process is not paid for again.
+The order is what makes it safe to be killed anywhere: the claim is committed before the first byte leaves, at
+the latest together with the beginning of the request, and the result together with the alerts it causes. The
+raw reply is committed with them where it is short and can be interpreted; else by itself before, so that one
+that ends the process is not paid for again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from daemon.models import Analysis, Recording, shown_path
 from daemon.storage.connection import Database
 from daemon.storage.database import in_transaction, transaction
 from daemon.storage.pauses import EVERYTHING, pauses
-from daemon.storage.queue import last_error, return_to_queue
+from daemon.storage.queue import claim_this
 from daemon.storage.recordings import stamp_of, taken_in_as
 from daemon.storage.requests import Decision, begin_request, has_twin, known_hash, note_hash
 from daemon.storage.results import compressed, reply_in_hand
@@ -60,23 +61,36 @@ class _Answer:
     keep: Callable[[datetime], None] | None = None
 
 
-def analyze(db: Database, recording: Recording, context: Context) -> None:
-    """Analyze a claimed recording: it is done or failed afterwards, or back in the queue with the reason."""
+class _LeftError(Exception):
+    """The recording stays in the queue as it was."""
+
+
+def analyze(db: Database, recording: Recording, context: Context, *, is_claimed: bool = True) -> bool:
+    """Analyze a recording: it is done or failed afterwards, or back in the queue with the reason.
+
+    One that is not claimed yet is claimed as its request begins. False when it was left in the queue instead:
+    something is in the way, which is told once it is claimed.
+    """
     started = time.monotonic()
     # A reply that is stored already was paid for, but a crash or an error came before its result.
     body = reply_in_hand(db, recording.id) if recording.attempts else None
     answer: _Answer | None
     try:
-        answer = None if body else _ask(db, recording, context.request_for(recording), context)
+        answer = None if body else _ask(db, recording, context.request_for(recording), context, is_claimed)
+    except _LeftError:
+        return False
     except (FileTrouble, AnalysisError) as error:
+        if not is_claimed:
+            return False
         reason = explained(db, recording, error, context)
         with transaction(db):
             settle_failure(db, recording, reason, context, context.clock())
-        return
+        return True
     if body:
         answer = _Answer(body, parse_body(body))
     if answer:
         _conclude(db, recording, answer, context, started)
+    return True
 
 
 def _conclude(db: Database, recording: Recording, answer: _Answer, context: Context, started: float) -> None:
@@ -122,8 +136,6 @@ def _interpret(
     request = context.request_for(recording)
     if recording.part_words is None:
         return read_reply(reply, request)
-    if not _has_turn(db, recording, context):
-        return None
     parts = read_parts(db, recording, reply, request, context)
     if parts is None:
         return None
@@ -145,12 +157,14 @@ def _log_done(recording: Recording, analysis: Analysis, count: int, *, seconds: 
     )
 
 
-def _ask(db: Database, recording: Recording, request: Request, context: Context) -> _Answer | None:
+def _ask(
+    db: Database, recording: Recording, request: Request, context: Context, is_claimed: bool
+) -> _Answer | None:
     """Return the reply, which is still to be stored; None when the recording ended or waits without one."""
     if recording.part_words is not None:
         request = request.without_features()
     if recording.is_url:
-        return _converse(db, recording, None, request, context)
+        return _converse(db, recording, None, request, context, is_claimed)
     with _opened(db, recording, context) as file:
         content, sha256 = None, None
         if file.size_bytes <= HELD_BYTES:
@@ -162,7 +176,7 @@ def _ask(db: Database, recording: Recording, request: Request, context: Context)
             raise FileReplacedError(f"{shown_path(file.path)}: {text}")
         on_hash = partial(_keep_hash, db, recording)
         upload = Upload(file, sha256, content=content, on_hash=on_hash)
-        return _converse(db, recording, upload, request, context)
+        return _converse(db, recording, upload, request, context, is_claimed)
 
 
 def _opened(db: Database, recording: Recording, context: Context) -> AbstractContextManager[OpenFile]:
@@ -197,9 +211,14 @@ def _keep_hash(db: Database, recording: Recording, sha256: str) -> None:
 
 
 def _converse(
-    db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
+    db: Database,
+    recording: Recording,
+    upload: Upload | None,
+    request: Request,
+    context: Context,
+    is_claimed: bool,
 ) -> _Answer | None:
-    go, entry = _begin(db, recording, upload, request, context)
+    go, entry = _begin(db, recording, upload, request, context, is_claimed)
     if not go:
         return None
     try:
@@ -227,31 +246,25 @@ def _converse(
     return _Answer(reply.body, parsed, keep)
 
 
-def _has_turn(db: Database, recording: Recording, context: Context) -> bool:
-    """Wait until a request may be under way; False, and back in the queue, where none may any more.
-
-    Since a recording was claimed that was got ready ahead, the queue may have been paused, or the service be
-    about to end.
-    """
-    if not context.takes_turns or context.throttle.ask(recording.id, is_stopped=context.retired):
-        return True
-    scopes = {EVERYTHING, context.request_for(recording).key, recording.folder}
-    if not context.retired() and not any(pause.scope in scopes for pause in pauses(db)):
-        return True
-    with transaction(db):
-        return_to_queue(db, recording, context.clock(), error=last_error(db, recording.id), seconds=0.0)
-    return False
-
-
 def _begin(
-    db: Database, recording: Recording, upload: Upload | None, request: Request, context: Context
+    db: Database,
+    recording: Recording,
+    upload: Upload | None,
+    request: Request,
+    context: Context,
+    is_claimed: bool,
 ) -> tuple[bool, int]:
-    if not _has_turn(db, recording, context):
-        return False, 0
+    """Wait until a request may be under way, and decide; returns whether to send, and the request's row id.
+
+    What is claimed has its place already. Raises _LeftError where what is not may not be sent any more.
+    """
+    context.throttle.ask(recording.id, is_stopped=context.retired if not is_claimed else lambda: True)
     expected = context.expected(upload.file if upload else None, request)
 
     def begin() -> tuple[Decision, int]:
-        return begin_request(
+        if not is_claimed:
+            _claim(db, recording, context)
+        decision = begin_request(
             db,
             recording,
             sha256=upload.sha256 if upload else None,
@@ -260,6 +273,10 @@ def _begin(
             expected=expected,
             now=context.clock(),
         )
+        if decision[0] == "hash" and not is_claimed:
+            # To read all of a file takes long, and may fail.
+            raise _LeftError
+        return decision
 
     while True:
         # What is still to be asked for comes before what is only to be stored.
@@ -271,6 +288,14 @@ def _begin(
         if decision != "hash" or upload is None:
             return decision == "send", number
         upload.sha256 = content_hash(upload.file)
+
+
+def _claim(db: Database, recording: Recording, context: Context) -> None:
+    """Claim what was got ready; raises _LeftError if it changed meanwhile, or may not be sent any more."""
+    scopes = {EVERYTHING, context.request_for(recording).key, recording.folder}
+    is_held = context.retired() or any(pause.scope in scopes for pause in pauses(db))
+    if is_held or claim_this(db, recording.id, context.clock()) != recording:
+        raise _LeftError
 
 
 def _hash_after(upload: Upload | None, error: AnalysisError | FileTrouble) -> str | None:

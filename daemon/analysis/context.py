@@ -40,8 +40,6 @@ class Context:
     """True when the process waits no longer: a reply that cannot be stored is then given up."""
     retired: Callable[[], bool] = lambda: False
     """True when nothing is claimed here any more: its key and its parameters are nobody else's then."""
-    takes_turns: bool = True
-    """False where a person waits: nothing else is under way then, and a refusal is to be seen at once."""
     away: Callable[[], frozenset[str]] = frozenset
     """The folders that are not there or do not answer."""
     remote: Callable[[], frozenset[str]] = frozenset

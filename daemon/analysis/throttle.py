@@ -62,6 +62,11 @@ class Throttle:
         return self._entered + len(self._replied)
 
     @property
+    def room(self) -> int:
+        """How many recordings more may be in work or got ready."""
+        return max(0, self._limit + int(self._limit * AHEAD_PER_REQUEST) - self._entered)
+
+    @property
     def limit(self) -> int:
         """How many requests may be under way now."""
         return self._limit
@@ -69,8 +74,8 @@ class Throttle:
     def has_place(self, *, ahead: bool = False) -> bool:
         """Whether one more recording may be started right now, or with `ahead` be got ready."""
         is_stored_in_time = len(self._replied) <= max(1, self._limit * REPLIES_PER_REQUEST)
-        most = self._limit + (int(self._limit * AHEAD_PER_REQUEST) if ahead else 0)
-        return self._entered < most and is_stored_in_time and self._monotonic() >= self._hold_until
+        room = self.room if ahead else self._limit - self._entered
+        return room > 0 and is_stored_in_time and self._monotonic() >= self._hold_until
 
     def enter(self, *, ahead: bool = False) -> bool:
         """Take a place for one recording; False when there is none right now.

@@ -32,7 +32,7 @@ from daemon.storage.database import (
 from daemon.storage.due import Wanted, due, has_suspects, seconds_until_due
 from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, pauses, seconds_until_probe
-from daemon.storage.queue import claim_due, clamp_waits, end, is_there, return_to_queue
+from daemon.storage.queue import claim_due, clamp_waits, end, is_there, recordings_of, return_to_queue
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ What kills the process again and again from outside then mostly hits others, whi
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Job:
-    """A claimed recording that is being analyzed."""
+    """A recording that is being analyzed. One that is not claimed yet is claimed with its request."""
 
     recording: Recording
+    is_claimed: bool
 
 
 class Workers:
@@ -66,6 +67,7 @@ class Workers:
         self._wake = wake
         self._jobs: set[Job] = set()
         self._probes: dict[str, Job] = {}
+        self._claim_first: set[int] = set()
         self._pool = Pool(self._work, "recordings")
         self._limits = limits_of(context.config, context.requests)
         self._zone = zone_of(context.config.timezone)
@@ -149,10 +151,16 @@ class Workers:
         suspects = self._is_suspects_turn(db)
         if (suspects or self._is_alone) and self._context.throttle.in_flight:
             return LOOK_SECONDS
-        wanted = Wanted(self._context.scopes, suspects, probed | full, away)
+        wanted = Wanted(self._context.scopes, suspects, probed | full, away, self._in_work())
         # A limit, a pause and a share allow more only when what was claimed before counts.
         one_by_one = bool(paused or suspects or self._limits or self._context.remote())
-        claimed = self._claimed(db, wanted, present, one_by_one=one_by_one)
+        if not one_by_one and (picked := self._picked(db, wanted, present)):
+            self._is_alone, self._probes = False, {}
+            started = [self._start(Job(each, is_claimed=False)) for each in picked]
+            return 0.0 if all(started) else STORE_WAIT_SECONDS
+        if not self._context.throttle.has_place():
+            return LOOK_SECONDS
+        claimed = self._claimed(db, wanted, present, most=1 if one_by_one else self._context.throttle.limit)
         if not claimed:
             present = pauses(db)
             limited = {pause.scope for pause in present if pause.cause == LIMIT}
@@ -160,20 +168,41 @@ class Workers:
         self._is_alone = suspects
         self._probes = {scope: self._probes[scope] for scope in probed}
         for recording in claimed:
-            self._start_job(db, recording, paused & {EVERYTHING, self._context.request_for(recording).key})
+            self._claim_first.discard(recording.id)
+            scopes = paused & {EVERYTHING, self._context.request_for(recording).key}
+            if not self._start(Job(recording, is_claimed=True), scopes):
+                self._return(db, recording, RuntimeError("can't start new thread"))
         return 0.0
 
-    def _start_job(self, db: Database, recording: Recording, probed: Collection[str]) -> None:
-        """Have a claimed recording analyzed; it is the probe of these paused scopes."""
-        job = Job(recording)
+    def _start(self, job: Job, probed: Collection[str] = ()) -> bool:
+        """Have a recording analyzed, as the probe of these scopes; False when the system allows no thread."""
         self._jobs.add(job)
         self._probes.update(dict.fromkeys(probed, job))
         try:
             self._pool.add(job)
-        except RuntimeError as error:
-            # The system allows no more threads.
+        except RuntimeError:
             self._over(job)
-            self._return(db, recording, error)
+            return False
+        return True
+
+    def _in_work(self) -> list[int]:
+        return [job.recording.id for job in list(self._jobs)]
+
+    def _picked(self, db: Database, wanted: Wanted, present: Collection[Pause]) -> list[Recording]:
+        """Take places for what is due next, and return it: as much as is to be got ready.
+
+        It stays in the queue until its file is read and its request begins, so that both share a commit. What
+        was asked for before, or is not as it should be, has to be claimed first.
+        """
+        throttle = self._context.throttle
+        found = due(db, self._context.clock(), wanted, most=throttle.room, present=present)
+        picked: list[Recording] = []
+        for each in recordings_of(db, found) if found else ():
+            has_to_be_claimed = each.attempts or each.again or each.id in self._claim_first
+            if has_to_be_claimed or not throttle.enter(ahead=True):
+                break
+            picked.append(each)
+        return picked
 
     def _full(self, db: Database) -> frozenset[str]:
         """The scopes that a limit leaves no room in; without limits a first look ends those of before."""
@@ -185,12 +214,9 @@ class Workers:
         return full
 
     def _claimed(
-        self, db: Database, wanted: Wanted, present: Collection[Pause], *, one_by_one: bool
+        self, db: Database, wanted: Wanted, present: Collection[Pause], *, most: int
     ) -> list[Recording]:
-        """Claim what is due, as many as there are places, and take a place for each.
-
-        Ahead of the requests only where what was claimed before changes nothing.
-        """
+        """Claim what is due, as many as there are places, and take a place for each."""
         throttle, now = self._context.throttle, self._context.clock()
         # Without a transaction where nothing is due: being idle must not keep others from writing.
         if not self._may_be_more and not due(db, now, wanted, present=present):
@@ -198,7 +224,7 @@ class Workers:
         places = 0
         claimed: list[Recording] = []
         try:
-            while not (one_by_one and places) and throttle.enter(ahead=not one_by_one):
+            while places < most and throttle.enter():
                 places += 1
             # Only once it is committed, which may fail.
             claimed = in_transaction(db, lambda: claim_due(db, now, wanted, most=places), urgent=True)
@@ -239,7 +265,7 @@ class Workers:
     def _idle_seconds(self, db: Database, held: Collection[str], *, is_paused: bool) -> float:
         """Seconds until the next look, where nothing of the folders `held` can be claimed."""
         now = self._context.clock()
-        due = seconds_until_due(db, now, away=held)
+        due = seconds_until_due(db, now, away=held, but=self._in_work())
         if due is None and not held and not is_paused and not self._jobs:
             return NOTHING_WAITS_SECONDS
         wait = max(LOOK_SECONDS if due is None else due, seconds_until_probe(db, now, is_due=due == 0))
@@ -283,7 +309,7 @@ class Workers:
         for job in jobs:
             try:
                 db = self._opened(db)
-                self._analyze(db, job.recording)
+                self._analyze(db, job)
             except StoreError as error:
                 # True for every recording: the next step ends the service; its next start tells, or goes on.
                 logger.error("recording left behind recording=%d error=%s", job.recording.id, error)
@@ -302,9 +328,11 @@ class Workers:
         if db is not None:
             db.close()
 
-    def _analyze(self, db: Database, recording: Recording) -> None:
+    def _analyze(self, db: Database, job: Job) -> None:
+        recording = job.recording
         try:
-            analyze(db, recording, self._context)
+            if not analyze(db, recording, self._context, is_claimed=job.is_claimed):
+                self._claim_first.add(recording.id)
         except StoreBusyError as error:
             logger.error("recording interrupted recording=%d error=%s", recording.id, error)
             self._return(db, recording, error)

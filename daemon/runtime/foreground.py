@@ -46,7 +46,6 @@ def asking(
             store=partial(store, alerts=rules.alerts, targets=rules.targets),
             # A person waits here: when a result cannot be stored, report it instead of trying again.
             ended=lambda: True,
-            takes_turns=False,
             share_done=partial(share_done, socket_path),
         )
         yield context, rules

@@ -22,15 +22,16 @@ class Wanted:
     """Which due recordings may be claimed; by default all that no pause holds.
 
     `scopes` maps each folder to the scope of its pauses (None: recordings of no watched folder); a folder's
-    own name is a scope as well. Left out are the scopes in `held`, those that a pause holds, and the
-    folders in `away`. `suspects` True selects only recordings that were in flight in SUSPECT_CRASHES
-    crashes, False only the others.
+    own name is a scope as well. Left out are the scopes in `held`, those that a pause holds, the folders in
+    `away`, and the recordings `but`. `suspects` True selects only recordings that were in flight in
+    SUSPECT_CRASHES crashes, False only the others.
     """
 
     scopes: Mapping[str | None, str] = field(default_factory=dict)
     suspects: bool | None = None
     held: Collection[str] = ()
     away: Collection[str] = ()
+    but: Collection[int] = ()
 
     def scope_of(self, folder: str | None) -> str:
         """Return the scope of the pauses for recordings of this folder."""
@@ -70,7 +71,7 @@ def due(
         db,
         f"""
         SELECT id FROM recordings
-        WHERE state = 'waiting' AND not_before <= :now
+        WHERE state = 'waiting' AND not_before <= :now AND id NOT IN (SELECT value FROM json_each(:but))
             AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(:folders)))
             AND (:with_no_folder OR folder IN (SELECT value FROM json_each(:known)))
             AND (:suspects IS NULL OR (crashes >= :suspect_crashes) = :suspects)
@@ -78,6 +79,7 @@ def due(
         """,  # noqa: S608 - one of the texts above
         {
             "now": iso(now),
+            "but": json.dumps([*wanted.but]),
             "known": json.dumps([folder for folder in wanted.scopes if folder is not None]),
             "folders": json.dumps([folder for folder in folders if folder is not None]),
             "with_no_folder": None not in folders,
@@ -95,15 +97,18 @@ def has_suspects(db: Database) -> bool:
     return value(db, sql, (SUSPECT_CRASHES,)) is not None
 
 
-def seconds_until_due(db: Database, now: datetime, *, away: Collection[str] = ()) -> float | None:
+def seconds_until_due(
+    db: Database, now: datetime, *, away: Collection[str] = (), but: Collection[int] = ()
+) -> float | None:
     """Return the seconds until a waiting recording is due, 0 when one is due now, None when none waits.
 
-    Those of the folders `away` do not count.
+    Those of the folders `away` do not count, nor the recordings `but`.
     """
     due = value(
         db,
         "SELECT min(not_before) FROM recordings WHERE state = 'waiting'"
-        " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))",
-        (json.dumps(list(away)),),
+        " AND (folder IS NULL OR folder NOT IN (SELECT value FROM json_each(?)))"
+        " AND id NOT IN (SELECT value FROM json_each(?))",
+        (json.dumps([*away]), json.dumps([*but])),
     )
     return None if due is None else max(0.0, (from_iso(due) - now).total_seconds())

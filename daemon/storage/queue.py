@@ -117,8 +117,14 @@ def _claim_these(db: Database, ids: Sequence[int], now: datetime) -> list[Record
 
 def recording_of(db: Database, recording_id: int) -> Recording | None:
     """Return the recording as a claim would, and leave it where it is; None without one."""
-    found = tuples(db, f"SELECT {_COLUMNS} FROM recordings WHERE id = ?", (recording_id,))  # noqa: S608 - ours
-    return _recording(found[0]) if found else None
+    return next(iter(recordings_of(db, [recording_id])), None)
+
+
+def recordings_of(db: Database, ids: Sequence[int]) -> list[Recording]:
+    """Return recordings as a claim would, in this order, and leave them where they are."""
+    sql = f"SELECT {_COLUMNS} FROM recordings WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - ours
+    found = {row[0]: _recording(row) for row in tuples(db, sql, (json.dumps([*ids]),))}
+    return [found[each] for each in ids if each in found]
 
 
 def is_there(db: Database, recording_id: int) -> bool:
@@ -152,7 +158,7 @@ def return_to_queue(
     failing_since = (recording.failing_since or iso(now)) if failing else recording.failing_since
     db.execute(
         "UPDATE recordings SET state = 'waiting', not_before = ?, error = ?, failing_since = ?,"
-        " failures = failures + ? WHERE id = ?",
+        " failures = failures + ? WHERE id = ? AND state = 'analyzing'",
         (iso(now + timedelta(seconds=seconds)), error, failing_since, int(failing), recording.id),
     )
 

@@ -1,4 +1,4 @@
-"""How often a recording waits for the disk: a short reply shares the commit of its result."""
+"""How often a recording waits for the disk: what belongs together shares a commit."""
 
 from __future__ import annotations
 
@@ -32,17 +32,25 @@ def db(tmp_path: Path) -> Iterator[Database]:
         yield db
 
 
+WRITES = {
+    "claim": "UPDATE recordings SET state = 'analyzing'",
+    "request": "INSERT INTO requests ",
+    "reply": "INSERT INTO responses ",
+    "result": "INSERT INTO sentiments ",
+}
+
+
 def commits(db: Database, body: bytes, storing: Callable[..., int] = store) -> list[set[str]]:
-    """Analyze a recording with this answer; returns for each commit after the request what it wrote to."""
+    """Analyze a recording with this answer; returns for each commit which of WRITES were in it."""
     config = Config.model_validate({"database": "/unused.db", "watch": [{"path": "/r"}]})
     with transaction(db):
-        queue.add(db, NewRecording(f"https://host.example/{len(body)}.wav", True, None, None, None), NOW)
-        recording = queue.claim(db, NOW)
+        number = queue.add(db, NewRecording(f"https://host.example/{len(body)}.wav", True, None), NOW)
+    recording = queue.recording_of(db, number)
     assert recording
     found: list[set[str]] = [set()]
 
     def note(sql: str) -> None:
-        found[-1] |= {table for table in ("responses", "sentiments") if f"INSERT INTO {table} " in sql}
+        found[-1] |= {name for name, beginning in WRITES.items() if beginning in sql}
         if sql == "COMMIT":
             found.append(set())
 
@@ -59,17 +67,17 @@ def commits(db: Database, body: bytes, storing: Callable[..., int] = store) -> l
         )
         writing_connection(db).set_trace_callback(note)
         try:
-            analyze(db, recording, context)
+            assert analyze(db, recording, context, is_claimed=False)
         finally:
             writing_connection(db).set_trace_callback(None)
-    return [tables for tables in found if tables]
+    return [writes for writes in found if writes]
 
 
-def test_a_short_reply_is_committed_with_its_result_and_a_long_one_before(db: Database) -> None:
+def test_a_claim_is_committed_with_its_request_and_a_short_reply_with_its_result(db: Database) -> None:
     short = json.dumps(reply()).encode()
-    assert commits(db, short) == [{"responses", "sentiments"}]
+    assert commits(db, short) == [{"claim", "request"}, {"reply", "result"}]
     long = short + b" " * SHARED_BYTES
-    assert commits(db, long) == [{"responses"}, {"sentiments"}]
+    assert commits(db, long) == [{"claim", "request"}, {"reply"}, {"result"}]
 
 
 def test_a_reply_whose_result_cannot_be_stored_is_kept_by_itself(db: Database) -> None:

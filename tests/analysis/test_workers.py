@@ -102,10 +102,10 @@ def test_looks_are_seldom_only_while_nothing_waits_and_nothing_is_paused(
     assert workers.step(db) <= LOOK_SECONDS
 
 
-def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
+def test_the_end_waits_for_a_recording_that_is_got_ready_while_it_begins(
     tmp_path: Path, path: Path, db: Database, client: ApiClient
 ) -> None:
-    """Else its request would begin when everything it needs is closed already."""
+    """Else it would need what is closed already."""
     config = Config.model_validate({"database": path, "watch": [{"path": str(tmp_path)}]})
     retired, claiming, go_on = threading.Event(), threading.Event(), threading.Event()
 
@@ -144,7 +144,8 @@ def test_the_end_waits_for_a_recording_that_is_claimed_while_it_begins(
     draining.join(60)
     claim_thread.join(60)
     assert ended == [True]
-    assert rows(db, "SELECT state FROM recordings") == [{"state": "skipped"}], "gone before it was read"
+    assert rows(db, "SELECT state FROM recordings") == [{"state": "waiting"}]
+    assert workers.in_flight == 0
 
 
 def test_nothing_is_claimed_once_the_end_began(
@@ -177,6 +178,8 @@ def test_a_claim_whose_commit_fails_takes_no_place(
         throttle=Throttle(3),
     )
     add(db, 2, folder=str(tmp_path))
+    # What was asked for before is claimed before anything else.
+    db.execute("UPDATE recordings SET attempts = 1")
     connection = writing_connection(db)
 
     def refuse_commits(action: int, first: str | None, *_: object) -> int:

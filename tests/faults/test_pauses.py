@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,16 @@ def first_slow(then: Script, *, go: threading.Event) -> Script:
             then(conversation)
 
     return script
+
+
+def opened(service: Service) -> int:
+    """How many recordings the service has open."""
+    assert service.process is not None
+    count = 0
+    for descriptor in Path(f"/proc/{service.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            count += descriptor.readlink().parent == service.folder and descriptor.readlink().suffix == ".wav"
+    return count
 
 
 def held(then: Script, *, until: threading.Event) -> Script:
@@ -81,15 +92,15 @@ def test_what_was_got_ready_is_not_sent_once_the_queue_is_paused(
     with running(tmp_path, api, **telling(sink, probe="1h", concurrency=10)) as service:
         for number in range(14):
             service.drop(f"{number}.wav")
-        service.wait_states(analyzing=12, waiting=2)
-        api.wait_for_calls(10)
+        service.wait_states(analyzing=10, waiting=4)
+        wait_until(lambda: opened(service) == 12, what="two more files that are read")
         refused.set()
         service.wait_states(waiting=14)
     assert len(api.listened()) == 10
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
-def test_what_was_got_ready_goes_back_unsent_where_its_configuration_ends(
+def test_what_was_got_ready_is_not_sent_once_its_configuration_ends(
     tmp_path: Path, api: ScriptedApi, ending: signal.Signals
 ) -> None:
     answered = threading.Event()
@@ -97,14 +108,17 @@ def test_what_was_got_ready_goes_back_unsent_where_its_configuration_ends(
     with running(tmp_path, api, analyzer={"concurrency": 10}) as service:
         for number in range(12):
             service.drop(f"{number}.wav")
-        service.wait_states(analyzing=12)
-        api.wait_for_calls(10)
+        service.wait_states(analyzing=10, waiting=2)
+        wait_until(lambda: opened(service) == 12, what="two more files that are read")
         service.write_config(analyzer={"concurrency": 10, "api_key": "CANARY-second-key"})
         assert service.process is not None
-        service.process.send_signal(ending)
-        service.wait_states(analyzing=10, waiting=2)
-        answered.set()
-        if ending == signal.SIGTERM:
+        if ending == signal.SIGHUP:
+            service.reload()
+            answered.set()
+        else:
+            service.process.send_signal(ending)
+            wait_until(lambda: opened(service) == 10, what="that they are closed")
+            answered.set()
             assert service.wait_end() == 0
             assert service.states() == {"done": 10, "waiting": 2}
             service.start()
