@@ -646,6 +646,7 @@ def refuses(service: Service, *, prefix: tuple[str, ...] = ()) -> str:
 def test_a_broken_configuration_is_refused_with_its_line(tmp_path: Path) -> None:
     """Exit code 78: a service manager does not try again what a person must correct."""
     with Service(tmp_path) as service:
+        service.database.parent.mkdir()
         service.config_file.write_text("watch:\n  - /srv\n analyzer: {\n", encoding="utf-8")
         assert f"{service.config_file}:3" in refuses(service)
         service.write_config(analyser={"model": "nova-3"})
