@@ -65,7 +65,7 @@ Roots = Callable[[], Iterable[tuple[str, bool]]]
 
 
 class NotNowError(Exception):
-    """It cannot be done now; the text says why."""
+    """It cannot be done now; the text says why, and is empty where nobody need hear of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +291,17 @@ def _is_taken(directory: int, name: str) -> bool:
 
 
 def _gone(db: Database, folder: WatchFolder, original: Original) -> None:
-    """Settle one that is not where it was: an interrupted move had got so far, or somebody took it away."""
+    """Settle one that is not where it was: an interrupted move had got so far, or somebody took it away.
+
+    A file that was renamed while it was analyzed is found under its new name by a listing only afterwards.
+    Until there was one, it is waited for; then the recording has the new path.
+    """
     target = original.target
     if target is not None and _has_arrived(folder, original, target):
         _note_moved(db, original, target)
         return
+    if original.outcome != "deletion" and sum(map(_pause, range(original.tries))) <= 2 * folder.rescan:
+        raise NotNowError
     with transaction(db):
         original_settled(db, original)
     logger.info("original gone already recording=%d path=%s", original.recording_id, original.path)
@@ -323,12 +329,16 @@ def _leave(db: Database, original: Original) -> None:
 
 
 def _postpone(db: Database, original: Original, reason: str, now: datetime) -> None:
-    pause = backoff(original.tries, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
+    pause = _pause(original.tries)
     with transaction(db):
-        original_stays(db, original, reason, now + timedelta(seconds=pause))
-    level = logging.DEBUG if original.tries else logging.WARNING
+        original_stays(db, original, reason or None, now + timedelta(seconds=pause))
+    level = logging.DEBUG if original.tries or not reason else logging.WARNING
     text = "original not moved or deleted recording=%d path=%s retry_seconds=%.0f error=%s"
     logger.log(level, text, original.recording_id, original.path, pause, reason)
+
+
+def _pause(tries: int) -> float:
+    return backoff(tries, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS)
 
 
 def _remove(file: OpenOriginal) -> None:

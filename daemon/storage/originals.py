@@ -142,8 +142,8 @@ def original_settled(
     db.execute("DELETE FROM originals WHERE recording_id = ?", (original.recording_id,))
 
 
-def original_stays(db: Database, original: Original, error: str, not_before: datetime) -> None:
-    """Store why an original could not be moved or deleted; it is due again at `not_before`."""
+def original_stays(db: Database, original: Original, error: str | None, not_before: datetime) -> None:
+    """Store why an original could not be moved or deleted, if known; it is due again at `not_before`."""
     db.execute(
         "UPDATE originals SET error = ?, not_before = ?, tries = tries + 1 WHERE recording_id = ?",
         (error, iso(not_before), original.recording_id),
@@ -158,7 +158,8 @@ def originals_left(db: Database) -> dict[str, Any]:
 
 def stuck_originals(db: Database, tries: int) -> dict[str, tuple[int, str]]:
     """Return by folder how many originals failed at least `tries` times, and the error of one."""
-    sql = "SELECT folder, count(*) AS n, max(error) AS error FROM originals WHERE tries >= ? GROUP BY folder"
+    sql = "SELECT folder, count(*) AS n, max(error) AS error FROM originals"
+    sql += " WHERE tries >= ? AND error IS NOT NULL GROUP BY folder"
     return {row["folder"]: (row["n"], row["error"]) for row in rows(db, sql, (tries,))}
 
 

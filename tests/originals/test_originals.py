@@ -80,6 +80,11 @@ class Site:
     def tidy(self, now: datetime = NOW) -> None:
         tidy(self.db, self.folder, now)
 
+    def tidy_again_and_again(self) -> None:
+        """Until nothing that may still come is waited for."""
+        for hours in range(1, 8):
+            self.tidy(NOW + timedelta(hours=hours))
+
     def path(self, number: int) -> str:
         path: str = rows(self.db, "SELECT path FROM recordings WHERE id = ?", (number,))[0]["path"]
         return path
@@ -331,8 +336,22 @@ def test_an_original_that_somebody_took_away_is_no_trouble(site: Site) -> None:
     number = site.end(site.take("a.wav"), "done")
     (site.root / "a.wav").unlink()
     site.tidy()
+    assert site.left() == {"waiting": 1, "error": None}
+    site.tidy_again_and_again()
     assert site.left() == {"waiting": 0, "error": None}
     assert site.path(number) == str(site.root / "a.wav")
+
+
+def test_a_file_renamed_while_it_was_analyzed_is_moved_once_a_listing_found_it(site: Site) -> None:
+    number = site.end(site.take("a.wav"), "done")
+    (site.root / "a.wav").rename(site.root / "b.wav")
+    site.tidy()
+    found = stamp(str(site.root / "b.wav"))
+    assert found
+    take_in(site.db, Place(site.folder, NOW), [Arrival(found)])
+    site.tidy_again_and_again()
+    assert content_of(site.done) == {"b.wav": b"a.wav"}
+    assert site.path(number) == str(site.done / "b.wav")
 
 
 def test_a_folder_that_is_gone_is_waited_for(site: Site) -> None:
@@ -461,7 +480,7 @@ def test_what_is_not_the_moved_file_is_not_taken_for_it(site: Site, tmp_path: Pa
     else:
         (site.root / "a.wav").unlink()
         (site.done / "a.wav").write_bytes(other)
-    site.tidy()
+    site.tidy_again_and_again()
     assert site.path(number) == str(site.root / "a.wav")
     assert site.left() == {"waiting": 0, "error": None}
 
