@@ -85,10 +85,16 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
+@functools.cache
+def nodes(module: ast.Module) -> list[ast.AST]:
+    """All of a module, found once for all that look through it."""
+    return list(ast.walk(module))
+
+
 def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name below `daemon` of what a module imports from `daemon`, also inside functions."""
     package = ["daemon", *path.relative_to(PACKAGE).parent.parts]
-    for node in ast.walk(tree(path)):
+    for node in nodes(tree(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -248,11 +254,10 @@ ASKING = {
 
 def file_functions(module: ast.Module) -> frozenset[str]:
     """What a module imports from `daemon.files`, by the names that it has there."""
-    imports = [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom)]
     return frozenset(
         alias.asname or alias.name
-        for node in imports
-        if node.module == "daemon.files"
+        for node in nodes(module)
+        if isinstance(node, ast.ImportFrom) and node.module == "daemon.files"
         for alias in node.names
     )
 
@@ -271,22 +276,18 @@ def file_access(part: ast.AST, functions: frozenset[str]) -> Iterator[int]:
 
 def transactions(module: ast.Module) -> Iterator[ast.AST]:
     """What a module does within a transaction."""
-    functions = {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
-    for node in ast.walk(module):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "in_transaction"
-        ):
-            change = node.args[1]
-            yield functions[change.id] if isinstance(change, ast.Name) else change
-        if isinstance(node, ast.With) and any(
-            isinstance(item.context_expr, ast.Call)
-            and isinstance(item.context_expr.func, ast.Name)
-            and item.context_expr.func.id == "transaction"
-            for item in node.items
-        ):
-            yield from node.body
+    functions = {node.name: node for node in nodes(module) if isinstance(node, ast.FunctionDef)}
+    for node in nodes(module):
+        match node:
+            case ast.Call(ast.Name("in_transaction")):
+                change = node.args[1]
+                yield functions[change.id] if isinstance(change, ast.Name) else change
+            case ast.With():
+                opened = [item.context_expr for item in node.items]
+                if any(
+                    isinstance(each, ast.Call) and ast.unparse(each.func) == "transaction" for each in opened
+                ):
+                    yield from node.body
 
 
 def asks_in_transactions(path: Path) -> list[int]:
@@ -341,11 +342,11 @@ OWNERS = {"recordings": "storage.queue", "alerts": "storage.outbox", "webhooks":
 def statements(module: ast.Module) -> list[tuple[int, bool, str]]:
     """What may be SQL: its line, whether it is a call, and its text on one line."""
     found = []
-    for node in ast.walk(module):
+    for node in nodes(module):
         match node:
             case ast.Constant(value=str(text)):
                 sql = text
-            case ast.JoinedStr() | ast.Call():
+            case ast.JoinedStr() | ast.Call(ast.Attribute(_, "insert" | "update" | "upsert" | "replace")):
                 sql = ast.unparse(node).replace("\\n", " ")
             case _:
                 continue
