@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "daemon"
 
 NOTHING: frozenset[str] = frozenset()
-BASE = frozenset({"errors", "models", "backoff", "files", "sightings", "signing", "text"})
+BASE = frozenset({"errors", "models", "backoff", "files", "sightings", "signing", "text", "turns"})
 STAGES = frozenset({"watching", "intake", "originals", "analysis", "rules", "alerts", "periodic"})
 """In the order in which data goes through them. A stage never imports another one: what two of them share is
 rows in storage, a record in models, or is handed in by runtime."""
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "signing": NOTHING,
     "text": NOTHING,
     "version": NOTHING,
+    "turns": NOTHING,
     "log_lines": NOTHING,
     "logs": frozenset({"log_lines"}),
     "engine": frozenset({"errors"}),

@@ -45,6 +45,7 @@ from daemon.storage.queue import claim_this
 from daemon.storage.recordings import stamp_of, taken_in_as
 from daemon.storage.requests import Decision, begin_request, has_twin, known_hash, note_hash
 from daemon.storage.results import compressed, reply_in_hand
+from daemon.turns import computing, idle
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class _LeftError(Exception):
     """The recording stays in the queue as it was."""
 
 
+@computing()
 def analyze(db: Database, recording: Recording, context: Context, *, is_claimed: bool = True) -> bool:
     """Analyze a recording: it is done or failed afterwards, or back in the queue with the reason.
 
@@ -166,11 +168,7 @@ def _ask(
     if recording.is_url:
         return _converse(db, recording, None, request, context, is_claimed)
     with _opened(db, recording, context) as file:
-        content, sha256 = None, None
-        if file.size_bytes <= HELD_BYTES:
-            content, sha256 = whole_of(file)
-        elif _needs_hash(db, recording, file):
-            sha256 = content_hash(file)
+        content, sha256 = _read_before(db, recording, file)
         if recording.again and sha256 != known_hash(db, recording.id):
             text = "the file is another one by now than was analyzed before"
             raise FileReplacedError(f"{shown_path(file.path)}: {text}")
@@ -193,6 +191,14 @@ def _opened(db: Database, recording: Recording, context: Context) -> AbstractCon
         return known is None or stamp_of(status)[parts] == known[parts]
 
     return open_recording(root_of(recording, folder), recording.source, is_expected=is_expected)
+
+
+def _read_before(db: Database, recording: Recording, file: OpenFile) -> tuple[bytes | None, str | None]:
+    """Return a short file whole, and the hash of one that others are as long as: both are needed before."""
+    with idle():
+        if file.size_bytes <= HELD_BYTES:
+            return whole_of(file)
+        return None, content_hash(file) if _needs_hash(db, recording, file) else None
 
 
 def _needs_hash(db: Database, recording: Recording, file: OpenFile) -> bool:
@@ -222,10 +228,11 @@ def _converse(
     if not go:
         return None
     try:
-        if upload is None:
-            reply = context.client.listen_url(recording.source, request)
-        else:
-            reply = context.client.listen_file(upload, request)
+        with idle():
+            if upload is None:
+                reply = context.client.listen_url(recording.source, request)
+            else:
+                reply = context.client.listen_file(upload, request)
         parsed = parse_body(reply.body)
     except (AnalysisError, FileTrouble) as error:
         note_failed(db, recording, entry, error, context, sha256=_hash_after(upload, error))
@@ -258,7 +265,8 @@ def _begin(
 
     What is claimed has its place already. Raises _LeftError where what is not may not be sent any more.
     """
-    context.throttle.ask(recording.id, is_stopped=context.retired if not is_claimed else lambda: True)
+    with idle():
+        context.throttle.ask(recording.id, is_stopped=context.retired if not is_claimed else lambda: True)
     expected = context.expected(upload.file if upload else None, request)
 
     def begin() -> tuple[Decision, int]:

@@ -22,6 +22,7 @@ from daemon.storage.connection import Database
 from daemon.storage.database import transaction
 from daemon.storage.requests import begin_part
 from daemon.storage.results import stored_parts
+from daemon.turns import idle
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def _read_part(
         entry = begin_part(db, recording.id, request.expected_cost_of_text(part.words), context.clock())
     refused = False
     try:
-        reply = context.client.read_text(part.text, request)
+        with idle():
+            reply = context.client.read_text(part.text, request)
         parse_part(reply.body)
     except AnalysisError as error:
         if not _is_final(error, recording, part, context):

@@ -33,6 +33,7 @@ from daemon.storage.due import Wanted, due, has_suspects, seconds_until_due
 from daemon.storage.limits import keep_limits
 from daemon.storage.pauses import EVERYTHING, LIMIT, Pause, pauses, seconds_until_probe
 from daemon.storage.queue import claim_due, clamp_waits, end, is_there, recordings_of, return_to_queue
+from daemon.turns import computing
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Workers:
             raise self._unusable
         began = self._context.clock()
         try:
-            with self._turn:
+            with self._turn, computing():
                 self._tell_store_trouble(db)
                 if not self._has_room(db):
                     return STORE_WAIT_SECONDS

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from daemon.errors import StoreBusyError
+from daemon.turns import computing, idle
 
 LOCKED = "the database is locked by another process; end what holds it"
 MOST_CHANGES = 100
@@ -152,7 +153,8 @@ class Writer:
                 batch.is_urgent |= urgent
         finally:
             self._pass_on(seconds)
-        batch.is_over.wait()
+        with idle():
+            batch.is_over.wait()
         if batch.error:
             raise batch.error
 
@@ -163,7 +165,8 @@ class Writer:
         try:
             if batch.changes:
                 connection.execute("SAVEPOINT change")
-            yield batch
+            with computing():
+                yield batch
             if not connection.in_transaction:
                 raise sqlite3.OperationalError("the transaction ended before its last statement")
             if batch.changes:
@@ -219,7 +222,8 @@ class Writer:
         if batch is None:
             return
         try:
-            batch.connection.execute("COMMIT")
+            with idle():
+                batch.connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - raised by each whose change it was
             self._roll_back(batch.connection)
             batch.end(error)
@@ -246,7 +250,9 @@ class Writer:
             else:
                 self._queue.append(waiting)
         try:
-            if waiting.woken.acquire(timeout=seconds):
+            with idle():
+                is_woken = waiting.woken.acquire(timeout=seconds)
+            if is_woken:
                 return
         except BaseException:
             # Ctrl-C.
