@@ -1,7 +1,7 @@
 """A far end that answers each request after a fixed time: `python -m benchmarks.far_end LATENCY_SECONDS`.
 
 It runs in a process of its own and does next to nothing, so that what is measured is the client. Prints its
-port; answers GET with the number of recordings that it has got.
+port, and with `--tell` when each request began.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import IO
 
 SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "deepgram" / "full_diarized.json"
 
@@ -20,8 +22,8 @@ SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "deepgram" / "full_diari
 class Conversation(asyncio.Protocol):
     """One connection: requests one after the other, bodies counted and thrown away."""
 
-    got = 0
     latency = 0.0
+    tells = False
     body = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -32,6 +34,8 @@ class Conversation(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.left < 0:
+            if self.tells and not self.head:
+                print(time.monotonic(), flush=True)
             self.head += data
             end = self.head.find(b"\r\n\r\n")
             if end < 0:
@@ -49,7 +53,6 @@ class Conversation(asyncio.Protocol):
     def answer(self) -> None:
         if self.transport.is_closing():
             return
-        Conversation.got += 1
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
         )
@@ -66,16 +69,33 @@ async def serve() -> None:
 @contextmanager
 def far_end(latency: float) -> Iterator[str]:
     """Run one; yields its address."""
-    command = [sys.executable, "-m", "benchmarks.far_end", str(latency)]
+    with _running(latency) as (address, _):
+        yield address
+
+
+@contextmanager
+def telling_far_end() -> Iterator[tuple[str, Callable[[], float]]]:
+    """Run one; yields its address and what waits for a request and returns when its first byte came.
+
+    The time is that of the whole machine's monotonic clock.
+    """
+    with _running(0.0, "--tell") as (address, told):
+        yield address, lambda: float(told.readline())
+
+
+@contextmanager
+def _running(latency: float, *options: str) -> Iterator[tuple[str, IO[str]]]:
+    command = [sys.executable, "-m", "benchmarks.far_end", str(latency), *options]
     with Popen(command, stdout=PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         try:
             assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.stdout
         finally:
             process.terminate()
 
 
 if __name__ == "__main__":
     Conversation.latency = float(sys.argv[1])
+    Conversation.tells = "--tell" in sys.argv
     Conversation.body = json.dumps(json.loads(SAMPLE.read_text("utf-8"))).encode()
     asyncio.run(serve())
