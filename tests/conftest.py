@@ -93,7 +93,12 @@ def pytest_runtest_call() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.getoption("processes"):
+        # Half a second, which otherwise each of the processes would take for the first alert that it sends.
+        from apprise.plugins import N_MGR
+
+        N_MGR.load_modules()  # type: ignore[no-untyped-call]
     # What tests start gets it from earshot, or has to do without.
     del os.environ["ORT_DISABLE_TELEMETRY"]
     gc.freeze()
