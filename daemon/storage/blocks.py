@@ -12,8 +12,8 @@ from typing import Any
 
 from daemon.storage.connection import Database
 
-MOST_ROWS = 256
-"""In one statement. So the statements that sqlite3 keeps prepared are few and small."""
+MOST_ROWS, FEW_ROWS = 256, 32
+"""In one statement, and those that are never parted. So the statements that sqlite3 keeps prepared are few."""
 
 
 def insert_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -25,9 +25,9 @@ def insert_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _blocks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Cut the rows into blocks of MOST_ROWS and the rest into powers of two: few sizes, which recur."""
+    """Cut the rows into blocks of MOST_ROWS, the rest into powers of two, and leave FEW_ROWS together."""
     start = 0
     while left := len(rows) - start:
-        size = MOST_ROWS if left >= MOST_ROWS else 1 << (left.bit_length() - 1)
+        size = left if left <= FEW_ROWS else min(MOST_ROWS, 1 << (left.bit_length() - 1))
         yield rows[start : start + size]
         start += size

@@ -229,6 +229,8 @@ def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
         timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,
+        # Those for many rows are several (`insert_rows`).
+        cached_statements=256,
     )
     # Overwrite what is deleted, whatever the default of this SQLite is.
     connection.execute("PRAGMA secure_delete=ON")
