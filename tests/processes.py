@@ -46,21 +46,28 @@ OWNER = 0
 """Its input, which ends with the one who started it."""
 
 Stream = int | IO[Any] | None
-"""A descriptor, an open file, subprocess.DEVNULL, or None for the one of this process."""
+"""A descriptor, an open file, subprocess.DEVNULL, subprocess.PIPE for what it writes, or None for the one of
+this process."""
 
 
 class Copy:
     """A process made by fork, with what `subprocess.Popen` offers for one."""
 
-    def __init__(self, pid: int, end: socket.socket) -> None:
+    def __init__(
+        self, pid: int, end: socket.socket, stdout: IO[bytes] | None, stderr: IO[bytes] | None
+    ) -> None:
         self.pid = pid
         self.returncode: int | None = None
+        self.stdout, self.stderr = stdout, stderr
         self._end = end
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
         self.wait()
 
     def poll(self) -> int | None:
@@ -121,13 +128,15 @@ def start(
     with contextlib.ExitStack() as opened:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         opened.callback(theirs.close)
+        read, stdout = _piped(stdout, opened)
+        read_too, stderr = _piped(stderr, opened)
         streams = [
             _descriptor(stream, number, opened) for number, stream in enumerate((stdin, stdout, stderr))
         ]
         request = {"arguments": arguments, "env": dict(env), "cwd": os.fspath(cwd or Path.cwd())}
         server = _server()
         socket.send_fds(server, [json.dumps(request).encode()], [*streams, theirs.fileno()])
-    return Copy(int(server.recv(64)), ours)
+    return Copy(int(server.recv(64)), ours, read, read_too)
 
 
 def run(
@@ -169,6 +178,15 @@ def _copies_obey(env: Mapping[str, str]) -> bool:
         return {"", str(ROOT), *variables.get("PYTHONPATH", "").split(os.pathsep)}
 
     return read_at_start(env) == read_at_start(os.environ) and paths(env) <= paths(os.environ)
+
+
+def _piped(stream: Stream, opened: contextlib.ExitStack) -> tuple[IO[bytes] | None, Stream]:
+    """The end of a pipe to read from, where one is wanted, and what the process is to write to."""
+    if stream != subprocess.PIPE:
+        return None, stream
+    reading, writing = os.pipe()
+    opened.callback(os.close, writing)
+    return os.fdopen(reading, "rb"), writing
 
 
 def _descriptor(stream: Stream, number: int, opened: contextlib.ExitStack) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import stat
 import subprocess
-import sys
 import tomllib
 from ipaddress import IPv4Network, collapse_addresses, ip_address, ip_network
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import daemon
+from tests import processes
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "earshot.service"
@@ -88,14 +89,7 @@ def test_unit_runs_a_command_that_exists(unit: Path, command: str) -> None:
     program, *arguments = shlex.split(unit_values("ExecStart", unit)[0])
     assert Path(program).name in project()["project"]["scripts"]
     assert arguments[0] == command
-    described = subprocess.run(
-        [sys.executable, "-m", "daemon", command, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    described = processes.run(command, "--help", env=os.environ, cwd=ROOT)
     assert described.returncode == 0, described.stderr
     for option in (argument for argument in arguments if argument.startswith("--")):
         assert option in described.stdout

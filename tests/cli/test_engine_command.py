@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ import httpx
 import pytest
 
 from daemon.engine.weights import find
-from tests.cli.sites import environment
+from tests import processes
+from tests.engine.running import serving
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,18 +29,11 @@ def section(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def engine(section: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def engine(section: Path) -> Iterator[tuple[processes.Process, str]]:
     """A running engine and the address that it printed."""
-    command = [sys.executable, "-m", "daemon", "engine", "--port", "0", "--config", str(section)]
-    with subprocess.Popen(
-        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", line)
-        assert found, line
-        yield process, found[1]
-        process.kill()
+    with serving(section, "--port", "0") as (address, process):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+        yield process, address
 
 
 def test_its_section_of_a_configuration_is_enough_and_it_answers_where_it_says(section: Path) -> None:

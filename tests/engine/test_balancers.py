@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,8 +17,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.cli.sites import environment
+from tests import processes
 from tests.engine.balancers import Balancer
+from tests.engine.running import serving
 from tests.harness import Conversation, ScriptedApi, Service, answer, running
 from tests.servers import client, free_port, wait_until
 
@@ -288,20 +287,11 @@ def test_a_service_goes_on_with_the_engine_that_is_left(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def real_engine(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def real_engine(folder: Path) -> Iterator[tuple[str, processes.Process]]:
     """A running `earshot engine` and its address."""
     (folder / "key").write_text(f"{KEY}\n")
     (folder / "key").chmod(0o600)
     section = {"model": "tiny.en", "api_key_file": "key", "workers": 1}
     (folder / "engine.yaml").write_text(yaml.safe_dump({"engine": section}), "utf-8")
-    command = [sys.executable, "-m", "daemon", "engine", "--config", str(folder / "engine.yaml")]
-    with subprocess.Popen(
-        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("listening on "), line
-        try:
-            yield line.split()[-1].removeprefix("http://"), process
-        finally:
-            process.terminate()
+    with serving(folder / "engine.yaml") as (address, process):
+        yield address.removeprefix("http://"), process

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.sites import environment
+from tests.engine.running import serving
 
 pytestmark = pytest.mark.soak
 CLIENTS = Path(__file__).parent / "clients"
@@ -57,16 +57,9 @@ def asking(hosted: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
     section: dict[str, Any] = {"model": "tiny.en", "api_key_file": "key", "hosts": ["127.0.0.1"]}
     section["examples"] = {"cancel subscription": ["please close my account"]}
     (folder / "engine.yaml").write_text(yaml.safe_dump({"engine": section}), "utf-8")
-    command = [sys.executable, "-m", "daemon", "engine", "--config", str(folder / "engine.yaml")]
-    with subprocess.Popen(
-        command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("listening on "), line
-        given = {"ENGINE": line.split()[-1], "KEY": KEY, "TEXT": TEXT}
+    with serving(folder / "engine.yaml") as (address, _):
+        given = {"ENGINE": address, "KEY": KEY, "TEXT": TEXT}
         yield {**os.environ, **given, "RECORDING": str(COMPLAINT), "RECORDING_URL": hosted}
-        process.terminate()
 
 
 def test_the_client_for_python_does_all_that_the_guide_shows(asking: dict[str, str], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ import yaml
 from daemon.engine.connections import Connection
 from daemon.engine.workers import MAX_WAITING
 from tests.cli.sites import environment
+from tests.engine.running import serving
 from tests.servers import client, wait_until
 
 SILENCE = (Path(__file__).parents[2] / "daemon" / "samples" / "silence.mp3").read_bytes()
@@ -40,25 +41,8 @@ def engine(folder: Path, *arguments: str, **section: Any) -> Iterator[str]:
     """A running `earshot engine`; gives the address that it printed."""
     config = folder / "engine.yaml"
     config.write_text(yaml.safe_dump({"engine": {"model": "tiny.en", **section}}), "utf-8")
-    command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), *arguments]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            command,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("listening on "), line
-        try:
-            yield line.removeprefix("listening on ").strip()
-        finally:
-            process.terminate()
+    with (folder / "log").open("w") as log, serving(config, *arguments, stderr=log) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
