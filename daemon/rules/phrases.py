@@ -138,7 +138,16 @@ def _expression(phrase: str, fold_accents: bool, word: str) -> re.Pattern[str]:
 
 
 def _pattern(text: str, word: str) -> str:
-    return f"[{word}*]*".join(map(re.escape, _STAR.split(text)))
+    """Return the expression for a word with `*` in it, which takes time in proportion to a text's length.
+
+    As fnmatch has it: what was found of it is not looked for again further on.
+    """
+    first, *others = map(re.escape, _STAR.split(text))
+    if not others:
+        return first
+    *middle, last = others
+    between = "".join(f"(?>[{word}*]*?{piece})" for piece in middle)
+    return f"{first}{between}[{word}*]*{last}"
 
 
 @lru_cache(maxsize=1000)

@@ -113,6 +113,12 @@ def test_around_a_phrase_in_a_text_without_blanks_is_no_more_than_a_line() -> No
     assert hit.snippet == "\u3042" * 60 + "\u89e3\u7d04" + "\u3044" * 60
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("phrase", ["*a*a*b", "a*a*a*b", "* * * b"])
+def test_a_word_without_an_end_takes_no_time_out_of_proportion(phrase: str) -> None:
+    assert not has_phrase(phrase, "a" * 300_000 + " b")
+
+
 def test_a_phrase_takes_no_time_in_a_long_transcript() -> None:
     text = "very, " * 200_000 + "end"
     started = time.process_time()
