@@ -340,12 +340,13 @@ def _printing_to(number: int, errors: str) -> io.TextIOWrapper:
 
 
 def _load() -> None:
-    """Import all that the commands use, but not the embedded engine, which is a process of its own."""
+    """Import all that the commands use, but not what recognizes, which is a process of its own."""
     importlib.import_module("daemon.storage")
     for module in pkgutil.walk_packages(daemon.__path__, "daemon."):
         if not module.name.startswith(("daemon.engine", "daemon.__main__")):
             importlib.import_module(module.name)
-    for name in ("httpcore", "netrc", "rich.console", "rich.progress", "rich.table"):
+    others = ("daemon.engine.server", "httpcore", "netrc", "rich.console", "rich.progress", "rich.table")
+    for name in others:
         importlib.import_module(name)
     N_MGR.load_modules()  # type: ignore[no-untyped-call]
     # A file of the package itself, which each process reads once and keeps.

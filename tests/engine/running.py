@@ -13,13 +13,17 @@ from tests.cli.sites import environment
 
 @contextmanager
 def serving(
-    config: Path, *arguments: str, stderr: processes.Stream = None
+    config: Path | None,
+    *arguments: str,
+    stdin: processes.Stream = subprocess.DEVNULL,
+    stderr: processes.Stream = None,
 ) -> Iterator[tuple[str, processes.Process]]:
-    """A running engine with this configuration: the address that it printed, and its process."""
+    """A running engine, with this configuration if any: the address that it printed, and its process."""
+    configured = ("--config", str(config)) if config else ()
     with processes.start(
-        *("engine", "--config", str(config), *arguments),
+        *("engine", *configured, *arguments),
         env=environment(),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
     ) as process:

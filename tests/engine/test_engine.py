@@ -9,33 +9,26 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
 import pytest
 
+from daemon.config.models import Engine as Configured
 from daemon.engine.decode import SAMPLE_RATE
+from daemon.runtime.engine_process import settings_of
+from tests import processes
 from tests.engine.recordings import encoded, sample, sound
+from tests.engine.running import serving
 from tests.servers import client
 
-ROOT = Path(__file__).parents[2]
-SERVE = """
-from daemon.config.models import Engine
-from daemon.engine.access import Access
-from daemon.engine.connections import listen_on_port
-from daemon.engine.server import serve
-from daemon.runtime.engine_process import settings_of
-settings = settings_of(Engine(model="tiny.en"))
-serve(listen_on_port("127.0.0.1", 0), settings, Access(checks_host=True), exit_with_stdin={})
-"""
 DEADLINE_SECONDS = 60.0
 EVERYTHING: dict[str, Any] = {"summarize": "v2", "topics": "true", "intents": "true", "sentiment": "true"}
 INTENTS: dict[str, Any] = {
@@ -49,42 +42,39 @@ COMPLAINT = encoded([sound(sample("complaint"))[15 * SAMPLE_RATE :]])
 CORRUPT = "Bad Request: failed to process audio: corrupt or unsupported data"
 
 
+@dataclass(frozen=True)
 class Engine:
-    """A server process and the address it told."""
+    """A running `earshot engine`, the address that it told, and where its owner writes to it."""
 
-    def __init__(self, *, exit_with_stdin: bool = True) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE.format(exit_with_stdin)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("listening on http://127.0.0.1:")
-        self.url = line.removeprefix("listening on ").rstrip("\n")
+    process: processes.Process
+    url: str
+    owner: IO[bytes]
 
     def listen(self, body: bytes, *, headers: dict[str, str] | None = None, **query: Any) -> httpx.Response:
         return client().post(
             f"{self.url}/v1/listen", params=query, content=body, headers=headers, timeout=110
         )
 
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE_SECONDS)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-
 
 @contextmanager
-def running(*, exit_with_stdin: bool = True) -> Iterator[Engine]:
-    engine = Engine(exit_with_stdin=exit_with_stdin)
-    try:
-        yield engine
-    finally:
-        engine.close()
+def running(config: Path | None = None) -> Iterator[Engine]:
+    """Start one by its configuration, as a person does, or else as the service does, with which it ends."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stdin, os.fdopen(writing, "wb", buffering=0) as owner:
+        owner.write(settings_of(Configured(model="tiny.en")).to_json())
+        options = () if config else ("--exit-with-stdin",)
+        with serving(config, "--port", "0", *options, stdin=stdin) as (url, process):
+            try:
+                yield Engine(process, url, owner)
+            finally:
+                process.kill()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "engine.yaml"
+    file.write_text("engine: {model: tiny.en}\n", "utf-8")
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -368,15 +358,14 @@ def test_engine_and_workers_die_with_their_owner(end: str) -> None:
         if end == "kill":
             engine.process.kill()
         else:
-            assert engine.process.stdin is not None
-            engine.process.stdin.close()
+            engine.owner.close()
         engine.process.wait(DEADLINE_SECONDS)
         wait_until(lambda: not any(is_running(pid) for pid in workers))
         assert isinstance(future.exception(DEADLINE_SECONDS), httpx.TransportError)
 
 
-def test_a_signal_lets_the_recognition_under_way_finish() -> None:
-    with running(exit_with_stdin=False) as engine, ThreadPoolExecutor(1) as pool:
+def test_a_signal_lets_the_recognition_under_way_finish(config: Path) -> None:
+    with running(config) as engine, ThreadPoolExecutor(1) as pool:
         future = pool.submit(engine.listen, encoded([sound(sample("complaint"), 5)]))
         wait_until(lambda: bool(workers_of(engine.process.pid)))
         engine.process.send_signal(signal.SIGTERM)
@@ -384,8 +373,8 @@ def test_a_signal_lets_the_recognition_under_way_finish() -> None:
         assert engine.process.wait(DEADLINE_SECONDS) == 0
 
 
-def test_an_interrupt_lets_the_upload_under_way_finish() -> None:
-    with running(exit_with_stdin=False) as engine:
+def test_an_interrupt_lets_the_upload_under_way_finish(config: Path) -> None:
+    with running(config) as engine:
         body = sample("silence")
         address = engine.url.removeprefix("http://")
         with closing(http.client.HTTPConnection(address, timeout=DEADLINE_SECONDS)) as connection:
@@ -398,7 +387,7 @@ def test_an_interrupt_lets_the_upload_under_way_finish() -> None:
             wait_until(lambda: not accepts(address))
             connection.send(body)
             assert connection.getresponse().status == 200
-        assert engine.process.wait(DEADLINE_SECONDS) == -signal.SIGINT
+        assert engine.process.wait(DEADLINE_SECONDS) == 130
 
 
 def accepts(address: str) -> bool:

@@ -25,6 +25,7 @@ import yaml
 
 from daemon.engine.connections import Connection
 from daemon.engine.workers import MAX_WAITING
+from tests import processes
 from tests.cli.sites import environment
 from tests.engine.running import serving
 from tests.servers import client, wait_until
@@ -165,8 +166,7 @@ def test_requests_are_counted_before_their_bodies_are_taken(url: str) -> None:
 def test_without_a_key_it_listens_on_this_host_alone(tmp_path: Path) -> None:
     config = tmp_path / "engine.yaml"
     config.write_text("engine: {model: tiny.en}\n")
-    command = [sys.executable, "-m", "daemon", "engine", "--config", str(config), "--host", "::"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    done = processes.run("engine", "--config", str(config), "--host", "::", env=environment())
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "engine.api_key_file" in done.stderr
