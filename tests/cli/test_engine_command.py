@@ -31,7 +31,8 @@ def section(tmp_path: Path) -> Path:
 @contextmanager
 def engine(section: Path) -> Iterator[tuple[processes.Process, str]]:
     """A running engine and the address that it printed."""
-    with serving(section, "--port", "0") as (address, process):
+    # A process of its own from the start: how it ends is looked at, and a copy leaves the quick way.
+    with serving(section, "--port", "0", prefix=("env",)) as (address, process):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
         yield process, address
 

@@ -15,6 +15,7 @@ from tests.cli.sites import environment
 def serving(
     config: Path | None,
     *arguments: str,
+    prefix: tuple[str, ...] = (),
     stdin: processes.Stream = subprocess.DEVNULL,
     stderr: processes.Stream = None,
 ) -> Iterator[tuple[str, processes.Process]]:
@@ -23,6 +24,7 @@ def serving(
     with processes.start(
         *("engine", *configured, *arguments),
         env=environment(),
+        prefix=prefix,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
