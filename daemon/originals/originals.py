@@ -58,6 +58,8 @@ BATCH = 50
 LOOK_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 600.0
+LEAST_PATIENCE_SECONDS = 60.0
+"""Before a file that is not where it was is taken for gone."""
 
 
 Roots = Callable[[], Iterable[tuple[str, bool]]]
@@ -293,14 +295,15 @@ def _is_taken(directory: int, name: str) -> bool:
 def _gone(db: Database, folder: WatchFolder, original: Original) -> None:
     """Settle one that is not where it was: an interrupted move had got so far, or somebody took it away.
 
-    A file that was renamed while it was analyzed is found under its new name by a listing only afterwards.
-    Until there was one, it is waited for; then the recording has the new path.
+    A file that was renamed while it was analyzed is found under its new name only afterwards, perhaps by a
+    listing. Until there was one, it is waited for; then the recording has the new path.
     """
     target = original.target
     if target is not None and _has_arrived(folder, original, target):
         _note_moved(db, original, target)
         return
-    if original.outcome != "deletion" and sum(map(_pause, range(original.tries))) <= 2 * folder.rescan:
+    patience = max(LEAST_PATIENCE_SECONDS, 2 * folder.rescan)
+    if original.outcome != "deletion" and sum(map(_pause, range(original.tries))) <= patience:
         raise NotNowError
     with transaction(db):
         original_settled(db, original)
