@@ -24,12 +24,18 @@ ORDERS = {
     "received": "recordings.id DESC",
     "recorded": f"{_RECORDED_AT} DESC, recordings.id DESC",
     "length": "recordings.duration_seconds DESC, recordings.id DESC",
-    "sentiment": "recordings.average_sentiment_score IS NULL, recordings.average_sentiment_score,"
-    " recordings.id DESC",
+    "sentiment": "recordings.average_sentiment_score, recordings.id DESC",
     "cost": "recordings.estimated_cost_usd DESC, recordings.id DESC",
     "name": "recordings.name, recordings.id DESC",
 }
 """What recordings can be ordered by: the newest, longest, worst, dearest first; names from A."""
+
+_MAY_BE_UNKNOWN = {
+    "length": "recordings.duration_seconds",
+    "sentiment": "recordings.average_sentiment_score",
+    "cost": "recordings.estimated_cost_usd",
+}
+"""Recordings without this value come after all others, the newest first: they need not be sorted for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +90,21 @@ def matching_ids(
     Ids alone always fit into memory. So the caller needs no long SELECT, which would keep SQLite from
     shortening its write-ahead log.
     """
-    sql, values = condition(db, filters)
+    where, values = condition(db, filters)
+    key = _MAY_BE_UNKNOWN.get(order)
+    if key is None:
+        return _ids(db, where, values, order, limit)
+    found = _ids(db, f"{where} AND {key} IS NOT NULL", values, order, limit)
+    left = None if limit is None else limit - len(found)
+    if left == 0:
+        return found
+    return found + _ids(db, f"{where} AND {key} IS NULL", values, "received", left)
+
+
+def _ids(db: Database, where: str, values: tuple[Any, ...], order: str, limit: int | None) -> array[int]:
     found = tuples(
         db,
-        f"SELECT id FROM {NARROW} WHERE {sql} ORDER BY {ORDERS[order]} LIMIT ?",  # noqa: S608 - our own text
+        f"SELECT id FROM {NARROW} WHERE {where} ORDER BY {ORDERS[order]} LIMIT ?",  # noqa: S608 - our own text
         (*values, -1 if limit is None else limit),
     )
     return array("q", (row[0] for row in found))

@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = Path(__file__).parent / "schema"
 
-SET = "earshot"
+MIGRATION_SET = "earshot"
 NOTES = "_sqlite_migrations"
-"""Where sqlite-utils notes the steps that it applied, and by which name ours."""
+"""Where sqlite-utils notes the steps that it applied; ours by the name MIGRATION_SET."""
 
 
 @cache
@@ -36,7 +36,7 @@ def applied_steps(db: Database) -> set[str]:
     """Return the names of the steps that were applied to the database, as sqlite-utils notes them in it."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (NOTES,)).fetchone():
         return set()
-    noted = db.execute(f"SELECT name FROM {NOTES} WHERE migration_set = ?", (SET,))  # noqa: S608 - ours
+    noted = db.execute(f"SELECT name FROM {NOTES} WHERE migration_set = ?", (MIGRATION_SET,))  # noqa: S608 - ours
     return {name for (name,) in noted}
 
 
@@ -45,7 +45,7 @@ def migrate(db: Database, schema: Path) -> None:
     if applied_steps(db) == step_names(schema):
         return
     library = _sqlite_utils()
-    known = library.Migrations(SET)
+    known = library.Migrations(MIGRATION_SET)
     for path in sorted(schema.glob("*.sql")):
         known(name=f"m{path.stem}")(partial(_apply, statements(path.read_text("utf-8"))))
     # What `recordings_text` shows, in a tenth of the time.
