@@ -13,7 +13,7 @@ from typing import Any
 from daemon.storage.connection import Database
 
 MOST_ROWS, FEW_ROWS = 256, 32
-"""In one statement, and those that are never parted. So the statements that sqlite3 keeps prepared are few."""
+"""In one statement, and those never parted. So the statements that sqlite3 keeps prepared are few."""
 
 
 def insert_rows(db: Database, sql: str, rows: Sequence[Sequence[Any]]) -> None:
