@@ -143,11 +143,15 @@ def _headers_of(scope: Scope) -> dict[str, str]:
 
 
 def _take_off_root(scope: Scope, root: str) -> None:
-    """Understand paths below `root` as well as those from which a proxy has taken it off."""
+    """Understand paths below `root` as well as those from which a proxy has taken it off.
+
+    A slash at the end means the same: to lead to the path without it would need the address that people use.
+    """
     path = scope["path"]
     if root and (path == root or path.startswith(root + "/")):
-        scope["path"] = path[len(root) :] or "/"
-        scope["raw_path"] = scope["path"].encode("utf-8", "replace")
+        path = path[len(root) :]
+    scope["path"] = path.rstrip("/") or "/"
+    scope["raw_path"] = scope["path"].encode("utf-8", "replace")
 
 
 async def _body(headers: Mapping[str, str], receive: Receive) -> dict[str, Any] | None:

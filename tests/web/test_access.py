@@ -216,7 +216,9 @@ def test_the_pages_know_their_place_below_a_path(place: Place) -> None:
     for prefix in ("", "/earshot"):
         answer = place.client().get(f"{prefix}/recordings/{number}", headers={"host": "example.com"})
         assert f'<source src="/earshot/recordings/{number}/audio#t=43">' in answer.text
-    assert 'action="/earshot/recordings"' in place.client().get("/").text
+    for path in ("/", "/recordings/", "/earshot", "/earshot/", "/earshot/recordings/"):
+        answer = place.client().get(path, follow_redirects=False)
+        assert answer.status_code == 200 and 'action="/earshot/recordings"' in answer.text
 
 
 @pytest.mark.parametrize(
