@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"),
-    # One process for all pages, and none in reserve: each takes a second of processor time to start.
-    *("--process-per-site", "--renderer-process-limit=1"),
-    "--disable-features=SpareRendererForSitePerProcess",
+    # As few processes as can be: each takes up to a second of processor time to start.
+    *("--process-per-site", "--renderer-process-limit=1", "--in-process-gpu", "--no-zygote"),
 )
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover=alert(3) {{7*7}}"
 PATIENCE_MS = 60_000
