@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from daemon.storage.connection import Database
-from daemon.storage.database import tuples
+from daemon.storage.database import tuples, value
 from daemon.storage.recordings import NOT_TAKEN, Stamp, has_marks, has_rows
-from daemon.storage.stored_paths import raw
+from daemon.storage.stored_paths import ENCODING, ENCODING_ERRORS, as_blobs, blobs, raw
 
 
 def known_stamps(
@@ -20,7 +20,8 @@ def known_stamps(
     For a few thousand names at most. With `takes_lists`, lists that were not taken count as changed. Every
     listing asks for every file, so this makes as few objects as it can.
     """
-    wanted = {raw(name): name for name in names}
+    # As `raw` does; for each file of each listing a call is much.
+    wanted = {name.encode(ENCODING, ENCODING_ERRORS): name for name in names}
     known: dict[str, Stamp] = {
         wanted[name]: (size, mtime, inode)
         for name, size, mtime, inode in _stored_stamps(db, directory, wanted)
@@ -38,26 +39,32 @@ def known_stamps(
     return known
 
 
-def _stored_stamps(db: Database, directory: str, names: Collection[bytes]) -> list[tuple[Any, ...]]:
+def _stored_stamps(db: Database, directory: str, names: Mapping[bytes, str]) -> list[tuple[Any, ...]]:
     """Return names and stamps of the known files among these, and perhaps of others between them.
 
     A file that was not found, so that its recording was set aside, counts as changed when it is back.
     """
-    sql = """
+    if not names:
+        return []
+    place = (raw(directory), min(names), max(names))
+    others = value(
+        db,
+        "SELECT 1 FROM files WHERE directory = ? AND name BETWEEN ? AND ? LIMIT 1 OFFSET ?",
+        (*place, 2 * len(names)),
+    )
+    # One step through the index from the first name to the last, where not many others are between them.
+    which = f"IN ({blobs(names)})" if others else "BETWEEN ? AND ?"
+    return tuples(
+        db,
+        f"""
         SELECT name, iif(EXISTS (
             SELECT 1 FROM recordings INDEXED BY recordings_gone
             WHERE id = files.recording_id AND state = 'skipped' AND error_code = 'gone'
         ), NULL, size_bytes), mtime_ns, inode
-        FROM files WHERE directory = ? AND name
-        """
-    if not names:
-        return []
-    # From the first to the last: nearly all between them are asked for. Where many others are, by name.
-    most = 2 * len(names)
-    found = tuples(db, f"{sql} BETWEEN ? AND ? LIMIT ?", (raw(directory), min(names), max(names), most))
-    if len(found) < most:
-        return found
-    return tuples(db, f"{sql} IN ({','.join('?' * len(names))})", (raw(directory), *names))
+        FROM files WHERE directory = ? AND name {which}
+        """,  # noqa: S608 - marks only
+        (raw(directory), *as_blobs(names)) if others else place,
+    )
 
 
 def _marked_stamps(db: Database, directory: str, names: Sequence[bytes]) -> dict[bytes, Stamp]:

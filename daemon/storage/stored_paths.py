@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sized
 
-_ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+ENCODING, ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 BLOB = "CAST(? AS BLOB)"
 """Takes what `as_blob` returns."""
@@ -17,11 +17,16 @@ def as_blob(path: str) -> str | bytes:
     return path if path.isascii() else os.fsencode(path)
 
 
-def blobs(paths: Sequence[str]) -> str:
+def as_blobs(paths: Mapping[bytes, str]) -> Iterable[str | bytes]:
+    """Return what `as_blob` does of each of these paths, by their bytes."""
+    return paths.values() if all(map(str.isascii, paths.values())) else paths.keys()
+
+
+def blobs(paths: Sized) -> str:
     """Return a BLOB for each of the paths, for a list in SQL."""
     return ", ".join([BLOB] * len(paths))
 
 
 def raw(path: str) -> bytes:
     """Return what os.fsencode does, in a quarter of the time."""
-    return path.encode(_ENCODING, _ENCODING_ERRORS)
+    return path.encode(ENCODING, ENCODING_ERRORS)
