@@ -1,4 +1,4 @@
-"""The order of the tests, so that no process is left with much at the end, and what holds for all of them."""
+"""The order of the tests, and which of them may part: so that no worker is left with much at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import processes
 from tests.examples import choose_examples
@@ -16,13 +18,8 @@ from tests.examples import choose_examples
 # Else an assertion in it says nothing but that it failed. Here, because tests of other folders import it too.
 pytest.register_assert_rewrite("tests.watching.places")
 
-pytest_plugins = ["tests.side_by_side"]
-
 # numpy's threads look for work without pause, which takes the processor from all other processes.
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-
-# onnxruntime would start a thread as it is loaded, which copies of this process would not have.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # Until all is collected: next to nothing of it is ever thrown away.
 gc.disable()
@@ -66,12 +63,27 @@ LONGEST_FIRST = (
     "tests/test_requirements.py",
     "tests/test_logs.py",
 )
+EACH_BY_ITSELF = (
+    "tests/faults/",
+    "tests/runtime/",
+    "tests/test_benchmarks.py",
+    "tests/test_flow.py",
+    "tests/watching/test_folder.py",
+    "tests/watching/test_hanging.py",
+    "tests/watching/test_limits.py",
+    "tests/originals/test_after_analysis.py",
+    "tests/cli/test_forget_command.py",
+    "tests/cli/test_places.py",
+    "tests/cli/test_privacy.py",
+)
+"""Where each test takes seconds and is a service of its own: any worker that is free takes the next one.
+Elsewhere the tests of a file stay together: they share what they begin with, or are done in no time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where tests run side by side, one process starts earshot for all of them."""
+    """The processes of pytest-xdist have one that starts earshot for all of them."""
     choose_examples(config)
-    if config.getoption("processes"):
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         processes.share()
 
 
@@ -93,17 +105,22 @@ def pytest_runtest_call() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.getoption("processes"):
-        # Half a second, which otherwise each of the processes would take for the first alert that it sends.
-        from apprise.plugins import N_MGR
-
-        N_MGR.load_modules()  # type: ignore[no-untyped-call]
-    # What tests start gets it from earshot, or has to do without.
-    del os.environ["ORT_DISABLE_TELEMETRY"]
+def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
 
 
 def _rank(nodeid: str) -> int:
     return next((rank for rank, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start)), 99)
+
+
+class Units(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands the workers of pytest-xdist a test, or all tests of a file, at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(EACH_BY_ITSELF) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:
+    # Not by its marks for groups: pytest-xdist 3.8 does not find them with pytest 9.2.
+    return Units(config, log)

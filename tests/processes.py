@@ -36,8 +36,6 @@ ROOT = Path(__file__).parents[1]
 READ_AT_ITS_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
 """Beginnings of the variables that Python and its libraries read once, as a process begins."""
 OBEYED_BY_COPIES = frozenset({"PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
-NUMBER = "EARSHOT_TESTS_PROCESS"
-"""Says, where tests run side by side, which of their processes this is, from 0 up."""
 LONGEST_MESSAGE = 1 << 17
 NULL = os.devnull
 ADDRESS = "EARSHOT_TESTS_STARTER"

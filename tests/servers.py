@@ -24,8 +24,6 @@ import httpx
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.processes import NUMBER
-
 DEADLINE_SECONDS = 60.0
 
 
@@ -236,10 +234,10 @@ class SmtpSink:
 def free_port() -> int:
     """A port of loopback on which nobody listens, and which nobody else is given meanwhile.
 
-    It lies below those that the kernel gives to connections (from 32768 on Linux), and each process that
-    runs tests (`tests/side_by_side.py`) has ports of its own.
+    It lies below those that the kernel gives to connections (from 32768 on Linux), and each of pytest-xdist's
+    workers has ports of its own.
     """
-    first = 10_000 + int(os.environ.get(NUMBER, "0")) % 16
+    first = 10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         port = random.SystemRandom().randrange(first, 32_000, 16)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

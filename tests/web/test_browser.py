@@ -73,7 +73,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    # Here, as one process runs this file's tests, and all of them load it.
+    # Here, as all processes of pytest-xdist load this file, and one of them runs it.
     from playwright.sync_api import sync_playwright
 
     place = Place(tmp_path_factory.mktemp("pages"), listen="127.0.0.1:0")
