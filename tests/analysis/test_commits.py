@@ -40,13 +40,20 @@ WRITES = {
 }
 
 
-def commits(db: Database, body: bytes, storing: Callable[..., int] = store) -> list[set[str]]:
-    """Analyze a recording with this answer; returns for each commit which of WRITES were in it."""
+def commits(
+    db: Database, body: bytes, storing: Callable[..., int] = store, *, changed: str | None = None
+) -> list[set[str]]:
+    """Analyze a recording with this answer; returns for each commit which of WRITES were in it.
+
+    With `changed`, a statement that changes it once it was picked, it is left.
+    """
     config = Config.model_validate({"database": "/unused.db", "watch": [{"path": "/r"}]})
     with transaction(db):
         number = queue.add(db, NewRecording(f"https://host.example/{len(body)}.wav", True, None), NOW)
     recording = queue.recording_of(db, number)
     assert recording
+    if changed:
+        db.execute(changed)
     found: list[set[str]] = [set()]
 
     def note(sql: str) -> None:
@@ -67,7 +74,7 @@ def commits(db: Database, body: bytes, storing: Callable[..., int] = store) -> l
         )
         writing_connection(db).set_trace_callback(note)
         try:
-            assert analyze(db, recording, context, is_claimed=False)
+            assert analyze(db, recording, context, is_claimed=False) == (changed is None)
         finally:
             writing_connection(db).set_trace_callback(None)
     return [writes for writes in found if writes]
@@ -78,6 +85,21 @@ def test_a_claim_is_committed_with_its_request_and_a_short_reply_with_its_result
     assert commits(db, short) == [{"claim", "request"}, {"reply", "result"}]
     long = short + b" " * SHARED_BYTES
     assert commits(db, long) == [{"claim", "request"}, {"reply"}, {"result"}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM recordings",
+        "UPDATE recordings SET modified_at = '2026-01-01T00:00:00.000Z'",
+        "UPDATE recordings SET state = 'skipped'",
+        "UPDATE recordings SET not_before = '2999-01-01T00:00:00.000Z'",
+    ],
+)
+def test_what_changed_while_it_was_got_ready_is_left_as_it_is_and_not_sent(db: Database, change: str) -> None:
+    commits(db, b"{}", changed=change)
+    assert rows(db, "SELECT 1 FROM recordings WHERE state = 'analyzing' OR attempts > 0") == []
+    assert rows(db, "SELECT 1 FROM requests") == []
 
 
 def test_a_reply_whose_result_cannot_be_stored_is_kept_by_itself(db: Database) -> None:
